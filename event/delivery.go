@@ -1,0 +1,39 @@
+// Package event describes what Meta sends to a webhook, free of Caddy.
+package event
+
+import "context"
+
+// Delivery is one authenticated POST request from Meta. A Delivery exists only
+// for a body whose signature matched an app secret; handlers that find one in
+// a request's context may trust its bytes.
+type Delivery struct {
+	// Body holds the raw bytes that Meta signed. Nobody may change them.
+	Body []byte
+
+	// Secret is the name of the app secret whose signature matched. It is
+	// never the secret itself.
+	Secret string
+
+	accepted bool
+}
+
+// Accept records that a handler took responsibility for the delivery: it has
+// done what an answer of 200 promises, so that an empty 200 is the truth.
+func (d *Delivery) Accept() { d.accepted = true }
+
+// Accepted reports whether a handler called Accept.
+func (d *Delivery) Accepted() bool { return d.accepted }
+
+type contextKey struct{}
+
+// NewContext returns a copy of ctx that carries d.
+func NewContext(ctx context.Context, d *Delivery) context.Context {
+	return context.WithValue(ctx, contextKey{}, d)
+}
+
+// FromContext returns the delivery that NewContext put into ctx, or nil when
+// the request was not authenticated.
+func FromContext(ctx context.Context) *Delivery {
+	d, _ := ctx.Value(contextKey{}).(*Delivery)
+	return d
+}

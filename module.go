@@ -1,0 +1,10 @@
+// Package webhooks is a Caddy plugin that receives Instagram's webhooks: it
+// authenticates what Meta sends and lets only authentic deliveries reach the
+// handlers that follow. Importing this package registers all of its modules.
+package webhooks
+
+import (
+	_ "github.com/caddy-instagram/webhooks/caddyfile"
+	_ "github.com/caddy-instagram/webhooks/file"
+	_ "github.com/caddy-instagram/webhooks/handler"
+)
