@@ -1,1 +1,244 @@
+// Package handler authenticates Instagram's webhooks inside Caddy.
 package handler
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// DefaultMaxSize is the largest delivery accepted when max_size is not set, in
+// bytes. Meta publishes no limit; a batch of 1000 updates is about 300 KB.
+const DefaultMaxSize = 8 << 20
+
+// Handler lets only authentic deliveries of Instagram's webhooks reach the
+// handlers that follow it.
+//
+// It answers Meta's verification request (a GET request with `hub.mode`,
+// `hub.challenge` and `hub.verify_token`) by itself. It checks the
+// `X-Hub-Signature-256` header of each delivery (a POST request) against the
+// raw bytes of the body, and demands Meta's client certificate when
+// `client_cert` is set. The next handler gets an authentic delivery unchanged,
+// with a known length. Everything else is refused: 400 and 403 for a
+// verification request, 401 for a missing or wrong signature, 403 for trouble
+// with the client certificate, 405 for other methods, 413 for a body over
+// `max_size`.
+//
+// Secrets and tokens are best given as `{env.*}` or `{file.*}` placeholders:
+// they are resolved once, when the config is loaded, and then stand neither in
+// the config that the admin API shows nor in any log.
+//
+// These placeholders are available to the handlers that follow:
+//
+// Placeholder | Description
+// ------------|------------
+// `{instagram.secret}` | Name of the app secret whose signature matched
+// `{instagram.size}` | Size of the delivery in bytes
+//
+// A delivery that no later handler takes is answered with 503, so that Meta
+// sends it again.
+type Handler struct {
+	// VerifyTokens are the verify tokens that you chose in Meta's App
+	// Dashboard. A verification request must carry one of them. At least one
+	// is needed. Placeholders are resolved when the config is loaded.
+	VerifyTokens []string `json:"verify_tokens,omitempty"`
+
+	// AppSecrets are the keys of the signatures. Deliveries of the Instagram
+	// Login product are signed with the *Instagram app secret*, those of
+	// Facebook Login with the *Meta app secret*, and no header tells which:
+	// all are tried. At least one is needed.
+	AppSecrets []AppSecret `json:"app_secrets,omitempty"`
+
+	// ClientCert demands Meta's client certificate (mTLS) when it is set. The
+	// TLS connection policy must ask for a certificate: in a Caddyfile, put
+	// `client_auth { mode request }` into the site's `tls` directive.
+	ClientCert *ClientCert `json:"client_cert,omitempty"`
+
+	// MaxSize is the largest delivery accepted, in bytes. A larger one is
+	// refused with 413. Default: 8388608 (8 MiB).
+	MaxSize int64 `json:"max_size,omitempty"`
+
+	tokens   []tokenHash
+	secrets  []*secret
+	metrics  *metrics
+	journal  journal
+	refusals *refusalLog
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.instagram_webhook",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision resolves the tokens and secrets and loads the trust pool. It fails
+// when a token or secret is missing or resolves to nothing: an empty key would
+// let anyone sign.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	var err error
+	if h.tokens, err = provisionTokens(h.VerifyTokens); err != nil {
+		return err
+	}
+	if h.secrets, err = provisionSecrets(h.AppSecrets); err != nil {
+		return err
+	}
+	if h.ClientCert != nil {
+		if err := h.ClientCert.provision(ctx); err != nil {
+			return fmt.Errorf("client_cert: %w", err)
+		}
+	}
+	if h.MaxSize == 0 {
+		h.MaxSize = DefaultMaxSize
+	}
+	if h.metrics, err = registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	h.journal = newJournal(ctx)
+	h.refusals = newRefusalLog(ctx.Logger())
+	return nil
+}
+
+// Validate checks the options that have a range.
+func (h *Handler) Validate() error {
+	if h.MaxSize < 0 {
+		return fmt.Errorf("max_size must not be negative: %d", h.MaxSize)
+	}
+	return nil
+}
+
+// Cleanup logs how many refusals were left out of the log.
+func (h *Handler) Cleanup() error {
+	if h.refusals != nil {
+		h.refusals.close()
+	}
+	return nil
+}
+
+// ServeHTTP authenticates r and passes an authentic delivery to next.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	entry := h.journal.open(w, r)
+	defer entry.close(r)
+	return entry.settle(r, h.serve(entry, r, next))
+}
+
+func (h *Handler) serve(e *entry, r *http.Request, next caddyhttp.Handler) error {
+	switch r.Method {
+	case http.MethodGet:
+		result := accepted
+		refused := h.verify(e.w, r)
+		if refused != nil {
+			result = refused.reason.name
+		}
+		h.metrics.verifications.WithLabelValues(result).Inc()
+		return h.refuse(r, refused)
+	case http.MethodPost:
+		return h.deliver(e, r, next)
+	default:
+		e.w.Header().Set("Allow", "GET, POST")
+		refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
+		h.metrics.refused(refused.reason)
+		return h.refuse(r, refused)
+	}
+}
+
+// deliver authenticates a delivery and hands it to next.
+func (h *Handler) deliver(e *entry, r *http.Request, next caddyhttp.Handler) error {
+	secret, body, refused := h.authenticate(r)
+	h.metrics.seconds.Observe(time.Since(e.start).Seconds())
+	if refused != nil {
+		h.metrics.refused(refused.reason)
+		return h.refuse(r, refused)
+	}
+	h.metrics.bytes.Add(float64(len(body.data)))
+	result := accepted
+	defer func() { h.metrics.deliveries.WithLabelValues(result, secret.name).Inc() }()
+
+	e.delivery = &event.Delivery{Body: body.data, Secret: secret.name}
+	e.body = newReplay(body)
+	pass(r, e.delivery, e.body)
+	if err := next.ServeHTTP(e.w, r); err != nil {
+		return err
+	}
+	switch answered := e.w.Status() >= http.StatusOK; {
+	case answered:
+	case e.delivery.Accepted():
+		e.w.WriteHeader(http.StatusOK)
+	default:
+		// An empty 200 would make Meta forget what nobody has taken.
+		result = untaken.name
+		return h.refuse(r, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
+	}
+	return nil
+}
+
+// authenticate decides about a delivery, cheapest check first. It returns the
+// secret that matched and the raw body.
+func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
+	if h.ClientCert != nil {
+		if refused := h.ClientCert.check(r); refused != nil {
+			return nil, nil, refused
+		}
+	}
+	signature, refused := parseSignature(r.Header)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	body, refused := readBody(r, h.MaxSize)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	for _, s := range h.secrets {
+		if s.signed(body.data, signature) {
+			return s, body, nil
+		}
+	}
+	refused = signatureMismatch.because(fmt.Errorf(
+		"the signature of %s matches none of the %d app secrets: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret; a body changed on the way here fails too",
+		humanize.IBytes(uint64(len(body.data))), len(h.secrets)))
+	body.free()
+	return nil, nil, refused
+}
+
+// refuse logs a refusal and turns it into Caddy's error. It returns nil for a
+// request that was not refused.
+func (h *Handler) refuse(r *http.Request, refused *refusal) error {
+	if refused == nil {
+		return nil
+	}
+	h.refusals.warn(r, refused)
+	return caddyhttp.Error(refused.reason.status, refused.err)
+}
+
+// MarshalLogObject keeps tokens and secrets out of Caddy's handler trace.
+func (h *Handler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddInt("verify_tokens", len(h.VerifyTokens))
+	for _, s := range h.AppSecrets {
+		enc.AddString("app_secret", s.Name)
+	}
+	enc.AddBool("client_cert", h.ClientCert != nil)
+	enc.AddInt64("max_size", h.MaxSize)
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ zapcore.ObjectMarshaler     = (*Handler)(nil)
+)

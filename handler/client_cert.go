@@ -1,0 +1,206 @@
+package handler
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"go.uber.org/zap"
+)
+
+// DefaultCommonName is the subject common name of Meta's client certificate
+// (see "Webhooks › Getting started › mTLS for webhooks").
+const DefaultCommonName = "client.webhooks.fbclientcerts.com"
+
+// expirySoon is how long before its end a trusted CA is warned about.
+const expirySoon = 60 * 24 * time.Hour
+
+// ClientCert demands that a delivery comes over a TLS connection with Meta's
+// client certificate. The chain is verified here, against a pool of its own,
+// and not by the TLS policy: so other clients of the same site need no
+// certificate, and a certificate without the "client authentication" key usage
+// is good enough. The check works as well behind a policy that verifies.
+type ClientCert struct {
+	// TrustPoolRaw is the source of the CA certificates that Meta's
+	// certificate must descend from: any `tls.ca_pool.source` module. Several
+	// roots at once are fine, as during a change of CA. A file is read when
+	// the config is loaded; after changing it, run `caddy reload --force`.
+	TrustPoolRaw json.RawMessage `json:"trust_pool,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
+
+	// CommonNames are the subject common names accepted, compared exactly.
+	// Default: `client.webhooks.fbclientcerts.com`.
+	CommonNames []string `json:"common_names,omitempty"`
+
+	// Verification demands the certificate on the verification request too.
+	// Meta does not say whether it presents one there. Default: false.
+	Verification bool `json:"verification,omitempty"`
+
+	pool *x509.CertPool
+	ctx  caddy.Context
+	now  func() time.Time
+}
+
+func (c *ClientCert) provision(ctx caddy.Context) error {
+	c.ctx = ctx
+	c.now = time.Now
+	if c.TrustPoolRaw == nil {
+		return errors.New("a trust_pool is needed: the PEM file of Meta's CA, for example")
+	}
+	mod, err := ctx.LoadModule(c, "TrustPoolRaw")
+	if err != nil {
+		return fmt.Errorf("trust_pool: %w", err)
+	}
+	source, ok := mod.(caddytls.CA)
+	if !ok {
+		return fmt.Errorf("trust_pool: module %T is not a source of CA certificates", mod)
+	}
+	c.pool = source.CertPool()
+	if c.pool == nil || c.pool.Equal(x509.NewCertPool()) {
+		return errors.New("trust_pool: it holds no CA certificate")
+	}
+	if provider, ok := source.(caddytls.CertificateProvider); ok {
+		warnOfExpiry(ctx.Logger(), provider.Certificates(), c.now())
+	}
+
+	if len(c.CommonNames) == 0 {
+		c.CommonNames = []string{DefaultCommonName}
+	}
+	for i, name := range c.CommonNames {
+		if c.CommonNames[i], err = resolve(name); err != nil {
+			return fmt.Errorf("common_name %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// warnOfExpiry logs each CA that Meta's certificate will soon not be trusted by.
+func warnOfExpiry(logger *zap.Logger, cas []*x509.Certificate, now time.Time) {
+	for _, ca := range cas {
+		subject := zap.String("subject", bounded(ca.Subject.String()))
+		until := zap.Time("not_after", ca.NotAfter)
+		switch left := ca.NotAfter.Sub(now); {
+		case left <= 0:
+			logger.Warn("a CA certificate in client_cert's trust_pool has expired: replace it with Meta's current one", subject, until)
+		case left <= expirySoon:
+			logger.Warn("a CA certificate in client_cert's trust_pool expires soon: add Meta's next one", subject, until, zap.Int("days_left", int(left.Hours()/24)))
+		}
+	}
+}
+
+// check refuses a request that did not come with the right certificate. It
+// decides by the connection alone, never by placeholders or headers.
+func (c *ClientCert) check(r *http.Request) *refusal {
+	if r.TLS == nil {
+		return certNoTLS.because(errors.New("the request did not come over TLS, so there is no client certificate: TLS must end in this server, not in a proxy or load balancer before it"))
+	}
+	if !r.TLS.HandshakeComplete {
+		return certEarlyData.because(errors.New("the request came as TLS early data (0-RTT), before the client proved to hold its key"))
+	}
+	if len(r.TLS.PeerCertificates) == 0 {
+		if !c.requested(r) {
+			return certNotRequested.because(errors.New("the TLS policy of this site asks for no client certificate: put client_auth { mode request } into its tls directive"))
+		}
+		return certMissing.because(errors.New("the client sent no certificate: switch on \"Attach a client certificate to Webhook requests\" in the App Dashboard"))
+	}
+	return c.verify(r.TLS.PeerCertificates)
+}
+
+// verify checks the chain, whatever key usages its certificates name, and then
+// the common name of its leaf.
+func (c *ClientCert) verify(chain []*x509.Certificate) *refusal {
+	leaf := chain[0]
+	options := x509.VerifyOptions{
+		Roots:       c.pool,
+		CurrentTime: c.now(),
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}
+	if len(chain) > 1 {
+		options.Intermediates = x509.NewCertPool()
+		for _, intermediate := range chain[1:] {
+			options.Intermediates.AddCert(intermediate)
+		}
+	}
+	if _, err := leaf.Verify(options); err != nil {
+		return c.explain(leaf, err)
+	}
+	if !slices.Contains(c.CommonNames, leaf.Subject.CommonName) {
+		return certWrongName.because(fmt.Errorf("wrong CN %q: the client certificate is trusted, but its common name must be one of %q", bounded(leaf.Subject.CommonName), c.CommonNames))
+	}
+	return nil
+}
+
+// explain puts an error of the verification into words.
+func (c *ClientCert) explain(leaf *x509.Certificate, err error) *refusal {
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown):
+		return certUnknownIssuer.because(fmt.Errorf("unknown issuer %q: the client certificate descends from no CA in trust_pool; download Meta's current CA and reload (%s)",
+			bounded(leaf.Issuer.String()), bounded(err.Error())))
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		if c.now().Before(invalid.Cert.NotBefore) {
+			return certNotYetValid.because(fmt.Errorf("the certificate of %q is not valid before %s: check this machine's clock",
+				bounded(invalid.Cert.Subject.String()), invalid.Cert.NotBefore.UTC().Format(time.RFC3339)))
+		}
+		return certExpired.because(fmt.Errorf("the certificate of %q expired on %s",
+			bounded(invalid.Cert.Subject.String()), invalid.Cert.NotAfter.UTC().Format(time.RFC3339)))
+	}
+	return certInvalid.because(fmt.Errorf("the client certificate of %q is not valid: %s", bounded(leaf.Subject.String()), bounded(err.Error())))
+}
+
+// requested reports whether the TLS policy of this connection asks for a
+// client certificate. It selects the policy as the handshake did.
+func (c *ClientCert) requested(r *http.Request) bool {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || len(server.TLSConnPolicies) == 0 {
+		return false
+	}
+	hello := &tls.ClientHelloInfo{
+		ServerName:        r.TLS.ServerName,
+		CipherSuites:      []uint16{r.TLS.CipherSuite},
+		SupportedVersions: []uint16{r.TLS.Version},
+		Conn:              addressed(r),
+	}
+	policy, err := server.TLSConnPolicies.TLSConfig(c.ctx).GetConfigForClient(hello)
+	return err == nil && policy != nil && policy.ClientAuth != tls.NoClientCert
+}
+
+// endpoints is the part of a connection that TLS policies match on.
+type endpoints struct {
+	net.Conn
+	local, remote net.Addr
+}
+
+func (e endpoints) LocalAddr() net.Addr  { return e.local }
+func (e endpoints) RemoteAddr() net.Addr { return e.remote }
+
+func addressed(r *http.Request) endpoints {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		local = new(net.TCPAddr)
+	}
+	remote := new(net.TCPAddr)
+	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		remote = net.TCPAddrFromAddrPort(addr)
+	}
+	return endpoints{local: local, remote: remote}
+}
+
+// bounded shortens what a certificate says of itself.
+func bounded(s string) string {
+	const limit = 256
+	if len(s) <= limit {
+		return s
+	}
+	return s[:limit] + "…"
+}

@@ -1,0 +1,273 @@
+package handler
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+// journal writes the access and error log lines of webhook requests in the
+// place of Caddy.
+//
+// Caddy copies a request for its logs before any handler runs, with the verify
+// token in its URI and the signature in its headers, and no handler can change
+// that copy. So Caddy is kept from writing these lines, and the same lines go
+// to the same loggers from here, without the secrets. For this, errors do not
+// leave the handler: the error routes run from here as well.
+type journal struct {
+	access *zap.Logger
+	errors *zap.Logger
+}
+
+func newJournal(ctx caddy.Context) journal {
+	logger := ctx.Logger(new(caddyhttp.App))
+	return journal{access: logger.Named("log.access"), errors: logger.Named("log.error")}
+}
+
+// entry is one request on its way through the journal.
+type entry struct {
+	journal
+	w      caddyhttp.ResponseRecorder
+	server *caddyhttp.Server
+	start  time.Time
+	skip   bool
+
+	// delivery and body are set once a delivery is authentic.
+	delivery *event.Delivery
+	body     *replay
+}
+
+// open takes the request over from Caddy's logs.
+func (j journal) open(w http.ResponseWriter, r *http.Request) *entry {
+	e := &entry{journal: j, start: time.Now(), w: caddyhttp.NewResponseRecorder(w, nil, nil)}
+	e.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	e.skip, _ = caddyhttp.GetVar(r.Context(), caddyhttp.LogSkipVar).(bool)
+	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	return e
+}
+
+// close ends the request: it writes the access log line, where the server writes access logs and
+// log_skip was not set before this handler.
+func (e *entry) close(r *http.Request) {
+	if e.body != nil {
+		defer e.body.end(e.delivery)
+	}
+	if e.skip || !logsAccess(e.server, r.Host) {
+		return
+	}
+	level := zapcore.InfoLevel
+	if e.w.Status() >= http.StatusInternalServerError {
+		level = zapcore.ErrorLevel
+	}
+	if name, ok := caddyhttp.GetVar(r.Context(), caddyhttp.LogLevelVar).(string); ok {
+		if l, err := zapcore.ParseLevel(name); err == nil && l >= zapcore.DebugLevel && l <= zapcore.ErrorLevel {
+			level = l
+		}
+	}
+	var userID string
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		userID, _ = repl.GetString("http.auth.user.id")
+	}
+	for _, logger := range e.loggers(e.access, r) {
+		if c := logger.Check(level, "handled request"); c != nil {
+			c.Write(
+				zap.Object("request", loggable(r)),
+				zap.Int64("bytes_read", max(r.ContentLength, 0)),
+				zap.String("user_id", userID),
+				zap.Duration("duration", time.Since(e.start)),
+				zap.Int("size", e.w.Size()),
+				zap.Int("status", e.w.Status()),
+				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: e.w.Header()}))
+		}
+	}
+}
+
+// settle does with an error what Caddy's server does: log it and run the error
+// routes, or write its status. It returns nil where it could.
+func (e *entry) settle(r *http.Request, err error) error {
+	if err == nil || e.server == nil {
+		return err
+	}
+	duration := time.Since(e.start)
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		r.Method = original.Method
+		r.RemoteAddr = original.RemoteAddr
+		r.RequestURI = original.RequestURI
+		*r.URL = *original.URL
+	}
+	if e.body != nil {
+		e.body.rewind()
+	}
+	status, message, fields := describe(err)
+	request := loggable(r)
+	failed := e.server.Errors.WithError(r, err)
+	level := zapcore.DebugLevel
+	if e.server.Errors != nil && len(e.server.Errors.Routes) > 0 {
+		if err2 := e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(e.w, failed); err2 != nil {
+			level, message = zapcore.ErrorLevel, "error handling handler error"
+			fields = append(fields, zap.String("error", err2.Error()))
+			e.w.WriteHeader(status)
+		}
+	} else {
+		if status >= http.StatusInternalServerError {
+			level = zapcore.ErrorLevel
+		}
+		e.w.WriteHeader(status)
+	}
+	for _, logger := range e.loggers(e.errors, r) {
+		if c := logger.Check(level, message); c != nil {
+			c.Write(append(fields, zap.Object("request", request), zap.Duration("duration", duration))...)
+		}
+	}
+	return nil
+}
+
+// describe returns what Caddy logs about an error.
+func describe(err error) (status int, message string, fields []zapcore.Field) {
+	var handled caddyhttp.HandlerError
+	if !errors.As(err, &handled) {
+		return http.StatusInternalServerError, err.Error(), nil
+	}
+	message = handled.Error()
+	if handled.Err != nil {
+		message = handled.Err.Error()
+	}
+	return handled.StatusCode, message, []zapcore.Field{
+		zap.Int("status", handled.StatusCode),
+		zap.String("err_id", handled.ID),
+		zap.String("err_trace", handled.Trace),
+	}
+}
+
+// writeStatus ends the chain of error routes that wrote no response.
+func writeStatus(status int) caddyhttp.Handler {
+	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(status)
+		return nil
+	})
+}
+
+// logsAccess reports whether the server writes access logs for a host.
+func logsAccess(server *caddyhttp.Server, host string) bool {
+	if server == nil || server.Logs == nil {
+		return false
+	}
+	host = hostname(host)
+	for name := range server.Logs.LoggerNames {
+		if certmagic.MatchWildcard(host, name) {
+			return true
+		}
+	}
+	for _, skipped := range server.Logs.SkipHosts {
+		if certmagic.MatchWildcard(host, skipped) {
+			return false
+		}
+	}
+	return !server.Logs.SkipUnmappedHosts
+}
+
+// loggers returns logger under the names that the config gives it for this
+// request: those of log_name, of its host, or of the wildcard over its host.
+func (e *entry) loggers(logger *zap.Logger, r *http.Request) []*zap.Logger {
+	if e.server.Logs == nil {
+		return []*zap.Logger{logger}
+	}
+	var names []string
+	if chosen, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
+		for _, name := range chosen {
+			if s, ok := name.(string); ok {
+				names = append(names, s)
+			}
+		}
+	} else {
+		names = loggerNames(e.server.Logs, strings.ToLower(hostname(r.Host)))
+	}
+	loggers := make([]*zap.Logger, 0, len(names))
+	for _, name := range names {
+		// Named leaves the logger as it is for an empty name.
+		loggers = append(loggers, logger.Named(name))
+	}
+	return loggers
+}
+
+func loggerNames(logs *caddyhttp.ServerLogConfig, host string) []string {
+	if names, ok := logs.LoggerNames[host]; ok {
+		return names
+	}
+	labels := strings.Split(host, ".")
+	for i := range labels {
+		if labels[i] == "" {
+			continue
+		}
+		labels[i] = "*"
+		if names, ok := logs.LoggerNames[strings.Join(labels, ".")]; ok {
+			return names
+		}
+	}
+	return []string{logs.DefaultLoggerName}
+}
+
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
+}
+
+// loggedHeaders are the request headers worth a place in a log. Others are
+// left out: what is not listed cannot leak.
+var loggedHeaders = []string{
+	"Accept", "Content-Encoding", "Content-Length", "Content-Type",
+	"User-Agent", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+}
+
+// loggable returns r in the form of Caddy's log lines, without secrets.
+func loggable(r *http.Request) caddyhttp.LoggableHTTPRequest {
+	safe := *r
+	safe.Header = make(http.Header, len(loggedHeaders))
+	for _, name := range loggedHeaders {
+		if values, ok := r.Header[name]; ok {
+			safe.Header[name] = values
+		}
+	}
+	uri := r.RequestURI
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		uri = original.RequestURI
+	}
+	safe.RequestURI = redactQuery(uri)
+	return caddyhttp.LoggableHTTPRequest{Request: &safe}
+}
+
+// redactQuery keeps the names in the query of uri and, of the values, those
+// that can be no secret.
+func redactQuery(uri string) string {
+	path, query, found := strings.Cut(uri, "?")
+	if !found {
+		return uri
+	}
+	parts := strings.FieldsFunc(query, func(c rune) bool { return c == '&' || c == ';' })
+	for i, part := range parts {
+		name, value, found := strings.Cut(part, "=")
+		unescaped, err := url.QueryUnescape(name)
+		switch {
+		case err == nil && (unescaped == "hub.mode" || unescaped == "hub.challenge"):
+		case found && value != "":
+			parts[i] = name + "=REDACTED"
+		case !found:
+			// A lone word may be a token whose name was forgotten.
+			parts[i] = "REDACTED"
+		}
+	}
+	return path + "?" + strings.Join(parts, "&")
+}

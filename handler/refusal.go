@@ -1,0 +1,127 @@
+package handler
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// reason is a kind of refusal. Its name is the label in metrics and logs.
+type reason struct {
+	name   string
+	status int
+}
+
+// accepted is the label of what was not refused.
+const accepted = "accepted"
+
+// All reasons. Each has its own name, so that an operator can tell them apart.
+var (
+	methodNotAllowed = reason{"method_not_allowed", http.StatusMethodNotAllowed}
+
+	missingParameter  = reason{"parameter_missing", http.StatusBadRequest}
+	repeatedParameter = reason{"parameter_repeated", http.StatusBadRequest}
+	badParameter      = reason{"parameter_malformed", http.StatusBadRequest}
+	wrongMode         = reason{"wrong_mode", http.StatusForbidden}
+	wrongToken        = reason{"wrong_token", http.StatusForbidden}
+
+	signatureMissing   = reason{"signature_missing", http.StatusUnauthorized}
+	signatureRepeated  = reason{"signature_repeated", http.StatusUnauthorized}
+	signatureMalformed = reason{"signature_malformed", http.StatusUnauthorized}
+	signatureMismatch  = reason{"signature_mismatch", http.StatusUnauthorized}
+
+	bodyTooLarge   = reason{"body_too_large", http.StatusRequestEntityTooLarge}
+	bodyIncomplete = reason{"body_incomplete", http.StatusBadRequest}
+
+	certNoTLS         = reason{"client_cert_no_tls", http.StatusForbidden}
+	certEarlyData     = reason{"client_cert_early_data", http.StatusTooEarly}
+	certNotRequested  = reason{"client_cert_not_requested", http.StatusForbidden}
+	certMissing       = reason{"client_cert_missing", http.StatusForbidden}
+	certUnknownIssuer = reason{"client_cert_unknown_issuer", http.StatusForbidden}
+	certExpired       = reason{"client_cert_expired", http.StatusForbidden}
+	certNotYetValid   = reason{"client_cert_not_yet_valid", http.StatusForbidden}
+	certWrongName     = reason{"client_cert_wrong_name", http.StatusForbidden}
+	certInvalid       = reason{"client_cert_invalid", http.StatusForbidden}
+
+	untaken = reason{"untaken", http.StatusServiceUnavailable}
+)
+
+// refusal is why one request was turned away. Its error says in words what is
+// wrong and what to do, and never holds a secret: it can reach the client.
+type refusal struct {
+	reason reason
+	err    error
+}
+
+func (r reason) because(err error) *refusal { return &refusal{r, err} }
+
+// refusalLog writes refusals at warn, at most one a second per reason, so that
+// a flood of forgeries cannot fill a disk.
+type refusalLog struct {
+	logger *zap.Logger
+	now    func() time.Time
+
+	mu      sync.Mutex
+	windows map[reason]*window
+}
+
+// window is the second after a line; what comes within it is only counted.
+type window struct {
+	began   time.Time
+	leftOut int
+}
+
+func newRefusalLog(logger *zap.Logger) *refusalLog {
+	return &refusalLog{logger: logger, now: time.Now, windows: make(map[reason]*window)}
+}
+
+// warn logs a refusal, unless one for the same reason was logged within the
+// last second.
+func (l *refusalLog) warn(r *http.Request, refused *refusal) {
+	leftOut, ok := l.admit(refused.reason)
+	if !ok {
+		return
+	}
+	clientIP, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	l.logger.Warn("request refused",
+		zap.String("reason", refused.reason.name),
+		zap.Int("status", refused.reason.status),
+		zap.String("detail", refused.err.Error()),
+		zap.String("client_ip", clientIP),
+		zap.String("remote_addr", r.RemoteAddr),
+		zap.String("method", r.Method),
+		zap.Int("left_out", leftOut))
+}
+
+func (l *refusalLog) admit(why reason) (leftOut int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	w := l.windows[why]
+	if w == nil {
+		l.windows[why] = &window{began: now}
+		return 0, true
+	}
+	if now.Sub(w.began) < time.Second {
+		w.leftOut++
+		return 0, false
+	}
+	leftOut = w.leftOut
+	*w = window{began: now}
+	return leftOut, true
+}
+
+// close logs the counts that no later line has told.
+func (l *refusalLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for why, w := range l.windows {
+		if w.leftOut > 0 {
+			l.logger.Warn("refusals left out of the log", zap.String("reason", why.name), zap.Int("left_out", w.leftOut))
+			w.leftOut = 0
+		}
+	}
+}

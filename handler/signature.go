@@ -1,0 +1,118 @@
+package handler
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// signatureHeader carries Meta's HMAC-SHA256 of the body (see "Webhooks ›
+// Getting started › Validating payloads"). The older X-Hub-Signature, a
+// SHA-1, is never enough.
+const signatureHeader = "X-Hub-Signature-256"
+
+// AppSecret is one key that deliveries may be signed with.
+type AppSecret struct {
+	// Name tells the secrets apart in logs, in metrics and in the placeholder
+	// `{instagram.secret}`. It is 1 to 64 letters, digits, dots, hyphens or
+	// underscores. Default: `secret1` for the first, `secret2` for the second…
+	Name string `json:"name,omitempty"`
+
+	// Secret is the app secret as the App Dashboard shows it. Placeholders are
+	// resolved when the config is loaded; use `{env.*}` or `{file.*}`, which
+	// keep it out of the config.
+	Secret string `json:"secret,omitempty"`
+}
+
+// secret is an app secret ready to check signatures with.
+type secret struct {
+	name string
+	macs sync.Pool // of *mac
+}
+
+// mac is one reusable HMAC state with room for its sum.
+type mac struct {
+	hash.Hash
+	sum [sha256.Size]byte
+}
+
+func provisionSecrets(configured []AppSecret) ([]*secret, error) {
+	if len(configured) == 0 {
+		return nil, errors.New("at least one app_secret is needed")
+	}
+	secrets := make([]*secret, len(configured))
+	names := make(map[string]bool, len(configured))
+	for i, c := range configured {
+		name := c.Name
+		if name == "" {
+			name = "secret" + strconv.Itoa(i+1)
+		}
+		if err := ValidateSecretName(name); err != nil {
+			return nil, err
+		}
+		if names[name] {
+			return nil, fmt.Errorf("two app secrets have the name %q", name)
+		}
+		names[name] = true
+		key, err := resolve(c.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("app_secret %q: %w", name, err)
+		}
+		secrets[i] = newSecret(name, key)
+	}
+	return secrets, nil
+}
+
+// ValidateSecretName returns an error for a name that cannot stand in logs,
+// metrics and placeholders.
+func ValidateSecretName(name string) error {
+	if len(name) > 64 || !validChallenge(name) {
+		return errors.New("the name of an app_secret must be 1 to 64 letters, digits, dots, hyphens or underscores")
+	}
+	return nil
+}
+
+func newSecret(name, key string) *secret {
+	s := &secret{name: name}
+	s.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, []byte(key))} }
+	return s
+}
+
+// signed reports whether signature is the HMAC of body under this secret.
+func (s *secret) signed(body []byte, signature [sha256.Size]byte) bool {
+	m := s.macs.Get().(*mac)
+	m.Reset()
+	m.Write(body)
+	m.Sum(m.sum[:0])
+	ok := hmac.Equal(m.sum[:], signature[:])
+	s.macs.Put(m)
+	return ok
+}
+
+// parseSignature returns the one signature in header.
+func parseSignature(header http.Header) (signature [sha256.Size]byte, refused *refusal) {
+	values := header[signatureHeader]
+	if len(values) == 0 {
+		return signature, signatureMissing.because(errors.New("the header X-Hub-Signature-256 is missing: this delivery is not signed, or a proxy removed the header"))
+	}
+	if len(values) > 1 {
+		return signature, signatureRepeated.because(fmt.Errorf("the header X-Hub-Signature-256 is given %d times", len(values)))
+	}
+	digits, found := strings.CutPrefix(values[0], "sha256=")
+	var buf [2 * sha256.Size]byte
+	if !found || len(digits) != len(buf) {
+		return signature, signatureMalformed.because(errors.New("the header X-Hub-Signature-256 is not sha256= and 64 hexadecimal digits"))
+	}
+	copy(buf[:], digits)
+	if _, err := hex.Decode(signature[:], buf[:]); err != nil {
+		return signature, signatureMalformed.because(errors.New("the header X-Hub-Signature-256 holds something else than hexadecimal digits"))
+	}
+	return signature, nil
+}

@@ -1,0 +1,116 @@
+package handler
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// tokenHash is the SHA-256 of a verify token. Comparing hashes takes the same
+// time whatever the lengths of the tokens are.
+type tokenHash [sha256.Size]byte
+
+func provisionTokens(tokens []string) ([]tokenHash, error) {
+	if len(tokens) == 0 {
+		return nil, errors.New("at least one verify_token is needed")
+	}
+	hashes := make([]tokenHash, len(tokens))
+	for i, token := range tokens {
+		resolved, err := resolve(token)
+		if err != nil {
+			return nil, fmt.Errorf("verify_token %d: %w", i+1, err)
+		}
+		hashes[i] = sha256.Sum256([]byte(resolved))
+	}
+	return hashes, nil
+}
+
+// verify answers the request that Meta sends when a callback URL is set (see
+// "Webhooks › Getting started › Verification requests"). It carries no
+// signature.
+func (h *Handler) verify(w http.ResponseWriter, r *http.Request) *refusal {
+	if h.ClientCert != nil && h.ClientCert.Verification {
+		if refused := h.ClientCert.check(r); refused != nil {
+			return refused
+		}
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badParameter.because(errors.New("the query is not well-formed"))
+	}
+	mode, refused := parameter(query, "hub.mode")
+	if refused != nil {
+		return refused
+	}
+	token, refused := parameter(query, "hub.verify_token")
+	if refused != nil {
+		return refused
+	}
+	challenge, refused := parameter(query, "hub.challenge")
+	if refused != nil {
+		return refused
+	}
+	if !validChallenge(challenge) {
+		return badParameter.because(errors.New("hub.challenge is not 1 to 256 letters, digits, dots, hyphens or underscores"))
+	}
+	if mode != "subscribe" {
+		return wrongMode.because(errors.New("hub.mode is not subscribe"))
+	}
+	if !h.knowsToken(token) {
+		return wrongToken.because(errors.New("hub.verify_token matches none of the verify tokens: compare it with the one in the App Dashboard"))
+	}
+
+	header := w.Header()
+	header.Set("Content-Type", "text/plain")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Length", strconv.Itoa(len(challenge)))
+	// A failed write means that Meta is gone; it will ask again.
+	_, _ = w.Write([]byte(challenge))
+	return nil
+}
+
+// parameter returns the value of a query parameter that must be there once.
+func parameter(query url.Values, name string) (string, *refusal) {
+	values := query[name]
+	switch {
+	case len(values) == 0:
+		return "", missingParameter.because(fmt.Errorf("%s is missing: this is not a verification request from Meta", name))
+	case len(values) > 1:
+		return "", repeatedParameter.because(fmt.Errorf("%s is given %d times", name, len(values)))
+	case values[0] == "":
+		return "", badParameter.because(fmt.Errorf("%s is empty", name))
+	}
+	return values[0], nil
+}
+
+// validChallenge bounds what is echoed: Meta sends decimal digits, and nothing
+// that a browser could take for HTML is sent back.
+func validChallenge(challenge string) bool {
+	if len(challenge) == 0 || len(challenge) > 256 {
+		return false
+	}
+	for i := range len(challenge) {
+		c := challenge[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// knowsToken compares with every token, also after a match.
+func (h *Handler) knowsToken(token string) bool {
+	hash := tokenHash(sha256.Sum256([]byte(token)))
+	known := 0
+	for i := range h.tokens {
+		known |= subtle.ConstantTimeCompare(hash[:], h.tokens[i][:])
+	}
+	return known == 1
+}
