@@ -1,8 +1,10 @@
 package caddyfile
 
 import (
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-instagram/webhooks/file"
 )
@@ -10,11 +12,26 @@ import (
 // parseFile parses the instagram_file directive. Syntax:
 //
 //	instagram_file [<matcher>] <path>
-func parseFile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	lines := new(file.Handler)
+//
+// As for Caddy's root directive, a lone argument is the path even where it
+// looks like a path matcher.
+func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // consume the directive's name
-	if !h.AllArgs(&lines.Path) {
-		return nil, h.Err("instagram_file takes one argument: the path of the file")
+	args := h.CountRemainingArgs()
+	if args < 1 || args > 2 {
+		return nil, h.Err("instagram_file takes an optional matcher and the path of the file")
+	}
+	var matcher caddy.ModuleMap
+	if args == 2 {
+		var err error
+		if matcher, err = h.ExtractMatcherSet(); err != nil {
+			return nil, err
+		}
+		h.Next() // consume the directive's name again
+	}
+	lines := new(file.Handler)
+	if !h.AllArgs(&lines.Path) || strings.HasPrefix(lines.Path, "@") {
+		return nil, h.Err("instagram_file takes an optional matcher and the path of the file")
 	}
 	if lines.Path == "" {
 		return nil, h.Err("the path of instagram_file is empty")
@@ -22,5 +39,5 @@ func parseFile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	if h.NextBlock(0) {
 		return nil, h.Errf("unknown option %q of instagram_file: it has none", h.Val())
 	}
-	return lines, nil
+	return h.NewRoute(matcher, lines), nil
 }

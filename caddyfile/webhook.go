@@ -163,7 +163,7 @@ func parseMaxSize(d *caddyfile.Dispenser, webhook *handler.Handler) error {
 	}
 	size, err := humanize.ParseBytes(arg)
 	if err != nil {
-		return d.Errf("max_size: %v", err)
+		return d.Errf("max_size %q is not a size such as 8MiB", arg)
 	}
 	if size == 0 || size > math.MaxInt64 {
 		return d.Errf("max_size must be more than nothing and less than 8 EiB: %s", arg)
