@@ -1,0 +1,65 @@
+// Package commit gathers what many goroutines want stored at the same time into
+// batches, so that a batch shares one fsync.
+package commit
+
+import (
+	"errors"
+	"sync"
+)
+
+// Group commits items in batches, one batch at a time. While a batch is under
+// way, items gather for the next one: the slower the disk, the larger the
+// batches. A Group has no goroutine of its own and needs no closing.
+type Group[T any] struct {
+	apply func([]T) error
+
+	mu   sync.Mutex // guards next
+	next *batch[T]
+
+	turn sync.Mutex // held by whoever applies a batch
+}
+
+type batch[T any] struct {
+	items []T
+	done  chan struct{}
+	err   error
+}
+
+// NewGroup returns a Group that commits batches by apply, which stores all
+// items or returns an error. It is never called twice at the same time.
+func NewGroup[T any](apply func([]T) error) *Group[T] {
+	return &Group[T]{apply: apply}
+}
+
+var errPanicked = errors.New("the commit of this batch panicked")
+
+// Do returns after item was committed, together with others, or with the error
+// that its batch ended with.
+func (g *Group[T]) Do(item T) error {
+	g.mu.Lock()
+	b := g.next
+	leads := b == nil
+	if leads {
+		b = &batch[T]{done: make(chan struct{}), err: errPanicked}
+		g.next = b
+	}
+	b.items = append(b.items, item)
+	g.mu.Unlock()
+	if leads {
+		g.lead(b)
+	}
+	<-b.done
+	return b.err
+}
+
+// lead waits for the batch before to end and applies b, with all that joined
+// it meanwhile.
+func (g *Group[T]) lead(b *batch[T]) {
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	g.mu.Lock()
+	g.next = nil
+	g.mu.Unlock()
+	defer close(b.done)
+	b.err = g.apply(b.items)
+}
