@@ -1,7 +1,10 @@
 // Package event describes what Meta sends to a webhook, free of Caddy.
 package event
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // Delivery is one authenticated POST request from Meta. A Delivery exists only
 // for a body whose signature matched an app secret; handlers that find one in
@@ -15,6 +18,17 @@ type Delivery struct {
 	Secret string
 
 	accepted bool
+
+	split  sync.Once
+	events []Event
+}
+
+// Events returns the events of the delivery, in order; there is at least one.
+// The body is taken apart at the first call. All calls return the same slice,
+// which nobody may change.
+func (d *Delivery) Events() []Event {
+	d.split.Do(func() { d.events = Split(d.Body) })
+	return d.events
 }
 
 // Accept records that a handler took responsibility for the delivery: it has

@@ -1,0 +1,126 @@
+package event
+
+// details are the parts of an item that tell what it is about. A part is ""
+// when the item lacks it.
+type details struct {
+	field string // what the key of a messaging item stands for
+	key   string // the key itself
+	rank  int    // its rank in messagingKeys
+
+	sender, recipient, timestamp string
+
+	id, commentID, mediaID, mediaObject string
+
+	mid, action, numEdit, payload, ref string
+	echo, deleted                      bool
+
+	value string // raw value of a change
+}
+
+// media returns the id of the media that a change is about.
+func (d *details) media() string {
+	if d.mediaID != "" {
+		return d.mediaID
+	}
+	return d.mediaObject
+}
+
+// details reads the details of an event's item again.
+func (e *Event) details() (d details) {
+	s := scanner{text: e.item}
+	switch e.Kind {
+	case Change:
+		s.change(&d)
+	case Message, Standby:
+		s.details(&d)
+	}
+	return d
+}
+
+// change reads an object with "field" and "value" and returns the field.
+func (s *scanner) change(d *details) (field string) {
+	for _, name := range s.members {
+		switch name {
+		case "field":
+			if s.peek() == '"' {
+				field = s.scalar()
+			}
+		case "value":
+			at := s.pos
+			s.details(d)
+			d.value = s.text[at:s.pos]
+		}
+	}
+	return field
+}
+
+// details reads a messaging item or the value of a change. The two have no
+// name in common that means different things, and the Test button of Meta's
+// App Dashboard sends the one as the other.
+func (s *scanner) details(d *details) {
+	unknown := ""
+	for _, name := range s.members {
+		switch name {
+		case "sender", "from":
+			d.sender = s.reference()
+		case "recipient":
+			d.recipient = s.reference()
+		case "timestamp":
+			d.timestamp = s.scalar()
+		case "id":
+			d.id = s.scalar()
+		case "comment_id":
+			d.commentID = s.scalar()
+		case "media_id":
+			d.mediaID = s.scalar()
+		case "media":
+			d.mediaObject = s.reference()
+		default:
+			if key, ok := messagingKeys[name]; ok {
+				if d.key == "" || key.rank <= d.rank {
+					d.key, d.field, d.rank = name, key.field, key.rank
+					s.content(d)
+				}
+			} else if unknown == "" && s.peek() == '{' {
+				unknown = name
+			}
+		}
+	}
+	if d.field == "" {
+		d.field = unknown
+	}
+}
+
+// reference returns the id of an object such as {"id":"17…"}.
+func (s *scanner) reference() (id string) {
+	for _, name := range s.members {
+		if name == "id" {
+			id = s.scalar()
+		}
+	}
+	return id
+}
+
+// content reads the object under the key of a messaging item.
+func (s *scanner) content(d *details) {
+	d.mid, d.action, d.numEdit, d.payload, d.ref = "", "", "", "", ""
+	d.echo, d.deleted = false, false
+	for _, name := range s.members {
+		switch name {
+		case "mid":
+			d.mid = s.scalar()
+		case "action":
+			d.action = s.scalar()
+		case "num_edit":
+			d.numEdit = s.scalar()
+		case "payload":
+			d.payload = s.scalar()
+		case "ref":
+			d.ref = s.scalar()
+		case "is_echo":
+			d.echo = s.isTrue()
+		case "is_deleted":
+			d.deleted = s.isTrue()
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package event
+
+// Envelope returns a delivery that holds just this event, in the shape that it
+// came in, so that code written for Meta's payload reads it unchanged. Splitting
+// it again gives this event with the same ID.
+//
+// The values of "object", "id" and "time" and the item itself are byte for byte
+// as Meta sent them, and so are the other members of the delivery and of the
+// entry, such as "uid"; only the other entries and items are left out:
+//
+//	{"object":"instagram","entry":[{"id":"17…","time":1772084651,"changes":[{…}]}]}
+//
+// An Unparsed entry, and one that is a change itself, stands in "entry" as it
+// is. The envelope of an unparsed delivery is its raw bytes, whatever they are;
+// if it was one of several in an array, it is an array of this one.
+func (e *Event) Envelope() []byte { return e.AppendEnvelope(nil) }
+
+// AppendEnvelope appends the Envelope to dst and returns the longer slice.
+func (e *Event) AppendEnvelope(dst []byte) []byte {
+	if e.entry == nil {
+		return append(dst, e.item...)
+	}
+	d := e.entry.delivery
+	dst = append(dst, '{')
+	dst = appendMember(dst, "object", d.object)
+	dst = append(dst, d.rest...)
+	dst = append(dst, `"entry":[`...)
+	if e.list == "" {
+		dst = append(dst, e.item...)
+		return append(dst, "]}"...)
+	}
+	dst = append(dst, '{')
+	dst = appendMember(dst, "id", e.entry.id)
+	dst = appendMember(dst, "time", e.entry.time)
+	dst = append(dst, e.entry.rest...)
+	dst = append(dst, '"')
+	dst = append(dst, e.list...)
+	dst = append(dst, `":[`...)
+	dst = append(dst, e.item...)
+	return append(dst, "]}]}"...)
+}
+
+// appendMember appends a member and a comma, or nothing without a value.
+func appendMember(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(dst, '"')
+	dst = append(dst, name...)
+	dst = append(dst, `":`...)
+	dst = append(dst, value...)
+	return append(dst, ',')
+}

@@ -1,0 +1,42 @@
+package event
+
+import "strconv"
+
+// Placeholder returns the value of the placeholder {instagram.NAME} for one
+// event: object, account, field, id, conversation or test. It reports false
+// for any other name.
+func (e *Event) Placeholder(name string) (string, bool) {
+	switch name {
+	case "object":
+		return e.Object, true
+	case "account":
+		return e.Account, true
+	case "field":
+		return e.Field, true
+	case "id":
+		return e.ID(), true
+	case "conversation":
+		return e.Conversation(), true
+	case "test":
+		return strconv.FormatBool(e.Test), true
+	}
+	return "", false
+}
+
+// Placeholder returns the value of the placeholder {instagram.NAME} for a
+// delivery: secret, size and count (the number of its events), and for the
+// names of an event those of its first. The body is taken apart only for a
+// name that needs it. It reports false for any other name.
+func (d *Delivery) Placeholder(name string) (any, bool) {
+	switch name {
+	case "secret":
+		return d.Secret, true
+	case "size":
+		return len(d.Body), true
+	case "count":
+		return len(d.Events()), true
+	case "object", "account", "field", "id", "conversation", "test":
+		return d.Events()[0].Placeholder(name)
+	}
+	return nil, false
+}

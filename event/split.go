@@ -1,0 +1,228 @@
+package event
+
+import (
+	"strconv"
+	"time"
+)
+
+// Ids that the Test button of Meta's App Dashboard puts into every event. Real
+// ids have 15 digits or more.
+const (
+	testAccount   = "0"
+	testSender    = "12334"
+	testRecipient = "23245"
+)
+
+// maxEvents is the number of events beyond which a body is not taken apart, to
+// bound the memory. Meta sends up to a thousand.
+const maxEvents = 100_000
+
+// delivery is what the events of one delivery object share.
+type delivery struct {
+	object string // raw value of "object", "" without one
+	rest   []byte // other members but "entry", each followed by a comma
+}
+
+// entry is what the events of one entry share.
+type entry struct {
+	delivery *delivery
+	id, time string // raw values, "" without one
+	rest     []byte // other members but the lists, each followed by a comma
+}
+
+// Split takes the body of a delivery apart into its events, in their order.
+// It never fails: what cannot be taken apart becomes an event with the field
+// Unparsed, so that there is always at least one event, and every item of the
+// body is in exactly one.
+//
+// Split understands every shape that Meta documents or sends, for any object:
+// entries with "changes", "messaging", "standby" or "changed_fields", several
+// of these at once, entries with "field" and "value" directly inside, and an
+// array of deliveries (see Meta's "Webhooks › Getting Started › Event
+// notifications"). A body nested more than a thousand levels deep, or of more
+// than a hundred thousand items, is Unparsed.
+//
+// Events refer to one private copy of the body, which lives as long as any of
+// them.
+func Split(body []byte) []Event {
+	s := splitter{scanner: scanner{text: string(body)}}
+	s.events = make([]Event, 0, 1+min(len(body)/512, 1000)) // events take 300 to 500 bytes
+	if s.space() == '[' {
+		for at := range s.elements {
+			s.delivery(at, true)
+		}
+	} else {
+		s.delivery(s.pos, false)
+	}
+	s.space()
+	if s.bad || s.pos < len(s.text) || !s.found {
+		return []Event{{Field: Unparsed, item: s.text}}
+	}
+	return s.events
+}
+
+// splitter collects the events of a body.
+type splitter struct {
+	scanner
+	events []Event
+	found  bool // an entry
+}
+
+// delivery reads one delivery object, which begins at at.
+func (s *splitter) delivery(at int, inArray bool) {
+	d := &delivery{}
+	first := len(s.events)
+	var object string
+	for begin, name := range s.members {
+		switch {
+		case name == "object":
+			value := s.pos
+			object = s.scalar()
+			d.object = s.text[value:s.pos]
+		case name == "entry" && s.peek() == '[':
+			for begin := range s.elements {
+				s.entry(d, begin)
+			}
+		default:
+			s.skip()
+			d.rest = append(append(d.rest, s.text[begin:s.pos]...), ',')
+		}
+	}
+	events := s.events[first:]
+	for i := range events {
+		events[i].Object = object
+	}
+	if len(events) > 0 {
+		s.found = true
+	} else if inArray {
+		s.add(Event{Field: Unparsed, item: "[" + s.text[at:s.pos] + "]"})
+	}
+}
+
+// add adds an event and returns where it is until the next one is added.
+func (s *splitter) add(ev Event) *Event {
+	if len(s.events) == maxEvents {
+		s.fail()
+	}
+	s.events = append(s.events, ev)
+	return &s.events[len(s.events)-1]
+}
+
+// entry reads one entry, which begins at at.
+func (s *splitter) entry(d *delivery, at int) {
+	e := &entry{delivery: d}
+	first := len(s.events)
+	var account, sent string
+	flat := false
+	for begin, name := range s.members {
+		switch name {
+		case "id":
+			value := s.pos
+			account = s.scalar()
+			e.id = s.text[value:s.pos]
+			continue
+		case "time":
+			value := s.pos
+			sent = s.scalar()
+			e.time = s.text[value:s.pos]
+			continue
+		case "changes", "messaging", "standby", "changed_fields":
+			if s.peek() == '[' {
+				for begin := range s.elements {
+					s.item(e, name, begin)
+				}
+				continue
+			}
+		case "field":
+			flat = true
+		}
+		s.skip()
+		e.rest = append(append(e.rest, s.text[begin:s.pos]...), ',')
+	}
+	if len(s.events) == first {
+		s.bare(e, s.text[at:s.pos], flat)
+	}
+	events := s.events[first:]
+	when := parseTime(sent)
+	for i := range events {
+		ev := &events[i]
+		ev.Account = account
+		ev.Sent = when
+		ev.Test = account == testAccount || ev.Sender == testSender && ev.Recipient == testRecipient
+		ev.Echo = ev.Echo || ev.Sender != "" && ev.Sender == account
+	}
+}
+
+// item reads one item of a list of e, which begins at at.
+func (s *splitter) item(e *entry, list string, at int) {
+	ev := s.add(Event{entry: e, list: list})
+	var d details
+	switch list {
+	case "messaging":
+		ev.Kind = Message
+		s.details(&d)
+		ev.Field = d.field
+	case "standby":
+		ev.Kind = Standby
+		ev.Field = "standby"
+		s.details(&d)
+	case "changes":
+		ev.Kind = Change
+		ev.Field = s.change(&d)
+	case "changed_fields":
+		ev.Kind = Change
+		if s.peek() == '"' {
+			ev.Field = s.scalar()
+		} else {
+			s.skip()
+		}
+	}
+	ev.item = s.text[at:s.pos]
+	ev.describe(&d)
+}
+
+// bare adds the event of an entry that has no items: that of a change which
+// stands directly in it, or the entry as it is.
+func (s *splitter) bare(e *entry, text string, flat bool) {
+	ev := s.add(Event{entry: e, item: text})
+	var d details
+	if flat {
+		in := scanner{text: text}
+		if ev.Field = in.change(&d); ev.Field != "" {
+			ev.Kind = Change
+		}
+	}
+	ev.describe(&d)
+}
+
+// describe copies what the item says of itself.
+func (e *Event) describe(d *details) {
+	if e.Field == "" {
+		e.Field = Unparsed
+	}
+	e.Sender = d.sender
+	e.Recipient = d.recipient
+	e.Time = parseTime(d.timestamp)
+	e.Echo = d.echo
+	e.Unsent = d.deleted
+}
+
+// Times later than this number of seconds are in milliseconds: it is the year
+// 5138 as seconds, and 1973 as milliseconds.
+const maxSeconds = 1e11
+
+// parseTime reads a number of seconds or milliseconds since 1970 in decimal
+// digits. It returns the zero time for anything else, and beyond the year 9999.
+func parseTime(digits string) time.Time {
+	if digits == "" {
+		return time.Time{}
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || n == 0 || n >= 253402300800_000 {
+		return time.Time{}
+	}
+	if n < maxSeconds {
+		n *= 1000
+	}
+	return time.UnixMilli(int64(n)).UTC()
+}
