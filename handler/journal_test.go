@@ -156,14 +156,15 @@ func TestJournalLeaksNothing(t *testing.T) {
 		"hub.mode=other&hub.challenge=1&hub.verify_token=" + testToken,
 		"hub%2Everify_token=" + testToken, "hub.verify_token=" + testToken + "&%", testToken, "=" + testToken,
 		"HUB.VERIFY_TOKEN=" + testToken, "a;hub.verify_token=" + testToken,
+		"hub.mode=" + testToken, testToken + "=1&hub.challenge=" + testToken,
 	} {
 		f.serve(t, newVerification(query))
 		r := newVerification(query)
 		r.Method = http.MethodHead
 		f.serve(t, r)
 	}
-	if n := len(f.logs.FilterMessage("handled request").All()); n != 18 {
-		t.Errorf("got %d access log lines, want 18", n)
+	if n := len(f.logs.FilterMessage("handled request").All()); n != 22 {
+		t.Errorf("got %d access log lines, want 22", n)
 	}
 	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "msg"})
 	for _, entry := range f.logs.All() {
@@ -175,22 +176,6 @@ func TestJournalLeaksNothing(t *testing.T) {
 			if strings.Contains(buf.String(), secret) {
 				t.Errorf("a secret is in the log: %s", buf)
 			}
-		}
-	}
-}
-
-func TestRedactQuery(t *testing.T) {
-	t.Parallel()
-	for uri, want := range map[string]string{
-		"/webhooks":   "/webhooks",
-		"/webhooks?":  "/webhooks?",
-		"/w?a=1&b=&c": "/w?a=REDACTED&b=&REDACTED",
-		"/w?hub.mode=subscribe&hub.challenge=7&hub.verify_token=t": "/w?hub.mode=subscribe&hub.challenge=7&hub.verify_token=REDACTED",
-		"/w?hub.mode=a;hub.verify_token=t":                         "/w?hub.mode=a&hub.verify_token=REDACTED",
-		"/w?%=t":                                                   "/w?%=REDACTED",
-	} {
-		if got := redactQuery(uri); got != want {
-			t.Errorf("%s: got %s, want %s", uri, got, want)
 		}
 	}
 }
