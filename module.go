@@ -7,4 +7,5 @@ import (
 	_ "github.com/caddy-instagram/webhooks/caddyfile"
 	_ "github.com/caddy-instagram/webhooks/file"
 	_ "github.com/caddy-instagram/webhooks/handler"
+	_ "github.com/caddy-instagram/webhooks/matcher"
 )

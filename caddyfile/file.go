@@ -1,17 +1,34 @@
 package caddyfile
 
 import (
+	"fmt"
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-instagram/webhooks/file"
 )
 
 // parseFile parses the instagram_file directive. Syntax:
 //
-//	instagram_file [<matcher>] <path>
+//	instagram_file [<matcher>] <path> {
+//	    format cloudevents|meta|raw
+//	    layout lines|files
+//	    fields <names...>
+//	    mode   <mode>
+//	    roll_size        <size>
+//	    roll_interval    <duration>
+//	    roll_at          <times...>
+//	    roll_local_time
+//	    roll_keep        <number>
+//	    roll_keep_for    <duration>
+//	    roll_compression none|gzip|zstd
+//	}
 //
 // As for Caddy's root directive, a lone argument is the path even where it
 // looks like a path matcher.
@@ -29,15 +46,92 @@ func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		}
 		h.Next() // consume the directive's name again
 	}
-	lines := new(file.Handler)
-	if !h.AllArgs(&lines.Path) || strings.HasPrefix(lines.Path, "@") {
+	events := new(file.Handler)
+	if !h.AllArgs(&events.Path) || strings.HasPrefix(events.Path, "@") {
 		return nil, h.Err("instagram_file takes an optional matcher and the path of the file")
 	}
-	if lines.Path == "" {
+	if events.Path == "" {
 		return nil, h.Err("the path of instagram_file is empty")
 	}
-	if h.NextBlock(0) {
-		return nil, h.Errf("unknown option %q of instagram_file: it has none", h.Val())
+	seen := make(map[string]bool)
+	for nesting := h.Nesting(); h.NextBlock(nesting); {
+		option := h.Val()
+		if seen[option] && option != "fields" && option != "roll_at" {
+			return nil, h.Errf("%s is given twice", option)
+		}
+		seen[option] = true
+		if err := parseFileOption(h.Dispenser, events); err != nil {
+			return nil, err
+		}
 	}
-	return h.NewRoute(matcher, lines), nil
+	if err := events.Validate(); err != nil {
+		return nil, h.WrapErr(err)
+	}
+	return h.NewRoute(matcher, events), nil
+}
+
+func parseFileOption(d *caddyfile.Dispenser, events *file.Handler) error {
+	option := d.Val()
+	args := d.RemainingArgs()
+	switch option {
+	case "fields", "roll_at":
+		if len(args) == 0 {
+			return d.Errf("%s takes at least one argument", option)
+		}
+	case "roll_local_time":
+		if len(args) != 0 {
+			return d.Errf("%s takes no argument", option)
+		}
+		args = []string{""}
+	default:
+		if len(args) != 1 {
+			return d.Errf("%s takes one argument", option)
+		}
+	}
+	roll, arg := &events.Roll, args[0]
+	var err error
+	switch option {
+	case "format":
+		events.Format = arg
+	case "layout":
+		events.Layout = arg
+	case "fields":
+		events.Fields = append(events.Fields, args...)
+	case "mode":
+		events.Mode, err = file.ParseMode(arg)
+	case "roll_size":
+		var size uint64
+		if size, err = humanize.ParseBytes(arg); err != nil || size == 0 || size > math.MaxInt64 {
+			return d.Errf("roll_size %q is not a size such as 100MiB", arg)
+		}
+		roll.Size = int64(size)
+	case "roll_interval":
+		roll.Interval, err = parseDuration(arg)
+	case "roll_at":
+		roll.At = append(roll.At, args...)
+	case "roll_local_time":
+		roll.LocalTime = true
+	case "roll_keep":
+		if roll.Keep, err = strconv.Atoi(arg); err != nil || roll.Keep < 1 {
+			return d.Errf("roll_keep %q is not a number of files", arg)
+		}
+	case "roll_keep_for":
+		roll.KeepFor, err = parseDuration(arg)
+	case "roll_compression":
+		roll.Compression = arg
+	default:
+		return d.Errf("unknown option %q of instagram_file: the options are format, layout, fields, mode, roll_size, roll_interval, roll_at, roll_local_time, roll_keep, roll_keep_for and roll_compression", option)
+	}
+	if err != nil {
+		return d.Errf("%s: %v", option, err)
+	}
+	return nil
+}
+
+func parseDuration(arg string) (caddy.Duration, error) {
+	duration, err := caddy.ParseDuration(arg)
+	if err != nil || duration <= 0 {
+		return 0, fmt.Errorf("%q is not a duration such as 24h or 7d", arg)
+	}
+	return caddy.Duration(duration), nil
 }

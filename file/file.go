@@ -1,15 +1,17 @@
-// Package file appends authentic deliveries to files.
+// Package file writes authentic events to files, durably.
 package file
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-instagram/webhooks/event"
 )
@@ -18,22 +20,56 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
-// Handler appends each authentic delivery to a file, as one line of JSON, and
-// goes on to the next handler; where there is none, Caddy answers 200. It must
-// come after `instagram_webhook`: what was not authenticated is not written,
-// but answered with 500. A delivery that cannot be written is answered with
-// 503, so that Meta sends it again.
+// Handler writes the events of each authentic delivery to files, and goes on
+// to the next handler; where there is none, Caddy answers 200. It must come
+// after `instagram_webhook`: what was not authenticated is not written, but
+// answered with 500.
 //
-// A delivery is written byte for byte, unless it holds raw line breaks: then
-// it is compacted. A delivery that is not JSON and holds line breaks becomes
-// the line `{"data_base64":"…"}`.
+// An answer of 200 means on disk: the events are written and synced (fsync)
+// first, and the entry of a new file in its directory too. Deliveries that come
+// at the same time share a sync. When the events cannot be written, because
+// the disk is full for example, the answer is 503 and Meta sends the delivery
+// again. A delivery with several events that failed in part is written again
+// as a whole: an event can be there twice, with the same id.
 type Handler struct {
-	// Path is the file to append to. It is made when it does not exist, and
-	// its directory too. Placeholders such as `{env.*}` are resolved when the
-	// config is loaded.
+	// Path is the file to append to, or the directory if the layout is
+	// `files`. Missing directories are made. Placeholders such as `{env.*}`
+	// are resolved when the config is loaded. The placeholders
+	// `{instagram.field}`, `{instagram.account}`, `{instagram.object}` and the
+	// other ones of an event, as well as `{time.*}`, are resolved for each
+	// event; characters of theirs other than letters, digits, hyphens and
+	// underscores become underscores. At most 128 files are open at a time.
 	Path string `json:"path,omitempty"`
 
-	path string
+	// Format is what is written of an event:
+	//
+	// Value | Meaning
+	// ------|--------
+	// `cloudevents` | A CloudEvent in JSON (the default)
+	// `meta` | A delivery in Meta's form that holds just this event
+	// `raw` | Not the event, but the whole delivery as Meta sent it, once
+	Format string `json:"format,omitempty"`
+
+	// Layout is `lines` for a file with one line each (the default), or
+	// `files` for a directory with one file each.
+	Layout string `json:"layout,omitempty"`
+
+	// Fields are the fields of the events to write, such as `comments`. Others
+	// are left out, and counted in the metrics; so is a raw delivery without
+	// any of these. Default: all.
+	Fields []string `json:"fields,omitempty"`
+
+	// Mode is the permission bits of new files. Default: `0640`.
+	Mode Mode `json:"mode,omitempty"`
+
+	// Roll says when a file is moved aside for a new one. Default: never. Only
+	// for the layout `lines`.
+	Roll Roll `json:"roll,omitzero"`
+
+	path    path
+	options *options
+	pool    *pool
+	release func() error // nil until the pool is taken
 }
 
 // CaddyModule returns the Caddy module information.
@@ -44,53 +80,167 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision resolves the path. It opens nothing.
-func (h *Handler) Provision(caddy.Context) error {
-	if h.Path == "" {
-		return errors.New("a path is needed")
-	}
-	path, err := caddy.NewReplacer().ReplaceOrErr(h.Path, true, true)
-	if err != nil {
+// Provision resolves the path and sets the defaults. It opens nothing.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	var err error
+	if h.path, err = newPath(h.Path); err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
-	h.path, err = filepath.Abs(path)
-	return err
+	if h.Format == "" {
+		h.Format = formatCloudEvents
+	}
+	if h.Layout == "" {
+		h.Layout = layoutLines
+	}
+	if h.Mode == 0 {
+		h.Mode = Mode(defaultMode)
+	}
+	h.options = &options{Handler: h, layout: h.Layout, logger: ctx.Logger()}
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if h.pool, err = sharedPool(); err != nil {
+		return err
+	}
+	h.release = releasePool
+	return nil
 }
 
-// ServeHTTP appends the delivery and calls next.
+// Validate checks the options.
+func (h *Handler) Validate() error {
+	switch h.Layout {
+	case "", layoutLines, layoutFiles:
+	default:
+		return fmt.Errorf("layout %q is none of lines and files", h.Layout)
+	}
+	if h.Layout == layoutFiles && !h.Roll.isZero() {
+		return errors.New("roll is for the layout lines: with files, there is nothing to roll")
+	}
+	return errors.Join(validateFormat(h.Format), validateFields(h.Fields), h.Roll.validate())
+}
+
+// Cleanup releases the files. They are closed once no config uses them.
+// Requests under way may go on to write.
+func (h *Handler) Cleanup() error {
+	if h.release == nil {
+		return nil
+	}
+	return h.release()
+}
+
+// ServeHTTP writes the events and calls next.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	delivery := event.FromContext(r.Context())
 	if delivery == nil {
 		return caddyhttp.Error(http.StatusInternalServerError,
 			errors.New("instagram_file got a request that was not authenticated: instagram_webhook must come before it"))
 	}
-	if err := appendLine(h.path, line(delivery.Body)); err != nil {
+	if err := h.store(delivery); err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("writing the delivery: %w", err))
 	}
 	delivery.Accept()
 	return next.ServeHTTP(w, r)
 }
 
-// appendLine writes line in one write. Opening the file for each keeps it
-// right over a reload and under an outside logrotate.
-func appendLine(path string, line []byte) (err error) {
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	f, err := os.OpenFile(path, flags, 0o640)
-	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(path), 0o750); err == nil {
-			f, err = os.OpenFile(path, flags, 0o640)
+// store writes what is wanted of a delivery, and returns when it is on disk.
+func (h *Handler) store(d *event.Delivery) error {
+	wanted := h.wanted(d.Events())
+	if len(wanted) == 0 {
+		return nil
+	}
+	err := h.write(h.targets(d, wanted))
+	result := resultWritten
+	if err != nil {
+		result = resultFailed
+	}
+	for _, e := range wanted {
+		count(result, e.Field)
+	}
+	return err
+}
+
+// target is what goes to one path.
+type target struct {
+	path    string
+	records []record
+}
+
+// parallel is how many files are written at the same time for one delivery.
+const parallel = 16
+
+func (h *Handler) write(targets []target) error {
+	if len(targets) == 1 {
+		return h.writeTo(targets[0])
+	}
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for _, t := range targets {
+		group.Go(func() error { return h.writeTo(t) })
+	}
+	return group.Wait()
+}
+
+func (h *Handler) writeTo(t target) error {
+	sink := h.pool.acquire(t.path, h.options)
+	defer h.pool.release(sink, h.options.logger)
+	return sink.add(t.records)
+}
+
+// wanted returns the events whose field is asked for, and counts the others.
+func (h *Handler) wanted(events []event.Event) []*event.Event {
+	wanted := make([]*event.Event, 0, len(events))
+	for i := range events {
+		if e := &events[i]; len(h.Fields) == 0 || slices.Contains(h.Fields, e.Field) {
+			wanted = append(wanted, e)
+		} else {
+			count(resultSkipped, e.Field)
 		}
 	}
-	if err != nil {
-		return err
+	return wanted
+}
+
+// targets returns what to write, in order, by path.
+func (h *Handler) targets(d *event.Delivery, wanted []*event.Event) []target {
+	if h.Format == formatRaw {
+		sum := sha256.Sum256(d.Body)
+		return []target{{h.path.of(wanted[0]), []record{{
+			name: "delivery-" + hex.EncodeToString(sum[:16]) + ".json",
+			data: appendLine(nil, d.Body),
+		}}}}
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	_, err = f.Write(line)
-	return err
+	var targets []target
+	index := make(map[string]int, 1) // of a path in targets
+	// One buffer for all, with room for what a format adds.
+	text := make([]byte, 0, len(d.Body)+512*len(wanted))
+	for _, e := range wanted {
+		start := len(text)
+		text = render(text, h.Format, e)
+		path := h.path.of(e)
+		i, found := index[path]
+		if !found {
+			i = len(targets)
+			index[path] = i
+			targets = append(targets, target{path: path})
+		}
+		targets[i].records = append(targets[i].records, record{name: h.fileName(e), data: text[start:len(text):len(text)]})
+	}
+	return targets
+}
+
+// fileName returns the name of an event's file, which follows from its
+// identity.
+func (h *Handler) fileName(e *event.Event) string {
+	if h.Layout != layoutFiles {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(e.ID()))
+	return safe(e.Field) + "-" + hex.EncodeToString(sum[:16]) + ".json"
 }
 
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

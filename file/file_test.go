@@ -19,14 +19,22 @@ import (
 	"github.com/caddy-instagram/webhooks/event"
 )
 
-func provisioned(t *testing.T, path string) *Handler {
+func provisioned(t testing.TB, path string, adjust ...func(*Handler)) *Handler {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
-	h := &Handler{Path: path}
-	if err := h.Provision(ctx); err != nil {
+	h := &Handler{Path: path, Format: formatRaw}
+	for _, a := range adjust {
+		a(h)
+	}
+	if err := errors.Join(h.Provision(ctx), h.Validate()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := h.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	})
 	return h
 }
 

@@ -178,7 +178,13 @@ func pass(r *http.Request, d *event.Delivery, body *replay) {
 
 	ctx := r.Context()
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(func(key string) (any, bool) { return placeholder(d, key) })
+		repl.Map(func(key string) (any, bool) {
+			name, found := strings.CutPrefix(key, "instagram.")
+			if !found {
+				return nil, false
+			}
+			return d.Placeholder(name)
+		})
 	}
 	// In place, because the placeholders of Caddy are bound to this request.
 	*r = *r.WithContext(event.NewContext(ctx, d))
@@ -188,15 +194,4 @@ func pass(r *http.Request, d *event.Delivery, body *replay) {
 func isLength(s string, n int) bool {
 	var buf [20]byte
 	return string(strconv.AppendInt(buf[:0], int64(n), 10)) == s
-}
-
-// placeholder returns the value of an {instagram.*} placeholder.
-func placeholder(d *event.Delivery, key string) (any, bool) {
-	switch key {
-	case "instagram.secret":
-		return d.Secret, true
-	case "instagram.size":
-		return len(d.Body), true
-	}
-	return nil, false
 }

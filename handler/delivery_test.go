@@ -127,10 +127,10 @@ func TestDeliveryPlaceholders(t *testing.T) {
 	var got string
 	f.serveTo(t, newDelivery(testBody), func(w http.ResponseWriter, r *http.Request) error {
 		repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-		got = repl.ReplaceKnown("{instagram.secret} {instagram.size} {instagram.unknown}", "")
+		got = repl.ReplaceKnown("{instagram.secret} {instagram.size} {instagram.count} {instagram.field} {instagram.unknown}", "")
 		return caddyhttp.Error(http.StatusTeapot, nil)
 	})
-	if want := "instagram " + strconv.Itoa(len(testBody)) + " {instagram.unknown}"; got != want {
+	if want := "instagram " + strconv.Itoa(len(testBody)) + " 1 unparsed {instagram.unknown}"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

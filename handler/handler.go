@@ -40,12 +40,21 @@ const DefaultMaxSize = 8 << 20
 // they are resolved once, when the config is loaded, and then stand neither in
 // the config that the admin API shows nor in any log.
 //
-// These placeholders are available to the handlers that follow:
+// These placeholders are available to the handlers that follow. Those of an
+// event are of the first event in a delivery. A delivery is only taken apart
+// when one is used that needs it.
 //
 // Placeholder | Description
 // ------------|------------
 // `{instagram.secret}` | Name of the app secret whose signature matched
 // `{instagram.size}` | Size of the delivery in bytes
+// `{instagram.count}` | Number of events in the delivery
+// `{instagram.object}` | What kind of object the account is, such as `instagram`
+// `{instagram.account}` | Id of the account that the event belongs to
+// `{instagram.field}` | Field of the event, such as `comments`
+// `{instagram.id}` | Identity of the event: the same when Meta sends it again
+// `{instagram.conversation}` | Key of the conversation, or of the media commented on
+// `{instagram.test}` | `true` if the dashboard's Test button sent it
 //
 // A delivery that no later handler takes is answered with 503, so that Meta
 // sends it again.

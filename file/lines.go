@@ -1,0 +1,212 @@
+package file
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/commit"
+)
+
+// lines is a file that events are appended to, a line each. It answers for a
+// line only once that is on disk, together with the entry of the file in its
+// directory.
+//
+// After any failure the file is cut back to where it was, closed, and opened
+// anew for the next batch: what a descriptor says after a failed fsync cannot
+// be trusted.
+type lines struct {
+	path    string
+	disk    disk
+	now     func() time.Time
+	options atomic.Pointer[options] // those of the latest config
+	group   *commit.Group[[]record]
+
+	// Only used by the batch under way.
+	file   diskFile // nil: to be opened
+	torn   bool     // the last line lacks its line feed
+	opened time.Time
+	wrote  time.Time // of the last write to the file, before this process too
+	hold   time.Time // no rolling before
+	buf    []byte
+}
+
+func newLines(path string, d disk) *lines {
+	l := &lines{path: path, disk: d, now: time.Now}
+	l.group = commit.NewGroup(l.commit)
+	return l
+}
+
+func (l *lines) configure(o *options) { l.options.Store(o) }
+
+func (l *lines) add(records []record) error { return l.group.Do(records) }
+
+// close closes the file. There must be no batch under way.
+func (l *lines) close() error {
+	if l.file == nil {
+		return nil
+	}
+	err := l.file.Close()
+	l.file = nil
+	return err
+}
+
+func (l *lines) commit(batch [][]record) error {
+	l.buf = l.buf[:0]
+	for _, records := range batch {
+		for _, r := range records {
+			l.buf = append(append(l.buf, r.data...), '\n')
+		}
+	}
+	err := l.write(l.buf)
+	if err != nil {
+		err = errors.Join(err, l.close())
+	}
+	if cap(l.buf) > maxKept {
+		l.buf = nil
+	}
+	return err
+}
+
+// maxKept is the largest buffer kept from batch to batch.
+const maxKept = 4 << 20
+
+// write puts text at the end of the file, and on disk, in one write.
+func (l *lines) write(text []byte) error {
+	if err := l.follow(); err != nil {
+		return err
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	o, now := l.options.Load(), l.now()
+	reason := o.Roll.due(info.Size(), int64(len(text)), l.opened, l.wrote, now)
+	if reason != "" && !now.Before(l.hold) {
+		if err := l.roll(o, reason); err != nil {
+			return err
+		}
+		if info, err = l.file.Stat(); err != nil {
+			return err
+		}
+	}
+	if l.torn {
+		text = append([]byte{'\n'}, text...)
+	}
+	n, err := l.file.Write(text)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, l.cut(info.Size(), int64(n)))
+	}
+	l.torn, l.wrote = false, now
+	return nil
+}
+
+// cut takes back the n bytes that a failed write left behind size, unless
+// somebody else has written behind them.
+func (l *lines) cut(size, n int64) error {
+	info, err := l.file.Stat()
+	if err != nil || info.Size() != size+n {
+		return err
+	}
+	return l.file.Truncate(size)
+}
+
+// follow makes the open file the one at the path: after an outside rotation
+// that is another one.
+func (l *lines) follow() error {
+	if l.file != nil {
+		there, err := l.disk.Stat(l.path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		here, err2 := l.file.Stat()
+		if err2 != nil {
+			return err2
+		}
+		if err == nil && os.SameFile(there, here) {
+			return nil
+		}
+		if err := l.close(); err != nil {
+			return err
+		}
+	}
+	return l.open()
+}
+
+// open opens the file, or makes it, and puts its entry on disk.
+func (l *lines) open() error {
+	const flags = os.O_RDWR | os.O_APPEND // reading is for the last byte
+	mode := l.options.Load().mode()
+	file, err := l.disk.OpenFile(l.path, flags, 0)
+	created := errors.Is(err, fs.ErrNotExist)
+	if created {
+		if err := makeDirs(l.disk, filepath.Dir(l.path), dirMode(mode)); err != nil {
+			return err
+		}
+		file, err = l.disk.OpenFile(l.path, flags|os.O_CREATE, mode)
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.inspect(file, created, mode); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	l.file = file
+	return nil
+}
+
+// inspect learns what there is to know of a file just opened.
+func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
+	if created {
+		// The process's umask has no say.
+		if err := file.Chmod(mode); err != nil {
+			return err
+		}
+	}
+	if err := l.disk.SyncDir(filepath.Dir(l.path)); err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", l.path)
+	}
+	l.opened, l.wrote, l.torn = l.now(), info.ModTime(), false
+	if size := info.Size(); size > 0 {
+		var last [1]byte
+		if _, err := file.ReadAt(last[:], size-1); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		l.torn = !bytes.Equal(last[:], []byte{'\n'})
+	}
+	return nil
+}
+
+// rollAgain is how long after a failure rolling is tried again.
+const rollAgain = time.Minute
+
+// roll moves the file aside and opens a new one. When it cannot be moved, the
+// events still have to be written, so they go to the file there is.
+func (l *lines) roll(o *options, reason string) error {
+	if err := l.close(); err != nil {
+		return err
+	}
+	if err := o.Roll.roll(l.path, reason, o); err != nil {
+		l.hold = l.now().Add(rollAgain)
+		o.logger.Error("rolling failed; events go on to the file there is", zap.String("path", l.path), zap.Error(err))
+	}
+	return l.open()
+}

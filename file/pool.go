@@ -1,0 +1,141 @@
+package file
+
+import (
+	"container/list"
+	"errors"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// record is what is written of one event, or of a raw delivery.
+type record struct {
+	name string // of its file, in the layout files
+	data []byte // without a line feed
+}
+
+// sink is where records are written to.
+type sink interface {
+	// add returns once the records are on disk, or with an error. It can be
+	// called at the same time from many goroutines.
+	add([]record) error
+	configure(*options)
+	close() error
+}
+
+// maxOpen is how many sinks are open at a time.
+const maxOpen = 128
+
+// pools holds the one pool of the process: a file is opened once, however many
+// handlers and configs write to it.
+var pools = caddy.NewUsagePool()
+
+// pool keeps sinks open between deliveries. Those that nobody uses are closed,
+// the least recently used first, to make room for others.
+type pool struct {
+	disk  disk
+	limit int
+
+	mu    sync.Mutex
+	freed *sync.Cond // a sink was released
+	sinks map[string]*pooled
+	idle  list.List // of *pooled, the least recently used first
+	ended bool
+}
+
+type pooled struct {
+	sink
+	key  string
+	refs int
+	elem *list.Element // in idle, when refs is 0
+}
+
+func newPool(d disk, limit int) *pool {
+	p := &pool{disk: d, limit: limit, sinks: make(map[string]*pooled)}
+	p.freed = sync.NewCond(&p.mu)
+	return p
+}
+
+// sharedPool returns the pool of the process. Each call must be followed by
+// one of releasePool.
+func sharedPool() (*pool, error) {
+	p, _, err := pools.LoadOrNew("files", func() (caddy.Destructor, error) {
+		return newPool(osDisk{}, maxOpen), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.(*pool), nil
+}
+
+func releasePool() error {
+	_, err := pools.Delete("files")
+	return err
+}
+
+// acquire returns the sink at path, with the options of this config. It waits
+// while all sinks are in use. The caller must hold no other sink, and must
+// release this one.
+func (p *pool) acquire(path string, o *options) *pooled {
+	key := o.layout + ":" + path
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if s, ok := p.sinks[key]; ok {
+			if s.elem != nil {
+				p.idle.Remove(s.elem)
+				s.elem = nil
+			}
+			s.refs++
+			s.configure(o)
+			return s
+		}
+		switch {
+		case len(p.sinks) < p.limit:
+			p.sinks[key] = &pooled{sink: o.newSink(path, p.disk), key: key}
+		case p.idle.Len() > 0:
+			p.drop(p.idle.Front().Value.(*pooled), o.logger)
+		default:
+			p.freed.Wait()
+		}
+	}
+}
+
+func (p *pool) release(s *pooled, logger *zap.Logger) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.refs--; s.refs > 0 {
+		return
+	}
+	s.elem = p.idle.PushBack(s)
+	if p.ended {
+		p.drop(s, logger)
+	}
+	p.freed.Broadcast()
+}
+
+// drop closes an idle sink. All in it is on disk, so a failure loses nothing.
+func (p *pool) drop(s *pooled, logger *zap.Logger) {
+	p.idle.Remove(s.elem)
+	delete(p.sinks, s.key)
+	if err := s.close(); err != nil {
+		logger.Warn("closing a file", zap.String("path", s.key), zap.Error(err))
+	}
+}
+
+// Destruct closes all sinks. Those in use are closed when they are released: a
+// request of an old config may go on for a while.
+func (p *pool) Destruct() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	var errs []error
+	for e := p.idle.Front(); e != nil; e = p.idle.Front() {
+		s := e.Value.(*pooled)
+		p.idle.Remove(e)
+		delete(p.sinks, s.key)
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,204 @@
+package file
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/DeRuina/timberjack"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/zap"
+)
+
+// Roll says when a file is moved aside for a new one, and what becomes of the
+// old ones. The names mean what they mean in Caddy's file log writer, except
+// that nothing is done, and above all nothing deleted, unless it is asked for.
+// A rolled file has the time in its name: `events-2026-11-23T17-00-00.000-size.jsonl`.
+type Roll struct {
+	// Size is the size in bytes that a file must not grow over. Default: no limit.
+	Size int64 `json:"size,omitempty"`
+
+	// Interval is how long a file is written to. Default: for ever.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	// At are times of day, such as `00:00`, in UTC, or in the local time zone
+	// if LocalTime is set.
+	At []string `json:"at,omitempty"`
+
+	// LocalTime uses the local time zone for At and for the names of rolled
+	// files.
+	LocalTime bool `json:"local_time,omitempty"`
+
+	// Keep is how many rolled files are kept. Default: all.
+	Keep int `json:"keep,omitempty"`
+
+	// KeepFor is how long rolled files are kept, in days rounded up. Default:
+	// for ever.
+	KeepFor caddy.Duration `json:"keep_for,omitempty"`
+
+	// Compression is how rolled files are compressed: `none`, `gzip` or
+	// `zstd`. Default: `none`.
+	Compression string `json:"compression,omitempty"`
+}
+
+func (r *Roll) isZero() bool { return reflect.ValueOf(r).Elem().IsZero() }
+
+func (r *Roll) validate() error {
+	switch {
+	case r.Size < 0 || r.Interval < 0 || r.Keep < 0 || r.KeepFor < 0:
+		return errors.New("roll: sizes, numbers and durations must not be negative")
+	case r.Compression != "" && r.Compression != "none" && compressors[r.Compression].suffix == "":
+		return fmt.Errorf("roll_compression %q is none of none, gzip and zstd", r.Compression)
+	}
+	for _, at := range r.At {
+		if _, err := time.Parse("15:04", at); err != nil {
+			return fmt.Errorf("roll_at %q is not a time of day such as 00:00", at)
+		}
+	}
+	return nil
+}
+
+// due returns why a file must be rolled before more bytes are written, or "".
+func (r *Roll) due(size, more int64, opened, wrote, now time.Time) string {
+	switch {
+	case size == 0:
+		return ""
+	case r.Size > 0 && size+more > r.Size:
+		return "size"
+	case r.Interval > 0 && now.Sub(opened) >= time.Duration(r.Interval):
+		return "time"
+	}
+	if r.LocalTime {
+		now = now.Local()
+	} else {
+		now = now.UTC()
+	}
+	for _, at := range r.At {
+		clock, err := time.Parse("15:04", at)
+		if err != nil {
+			continue // validate refuses these
+		}
+		mark := time.Date(now.Year(), now.Month(), now.Day(), clock.Hour(), clock.Minute(), 0, 0, now.Location())
+		if mark.After(now) {
+			mark = mark.AddDate(0, 0, -1)
+		}
+		if wrote.Before(mark) {
+			return "time"
+		}
+	}
+	return ""
+}
+
+// roll moves the file at path aside, and deletes and compresses rolled files
+// as asked for. The file must be closed and all of it on disk.
+func (r *Roll) roll(path, reason string, o *options) error {
+	days := math.Ceil(time.Duration(r.KeepFor).Hours() / 24)
+	roller := &timberjack.Logger{
+		Filename:    path,
+		MaxBackups:  r.Keep,
+		MaxAge:      int(days),
+		LocalTime:   r.LocalTime,
+		Compression: "none", // it deletes the original before the copy is on disk
+		FileMode:    o.mode(),
+	}
+	// Closing waits until old files are deleted.
+	if err := errors.Join(roller.RotateWithReason(reason), roller.Close()); err != nil {
+		return err
+	}
+	if c, ok := compressors[r.Compression]; ok {
+		go func() {
+			compressing.Lock()
+			defer compressing.Unlock()
+			if err := c.compressRolled(path); err != nil {
+				o.logger.Error("compressing rolled files", zap.String("path", path), zap.Error(err))
+			}
+		}()
+	}
+	return nil
+}
+
+// compressing keeps two goroutines from compressing the same file.
+var compressing sync.Mutex
+
+type compressor struct {
+	suffix string
+	writer func(io.Writer) (io.WriteCloser, error)
+}
+
+var compressors = map[string]compressor{
+	"gzip": {".gz", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }},
+	"zstd": {".zst", func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) }},
+}
+
+// rolledLayout is the time in the name of a rolled file.
+const rolledLayout = "2006-01-02T15-04-05.000"
+
+// compressRolled compresses the rolled files of path that are not compressed
+// yet, those that a crash left behind too.
+func (c compressor) compressRolled(path string) error {
+	ext := filepath.Ext(path)
+	prefix := strings.TrimSuffix(filepath.Base(path), ext) + "-"
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		rest, ok := strings.CutPrefix(entry.Name(), prefix)
+		if !ok || filepath.Ext(rest) != ext || len(rest) < len(rolledLayout) {
+			continue
+		}
+		if _, err := time.Parse(rolledLayout, rest[:len(rolledLayout)]); err != nil {
+			continue
+		}
+		if err := c.compress(filepath.Join(filepath.Dir(path), entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compress replaces a file by its compressed form, which is on disk before the
+// original is deleted.
+func (c compressor) compress(path string) (err error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	temporary := path + c.suffix + ".tmp"
+	to, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	w, err := c.writer(to)
+	if err == nil {
+		_, err = io.Copy(w, from)
+		err = errors.Join(err, w.Close())
+	}
+	if err == nil {
+		err = to.Sync()
+	}
+	if err = errors.Join(err, to.Close()); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	if err := os.Rename(temporary, path+c.suffix); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
