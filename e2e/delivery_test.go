@@ -30,7 +30,9 @@ func TestDeliveriesReachReverseProxy(t *testing.T) {
 	s := newSecured(t)
 	s.serve(t, fmt.Sprintf(`handle /webhooks {
 		%s
-		instagram_file %s
+		instagram_file %s {
+			format raw
+		}
 		reverse_proxy %s
 	}`, webhook, strconv.Quote(s.out("events.jsonl")), u.addr))
 	deliverSamples(t, s)
@@ -48,7 +50,9 @@ func TestDeliveriesReachPHP(t *testing.T) {
 	s.serve(t, fmt.Sprintf(`handle /webhooks {
 		root %s
 		%s
-		instagram_file %s
+		instagram_file %s {
+			format raw
+		}
 		php_fastcgi unix/%s
 	}`, p.root, webhook, strconv.Quote(s.out("events.jsonl")), p.socket))
 	deliverSamples(t, s)

@@ -65,7 +65,9 @@ func TestRefusalsReachNobody(t *testing.T) {
 		app_secret %s
 		max_size 64KiB
 	}
-	instagram_file %q
+	instagram_file %q {
+		format raw
+	}
 	reverse_proxy %s
 }`, port, secret, g.out("events.jsonl"), u.addr))
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
@@ -159,7 +161,9 @@ func TestNothingTakenIsNot200(t *testing.T) {
 	}
 	handle /file {
 		%[2]s
-		instagram_file %[3]q
+		instagram_file %[3]q {
+			format raw
+		}
 	}
 	handle /respond {
 		%[2]s

@@ -21,7 +21,7 @@ func TestReloadLetsDeliveriesEnd(t *testing.T) {
 	port := freePort(t)
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	g := newGateway(t)
-	site := fmt.Sprintf("http://:%d {\n%s\ninstagram_file %q\nreverse_proxy %s\n}", port, webhook, g.out("events.jsonl"), u.addr)
+	site := fmt.Sprintf("http://:%d {\n%s\ninstagram_file %q {\nformat raw\n}\nreverse_proxy %s\n}", port, webhook, g.out("events.jsonl"), u.addr)
 	g.start(t, "auto_https off", site)
 
 	held := make(chan string, 1)

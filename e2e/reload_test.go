@@ -94,7 +94,9 @@ func TestReloadUnderLoad(t *testing.T) {
 			%s
 			app_secret instagram %s
 		}
-		instagram_file %q
+		instagram_file %q {
+			format raw
+		}
 		reverse_proxy %s
 	}`, name, options, secret, s.out("events.jsonl"), u.addr))
 	}
