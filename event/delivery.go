@@ -10,7 +10,9 @@ import (
 // for a body whose signature matched an app secret; handlers that find one in
 // a request's context may trust its bytes.
 type Delivery struct {
-	// Body holds the raw bytes that Meta signed. Nobody may change them.
+	// Body holds the raw bytes that Meta signed. Nobody may change them, and
+	// they are valid only until the handler that authenticated them returns:
+	// copy what must live longer. Events do, they have a copy of their own.
 	Body []byte
 
 	// Secret is the name of the app secret whose signature matched. It is

@@ -1,0 +1,81 @@
+package examples_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// TestReadmeSnippets loads the Caddyfiles and the JSON of the README. It is not
+// parallel: it needs an environment of its own.
+func TestReadmeSnippets(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("IG_VERIFY_TOKEN", "token")
+	t.Setenv("IG_APP_SECRET", "instagram secret")
+	t.Setenv("META_APP_SECRET", "meta secret")
+	writeCA(t, "meta-outbound-api-ca-2025-12.pem")
+	loaded := 0
+	for _, m := range regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)^ *```$").FindAllStringSubmatch(string(readme), -1) {
+		text := strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")
+		config := snippet(t, m[2], strings.TrimSpace(text))
+		if config == nil {
+			continue
+		}
+		loaded++
+		var cfg caddy.Config
+		if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
+			t.Errorf("%s\n%v", text, err)
+		} else if err := caddy.Validate(&cfg); err != nil {
+			t.Errorf("%s\n%v", text, err)
+		}
+	}
+	if loaded < 6 {
+		t.Errorf("only %d snippets of the README are configs", loaded)
+	}
+}
+
+// snippet returns the config that a code block stands for, or nil.
+func snippet(t *testing.T, language, text string) []byte {
+	t.Helper()
+	switch {
+	case language == "json" && (strings.Contains(text, `"handler"`) || strings.Contains(text, `"match"`)):
+		var route map[string]any
+		if err := json.Unmarshal([]byte(text), &route); err != nil {
+			t.Fatalf("%s\n%v", text, err)
+		}
+		if route["handler"] != nil {
+			route = map[string]any{"handle": []any{route}}
+		}
+		config, err := json.Marshal(map[string]any{"apps": map[string]any{"http": map[string]any{"servers": map[string]any{
+			"readme": map[string]any{"listen": []string{"127.0.0.1:0"}, "routes": []any{route}},
+		}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return config
+	case language == "" && !strings.Contains(text, "<"): // the others are syntax, or output
+		if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "hooks.") && !strings.HasPrefix(text, "instagram_") {
+			return nil
+		}
+		if strings.HasPrefix(text, "instagram_") {
+			text = ":8080 {\n\t" + text + "\n}"
+		}
+		config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(append(bytes.TrimSpace([]byte(text)), '\n'), nil)
+		if err != nil || len(warnings) > 0 {
+			t.Errorf("%s\n%v %v", text, err, warnings)
+		}
+		return config
+	}
+	return nil
+}
