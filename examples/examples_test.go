@@ -21,8 +21,7 @@ import (
 	_ "github.com/caddy-instagram/webhooks"
 )
 
-// TestExamplesProvision adapts and provisions each example. It is not parallel:
-// it needs a working directory and an environment of its own.
+// TestExamplesProvision adapts and provisions each example.
 func TestExamplesProvision(t *testing.T) {
 	paths, err := filepath.Glob("*/Caddyfile")
 	if err != nil || len(paths) < 6 {
@@ -34,12 +33,7 @@ func TestExamplesProvision(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Chdir(t.TempDir())
-	t.Setenv("XDG_DATA_HOME", t.TempDir())
-	t.Setenv("IG_VERIFY_TOKEN", "token")
-	t.Setenv("IG_APP_SECRET", "instagram secret")
-	t.Setenv("META_APP_SECRET", "meta secret")
-	writeCA(t, "meta-outbound-api-ca-2025-12.pem")
+	enterServer(t)
 	for path, text := range texts {
 		t.Run(filepath.Dir(path), func(t *testing.T) {
 			config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": path})
@@ -49,18 +43,35 @@ func TestExamplesProvision(t *testing.T) {
 			for _, w := range warnings {
 				t.Errorf("warning: %s", w)
 			}
-			var cfg caddy.Config
-			if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
-				t.Fatal(err)
-			}
-			if err := caddy.Validate(&cfg); err != nil {
-				t.Error(err)
-			}
+			provision(t, config)
 		})
 	}
 	left, err := filepath.Glob("*.jsonl")
 	if err != nil || len(left) != 0 {
 		t.Errorf("provisioning left files: %v, %v", left, err)
+	}
+}
+
+// enterServer changes into a directory, and an environment, with all that the
+// examples need. Tests that call it cannot be parallel.
+func enterServer(t *testing.T) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("IG_VERIFY_TOKEN", "token")
+	t.Setenv("IG_APP_SECRET", "instagram secret")
+	t.Setenv("META_APP_SECRET", "meta secret")
+	writeCA(t, "meta-outbound-api-ca-2025-12.pem")
+}
+
+// provision does what `caddy validate` does with a config.
+func provision(t *testing.T, config []byte) {
+	t.Helper()
+	var cfg caddy.Config
+	if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
+		t.Errorf("%v\n%s", err, config)
+	} else if err := caddy.Validate(&cfg); err != nil {
+		t.Errorf("%v\n%s", err, config)
 	}
 }
 

@@ -8,36 +8,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
-// TestReadmeSnippets loads the Caddyfiles and the JSON of the README. It is not
-// parallel: it needs an environment of its own.
+// TestReadmeSnippets loads the Caddyfiles and the JSON of the README.
 func TestReadmeSnippets(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Chdir(t.TempDir())
-	t.Setenv("XDG_DATA_HOME", t.TempDir())
-	t.Setenv("IG_VERIFY_TOKEN", "token")
-	t.Setenv("IG_APP_SECRET", "instagram secret")
-	t.Setenv("META_APP_SECRET", "meta secret")
-	writeCA(t, "meta-outbound-api-ca-2025-12.pem")
+	enterServer(t)
 	loaded := 0
 	for _, m := range regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)^ *```$").FindAllStringSubmatch(string(readme), -1) {
 		text := strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")
-		config := snippet(t, m[2], strings.TrimSpace(text))
-		if config == nil {
-			continue
-		}
-		loaded++
-		var cfg caddy.Config
-		if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
-			t.Errorf("%s\n%v", text, err)
-		} else if err := caddy.Validate(&cfg); err != nil {
-			t.Errorf("%s\n%v", text, err)
+		if config := snippet(t, m[2], strings.TrimSpace(text)); config != nil {
+			loaded++
+			provision(t, config)
 		}
 	}
 	if loaded < 6 {
