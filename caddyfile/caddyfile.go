@@ -4,8 +4,8 @@ package caddyfile
 import "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 // The directives take their place after those that authenticate a request and
-// before all that may answer or route one, so that no `order` option is needed
-// and nothing runs on what is not authentic.
+// before those that hand it to a backend, so that no `order` option is needed
+// and no backend gets what is not authentic.
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("instagram_webhook", parseWebhook)
 	httpcaddyfile.RegisterDirective("instagram_file", parseFile)

@@ -20,14 +20,26 @@ type Delivery struct {
 	Secret string
 
 	accepted bool
+	size     int // of Body, once it has ended
 
 	split  sync.Once
 	events []Event
 }
 
+// Size returns the size of the body in bytes, also after End.
+func (d *Delivery) Size() int { return max(len(d.Body), d.size) }
+
+// End takes the body away, for its memory to be used again. It must not be
+// called while somebody uses the delivery.
+func (d *Delivery) End() {
+	d.size = len(d.Body)
+	d.Body = nil
+	d.split.Do(func() {}) // from now on there is nothing to split
+}
+
 // Events returns the events of the delivery, in order; there is at least one.
 // The body is taken apart at the first call. All calls return the same slice,
-// which nobody may change.
+// which nobody may change. If the first call comes after End, there are none.
 func (d *Delivery) Events() []Event {
 	d.split.Do(func() { d.events = Split(d.Body) })
 	return d.events

@@ -25,18 +25,19 @@ func (e *Event) Placeholder(name string) (string, bool) {
 
 // Placeholder returns the value of the placeholder {instagram.NAME} for a
 // delivery: secret, size and count (the number of its events), and for the
-// names of an event those of its first. The body is taken apart only for a
-// name that needs it. It reports false for any other name.
+// names of an event those of its first. It reports false for any other name.
+// The body is taken apart only for a name that needs it.
 func (d *Delivery) Placeholder(name string) (any, bool) {
 	switch name {
 	case "secret":
 		return d.Secret, true
 	case "size":
-		return len(d.Body), true
+		return d.Size(), true
 	case "count":
 		return len(d.Events()), true
-	case "object", "account", "field", "id", "conversation", "test":
-		return d.Events()[0].Placeholder(name)
 	}
-	return nil, false
+	if events := d.Events(); len(events) > 0 {
+		return events[0].Placeholder(name)
+	}
+	return new(Event).Placeholder(name)
 }

@@ -100,7 +100,8 @@ func readFailure(err error) *refusal {
 type replay struct {
 	mu     sync.Mutex
 	reader bytes.Reader
-	buf    *buffer // nil once the request has ended
+	buf    *buffer // nil once this body has ended
+	kept   bool    // somebody may go on to read the buffer
 }
 
 func newReplay(buf *buffer) *replay {
@@ -132,27 +133,54 @@ func (b *replay) WriteTo(w io.Writer) (int64, error) {
 // Close does nothing: the body ends with the request.
 func (*replay) Close() error { return nil }
 
-// rewind lets error routes read the body from its beginning.
-func (b *replay) rewind() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.reader.Reset(b.buf.data)
+// restart returns a body that begins anew, for the error routes. Whoever still
+// reads from b gets an error.
+func (b *replay) restart() *replay {
+	again := newReplay(b.buf)
+	again.kept = !b.stop()
+	return again
 }
 
-// end gives the buffer back, unless somebody is reading from it just now.
-func (b *replay) end(d *event.Delivery) {
+// stop ends the body. It reports false if somebody is reading from it just now.
+func (b *replay) stop() bool {
 	if !b.mu.TryLock() {
-		return
+		return false
 	}
 	defer b.mu.Unlock()
-	d.Body = nil
-	b.buf.free()
 	b.buf = nil
+	return true
+}
+
+// end ends the body with its delivery, and gives the buffer back unless
+// somebody is reading from it.
+func (b *replay) end(d *event.Delivery) {
+	buf := b.buf
+	if b.stop() && !b.kept {
+		d.End()
+		buf.free()
+	}
 }
 
 // reserved begins the names of headers that operators set from our
 // placeholders. Meta sends none of these: a client that does is lying.
 const reserved = "X-Instagram-"
+
+// sanitize removes what a client sent to imitate us, before anybody sees it.
+func sanitize(r *http.Request) {
+	for name := range r.Header {
+		if strings.HasPrefix(name, reserved) {
+			delete(r.Header, name)
+		}
+	}
+}
+
+// withhold takes the body from a request that was refused: error routes see no
+// byte of a forgery.
+func withhold(r *http.Request) {
+	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = http.NoBody, 0, nil, nil
+	r.Header.Del("Content-Length")
+	r.Header.Del("Trailer")
+}
 
 // pass makes r what the next handler sees: the same bytes with a known length,
 // and the delivery in its context.
@@ -169,11 +197,6 @@ func pass(r *http.Request, d *event.Delivery, body *replay) {
 	}
 	if length := r.Header["Content-Length"]; len(length) != 1 || !isLength(length[0], len(d.Body)) {
 		r.Header.Set("Content-Length", strconv.Itoa(len(d.Body)))
-	}
-	for name := range r.Header {
-		if strings.HasPrefix(name, reserved) {
-			delete(r.Header, name)
-		}
 	}
 
 	ctx := r.Context()

@@ -45,9 +45,10 @@ type ClientCert struct {
 	// Meta does not say whether it presents one there. Default: false.
 	Verification bool `json:"verification,omitempty"`
 
-	pool *x509.CertPool
-	ctx  caddy.Context
-	now  func() time.Time
+	pool     *x509.CertPool
+	ctx      caddy.Context
+	now      func() time.Time
+	verdicts verdicts
 }
 
 func (c *ClientCert) provision(ctx caddy.Context) error {
@@ -112,7 +113,11 @@ func (c *ClientCert) check(r *http.Request) *refusal {
 		}
 		return certMissing.because(errors.New("the client sent no certificate: switch on \"Attach a client certificate to Webhook requests\" in the App Dashboard"))
 	}
-	return c.verify(r.TLS.PeerCertificates)
+	chain := r.TLS.PeerCertificates
+	if len(chain) > maxChain {
+		return certInvalid.because(fmt.Errorf("the client sent %d certificates: Meta sends no more than %d", len(chain), maxChain))
+	}
+	return c.verdicts.of(chain, c.now(), func() *refusal { return c.verify(chain) })
 }
 
 // verify checks the chain, whatever key usages its certificates name, and then

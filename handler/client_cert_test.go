@@ -150,6 +150,7 @@ func TestClientCert(t *testing.T) {
 		{"name only in SAN", chain(root.issue(t, inSAN)), &certWrongName, "wrong CN"},
 		{"name only in OU", chain(root.issue(t, inOU)), &certWrongName, `wrong CN ""`},
 		{"long name", chain(root.issue(t, long)), &certWrongName, "…"},
+		{"long chain", chain(good, root, root, root, root, root), &certInvalid, "6 certificates"},
 		{"right leaf second", chain(root.issue(t, leafNamed("other.example.com")), good), &certWrongName, "wrong CN"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -215,6 +216,56 @@ func TestClientCertOnVerification(t *testing.T) {
 		if a := f.serve(t, r); a.Code != http.StatusOK {
 			t.Errorf("verification %t, with certificate: got %d, want 200", demanded, a.Code)
 		}
+	}
+}
+
+// TestClientCertVerdicts holds that a chain is verified once, and again when its
+// verdict is old or its validity has turned.
+func TestClientCertVerdicts(t *testing.T) {
+	t.Parallel()
+	root := newAuthority(t, "Root")
+	now := time.Now()
+	soon := leafNamed(DefaultCommonName)
+	soon.NotAfter = now.Add(verdictLife / 2)
+	long, short, other := root.issue(t, leafNamed(DefaultCommonName)), root.issue(t, soon), root.issue(t, leafNamed("other"))
+	var v verdicts
+	judged := 0
+	ask := func(at time.Time, result *refusal, certs ...*authority) *refusal {
+		chain := make([]*x509.Certificate, len(certs))
+		for i, c := range certs {
+			chain[i] = c.cert
+		}
+		return v.of(chain, at, func() *refusal { judged++; return result })
+	}
+	no := certWrongName.because(nil)
+	for i, tc := range []struct {
+		at    time.Duration
+		chain []*authority
+		says  *refusal
+		want  *refusal
+		times int
+	}{
+		{0, []*authority{long}, nil, nil, 1},
+		{0, []*authority{long}, no, nil, 1}, // known
+		{0, []*authority{long, root}, no, no, 2},
+		{0, []*authority{other}, no, no, 3},
+		{0, []*authority{other}, nil, no, 3}, // known
+		{0, []*authority{short}, nil, nil, 4},
+		{verdictLife/2 + time.Second, []*authority{short}, no, no, 5}, // it has expired
+		{verdictLife - time.Second, []*authority{long}, no, nil, 5},
+		{verdictLife, []*authority{long}, no, no, 6}, // the verdict is old
+	} {
+		if got := ask(now.Add(tc.at), tc.says, tc.chain...); got != tc.want || judged != tc.times {
+			t.Errorf("question %d: got %v after %d judgements, want %v after %d", i, got, judged, tc.want, tc.times)
+		}
+	}
+	for range 2 * maxVerdicts {
+		key := fingerprint([]*x509.Certificate{long.cert})
+		long.cert.Raw = append(long.cert.Raw[:len(long.cert.Raw):len(long.cert.Raw)], key[0], key[1], key[2], key[3])
+		ask(now, nil, long)
+	}
+	if len(v.seen) > maxVerdicts {
+		t.Errorf("%d verdicts are kept", len(v.seen))
 	}
 }
 

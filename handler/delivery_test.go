@@ -187,6 +187,28 @@ func TestDeliveryAnswerOfTheNextHandlerStands(t *testing.T) {
 	}
 }
 
+// TestPlaceholdersAfterTheRequest holds that handlers around this one, which see
+// the placeholders late, see no wrong values.
+func TestPlaceholdersAfterTheRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	size := strconv.Itoa(len(testBody))
+	for used, want := range map[bool]string{true: "instagram " + size + " 1 unparsed", false: "instagram " + size + " 0 "} {
+		var repl *caddy.Replacer
+		f.serveTo(t, newDelivery(testBody), func(w http.ResponseWriter, r *http.Request) error {
+			repl = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+			if used {
+				repl.ReplaceAll("{instagram.field}", "")
+			}
+			w.WriteHeader(http.StatusOK)
+			return nil
+		})
+		if got := repl.ReplaceAll("{instagram.secret} {instagram.size} {instagram.count} {instagram.field}", ""); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestDeliveryMetrics(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -225,10 +247,6 @@ func TestBodyEndsWithTheRequest(t *testing.T) {
 	var delivery *event.Delivery
 	f.serveTo(t, newDelivery(testBody), func(w http.ResponseWriter, r *http.Request) error {
 		kept, delivery = r.Body, event.FromContext(r.Context())
-		r.Body.(*replay).rewind()
-		if _, err := io.CopyN(io.Discard, r.Body, 10); err != nil {
-			t.Error(err)
-		}
 		w.WriteHeader(http.StatusOK)
 		return nil
 	})
@@ -261,6 +279,11 @@ func TestBodyBeingReadIsNotUsedAgain(t *testing.T) {
 	}()
 	<-reading
 	d := &event.Delivery{Body: b.buf.data}
+	again := b.restart()
+	if text, err := io.ReadAll(again); err != nil || string(text) != testBody {
+		t.Errorf("from the beginning: %q, %v", text, err)
+	}
+	again.end(d)
 	b.end(d)
 	if b.buf == nil || d.Body == nil {
 		t.Error("the buffer was given back")
@@ -268,6 +291,28 @@ func TestBodyBeingReadIsNotUsedAgain(t *testing.T) {
 	close(proceed)
 	if err := <-done; err != nil || got.String() != testBody {
 		t.Errorf("got %q, %v", &got, err)
+	}
+}
+
+// TestBodyBeginsAnewForErrorRoutes holds that an error route gets all of the
+// body, and that whoever read it before gets no more of it.
+func TestBodyBeginsAnewForErrorRoutes(t *testing.T) {
+	t.Parallel()
+	b := newReplay(&buffer{data: []byte(testBody)})
+	if _, err := io.CopyN(io.Discard, b, 10); err != nil {
+		t.Fatal(err)
+	}
+	again := b.restart()
+	if n, err := b.Read(make([]byte, 10)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+		t.Errorf("the first reader: %d, %v", n, err)
+	}
+	if text, err := io.ReadAll(again); err != nil || string(text) != testBody {
+		t.Errorf("the error route: %q, %v", text, err)
+	}
+	d := &event.Delivery{Body: []byte(testBody)}
+	again.end(d)
+	if again.buf != nil || d.Body != nil {
+		t.Error("the buffer was not given back")
 	}
 }
 

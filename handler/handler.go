@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dustin/go-humanize"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-instagram/webhooks/event"
@@ -32,8 +33,8 @@ const DefaultMaxSize = 8 << 20
 // raw bytes of the body, and demands Meta's client certificate when
 // `client_cert` is set. The next handler gets an authentic delivery unchanged,
 // with a known length. Everything else is refused: 400 and 403 for a
-// verification request, 401 for a missing or wrong signature, 403 for trouble
-// with the client certificate, 405 for other methods, 413 for a body over
+// verification request, 401 for a missing or wrong signature, 403 (425 for TLS
+// early data) for trouble with the client certificate, 405 for other methods, 413 for a body over
 // `max_size`.
 //
 // Secrets and tokens are best given as `{env.*}` or `{file.*}` placeholders:
@@ -139,6 +140,7 @@ func (h *Handler) Cleanup() error {
 
 // ServeHTTP authenticates r and passes an authentic delivery to next.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	sanitize(r)
 	entry := h.journal.open(w, r)
 	defer entry.close(r)
 	return entry.settle(r, h.serve(entry, r, next))
@@ -153,14 +155,14 @@ func (h *Handler) serve(e *entry, r *http.Request, next caddyhttp.Handler) error
 			result = refused.reason.name
 		}
 		h.metrics.verifications.WithLabelValues(result).Inc()
-		return h.refuse(r, refused)
+		return h.refuse(e, r, refused)
 	case http.MethodPost:
 		return h.deliver(e, r, next)
 	default:
 		e.w.Header().Set("Allow", "GET, POST")
 		refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
 		h.metrics.refused(refused.reason)
-		return h.refuse(r, refused)
+		return h.refuse(e, r, refused)
 	}
 }
 
@@ -170,7 +172,7 @@ func (h *Handler) deliver(e *entry, r *http.Request, next caddyhttp.Handler) err
 	h.metrics.seconds.Observe(time.Since(e.start).Seconds())
 	if refused != nil {
 		h.metrics.refused(refused.reason)
-		return h.refuse(r, refused)
+		return h.refuse(e, r, refused)
 	}
 	h.metrics.bytes.Add(float64(len(body.data)))
 	result := accepted
@@ -189,7 +191,7 @@ func (h *Handler) deliver(e *entry, r *http.Request, next caddyhttp.Handler) err
 	default:
 		// An empty 200 would make Meta forget what nobody has taken.
 		result = untaken.name
-		return h.refuse(r, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
+		return h.refuse(e, r, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
 	}
 	return nil
 }
@@ -224,9 +226,12 @@ func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
 
 // refuse logs a refusal and turns it into Caddy's error. It returns nil for a
 // request that was not refused.
-func (h *Handler) refuse(r *http.Request, refused *refusal) error {
+func (h *Handler) refuse(e *entry, r *http.Request, refused *refusal) error {
 	if refused == nil {
 		return nil
+	}
+	if e.body == nil {
+		withhold(r)
 	}
 	h.refusals.warn(r, refused)
 	return caddyhttp.Error(refused.reason.status, refused.err)
@@ -235,9 +240,11 @@ func (h *Handler) refuse(r *http.Request, refused *refusal) error {
 // MarshalLogObject keeps tokens and secrets out of Caddy's handler trace.
 func (h *Handler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddInt("verify_tokens", len(h.VerifyTokens))
-	for _, s := range h.AppSecrets {
-		enc.AddString("app_secret", s.Name)
+	names := make([]string, len(h.secrets))
+	for i, s := range h.secrets {
+		names[i] = s.name
 	}
+	zap.Strings("app_secrets", names).AddTo(enc)
 	enc.AddBool("client_cert", h.ClientCert != nil)
 	enc.AddInt64("max_size", h.MaxSize)
 	return nil

@@ -82,7 +82,7 @@ func (e *entry) close(r *http.Request) {
 		if c := logger.Check(level, "handled request"); c != nil {
 			c.Write(
 				zap.Object("request", loggable(r)),
-				zap.Int64("bytes_read", max(r.ContentLength, 0)),
+				zap.Int("bytes_read", e.size()),
 				zap.String("user_id", userID),
 				zap.Duration("duration", time.Since(e.start)),
 				zap.Int("size", e.w.Size()),
@@ -90,6 +90,14 @@ func (e *entry) close(r *http.Request) {
 				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: e.w.Header()}))
 		}
 	}
+}
+
+// size returns the size of the delivery, 0 for what was refused.
+func (e *entry) size() int {
+	if e.delivery == nil {
+		return 0
+	}
+	return e.delivery.Size()
 }
 
 // settle does with an error what Caddy's server does: log it and run the error
@@ -106,7 +114,8 @@ func (e *entry) settle(r *http.Request, err error) error {
 		*r.URL = *original.URL
 	}
 	if e.body != nil {
-		e.body.rewind()
+		e.body = e.body.restart()
+		r.Body = e.body
 	}
 	status, message, fields := describe(err)
 	request := loggable(r)
@@ -115,7 +124,7 @@ func (e *entry) settle(r *http.Request, err error) error {
 	if e.server.Errors != nil && len(e.server.Errors.Routes) > 0 {
 		if err2 := e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(e.w, failed); err2 != nil {
 			level, message = zapcore.ErrorLevel, "error handling handler error"
-			fields = append(fields, zap.String("error", err2.Error()))
+			fields = append(fields, zap.NamedError("first_error", err), zap.String("error", err2.Error()))
 			e.w.WriteHeader(status)
 		}
 	} else {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -119,6 +120,30 @@ func TestJournalWritesErrors(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestErrorRoutesSeeNoForgery holds that what was refused reaches an error route
+// without its body and without headers that imitate ours.
+func TestErrorRoutesSeeNoForgery(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	routed := &caddyhttp.HTTPErrorConfig{Routes: caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{json.RawMessage(
+		`{"handler":"static_response","body":"[{http.request.body}] [{http.request.header.X-Instagram-Secret}] [{http.request.header.Content-Length}]"}`)}}}}
+	if err := routed.Routes.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, signature := range map[string]string{"not signed": "", "wrongly signed": sign("x", testBody)} {
+		f := newFixture(t)
+		f.server.Errors = routed
+		r := newDelivery(testBody)
+		r.Header.Set("X-Instagram-Secret", "instagram")
+		r.Header.Set("Content-Length", strconv.Itoa(len(testBody)))
+		r.Header.Set(signatureHeader, signature)
+		if a := f.serve(t, r); a.Body.String() != "[] [] []" {
+			t.Errorf("%s: the error route sees %q", name, a.Body)
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ func newMetrics() *metrics {
 			Namespace: namespace,
 			Subsystem: subsystem,
 			Name:      "deliveries_total",
-			Help:      "Deliveries by result (accepted, or the reason for the refusal) and by the name of the app secret that matched.",
+			Help:      "Deliveries by result (accepted as authentic, whatever the next handler answers, or the reason for the refusal) and by the name of the app secret that matched.",
 		}, []string{"result", "secret"}),
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace,

@@ -49,6 +49,7 @@ func TestProvisionErrors(t *testing.T) {
 		{"name of another's default", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "secret2", Secret: "1"}, {Secret: "2"}}}, `two app secrets have the name "secret2"`},
 		{"name with space", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "a b", Secret: "1"}}}, "the name of an app_secret must be"},
 		{"long name", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: strings.Repeat("a", 65), Secret: "1"}}}, "the name of an app_secret must be"},
+		{"secret as name", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: testSecret, Secret: "instagram"}}}, "looks like a secret"},
 		{"negative size", Handler{VerifyTokens: token, AppSecrets: secret, MaxSize: -1}, "max_size must not be negative"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestTraceHoldsNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := entry.String(); strings.Contains(s, testToken) || strings.Contains(s, testSecret) || !strings.Contains(s, `"app_secret":"instagram"`) {
+	if s := entry.String(); strings.Contains(s, testToken) || strings.Contains(s, testSecret) || !strings.Contains(s, `"app_secrets":["instagram"]`) {
 		t.Errorf("got %s", s)
 	}
 }

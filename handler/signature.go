@@ -76,6 +76,9 @@ func ValidateSecretName(name string) error {
 	if len(name) > 64 || !validChallenge(name) {
 		return errors.New("the name of an app_secret must be 1 to 64 letters, digits, dots, hyphens or underscores")
 	}
+	if key, err := hex.DecodeString(name); err == nil && len(key) == 16 {
+		return errors.New("the name of an app_secret looks like a secret: the name comes first")
+	}
 	return nil
 }
 
