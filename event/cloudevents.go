@@ -35,8 +35,9 @@ import (
 //
 // Characters of Account and Field that do not fit are percent-encoded, as in ID.
 func (e *Event) AppendCloudEvent(dst []byte) []byte {
+	d := e.details()
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
-	dst = append(dst, e.ID()...)
+	dst = e.appendID(dst, &d)
 	dst = append(dst, `","source":"/instagram`...)
 	if e.Account != "" {
 		dst = append(dst, '/')
@@ -45,7 +46,7 @@ func (e *Event) AppendCloudEvent(dst []byte) []byte {
 	dst = append(dst, `","type":"com.instagram.`...)
 	dst = appendPart(dst, e.Field)
 	dst = append(dst, '"')
-	if subject := e.subject(); subject != "" {
+	if subject := e.subject(&d); subject != "" {
 		dst = append(dst, `,"subject":`...)
 		dst = appendString(dst, subject)
 	}
@@ -81,8 +82,7 @@ func (e *Event) appendData(dst []byte) []byte {
 
 // subject returns the id of what the event is about. CloudEvents allows no
 // control characters in it; a text with these is no id.
-func (e *Event) subject() string {
-	d := e.details()
+func (e *Event) subject(d *details) string {
 	subject := d.mid
 	if e.Kind == Change && d.media() != "" {
 		subject = d.media()
@@ -95,6 +95,9 @@ func (e *Event) subject() string {
 
 // appendString appends a printable text as a JSON string.
 func appendString(dst []byte, text string) []byte {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r > '~' || strings.ContainsRune(`"\<>&`, r) }) {
+		return append(append(append(dst, '"'), text...), '"')
+	}
 	quoted, _ := json.Marshal(text)
 	return append(dst, quoted...)
 }

@@ -36,7 +36,12 @@ import (
 // quotes or spaces, fit for a header, less than 2000 bytes long, and usually
 // less than 300.
 func (e *Event) ID() string {
-	dst := make([]byte, 0, 320)
+	d := e.details()
+	return string(e.appendID(make([]byte, 0, 320), &d))
+}
+
+// appendID appends the ID of the event with these details.
+func (e *Event) appendID(dst []byte, d *details) []byte {
 	dst = appendPart(dst, e.Object)
 	dst = append(dst, '/')
 	dst = appendPart(dst, e.Account)
@@ -45,26 +50,23 @@ func (e *Event) ID() string {
 
 	if prefix := len(dst); e.Object != "" && e.Account != "" {
 		whole := true
-		for _, part := range e.identity() {
+		for _, part := range e.identity(d) {
 			// A replacement character may have replaced anything.
 			whole = whole && part != "" && !strings.ContainsRune(part, utf8.RuneError)
 			dst = append(dst, '/')
 			dst = appendPart(dst, part)
 		}
 		if whole && len(dst) > prefix {
-			return string(dst)
+			return dst
 		}
 		dst = dst[:prefix]
 	}
-	dst = append(dst, '/')
-	dst = appendHash(dst, e.compactItem())
-	return string(dst)
+	return appendHash(append(dst, '/'), e.compactItem())
 }
 
 // identity returns what tells the event from others of its field and account,
 // and nothing when Meta gives it no such thing.
-func (e *Event) identity() []string {
-	d := e.details()
+func (e *Event) identity(d *details) []string {
 	if e.Field != "standby" {
 		return d.identity(e.Field)
 	}

@@ -4,6 +4,7 @@ package commit
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 )
 
@@ -57,6 +58,8 @@ func (g *Group[T]) Do(item T) error {
 func (g *Group[T]) lead(b *batch[T]) {
 	g.turn.Lock()
 	defer g.turn.Unlock()
+	// Those whom the batch before has just released are about to join.
+	runtime.Gosched()
 	g.mu.Lock()
 	g.next = nil
 	g.mu.Unlock()
