@@ -108,7 +108,9 @@ func parseFileOption(d *caddyfile.Dispenser, events *file.Handler) error {
 	case "roll_interval":
 		roll.Interval, err = parseDuration(arg)
 	case "roll_at":
-		roll.At = append(roll.At, args...)
+		for _, arg := range args {
+			roll.At = append(roll.At, strings.Split(arg, ",")...)
+		}
 	case "roll_local_time":
 		roll.LocalTime = true
 	case "roll_keep":

@@ -3,6 +3,7 @@ package event_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -218,5 +219,34 @@ func TestFields(t *testing.T) {
 	event.Fields()[3].Keys[0] = "changed"
 	if f, _ := event.FieldByName("messages"); f.Keys[0] != "message" {
 		t.Error("the table can be changed")
+	}
+}
+
+// TestEnvelopesStayInProportion holds that many items cannot multiply a large
+// part of their entry or delivery.
+func TestEnvelopesStayInProportion(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 100<<10)
+	for name, format := range map[string]string{
+		"entry id":        `{"object":"instagram","entry":[{"id":"%s","time":1,"changes":[%s]}]}`,
+		"entry time":      `{"object":"instagram","entry":[{"id":"1","time":"%s","changes":[%s]}]}`,
+		"entry member":    `{"object":"instagram","entry":[{"id":"1","more":"%s","changes":[%s]}]}`,
+		"object":          `{"object":"%s","entry":[{"id":"1","changes":[%s]}]}`,
+		"delivery member": `{"more":"%s","entry":[{"id":"1","changes":[%s]}]}`,
+	} {
+		for items, whole := range map[int]bool{5: true, 5000: false} {
+			body := fmt.Sprintf(format, large, strings.TrimSuffix(strings.Repeat("0,", items), ","))
+			events := event.Split([]byte(body))
+			if taken := len(events) == items; taken != whole {
+				t.Errorf("%s, %d items: got %d events", name, items, len(events))
+			}
+			total := 0
+			for i := range events {
+				total += len(events[i].Envelope())
+			}
+			if total > 20*len(body)+2<<20 {
+				t.Errorf("%s, %d items: %d bytes became %d", name, items, len(body), total)
+			}
+		}
 	}
 }

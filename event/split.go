@@ -17,6 +17,11 @@ const (
 // bound the memory. Meta sends up to a thousand.
 const maxEvents = 100_000
 
+// maxShared is how many times its own size the envelopes of a body may repeat of
+// what their entries and deliveries share. Meta's envelopes repeat some hundred
+// bytes of an entry; a body made to repeat much more is not taken apart.
+const maxShared = 16
+
 // delivery is what the events of one delivery object share.
 type delivery struct {
 	object string // raw value of "object", "" without one
@@ -39,8 +44,9 @@ type entry struct {
 // entries with "changes", "messaging", "standby" or "changed_fields", several
 // of these at once, entries with "field" and "value" directly inside, and an
 // array of deliveries (see Meta's "Webhooks › Getting Started › Event
-// notifications"). A body nested more than a thousand levels deep, or of more
-// than a hundred thousand items, is Unparsed.
+// notifications"). A body nested more than a thousand levels deep, of more than
+// a hundred thousand items, or with large parts that many items share, is
+// Unparsed: so the envelopes together stay in proportion to the body.
 //
 // Events refer to one private copy of the body, which lives as long as any of
 // them.
@@ -66,6 +72,7 @@ type splitter struct {
 	scanner
 	events []Event
 	found  bool // an entry
+	shared int  // bytes that all envelopes together repeat
 }
 
 // delivery reads one delivery object, which begins at at.
@@ -91,6 +98,13 @@ func (s *splitter) delivery(at int, inArray bool) {
 	events := s.events[first:]
 	for i := range events {
 		events[i].Object = object
+		s.shared += len(d.object) + len(d.rest)
+		if e := events[i].entry; e != nil {
+			s.shared += len(e.id) + len(e.time) + len(e.rest)
+		}
+	}
+	if s.shared > maxShared*len(s.text)+1<<20 {
+		s.fail()
 	}
 	if len(events) > 0 {
 		s.found = true

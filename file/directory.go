@@ -6,10 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"sync/atomic"
-	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-instagram/webhooks/internal/commit"
 )
@@ -22,14 +21,19 @@ type directory struct {
 	disk    disk
 	options atomic.Pointer[options]
 	sync    *commit.Group[struct{}]
-
-	ready sync.Mutex
-	made  bool
+	known   atomic.Bool // the directory itself is on disk
 }
 
 func newDirectory(path string, d disk) *directory {
 	dir := &directory{path: path, disk: d}
-	dir.sync = commit.NewGroup(func([]struct{}) error { return d.SyncDir(path) })
+	dir.sync = commit.NewGroup(func([]struct{}) error {
+		if dir.known.Load() {
+			return d.SyncDir(path)
+		}
+		err := syncDirs(d, path)
+		dir.known.Store(err == nil)
+		return err
+	})
 	return dir
 }
 
@@ -38,68 +42,28 @@ func (d *directory) configure(o *options) { d.options.Store(o) }
 func (d *directory) close() error { return nil }
 
 func (d *directory) add(records []record) error {
-	if err := d.make(); err != nil {
-		return err
-	}
-	for _, r := range records {
-		if err := d.write(r); err != nil {
-			d.remake()
+	if _, err := d.disk.Stat(d.path); err != nil {
+		d.known.Store(false)
+		if err := makeDirs(d.disk, d.path, d.options.Load().mode()); err != nil {
 			return err
 		}
+	}
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for _, r := range records {
+		group.Go(func() error { return d.write(r) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	// One sync puts the entries of all files on disk, those of other
 	// deliveries too.
 	return d.sync.Do(struct{}{})
 }
 
-func (d *directory) make() error {
-	d.ready.Lock()
-	defer d.ready.Unlock()
-	if d.made {
-		return nil
-	}
-	if err := makeDirs(d.disk, d.path, dirMode(d.options.Load().mode())); err != nil {
-		return err
-	}
-	if err := d.sweep(); err != nil {
-		return err
-	}
-	d.made = true
-	return nil
-}
-
-// temporaryPrefix begins the names of files that are being written. They are
-// hidden from most readers.
-const temporaryPrefix = ".tmp-"
-
-// forgotten is the age at which a temporary file was left behind by a crash.
-const forgotten = time.Hour
-
-// sweep removes what a crash left behind.
-func (d *directory) sweep() error {
-	entries, err := d.disk.ReadDir(d.path)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), temporaryPrefix) {
-			continue
-		}
-		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > forgotten {
-			if err := d.disk.Remove(filepath.Join(d.path, entry.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// remake has the next delivery look for the directory again.
-func (d *directory) remake() {
-	d.ready.Lock()
-	defer d.ready.Unlock()
-	d.made = false
-}
+// temporaryPrefix begins the names of files that are being written, or that a
+// crash left behind. They are hidden from most readers.
+const temporaryPrefix = ".instagram-"
 
 // write writes one file under a temporary name, puts it on disk, and renames it.
 func (d *directory) write(r record) (err error) {

@@ -13,7 +13,6 @@ import (
 type disk interface {
 	OpenFile(name string, flag int, mode fs.FileMode) (diskFile, error)
 	Stat(name string) (fs.FileInfo, error)
-	ReadDir(name string) ([]fs.DirEntry, error)
 	Mkdir(name string, mode fs.FileMode) error
 	Rename(from, to string) error
 	Remove(name string) error
@@ -42,31 +41,47 @@ func (osDisk) OpenFile(name string, flag int, mode fs.FileMode) (diskFile, error
 	return f, nil
 }
 
-func (osDisk) Stat(name string) (fs.FileInfo, error)      { return os.Stat(name) }
-func (osDisk) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
-func (osDisk) Mkdir(name string, mode fs.FileMode) error  { return os.Mkdir(name, mode) }
-func (osDisk) Rename(from, to string) error               { return os.Rename(from, to) }
-func (osDisk) Remove(name string) error                   { return os.Remove(name) }
-func (osDisk) SyncDir(name string) error                  { return syncDir(name) }
+func (osDisk) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+func (osDisk) Rename(from, to string) error          { return os.Rename(from, to) }
+func (osDisk) Remove(name string) error              { return os.Remove(name) }
+func (osDisk) SyncDir(name string) error             { return syncDir(name) }
 
-// makeDirs makes a directory and those above it that are missing, and puts
-// each new entry on disk.
-func makeDirs(d disk, dir string, mode fs.FileMode) error {
-	if _, err := d.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+// Mkdir makes a directory with just this mode, whatever the process's umask.
+func (osDisk) Mkdir(name string, mode fs.FileMode) error {
+	if err := os.Mkdir(name, mode); err != nil {
 		return err
 	}
+	return os.Chmod(name, mode)
+}
+
+// makeDirs makes a directory, and those above it that are missing, for files of
+// mode: whoever may read the files may enter it.
+func makeDirs(d disk, dir string, mode fs.FileMode) error {
+	_, err := d.Stat(dir)
 	parent := filepath.Dir(dir)
+	if !errors.Is(err, fs.ErrNotExist) || parent == dir {
+		return err
+	}
 	if err := makeDirs(d, parent, mode); err != nil {
 		return err
 	}
-	if err := d.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := d.Mkdir(dir, mode|mode>>2&0o111|0o300); !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return d.SyncDir(parent)
+	return nil
 }
 
-// dirMode is the mode of directories for files of mode: whoever may read may
-// also enter.
-func dirMode(mode fs.FileMode) fs.FileMode {
-	return mode | mode>>2&0o111 | 0o300
+// syncDirs puts the entries of dir on disk, and the entry of dir itself and of
+// those above it: this process, or another delivery, may have made them a moment
+// ago. One above that may not be read was not made by this process.
+func syncDirs(d disk, dir string) error {
+	if err := d.SyncDir(dir); err != nil {
+		return err
+	}
+	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
+		if err := d.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }

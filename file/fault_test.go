@@ -47,13 +47,6 @@ func (d *faultyDisk) Stat(name string) (fs.FileInfo, error) {
 	return d.osDisk.Stat(name)
 }
 
-func (d *faultyDisk) ReadDir(name string) ([]fs.DirEntry, error) {
-	if d.fails() {
-		return nil, d.fault
-	}
-	return d.osDisk.ReadDir(name)
-}
-
 func (d *faultyDisk) Mkdir(name string, mode fs.FileMode) error {
 	if d.fails() {
 		return d.fault

@@ -30,7 +30,8 @@ func init() {
 // at the same time share a sync. When the events cannot be written, because
 // the disk is full for example, the answer is 503 and Meta sends the delivery
 // again. A delivery with several events that failed in part is written again
-// as a whole: an event can be there twice, with the same id.
+// as a whole: an event can be there twice, with the same id. What Fields leaves
+// out is not written, and 200 is right for it all the same.
 type Handler struct {
 	// Path is the file to append to, or the directory if the layout is
 	// `files`. Missing directories are made. Placeholders such as `{env.*}`
@@ -38,7 +39,9 @@ type Handler struct {
 	// `{instagram.field}`, `{instagram.account}`, `{instagram.object}` and the
 	// other ones of an event, as well as `{time.*}`, are resolved for each
 	// event; characters of theirs other than letters, digits, hyphens and
-	// underscores become underscores. At most 128 files are open at a time.
+	// underscores become underscores, and what is longer than 64 bytes is cut.
+	// At most 128 files are open at a time. Handlers that name the same file
+	// must agree on Mode and Roll; no other process may write to it.
 	Path string `json:"path,omitempty"`
 
 	// Format is what is written of an event:
@@ -47,7 +50,7 @@ type Handler struct {
 	// ------|--------
 	// `cloudevents` | A CloudEvent in JSON (the default)
 	// `meta` | A delivery in Meta's form that holds just this event
-	// `raw` | Not the event, but the whole delivery as Meta sent it, once
+	// `raw` | Not the event, but the whole delivery as Meta sent it, once, to the path of its first event
 	Format string `json:"format,omitempty"`
 
 	// Layout is `lines` for a file with one line each (the default), or
@@ -94,6 +97,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.Mode == 0 {
 		h.Mode = Mode(defaultMode)
+	}
+	if !h.Roll.isZero() {
+		if err := validateRolled(h.Path); err != nil {
+			return err
+		}
 	}
 	h.options = &options{Handler: h, layout: h.Layout, logger: ctx.Logger()}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
@@ -148,7 +156,9 @@ func (h *Handler) store(d *event.Delivery) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	err := h.write(h.targets(d, wanted))
+	text := borrow()
+	defer giveBack(text)
+	err := h.write(h.targets(d, wanted, text))
 	result := resultWritten
 	if err != nil {
 		result = resultFailed
@@ -199,22 +209,21 @@ func (h *Handler) wanted(events []event.Event) []*event.Event {
 	return wanted
 }
 
-// targets returns what to write, in order, by path.
-func (h *Handler) targets(d *event.Delivery, wanted []*event.Event) []target {
+// targets returns what to write, in order, by path. The records are in text.
+func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte) []target {
 	if h.Format == formatRaw {
+		*text = appendLine(*text, d.Body)
 		sum := sha256.Sum256(d.Body)
 		return []target{{h.path.of(wanted[0]), []record{{
 			name: "delivery-" + hex.EncodeToString(sum[:16]) + ".json",
-			data: appendLine(nil, d.Body),
+			data: *text,
 		}}}}
 	}
 	var targets []target
 	index := make(map[string]int, 1) // of a path in targets
-	// One buffer for all, with room for what a format adds.
-	text := make([]byte, 0, len(d.Body)+512*len(wanted))
 	for _, e := range wanted {
-		start := len(text)
-		text = render(text, h.Format, e)
+		start := len(*text)
+		*text = render(*text, h.Format, e)
 		path := h.path.of(e)
 		i, found := index[path]
 		if !found {
@@ -222,7 +231,7 @@ func (h *Handler) targets(d *event.Delivery, wanted []*event.Event) []target {
 			index[path] = i
 			targets = append(targets, target{path: path})
 		}
-		targets[i].records = append(targets[i].records, record{name: h.fileName(e), data: text[start:len(text):len(text)]})
+		targets[i].records = append(targets[i].records, record{name: h.fileName(e), data: (*text)[start:len(*text):len(*text)]})
 	}
 	return targets
 }

@@ -168,8 +168,9 @@ func TestFileValidate(t *testing.T) {
 		`format "xml"`:              {Format: "xml"},
 		`field "Comments"`:          {Fields: []string{"comments", "Comments"}},
 		`roll_at "24:00"`:           {Roll: Roll{At: []string{"24:00"}}},
-		`roll_compression "bzip2"`:  {Roll: Roll{Compression: "bzip2"}},
+		`roll_compression "bzip2"`:  {Roll: Roll{Size: 1, Compression: "bzip2"}},
 		"must not be negative":      {Roll: Roll{Keep: -1}},
+		"say when to roll":          {Roll: Roll{Keep: 3}},
 		"roll is for the layout li": {Layout: layoutFiles, Roll: Roll{Size: 1}},
 	} {
 		if err := h.Validate(); err == nil || !strings.Contains(err.Error(), want) {

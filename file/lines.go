@@ -27,16 +27,14 @@ type lines struct {
 	path    string
 	disk    disk
 	now     func() time.Time
-	options atomic.Pointer[options] // those of the latest config
+	options atomic.Pointer[options] // those of the handler that came last
 	group   *commit.Group[[]record]
 
 	// Only used by the batch under way.
-	file   diskFile // nil: to be opened
-	torn   bool     // the last line lacks its line feed
-	opened time.Time
-	wrote  time.Time // of the last write to the file, before this process too
-	hold   time.Time // no rolling before
-	buf    []byte
+	file  diskFile  // nil: to be opened
+	torn  bool      // the last line lacks its line feed
+	wrote time.Time // of the last write to the file, before this process too
+	hold  time.Time // no rolling before
 }
 
 func newLines(path string, d disk) *lines {
@@ -60,28 +58,47 @@ func (l *lines) close() error {
 }
 
 func (l *lines) commit(batch [][]record) error {
-	l.buf = l.buf[:0]
+	text := borrow()
+	defer giveBack(text)
 	for _, records := range batch {
 		for _, r := range records {
-			l.buf = append(append(l.buf, r.data...), '\n')
+			*text = append(append(*text, r.data...), '\n')
 		}
 	}
-	err := l.write(l.buf)
+	err := l.writeInPlace(*text)
 	if err != nil {
 		err = errors.Join(err, l.close())
-	}
-	if cap(l.buf) > maxKept {
-		l.buf = nil
 	}
 	return err
 }
 
-// maxKept is the largest buffer kept from batch to batch.
-const maxKept = 4 << 20
+// maxMoves is how often a file may be moved away while a batch is written.
+const maxMoves = 5
+
+// writeInPlace writes text to the file that is at the path when it is on disk.
+// Who moved the file away meanwhile may have read it to its end already, so it
+// goes to the new file as well.
+func (l *lines) writeInPlace(text []byte) error {
+	for range maxMoves {
+		if err := l.write(text); err != nil {
+			return err
+		}
+		if there, err := l.inPlace(); there || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is moved away again and again", l.path)
+}
 
 // write puts text at the end of the file, and on disk, in one write.
 func (l *lines) write(text []byte) error {
-	if err := l.follow(); err != nil {
+	there, err := l.inPlace()
+	if err == nil && !there {
+		if err = l.close(); err == nil {
+			err = l.open()
+		}
+	}
+	if err != nil {
 		return err
 	}
 	info, err := l.file.Stat()
@@ -89,7 +106,7 @@ func (l *lines) write(text []byte) error {
 		return err
 	}
 	o, now := l.options.Load(), l.now()
-	reason := o.Roll.due(info.Size(), int64(len(text)), l.opened, l.wrote, now)
+	reason := o.Roll.due(info.Size(), int64(len(text)), l.wrote, now)
 	if reason != "" && !now.Before(l.hold) {
 		if err := l.roll(o, reason); err != nil {
 			return err
@@ -122,26 +139,21 @@ func (l *lines) cut(size, n int64) error {
 	return l.file.Truncate(size)
 }
 
-// follow makes the open file the one at the path: after an outside rotation
-// that is another one.
-func (l *lines) follow() error {
-	if l.file != nil {
-		there, err := l.disk.Stat(l.path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		here, err2 := l.file.Stat()
-		if err2 != nil {
-			return err2
-		}
-		if err == nil && os.SameFile(there, here) {
-			return nil
-		}
-		if err := l.close(); err != nil {
-			return err
-		}
+// inPlace reports whether the open file is the one at the path: after an outside
+// rotation that is another one.
+func (l *lines) inPlace() (bool, error) {
+	if l.file == nil {
+		return false, nil
 	}
-	return l.open()
+	there, err := l.disk.Stat(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	here, err := l.file.Stat()
+	return err == nil && os.SameFile(there, here), err
 }
 
 // open opens the file, or makes it, and puts its entry on disk.
@@ -151,7 +163,7 @@ func (l *lines) open() error {
 	file, err := l.disk.OpenFile(l.path, flags, 0)
 	created := errors.Is(err, fs.ErrNotExist)
 	if created {
-		if err := makeDirs(l.disk, filepath.Dir(l.path), dirMode(mode)); err != nil {
+		if err := makeDirs(l.disk, filepath.Dir(l.path), mode); err != nil {
 			return err
 		}
 		file, err = l.disk.OpenFile(l.path, flags|os.O_CREATE, mode)
@@ -174,7 +186,7 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 			return err
 		}
 	}
-	if err := l.disk.SyncDir(filepath.Dir(l.path)); err != nil {
+	if err := syncDirs(l.disk, filepath.Dir(l.path)); err != nil {
 		return err
 	}
 	info, err := file.Stat()
@@ -184,7 +196,7 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", l.path)
 	}
-	l.opened, l.wrote, l.torn = l.now(), info.ModTime(), false
+	l.wrote, l.torn = info.ModTime(), false
 	if size := info.Size(); size > 0 {
 		var last [1]byte
 		if _, err := file.ReadAt(last[:], size-1); err != nil && !errors.Is(err, io.EOF) {

@@ -11,12 +11,16 @@ import (
 	"github.com/caddy-instagram/webhooks/event"
 )
 
-// path is where events are written. Its placeholders are replaced for each
-// event, unless it has none.
+// path is where events are written: texts and, between them, placeholders that
+// are replaced for each event.
 type path struct {
-	template string
-	fixed    bool
+	texts []string
+	keys  []string // one less than texts
 }
+
+// mark stands around the placeholders of an event while the others are
+// replaced. No file name can hold it.
+const mark = "\x00"
 
 // newPath resolves the placeholders that are the same for all events, such as
 // {env.*}, and checks that the others are known.
@@ -24,33 +28,43 @@ func newPath(template string) (path, error) {
 	if template == "" {
 		return path{}, errors.New("a path is needed")
 	}
-	fixed := true
-	repl := caddy.NewReplacer()
-	repl.Map(func(key string) (any, bool) {
-		name, found := strings.CutPrefix(key, "instagram.")
-		if !found {
-			return nil, false
-		}
-		_, known := new(event.Event).Placeholder(name)
-		return "{" + key + "}", known
-	})
-	resolved, err := repl.ReplaceFunc(template, func(key string, value any) (any, error) {
+	resolved, err := replacer(new(event.Event)).ReplaceFunc(template, func(key string, value any) (any, error) {
 		switch {
-		case value == nil:
+		case perEvent(key) && value != nil:
+			return mark + key + mark, nil
+		case value == nil || caddy.ToString(value) == "":
 			return nil, fmt.Errorf("the placeholder {%s} is unknown here, or resolves to nothing", key)
-		case perEvent(key):
-			fixed = false
-			return "{" + key + "}", nil
-		case caddy.ToString(value) == "":
-			return nil, fmt.Errorf("the placeholder {%s} resolves to nothing", key)
 		}
 		return value, nil
 	})
 	if err != nil {
 		return path{}, err
 	}
-	absolute, err := filepath.Abs(resolved)
-	return path{absolute, fixed}, err
+	if resolved, err = filepath.Abs(resolved); err != nil {
+		return path{}, err
+	}
+	var p path
+	for i, part := range strings.Split(resolved, mark) {
+		if i%2 == 0 {
+			p.texts = append(p.texts, part)
+		} else {
+			p.keys = append(p.keys, part)
+		}
+	}
+	return p, nil
+}
+
+// replacer returns one that knows the placeholders of e.
+func replacer(e *event.Event) *caddy.Replacer {
+	repl := caddy.NewReplacer()
+	repl.Map(func(key string) (any, bool) {
+		name, found := strings.CutPrefix(key, "instagram.")
+		if !found {
+			return nil, false
+		}
+		return e.Placeholder(name)
+	})
+	return repl
 }
 
 // perEvent reports whether a placeholder changes from event to event.
@@ -60,22 +74,19 @@ func perEvent(key string) bool {
 
 // of returns the path for e.
 func (p path) of(e *event.Event) string {
-	if p.fixed {
-		return p.template
+	if len(p.keys) == 0 {
+		return p.texts[0]
 	}
-	repl := caddy.NewReplacer()
-	repl.Map(func(key string) (any, bool) {
-		name, found := strings.CutPrefix(key, "instagram.")
-		if !found {
-			return nil, false
+	repl := replacer(e)
+	var b strings.Builder
+	for i, text := range p.texts {
+		b.WriteString(text)
+		if i < len(p.keys) {
+			value, _ := repl.GetString(p.keys[i])
+			b.WriteString(safe(value))
 		}
-		return e.Placeholder(name)
-	})
-	// The function returns no error, so there is none.
-	replaced, _ := repl.ReplaceFunc(p.template, func(_ string, value any) (any, error) {
-		return safe(caddy.ToString(value)), nil
-	})
-	return replaced
+	}
+	return b.String()
 }
 
 // maxValue is the longest value of a placeholder in a path, in bytes.

@@ -95,7 +95,11 @@ func (p *pool) acquire(path string, o *options) *pooled {
 		case len(p.sinks) < p.limit:
 			p.sinks[key] = &pooled{sink: o.newSink(path, p.disk), key: key}
 		case p.idle.Len() > 0:
-			p.drop(p.idle.Front().Value.(*pooled), o.logger)
+			oldest := p.idle.Front().Value.(*pooled)
+			p.remove(oldest)
+			p.mu.Unlock()
+			oldest.finish(o.logger)
+			p.mu.Lock()
 		default:
 			p.freed.Wait()
 		}
@@ -104,21 +108,31 @@ func (p *pool) acquire(path string, o *options) *pooled {
 
 func (p *pool) release(s *pooled, logger *zap.Logger) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s.refs--; s.refs > 0 {
-		return
+	s.refs--
+	last := s.refs == 0
+	ended := last && p.ended
+	if last {
+		s.elem = p.idle.PushBack(s)
 	}
-	s.elem = p.idle.PushBack(s)
-	if p.ended {
-		p.drop(s, logger)
+	if ended {
+		p.remove(s)
 	}
 	p.freed.Broadcast()
+	p.mu.Unlock()
+	if ended {
+		s.finish(logger)
+	}
 }
 
-// drop closes an idle sink. All in it is on disk, so a failure loses nothing.
-func (p *pool) drop(s *pooled, logger *zap.Logger) {
+// remove takes an idle sink out of the pool. It is closed without the lock held,
+// as that can take long.
+func (p *pool) remove(s *pooled) {
 	p.idle.Remove(s.elem)
 	delete(p.sinks, s.key)
+}
+
+// finish closes a sink. All in it is on disk, so a failure loses nothing.
+func (s *pooled) finish(logger *zap.Logger) {
 	if err := s.close(); err != nil {
 		logger.Warn("closing a file", zap.String("path", s.key), zap.Error(err))
 	}
@@ -133,8 +147,7 @@ func (p *pool) Destruct() error {
 	var errs []error
 	for e := p.idle.Front(); e != nil; e = p.idle.Front() {
 		s := e.Value.(*pooled)
-		p.idle.Remove(e)
-		delete(p.sinks, s.key)
+		p.remove(s)
 		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)

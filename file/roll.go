@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -24,10 +25,12 @@ import (
 // that nothing is done, and above all nothing deleted, unless it is asked for.
 // A rolled file has the time in its name: `events-2026-11-23T17-00-00.000-size.jsonl`.
 type Roll struct {
-	// Size is the size in bytes that a file must not grow over. Default: no limit.
+	// Size is about the size in bytes that a file may have: what would make it
+	// larger begins a new one. Default: no limit.
 	Size int64 `json:"size,omitempty"`
 
-	// Interval is how long a file is written to. Default: for ever.
+	// Interval is how long a file is written to. Intervals are counted from
+	// midnight UTC: `24h` begins a new file each day. Default: for ever.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
 	// At are times of day, such as `00:00`, in UTC, or in the local time zone
@@ -56,6 +59,8 @@ func (r *Roll) validate() error {
 	switch {
 	case r.Size < 0 || r.Interval < 0 || r.Keep < 0 || r.KeepFor < 0:
 		return errors.New("roll: sizes, numbers and durations must not be negative")
+	case r.Size == 0 && r.Interval == 0 && len(r.At) == 0 && !r.isZero():
+		return errors.New("roll: say when to roll, by roll_size, roll_interval or roll_at")
 	case r.Compression != "" && r.Compression != "none" && compressors[r.Compression].suffix == "":
 		return fmt.Errorf("roll_compression %q is none of none, gzip and zstd", r.Compression)
 	}
@@ -68,13 +73,13 @@ func (r *Roll) validate() error {
 }
 
 // due returns why a file must be rolled before more bytes are written, or "".
-func (r *Roll) due(size, more int64, opened, wrote, now time.Time) string {
+func (r *Roll) due(size, more int64, wrote, now time.Time) string {
 	switch {
 	case size == 0:
 		return ""
 	case r.Size > 0 && size+more > r.Size:
 		return "size"
-	case r.Interval > 0 && now.Sub(opened) >= time.Duration(r.Interval):
+	case r.Interval > 0 && wrote.Truncate(time.Duration(r.Interval)).Before(now.Truncate(time.Duration(r.Interval))):
 		return "time"
 	}
 	if r.LocalTime {
@@ -116,8 +121,6 @@ func (r *Roll) roll(path, reason string, o *options) error {
 	}
 	if c, ok := compressors[r.Compression]; ok {
 		go func() {
-			compressing.Lock()
-			defer compressing.Unlock()
 			if err := c.compressRolled(path); err != nil {
 				o.logger.Error("compressing rolled files", zap.String("path", path), zap.Error(err))
 			}
@@ -126,8 +129,19 @@ func (r *Roll) roll(path, reason string, o *options) error {
 	return nil
 }
 
-// compressing keeps two goroutines from compressing the same file.
-var compressing sync.Mutex
+// validateRolled refuses a path whose rolled files could not be told from
+// others.
+func validateRolled(path string) error {
+	switch ext := filepath.Ext(path); ext {
+	case "", ".gz", ".zst":
+		return fmt.Errorf("rolling needs a path that ends in something like .jsonl: %s", path)
+	}
+	return nil
+}
+
+// compressing holds the paths whose rolled files are being compressed. What is
+// rolled meanwhile is compressed after the next roll.
+var compressing sync.Map
 
 type compressor struct {
 	suffix string
@@ -145,25 +159,31 @@ const rolledLayout = "2006-01-02T15-04-05.000"
 // compressRolled compresses the rolled files of path that are not compressed
 // yet, those that a crash left behind too.
 func (c compressor) compressRolled(path string) error {
+	if _, running := compressing.LoadOrStore(path, true); running {
+		return nil
+	}
+	defer compressing.Delete(path)
 	ext := filepath.Ext(path)
 	prefix := strings.TrimSuffix(filepath.Base(path), ext) + "-"
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, entry := range entries {
 		rest, ok := strings.CutPrefix(entry.Name(), prefix)
-		if !ok || filepath.Ext(rest) != ext || len(rest) < len(rolledLayout) {
+		if !ok || !entry.Type().IsRegular() || filepath.Ext(rest) != ext || len(rest) < len(rolledLayout) {
 			continue
 		}
 		if _, err := time.Parse(rolledLayout, rest[:len(rolledLayout)]); err != nil {
 			continue
 		}
-		if err := c.compress(filepath.Join(filepath.Dir(path), entry.Name())); err != nil {
-			return err
+		err := c.compress(filepath.Join(filepath.Dir(path), entry.Name()))
+		if !errors.Is(err, fs.ErrNotExist) { // another roll has deleted it
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // compress replaces a file by its compressed form, which is on disk before the
@@ -183,8 +203,9 @@ func (c compressor) compress(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	w, err := c.writer(to)
-	if err == nil {
+	err = to.Chmod(info.Mode().Perm())
+	w, err2 := c.writer(to)
+	if err = errors.Join(err, err2); err == nil {
 		_, err = io.Copy(w, from)
 		err = errors.Join(err, w.Close())
 	}

@@ -5,13 +5,19 @@ package file
 import (
 	"errors"
 	"os"
+	"syscall"
 )
 
-// syncDir puts the entries of a directory on disk.
+// syncDir puts the entries of a directory on disk. Some file systems do not know
+// that for directories; there is nothing more to be had from them.
 func syncDir(name string) error {
 	dir, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	err = dir.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, dir.Close())
 }
