@@ -121,7 +121,7 @@ func (g *Generator) TestButton(field string) []byte {
 // idSpace is the number of ids: those of fourteen digits.
 const idSpace = 100_000_000_000_000
 
-// id returns a new id of seventeen digits. The step shares no divisor with the
+// id returns a new id of fourteen digits behind prefix. The step shares no divisor with the
 // number of ids, so that none comes twice.
 func (g *Generator) id(prefix string) string {
 	g.lastID = (g.lastID + 61_803_398_874_989) % idSpace
