@@ -137,6 +137,15 @@ var fileConfigs = []string{
 	"instagram_file %s/four/events.jsonl {\n format meta\n roll_size 200KB\n }",
 }
 
+// startFileGateway starts a gateway that stores below dir, and returns its
+// address.
+func startFileGateway(t *testing.T, config, dir string) (*gateway, string) {
+	t.Helper()
+	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	return startGateway(t, "", fmt.Sprintf("http://%s {\ninstagram_webhook {\nverify_token x\napp_secret %s\n}\n%s\n}",
+		addr, secret, fmt.Sprintf(config, dir))), addr
+}
+
 // crash runs rounds of: start, storm, crash at a random moment, recover,
 // compare. What was acknowledged must be stored, in every round and after all
 // later ones.
@@ -146,13 +155,10 @@ func crash(t *testing.T, dir string, crashing func(*gateway), recover func()) {
 	acknowledged, refused := make(map[string]bool), 0
 	for round := range *crashRounds {
 		rng := rand.New(rand.NewPCG(seed, uint64(round)))
-		g := newGateway(t)
-		port := freePort(t)
-		g.start(t, "", fmt.Sprintf("http://127.0.0.1:%d {\ninstagram_webhook {\nverify_token x\napp_secret %s\n}\n%s\n}",
-			port, secret, fmt.Sprintf(fileConfigs[round%len(fileConfigs)], dir)))
+		g, addr := startFileGateway(t, fileConfigs[round%len(fileConfigs)], dir)
 		l := &ledger{acknowledged: acknowledged, after: 1 + rng.IntN(800), reached: make(chan struct{})}
 		stop := make(chan struct{})
-		senders := l.storm(t, round, fmt.Sprintf("http://127.0.0.1:%d/", port), stop)
+		senders := l.storm(t, round, "http://"+addr+"/", stop)
 		select {
 		case <-l.reached:
 		case <-time.After(patience):
@@ -241,12 +247,9 @@ func TestFilesSurviveAFullDisk(t *testing.T) {
 		if err := os.WriteFile(filler, make([]byte, 600<<10), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		g := newGateway(t)
-		port := freePort(t)
-		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
-		g.start(t, "", fmt.Sprintf("http://127.0.0.1:%d {\ninstagram_webhook {\nverify_token x\napp_secret %s\n}\n%s\n}",
-			port, secret, fmt.Sprintf(config, v.dir)))
-		c := newCallerFor(http1, nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
+		_, addr := startFileGateway(t, config, v.dir)
+		url := "http://" + addr + "/"
+		c := newCallerFor(http1, nil, addr, nil)
 		t.Cleanup(c.close)
 		acknowledged := make(map[string]bool)
 		send := func(n int) int {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/metrics"
 )
 
 func init() {
@@ -99,12 +100,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.Mode = Mode(defaultMode)
 	}
 	if !h.Roll.isZero() {
-		if err := validateRolled(h.Path); err != nil {
+		if err := validateRolled(h.path); err != nil {
 			return err
 		}
 	}
-	h.options = &options{Handler: h, layout: h.Layout, logger: ctx.Logger()}
-	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+	h.options = &options{Handler: h, logger: ctx.Logger()}
+	if err := metrics.Register(ctx.GetMetricsRegistry(), events); err != nil {
 		return err
 	}
 	if h.pool, err = sharedPool(); err != nil {

@@ -183,3 +183,21 @@ func TestFileValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestFileRollNeedsAnExtension holds that rolled files can be told from others,
+// whatever stands in the placeholders.
+func TestFileRollNeedsAnExtension(t *testing.T) {
+	t.Parallel()
+	for path, ok := range map[string]bool{
+		"/a/events.jsonl": true, "/a/{instagram.field}.jsonl": true,
+		"/a/events": false, "/a/{instagram.field}": false, "/a.d/{time.now.year}": false, "/a/events.jsonl.gz": false,
+	} {
+		p, err := newPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validateRolled(p); (err == nil) != ok {
+			t.Errorf("%s: got %v", path, err)
+		}
+	}
+}

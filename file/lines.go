@@ -26,7 +26,6 @@ import (
 type lines struct {
 	path    string
 	disk    disk
-	now     func() time.Time
 	options atomic.Pointer[options] // those of the handler that came last
 	group   *commit.Group[[]record]
 
@@ -38,7 +37,7 @@ type lines struct {
 }
 
 func newLines(path string, d disk) *lines {
-	l := &lines{path: path, disk: d, now: time.Now}
+	l := &lines{path: path, disk: d}
 	l.group = commit.NewGroup(l.commit)
 	return l
 }
@@ -105,7 +104,7 @@ func (l *lines) write(text []byte) error {
 	if err != nil {
 		return err
 	}
-	o, now := l.options.Load(), l.now()
+	o, now := l.options.Load(), time.Now()
 	reason := o.Roll.due(info.Size(), int64(len(text)), l.wrote, now)
 	if reason != "" && !now.Before(l.hold) {
 		if err := l.roll(o, reason); err != nil {
@@ -217,7 +216,7 @@ func (l *lines) roll(o *options, reason string) error {
 		return err
 	}
 	if err := o.Roll.roll(l.path, reason, o); err != nil {
-		l.hold = l.now().Add(rollAgain)
+		l.hold = time.Now().Add(rollAgain)
 		o.logger.Error("rolling failed; events go on to the file there is", zap.String("path", l.path), zap.Error(err))
 	}
 	return l.open()

@@ -13,12 +13,12 @@ import (
 
 func newTestLines(t testing.TB, path string, adjust func(*Handler)) *lines {
 	t.Helper()
-	h := &Handler{Mode: Mode(defaultMode)}
+	h := &Handler{Mode: Mode(defaultMode), Layout: layoutLines}
 	if adjust != nil {
 		adjust(h)
 	}
 	l := newLines(path, osDisk{})
-	l.configure(&options{Handler: h, layout: layoutLines, logger: zap.NewNop()})
+	l.configure(&options{Handler: h, logger: zap.NewNop()})
 	t.Cleanup(func() {
 		if err := l.close(); err != nil {
 			t.Error(err)

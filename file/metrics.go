@@ -1,12 +1,6 @@
 package file
 
-import (
-	"errors"
-	"fmt"
-	"slices"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // The values of the label result.
 const (
@@ -24,20 +18,10 @@ var events = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Help:      "Events by what instagram_file did with them (written, skipped because of fields, failed) and by field.",
 }, []string{"result", "field"})
 
-func registerMetrics(registry *prometheus.Registry) error {
-	var already prometheus.AlreadyRegisteredError
-	if err := registry.Register(events); err != nil && !errors.As(err, &already) {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	return nil
-}
-
-var labels = knownFields()
-
 // count counts an event. Meta can send a field that nobody knows yet; the
 // label's values stay bounded.
 func count(result, field string) {
-	if !slices.Contains(labels, field) {
+	if !isKnown(field) {
 		field = "other"
 	}
 	events.WithLabelValues(result, field).Inc()

@@ -55,33 +55,33 @@ func (m *Mode) UnmarshalJSON(text []byte) (err error) {
 // options are what a sink needs to know of the handler that uses it.
 type options struct {
 	*Handler
-	layout string
 	logger *zap.Logger
 }
 
 func (o *options) mode() fs.FileMode { return fs.FileMode(o.Mode) }
 
 func (o *options) newSink(path string, d disk) sink {
-	if o.layout == layoutFiles {
+	if o.Layout == layoutFiles {
 		return newDirectory(path, d)
 	}
 	return newLines(path, d)
 }
 
-// knownFields returns the names that fields may hold.
-func knownFields() []string {
+// fieldNames are the names that may stand in fields and in a label.
+var fieldNames = func() []string {
 	var names []string
 	for _, f := range event.Fields() {
 		names = append(names, f.Name)
 	}
 	return append(names, event.Unparsed)
-}
+}()
+
+func isKnown(field string) bool { return slices.Contains(fieldNames, field) }
 
 func validateFields(fields []string) error {
-	known := knownFields()
 	for _, f := range fields {
-		if !slices.Contains(known, f) {
-			return fmt.Errorf("field %q is none of %s", f, strings.Join(known, ", "))
+		if !isKnown(f) {
+			return fmt.Errorf("field %q is none of %s", f, strings.Join(fieldNames, ", "))
 		}
 	}
 	return nil

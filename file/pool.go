@@ -78,7 +78,7 @@ func releasePool() error {
 // while all sinks are in use. The caller must hold no other sink, and must
 // release this one.
 func (p *pool) acquire(path string, o *options) *pooled {
-	key := o.layout + ":" + path
+	key := o.Layout + ":" + path
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {

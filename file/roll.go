@@ -131,10 +131,10 @@ func (r *Roll) roll(path, reason string, o *options) error {
 
 // validateRolled refuses a path whose rolled files could not be told from
 // others.
-func validateRolled(path string) error {
-	switch ext := filepath.Ext(path); ext {
+func validateRolled(p path) error {
+	switch ext := filepath.Ext(p.texts[len(p.texts)-1]); ext {
 	case "", ".gz", ".zst":
-		return fmt.Errorf("rolling needs a path that ends in something like .jsonl: %s", path)
+		return errors.New("rolling needs a path that ends in something like .jsonl")
 	}
 	return nil
 }

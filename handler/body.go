@@ -177,24 +177,22 @@ func sanitize(r *http.Request) {
 // withhold takes the body from a request that was refused: error routes see no
 // byte of a forgery.
 func withhold(r *http.Request) {
-	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = http.NoBody, 0, nil, nil
+	setBody(r, http.NoBody, 0)
 	r.Header.Del("Content-Length")
+}
+
+// setBody gives r a body of known length, which has neither a transfer coding
+// nor trailer fields.
+func setBody(r *http.Request, body io.ReadCloser, length int) {
+	r.Body, r.ContentLength = body, int64(length)
+	r.TransferEncoding, r.Trailer = nil, nil
 	r.Header.Del("Trailer")
 }
 
 // pass makes r what the next handler sees: the same bytes with a known length,
 // and the delivery in its context.
 func pass(r *http.Request, d *event.Delivery, body *replay) {
-	r.Body = body
-	r.ContentLength = int64(len(d.Body))
-	if r.TransferEncoding != nil {
-		r.TransferEncoding = nil
-	}
-	if r.Trailer != nil {
-		// A body of known length has no trailer fields.
-		r.Trailer = nil
-		r.Header.Del("Trailer")
-	}
+	setBody(r, body, len(d.Body))
 	if length := r.Header["Content-Length"]; len(length) != 1 || !isLength(length[0], len(d.Body)) {
 		r.Header.Set("Content-Length", strconv.Itoa(len(d.Body)))
 	}

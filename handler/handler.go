@@ -114,7 +114,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.MaxSize == 0 {
 		h.MaxSize = DefaultMaxSize
 	}
-	if h.metrics, err = registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+	h.metrics = shared
+	if err := h.metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
 	h.journal = newJournal(ctx)

@@ -82,15 +82,21 @@ func TestJournalHonoursVariables(t *testing.T) {
 	}
 }
 
-func TestJournalWritesErrors(t *testing.T) {
-	t.Parallel()
+// errorRoute returns a config with one error route, which has one handler.
+func errorRoute(t *testing.T, handler string) *caddyhttp.HTTPErrorConfig {
+	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
-	routed := &caddyhttp.HTTPErrorConfig{Routes: caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{json.RawMessage(
-		`{"handler":"static_response","status_code":503,"body":"routed {http.error.message} at {http.request.uri.path}"}`)}}}}
-	if err := routed.Routes.Provision(ctx); err != nil {
+	routes := caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{json.RawMessage(handler)}}}
+	if err := routes.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
+	return &caddyhttp.HTTPErrorConfig{Routes: routes}
+}
+
+func TestJournalWritesErrors(t *testing.T) {
+	t.Parallel()
+	routed := errorRoute(t, `{"handler":"static_response","status_code":503,"body":"routed {http.error.message} at {http.request.uri.path}"}`)
 	for _, tc := range []struct {
 		name   string
 		err    error
@@ -127,13 +133,7 @@ func TestJournalWritesErrors(t *testing.T) {
 // without its body and without headers that imitate ours.
 func TestErrorRoutesSeeNoForgery(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	t.Cleanup(cancel)
-	routed := &caddyhttp.HTTPErrorConfig{Routes: caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{json.RawMessage(
-		`{"handler":"static_response","body":"[{http.request.body}] [{http.request.header.X-Instagram-Secret}] [{http.request.header.Content-Length}]"}`)}}}}
-	if err := routed.Routes.Provision(ctx); err != nil {
-		t.Fatal(err)
-	}
+	routed := errorRoute(t, `{"handler":"static_response","body":"[{http.request.body}] [{http.request.header.X-Instagram-Secret}] [{http.request.header.Content-Length}]"}`)
 	for name, signature := range map[string]string{"not signed": "", "wrongly signed": sign("x", testBody)} {
 		f := newFixture(t)
 		f.server.Errors = routed

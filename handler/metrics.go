@@ -1,10 +1,9 @@
 package handler
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	registration "github.com/caddy-instagram/webhooks/internal/metrics"
 )
 
 // metrics are the collectors of this package.
@@ -51,16 +50,9 @@ func newMetrics() *metrics {
 	}
 }
 
-// registerMetrics registers the shared collectors with the registry of a
-// config. A second handler in the same config finds them there already.
-func registerMetrics(registry *prometheus.Registry) (*metrics, error) {
-	for _, collector := range []prometheus.Collector{shared.deliveries, shared.verifications, shared.bytes, shared.seconds} {
-		var already prometheus.AlreadyRegisteredError
-		if err := registry.Register(collector); err != nil && !errors.As(err, &already) {
-			return nil, fmt.Errorf("registering metrics: %w", err)
-		}
-	}
-	return shared, nil
+// register registers the collectors with the registry of a config.
+func (m *metrics) register(registry *prometheus.Registry) error {
+	return registration.Register(registry, m.deliveries, m.verifications, m.bytes, m.seconds)
 }
 
 func (m *metrics) refused(why reason) {

@@ -73,7 +73,7 @@ func provisionSecrets(configured []AppSecret) ([]*secret, error) {
 // ValidateSecretName returns an error for a name that cannot stand in logs,
 // metrics and placeholders.
 func ValidateSecretName(name string) error {
-	if len(name) > 64 || !validChallenge(name) {
+	if !isPlain(name, 64) {
 		return errors.New("the name of an app_secret must be 1 to 64 letters, digits, dots, hyphens or underscores")
 	}
 	if key, err := hex.DecodeString(name); err == nil && len(key) == 16 {

@@ -54,7 +54,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) *refusal {
 	if refused != nil {
 		return refused
 	}
-	if !validChallenge(challenge) {
+	if !isPlain(challenge, 256) { // nothing that a browser could take for HTML is sent back
 		return badParameter.because(errors.New("hub.challenge is not 1 to 256 letters, digits, dots, hyphens or underscores"))
 	}
 	if mode != "subscribe" {
@@ -88,14 +88,14 @@ func parameter(query url.Values, name string) (string, *refusal) {
 	return values[0], nil
 }
 
-// validChallenge bounds what is echoed: Meta sends decimal digits, and nothing
-// that a browser could take for HTML is sent back.
-func validChallenge(challenge string) bool {
-	if len(challenge) == 0 || len(challenge) > 256 {
+// isPlain reports whether s is one to longest letters, digits, dots, hyphens or
+// underscores.
+func isPlain(s string, longest int) bool {
+	if len(s) == 0 || len(s) > longest {
 		return false
 	}
-	for i := range len(challenge) {
-		c := challenge[i]
+	for i := range len(s) {
+		c := s[i]
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
 		default:
