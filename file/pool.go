@@ -41,7 +41,9 @@ type pool struct {
 	freed *sync.Cond // a sink was released
 	sinks map[string]*pooled
 	idle  list.List // of *pooled, the least recently used first
-	ended bool
+	// closing is how many are out of sinks, but still open.
+	closing int
+	ended   bool
 }
 
 type pooled struct {
@@ -92,14 +94,17 @@ func (p *pool) acquire(path string, o *options) *pooled {
 			return s
 		}
 		switch {
-		case len(p.sinks) < p.limit:
+		case len(p.sinks)+p.closing < p.limit:
 			p.sinks[key] = &pooled{sink: o.newSink(path, p.disk), key: key}
 		case p.idle.Len() > 0:
 			oldest := p.idle.Front().Value.(*pooled)
 			p.remove(oldest)
+			p.closing++
 			p.mu.Unlock()
 			oldest.finish(o.logger)
 			p.mu.Lock()
+			p.closing--
+			p.freed.Broadcast()
 		default:
 			p.freed.Wait()
 		}
