@@ -3,6 +3,7 @@ package event
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 )
 
@@ -19,11 +20,22 @@ type Delivery struct {
 	// never the secret itself.
 	Secret string
 
+	// Signer signs with that secret what is made of the delivery. It may be
+	// used after End.
+	Signer Signer
+
 	accepted bool
 	size     int // of Body, once it has ended
 
 	split  sync.Once
 	events []Event
+}
+
+// Signer makes signatures as Meta does, without giving the app secret away.
+type Signer interface {
+	// Sign returns the HMAC-SHA256 of body under the app secret. See Meta's
+	// "Webhooks › Getting started › Validating payloads".
+	Sign(body []byte) [sha256.Size]byte
 }
 
 // Size returns the size of the body in bytes, also after End.

@@ -26,9 +26,8 @@ import (
 // entry without its id, its time and empty lists; that of an unparsed delivery is
 // the delivery, byte for byte if it is not JSON.
 //
-// Two kinds of events are all alike, so that ID cannot tell one from the next:
-// those that only name what changed (changed_fields, and changes without a
-// value), and those of the Test button.
+// Some events are all alike, so that ID cannot tell one from the next; see
+// Recurring.
 //
 // Every part is percent-encoded: only A–Z, a–z, 0–9, "-", ".", "_" and "~"
 // stand for themselves. A part that is longer than 255 bytes when encoded is
@@ -62,6 +61,20 @@ func (e *Event) appendID(dst []byte, d *details) []byte {
 		dst = dst[:prefix]
 	}
 	return appendHash(append(dst, '/'), e.compactItem())
+}
+
+// Recurring reports whether events that happen at different times can have the
+// same ID: those that only name what changed, those of the Test button, and what
+// is Unparsed. To drop such an event as a duplicate is to lose it.
+func (e *Event) Recurring() bool {
+	if e.Test || e.Field == Unparsed {
+		return true
+	}
+	if e.Kind != Change {
+		return false
+	}
+	value := e.details().value
+	return value == "" || value == "null"
 }
 
 // identity returns what tells the event from others of its field and account,

@@ -180,3 +180,28 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestRecurring(t *testing.T) {
+	t.Parallel()
+	in := func(entry string) string {
+		return `{"object":"instagram","entry":[{"id":"17841400000000001",` + entry + `}]}`
+	}
+	for body, want := range map[string]bool{
+		in(`"changes":[{"field":"comments","value":{"id":"1"}}]`): false,
+		in(`"changes":[{"field":"comments","value":{}}]`):         false,
+		in(`"field":"comments","value":{"id":"1"}`):               false,
+		in(`"messaging":[{"timestamp":1,"message":{"mid":"m"}}]`): false,
+		in(`"changes":[{"field":"comments"}]`):                    true,
+		in(`"changes":[{"field":"comments","value":null}]`):       true,
+		in(`"changed_fields":["comments"]`):                       true,
+		in(`"messaging":[{}]`):                                    true,
+		in(`"time":1`):                                            true,
+		"?":                                                       true,
+		`{"object":"instagram","entry":[{"id":"0","changes":[{"field":"x","value":1}]}]}`: true,
+	} {
+		e := event.Split([]byte(body))[0]
+		if got := e.Recurring(); got != want {
+			t.Errorf("%s: recurring is %t, want %t", body, got, want)
+		}
+	}
+}

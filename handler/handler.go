@@ -179,7 +179,7 @@ func (h *Handler) deliver(e *entry, r *http.Request, next caddyhttp.Handler) err
 	result := accepted
 	defer func() { h.metrics.deliveries.WithLabelValues(result, secret.name).Inc() }()
 
-	e.delivery = &event.Delivery{Body: body.data, Secret: secret.name}
+	e.delivery = &event.Delivery{Body: body.data, Secret: secret.name, Signer: secret}
 	e.body = newReplay(body)
 	pass(r, e.delivery, e.body)
 	if err := next.ServeHTTP(e.w, r); err != nil {

@@ -90,13 +90,20 @@ func newSecret(name, key string) *secret {
 
 // signed reports whether signature is the HMAC of body under this secret.
 func (s *secret) signed(body []byte, signature [sha256.Size]byte) bool {
+	sum := s.Sign(body)
+	return hmac.Equal(sum[:], signature[:])
+}
+
+// Sign returns the HMAC-SHA256 of body under this secret. It implements
+// event.Signer.
+func (s *secret) Sign(body []byte) [sha256.Size]byte {
 	m := s.macs.Get().(*mac)
 	m.Reset()
 	m.Write(body)
 	m.Sum(m.sum[:0])
-	ok := hmac.Equal(m.sum[:], signature[:])
+	sum := m.sum
 	s.macs.Put(m)
-	return ok
+	return sum
 }
 
 // parseSignature returns the one signature in header.
