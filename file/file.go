@@ -125,7 +125,7 @@ func (h *Handler) Validate() error {
 	if h.Layout == layoutFiles && !h.Roll.isZero() {
 		return errors.New("roll is for the layout lines: with files, there is nothing to roll")
 	}
-	return errors.Join(validateFormat(h.Format), validateFields(h.Fields), h.Roll.validate())
+	return errors.Join(validateFormat(h.Format), event.ValidateFields(h.Fields), h.Roll.validate())
 }
 
 // Cleanup releases the files. They are closed once no config uses them.

@@ -1,6 +1,10 @@
 package file
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
 
 // The values of the label result.
 const (
@@ -18,11 +22,5 @@ var events = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Help:      "Events by what instagram_file did with them (written, skipped because of fields, failed) and by field.",
 }, []string{"result", "field"})
 
-// count counts an event. Meta can send a field that nobody knows yet; the
-// label's values stay bounded.
-func count(result, field string) {
-	if !isKnown(field) {
-		field = "other"
-	}
-	events.WithLabelValues(result, field).Inc()
-}
+// count counts an event.
+func count(result, field string) { events.WithLabelValues(result, event.FieldLabel(field)).Inc() }

@@ -4,13 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
-	"strings"
 
 	"go.uber.org/zap"
-
-	"github.com/caddy-instagram/webhooks/event"
 )
 
 // The values of layout.
@@ -65,24 +61,4 @@ func (o *options) newSink(path string, d disk) sink {
 		return newDirectory(path, d)
 	}
 	return newLines(path, d)
-}
-
-// fieldNames are the names that may stand in fields and in a label.
-var fieldNames = func() []string {
-	var names []string
-	for _, f := range event.Fields() {
-		names = append(names, f.Name)
-	}
-	return append(names, event.Unparsed)
-}()
-
-func isKnown(field string) bool { return slices.Contains(fieldNames, field) }
-
-func validateFields(fields []string) error {
-	for _, f := range fields {
-		if !isKnown(f) {
-			return fmt.Errorf("field %q is none of %s", f, strings.Join(fieldNames, ", "))
-		}
-	}
-	return nil
 }

@@ -1,0 +1,38 @@
+package event
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// fieldNames are the names that an event may have as its field, as far as they
+// are known.
+var fieldNames = func() []string {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.Name)
+	}
+	return append(names, Unparsed)
+}()
+
+// ValidateFields returns an error for a name that is neither in the table of
+// Fields nor Unparsed.
+func ValidateFields(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(fieldNames, name) {
+			return fmt.Errorf("field %q is none of %s", name, strings.Join(fieldNames, ", "))
+		}
+	}
+	return nil
+}
+
+// FieldLabel returns field for use as a label in metrics: Meta can send a field
+// that nobody knows yet, so such a field becomes "other", which bounds the
+// values.
+func FieldLabel(field string) string {
+	if slices.Contains(fieldNames, field) {
+		return field
+	}
+	return "other"
+}
