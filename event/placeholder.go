@@ -1,6 +1,9 @@
 package event
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Placeholder returns the value of the placeholder {instagram.NAME} for one
 // event: object, account, field, id, conversation or test. It reports false
@@ -40,4 +43,14 @@ func (d *Delivery) Placeholder(name string) (any, bool) {
 		return events[0].Placeholder(name)
 	}
 	return new(Event).Placeholder(name)
+}
+
+// Lookup is Placeholder for a name as it stands between the braces,
+// "instagram.NAME". It reports false for what begins otherwise.
+func (d *Delivery) Lookup(key string) (any, bool) {
+	name, found := strings.CutPrefix(key, "instagram.")
+	if !found {
+		return nil, false
+	}
+	return d.Placeholder(name)
 }

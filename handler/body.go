@@ -199,13 +199,7 @@ func pass(r *http.Request, d *event.Delivery, body *replay) {
 
 	ctx := r.Context()
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(func(key string) (any, bool) {
-			name, found := strings.CutPrefix(key, "instagram.")
-			if !found {
-				return nil, false
-			}
-			return d.Placeholder(name)
-		})
+		repl.Map(d.Lookup)
 	}
 	// In place, because the placeholders of Caddy are bound to this request.
 	*r = *r.WithContext(event.NewContext(ctx, d))

@@ -1,0 +1,129 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+// patience is how long a request waits for the store to be opened. Meta waits
+// for five seconds. See its "Instagram Messaging › Webhooks".
+const patience = 3 * time.Second
+
+// accept stores the events of a delivery that are wanted, and returns when they
+// are durable.
+func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
+	store, err := h.queue.await(r.Context())
+	if err != nil {
+		return err
+	}
+	text := bodies.Get().(*[]byte)
+	defer giveBack(text)
+	records := h.records(r, d, text)
+	if len(records) == 0 {
+		return nil
+	}
+	duplicates, err := store.Accept(r.Context(), records, Admission{
+		Dedupe:    time.Duration(*h.Dedupe),
+		MaxEvents: h.MaxPending,
+		MaxBytes:  h.MaxPendingSize,
+	})
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		result := resultAccepted
+		if duplicates != nil && duplicates[i] {
+			result = resultDuplicate
+		}
+		metrics.count(result, records[i].Field)
+	}
+	return nil
+}
+
+// await returns the store. Requests can come before the config has started.
+func (q *queue) await(ctx context.Context) (*Open, error) {
+	select {
+	case <-q.ready:
+		return q.store, nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case <-q.ready:
+		return q.store, nil
+	case <-ctx.Done():
+		return nil, errNotOpen
+	}
+}
+
+// bodies holds buffers for the bodies of a delivery's records.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooled is the capacity above which a buffer is not kept.
+const maxPooled = 4 << 20
+
+func giveBack(text *[]byte) {
+	if cap(*text) <= maxPooled {
+		*text = (*text)[:0]
+		bodies.Put(text)
+	}
+}
+
+// records returns what is to be stored of a delivery. Their bodies are in text.
+func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []Record {
+	events := d.Events()
+	records := make([]Record, 0, len(events))
+	url := urlOf(r)
+	for i := range events {
+		e := &events[i]
+		if !h.wants(e.Field) {
+			metrics.count(resultSkipped, e.Field)
+			continue
+		}
+		start := len(*text)
+		*text = e.AppendEnvelope(*text)
+		records = append(records, Record{
+			Identity:  e.ID(),
+			Recurring: e.Recurring(),
+			Order:     h.orderOf(e),
+			Account:   e.Account,
+			Field:     e.Field,
+			URL:       url,
+			Secret:    d.Secret,
+			Body:      (*text)[start:len(*text):len(*text)],
+		})
+		last := &records[len(records)-1]
+		last.Signature = d.Signer.Sign(last.Body)
+		if last.Recurring {
+			// Backends may drop duplicates by it.
+			last.Identity += "/" + rand.Text()
+		}
+	}
+	return records
+}
+
+func (h *Handler) orderOf(e *event.Event) string {
+	switch h.Order {
+	case orderAccount:
+		return e.Account
+	case orderConversation:
+		return e.Conversation()
+	}
+	return ""
+}
+
+// urlOf returns where a request came to, as the handlers after this one would
+// see it.
+func urlOf(r *http.Request) string {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + r.Host + r.URL.RequestURI()
+}

@@ -1,0 +1,199 @@
+// Package queue accepts authentic events durably, answers at once, and delivers
+// them later.
+package queue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/app"
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler accepts the events of each authentic delivery durably, answers 200 at
+// once, and hands the events to its routes afterwards, one at a time, until
+// they have taken them. It must come after `instagram_webhook`: what was not
+// authenticated is not accepted, but answered with 500.
+//
+// An answer of 200 means that every event of the delivery is on disk. When that
+// cannot be, because the disk is full for example, the answer is 503 and nothing
+// of the delivery is kept: Meta sends it again. So your application can be down
+// for hours without Meta noticing.
+//
+// The routes get a POST request for each event, to the URL that the delivery
+// came to. Its body is a delivery in Meta's form that holds just this event;
+// one that could not be taken apart comes as Meta sent it. These are its headers:
+//
+// Header | Value
+// -------|------
+// `Content-Type` | `application/json`, or `application/octet-stream` for a body that is not JSON
+// `X-Hub-Signature-256` | Signature of this body under the app secret that the delivery was signed with
+// `Ce-Specversion`, `Ce-Id`, `Ce-Type`, `Ce-Source`, `Ce-Time`, `Ce-Subject` | The event's attributes as a CloudEvent
+// `Idempotency-Key` | The same as `Ce-Id`: equal in each attempt to deliver the event
+// `X-Instagram-Attempt` | 1 for the first attempt, 2 for the next…
+//
+// The placeholders of `instagram_webhook` and the matcher `instagram` stand for
+// this one event. An answer with a status of 2xx means that the event was
+// delivered. Anything else is a failed attempt: another status, no answer within
+// the timeout, a connection that is refused or breaks off. The event is tried
+// again later, and becomes a dead letter in the end, which is kept and can be
+// sent again by hand.
+//
+// An event is delivered at least once. It comes twice only if Caddy, or the
+// connection, ended in the middle of an attempt, with the same `Idempotency-Key`.
+type Handler struct {
+	// StoreRaw is where events are kept. Default: `bolt`, a file in Caddy's
+	// data directory. Only one queue can use a store.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.handlers.instagram_queue.stores inline_key=module"`
+
+	// Fields are the fields of the events to keep, such as `comments`. Others
+	// are acknowledged, counted in the metrics, and forgotten. Default: all.
+	Fields []string `json:"fields,omitempty"`
+
+	// Dedupe is for how long an event that comes again is recognised as a
+	// duplicate and dropped. Meta sends again for up to 36 hours. 0 is not at
+	// all. Default: 48 hours.
+	Dedupe *caddy.Duration `json:"dedupe,omitempty"`
+
+	// Order is which events are delivered one after the other, in the order
+	// they came. An event that fails holds back those behind it, and only those.
+	//
+	// Value | Meaning
+	// ------|--------
+	// `conversation` | Those of one conversation, or on one media (the default)
+	// `account` | Those of one account
+	// `none` | None
+	Order string `json:"order,omitempty"`
+
+	// Retry says when an event that could not be delivered is tried again.
+	Retry Retry `json:"retry,omitzero"`
+
+	// Timeout is how long an attempt may take. Default: 30 seconds.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// Concurrency is how many events are delivered at the same time. Default: 32.
+	// It starts at 1 and grows as deliveries succeed, and begins anew when all
+	// fail, so that an application that recovers is not run over.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// Keep is how long events are kept once they are settled.
+	Keep Keep `json:"keep,omitzero"`
+
+	// DeadStatus are statuses by which the application refuses an event for
+	// good, beside 410: it becomes a dead letter at once.
+	DeadStatus []int `json:"dead_status,omitempty"`
+
+	// MaxPending is how many events may wait. Beyond that the answer is 503.
+	// Default: no limit.
+	MaxPending int64 `json:"max_pending,omitempty"`
+
+	// MaxPendingSize is how many bytes the events that wait may have. Beyond that the
+	// answer is 503. Default: no limit.
+	MaxPendingSize int64 `json:"max_pending_size,omitempty"`
+
+	// Routes are what takes the events. At least one is needed. An event that
+	// no handler in them takes counts as failed.
+	Routes caddyhttp.RouteList `json:"routes,omitempty"`
+
+	queue *queue
+}
+
+// Opener is a module in the namespace `http.handlers.instagram_queue.stores`:
+// the settings of a store.
+type Opener interface {
+	// Name tells the store from others, for operators to read: a path or an
+	// address. All modules of the process with the same name share one open
+	// store.
+	Name() string
+
+	// Open opens the store. It is called after Provision, when the config
+	// starts, unless the store is open in this process already.
+	Open(logger *zap.Logger) (Store, error)
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.instagram_queue",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision prepares the routes and registers the queue with the app. It opens
+// nothing.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	settings, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	h.setDefaults()
+	module, err := ctx.LoadModule(h, "StoreRaw")
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := h.Routes.Provision(ctx); err != nil {
+		return fmt.Errorf("routes: %w", err)
+	}
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	services, err := app.Of(ctx)
+	if err != nil {
+		return err
+	}
+	h.queue, err = register(services, newQueue(ctx, h, module.(Opener), settings))
+	return err
+}
+
+// Validate checks the options.
+func (h *Handler) Validate() error {
+	if len(h.Routes) == 0 {
+		return errors.New("instagram_queue needs a handler that takes the events, such as reverse_proxy")
+	}
+	return h.validateOptions()
+}
+
+// Cleanup gives the store back. It is closed once no config uses it.
+func (h *Handler) Cleanup() error {
+	if h.queue == nil {
+		return nil
+	}
+	return h.queue.release()
+}
+
+// ServeHTTP accepts the events of a delivery and answers 200.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	delivery := event.FromContext(r.Context())
+	if delivery == nil {
+		return caddyhttp.Error(http.StatusInternalServerError,
+			errors.New("instagram_queue got a request that was not authenticated: instagram_webhook must come before it"))
+	}
+	if err := h.accept(r, delivery); err != nil {
+		w.Header().Set("Retry-After", retryAfter)
+		return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("accepting the delivery: %w", err))
+	}
+	delivery.Accept()
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// retryAfter is what a refused sender is asked to wait, in seconds.
+const retryAfter = "30"
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,110 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-instagram/webhooks/event"
+	registration "github.com/caddy-instagram/webhooks/internal/metrics"
+)
+
+// collectors are the collectors of this package.
+type collectors struct {
+	events   *prometheus.CounterVec
+	failures *prometheus.CounterVec
+	seconds  prometheus.Histogram
+	gauges   gauges
+}
+
+// The values of the label result.
+const (
+	resultAccepted  = "accepted"
+	resultDuplicate = "duplicate"
+	resultSkipped   = "skipped"
+	resultDelivered = "delivered"
+	resultDead      = "dead"
+)
+
+// metrics is kept at package level: counts go on over a reload, and all queues
+// count together.
+var metrics = collectors{
+	events: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "instagram",
+		Name:      "queue_events_total",
+		Help:      "Events by what instagram_queue did with them (accepted, duplicate, skipped because of fields, delivered, dead) and by field.",
+	}, []string{"result", "field"}),
+	failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "instagram",
+		Name:      "queue_failed_attempts_total",
+		Help:      "Failed attempts to deliver an event, by reason: the status, or timeout, panic, broken (the answer broke off).",
+	}, []string{"reason"}),
+	seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "caddy",
+		Subsystem: "instagram",
+		Name:      "queue_delivery_seconds",
+		Help:      "Time from the acceptance of an event to its delivery.",
+		Buckets:   prometheus.ExponentialBuckets(0.001, 4, 14), // to 19 hours
+	}),
+}
+
+func (c *collectors) register(registry *prometheus.Registry) error {
+	return registration.Register(registry, c.events, c.failures, c.seconds, c.gauges)
+}
+
+func (c *collectors) count(result, field string) {
+	c.events.WithLabelValues(result, event.FieldLabel(field)).Inc()
+}
+
+// gauges shows what the open stores hold at the time of asking.
+type gauges struct{}
+
+func gauge(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName("caddy", "instagram", name), help, []string{"store"}, nil)
+}
+
+var (
+	pendingGauge  = gauge("queue_pending_events", "Events that wait for delivery.")
+	bytesGauge    = gauge("queue_pending_bytes", "Size of the events that wait for delivery.")
+	flightGauge   = gauge("queue_in_flight_events", "Events that are being delivered.")
+	deadGauge     = gauge("queue_dead_events", "Dead letters that are kept.")
+	oldestGauge   = gauge("queue_oldest_seconds", "Age of the oldest event that waits for delivery, 0 if there is none.")
+	refusingGauge = gauge("queue_refusing_since_timestamp_seconds", "Since when deliveries are refused because they cannot be stored, 0 if they are not.")
+)
+
+// Describe implements prometheus.Collector.
+func (gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{pendingGauge, bytesGauge, flightGauge, deadGauge, oldestGauge, refusingGauge} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (gauges) Collect(ch chan<- prometheus.Metric) {
+	for _, store := range Stores() {
+		show := func(d *prometheus.Desc, value float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, store.Name())
+		}
+		refusing := 0.0
+		if since := store.RefusingSince(); !since.IsZero() {
+			refusing = float64(since.UnixMilli()) / 1000
+		}
+		show(refusingGauge, refusing)
+		stats, err := store.Stats(context.Background())
+		if err != nil {
+			continue
+		}
+		show(pendingGauge, float64(stats.Pending))
+		show(bytesGauge, float64(stats.PendingBytes))
+		show(flightGauge, float64(stats.InFlight))
+		show(deadGauge, float64(stats.Dead))
+		age := 0.0
+		if !stats.Oldest.IsZero() {
+			age = max(0, time.Since(stats.Oldest).Seconds())
+		}
+		show(oldestGauge, age)
+	}
+}

@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+// The values of order.
+const (
+	orderConversation = "conversation"
+	orderAccount      = "account"
+	orderNone         = "none"
+)
+
+// Retry says when an event that could not be delivered is tried again: after a
+// random time (full jitter) up to a bound that doubles with each attempt.
+type Retry struct {
+	// First is the bound after the first attempt. Default: 1 second.
+	First caddy.Duration `json:"first,omitempty"`
+
+	// Max is the largest bound. Default: 10 minutes. If the application says
+	// `Retry-After`, it is not tried before that, even if that is later.
+	Max caddy.Duration `json:"max,omitempty"`
+
+	// For is how long an event is tried after it was accepted. Default: 36
+	// hours. At its end there is one last attempt; if that fails, the event
+	// becomes a dead letter. Each event is tried at least once, and time in
+	// which Caddy did not run does not count.
+	For caddy.Duration `json:"for,omitempty"`
+}
+
+// Keep is how long events are kept once they are settled, to look at them or to
+// send them again. 0 is not at all.
+type Keep struct {
+	// Delivered is for those that were delivered. Default: 24 hours.
+	Delivered *caddy.Duration `json:"delivered,omitempty"`
+
+	// Dead is for dead letters. Default: 30 days.
+	Dead *caddy.Duration `json:"dead,omitempty"`
+}
+
+func (h *Handler) setDefaults() {
+	if h.StoreRaw == nil {
+		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "bolt"}, nil)
+	}
+	if h.Order == "" {
+		h.Order = orderConversation
+	}
+	if h.Concurrency == 0 {
+		h.Concurrency = 32
+	}
+	byDefault(&h.Retry.First, time.Second)
+	byDefault(&h.Retry.Max, 10*time.Minute)
+	byDefault(&h.Retry.For, 36*time.Hour)
+	byDefault(&h.Timeout, 30*time.Second)
+	for option, value := range map[**caddy.Duration]time.Duration{
+		&h.Dedupe:         48 * time.Hour,
+		&h.Keep.Delivered: 24 * time.Hour,
+		&h.Keep.Dead:      30 * 24 * time.Hour,
+	} {
+		if *option == nil {
+			*option = new(caddy.Duration(value))
+		}
+	}
+}
+
+func byDefault(option *caddy.Duration, value time.Duration) {
+	if *option == 0 {
+		*option = caddy.Duration(value)
+	}
+}
+
+// validateOptions checks the options, those that are not set among them.
+func (h *Handler) validateOptions() error {
+	for name, d := range map[string]caddy.Duration{
+		"retry first": h.Retry.First, "retry max": h.Retry.Max, "retry for": h.Retry.For, "timeout": h.Timeout,
+		"dedupe": value(h.Dedupe), "keep delivered": value(h.Keep.Delivered), "keep dead": value(h.Keep.Dead),
+	} {
+		if d < 0 {
+			return fmt.Errorf("%s must not be negative: %s", name, time.Duration(d))
+		}
+	}
+	if h.Retry.First > 0 && h.Retry.Max > 0 && h.Retry.First > h.Retry.Max {
+		return errors.New("retry first must not be longer than retry max")
+	}
+	switch h.Order {
+	case "", orderConversation, orderAccount, orderNone:
+	default:
+		return fmt.Errorf("order %q is none of conversation, account and none", h.Order)
+	}
+	if h.Concurrency < 0 || h.Concurrency > maxConcurrency {
+		return fmt.Errorf("concurrency must be 1 to %d: %d", maxConcurrency, h.Concurrency)
+	}
+	if h.MaxPending < 0 || h.MaxPendingSize < 0 {
+		return errors.New("max_pending must not be negative")
+	}
+	for _, status := range h.DeadStatus {
+		if status < 300 || status > 599 {
+			return fmt.Errorf("dead_status %d is no status of a failed attempt: 300 to 599", status)
+		}
+	}
+	return event.ValidateFields(h.Fields)
+}
+
+// maxConcurrency bounds the goroutines and connections of a queue.
+const maxConcurrency = 4096
+
+func value(d *caddy.Duration) caddy.Duration {
+	if d == nil {
+		return 0
+	}
+	return *d
+}

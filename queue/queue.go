@@ -1,0 +1,124 @@
+package queue
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/app"
+)
+
+// queue is what works for a Handler beside requests: it runs from the start of
+// a config to its end, and opens the store in between.
+type queue struct {
+	handler  *Handler
+	opener   Opener
+	settings []byte // of the handler, as they were configured
+	ctx      caddy.Context
+	logger   *zap.Logger
+
+	users      int           // handlers that were given this queue
+	ready      chan struct{} // closed once store and dispatcher are set
+	store      *Open
+	dispatcher *Dispatcher
+}
+
+func newQueue(ctx caddy.Context, h *Handler, opener Opener, settings []byte) *queue {
+	return &queue{
+		handler:  h,
+		opener:   opener,
+		settings: settings,
+		ctx:      ctx,
+		logger:   ctx.Logger(),
+		ready:    make(chan struct{}),
+	}
+}
+
+// register returns the queue of the config that uses the same store as q: q
+// itself, or one that was registered for a handler with the same settings, as
+// there are when one piece of a Caddyfile stands for several sites.
+func register(services *app.App, q *queue) (*queue, error) {
+	for _, service := range services.Services() {
+		other, ok := service.(*queue)
+		if !ok || other.opener.Name() != q.opener.Name() {
+			continue
+		}
+		if !bytes.Equal(other.settings, q.settings) {
+			return nil, fmt.Errorf("two instagram_queue handlers with different settings use the store %s: give each a store of its own", q.opener.Name())
+		}
+		other.users++
+		return other, nil
+	}
+	q.users = 1
+	services.Register(q)
+	return q, nil
+}
+
+// Start opens the store and begins to deliver. It implements app.Service.
+func (q *queue) Start() error {
+	store, err := open(q.opener, q.logger)
+	if err != nil {
+		return fmt.Errorf("instagram_queue: %w", err)
+	}
+	q.store = store
+	q.dispatcher = NewDispatcher(store, q.backend(), q.policy(), q.logger)
+	q.dispatcher.Start()
+	close(q.ready)
+	return nil
+}
+
+// Stop ends the delivery. It waits for attempts under way as long as Caddy
+// waits for requests, and cuts those short that take longer. It implements
+// app.Service.
+func (q *queue) Stop() error {
+	var grace time.Duration // for ever, but no attempt takes longer than its timeout
+	if server, err := q.ctx.AppIfConfigured("http"); err == nil {
+		grace = time.Duration(server.(*caddyhttp.App).GracePeriod)
+	}
+	q.dispatcher.Stop(grace)
+	return nil
+}
+
+// release ends the use by one handler.
+func (q *queue) release() error {
+	if q.users--; q.users > 0 || q.store == nil {
+		return nil
+	}
+	return q.store.release()
+}
+
+// policy translates the options.
+func (q *queue) policy() Policy {
+	h := q.handler
+	return Policy{
+		First:       time.Duration(h.Retry.First),
+		Max:         time.Duration(h.Retry.Max),
+		For:         time.Duration(h.Retry.For),
+		Since:       processStart,
+		Timeout:     time.Duration(h.Timeout),
+		Concurrency: h.Concurrency,
+		DeadStatus:  h.DeadStatus,
+		Retention: Retention{
+			Delivered: time.Duration(*h.Keep.Delivered),
+			Dead:      time.Duration(*h.Keep.Dead),
+			Dedupe:    time.Duration(*h.Dedupe),
+		},
+	}
+}
+
+// processStart bounds how long an event counts as having been tried.
+var processStart = time.Now()
+
+// errNotOpen is what a request gets that comes while the config starts, if the
+// store takes long to open.
+var errNotOpen = errors.New("the store is not open yet")
+
+func (h *Handler) wants(field string) bool {
+	return len(h.Fields) == 0 || slices.Contains(h.Fields, field)
+}
