@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
 // disk is the part of a file system that events are written through. Tests put
@@ -44,7 +46,7 @@ func (osDisk) OpenFile(name string, flag int, mode fs.FileMode) (diskFile, error
 func (osDisk) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 func (osDisk) Rename(from, to string) error          { return os.Rename(from, to) }
 func (osDisk) Remove(name string) error              { return os.Remove(name) }
-func (osDisk) SyncDir(name string) error             { return syncDir(name) }
+func (osDisk) SyncDir(name string) error             { return syncdir.Sync(name) }
 
 // Mkdir makes a directory with just this mode, whatever the process's umask.
 func (osDisk) Mkdir(name string, mode fs.FileMode) error {

@@ -18,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
 // Roll says when a file is moved aside for a new one, and what becomes of the
@@ -218,7 +220,7 @@ func (c compressor) compress(path string) (err error) {
 	if err := os.Rename(temporary, path+c.suffix); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := syncdir.Sync(filepath.Dir(path)); err != nil {
 		return err
 	}
 	return os.Remove(path)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package file
+package syncdir
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// syncDir puts the entries of a directory on disk. Some file systems do not know
+// Sync puts the entries of a directory on disk. Some file systems do not know
 // that for directories; there is nothing more to be had from them.
-func syncDir(name string) error {
+func Sync(name string) error {
 	dir, err := os.Open(name)
 	if err != nil {
 		return err
