@@ -189,7 +189,7 @@ type Filter struct {
 	State          State
 	Field, Account string
 	Since          time.Time // accepted then or later
-	Before         uint64    // a lower ID than this
+	After, Before  uint64    // a higher and a lower ID than these
 	Limit          int       // at most so many
 	Bodies         bool      // with their bodies
 }

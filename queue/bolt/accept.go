@@ -1,0 +1,158 @@
+package bolt
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// acceptance is a delivery on its way into the queue.
+type acceptance struct {
+	records    []queue.Record
+	admission  queue.Admission
+	identities []identity
+	duplicates []bool // nil: none
+	bytes      int64  // of all bodies
+	size       int    // of all that is stored
+}
+
+type identity [16]byte
+
+// Accept implements queue.Store.
+func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
+	a := &acceptance{records: records, admission: admission, identities: make([]identity, len(records))}
+	for i := range records {
+		r := &records[i]
+		sum := sha256.Sum256([]byte(r.Identity))
+		copy(a.identities[i][:], sum[:])
+		a.bytes += int64(len(r.Body))
+		a.size += recordSize(r) + statusFixed
+	}
+	if err := s.do(ctx, &operation{apply: a.apply, accepts: true}); err != nil {
+		return nil, err
+	}
+	return a.duplicates, nil
+}
+
+func (a *acceptance) apply(t *txn) error {
+	fresh, size := a.recognise(t)
+	if limit := a.admission.MaxEvents; limit > 0 && t.counts.pending+fresh > limit && fresh > 0 {
+		return fmt.Errorf("%w: %d events are pending, the limit is %d", queue.ErrFull, t.counts.pending, limit)
+	}
+	if limit := a.admission.MaxBytes; limit > 0 && t.counts.bytes+size > limit && fresh > 0 {
+		return fmt.Errorf("%w: %d bytes are pending, the limit is %d", queue.ErrFull, t.counts.bytes, limit)
+	}
+	if fresh == 0 {
+		return nil
+	}
+	text := make([]byte, 0, a.size) // bbolt refers to it until the commit
+	for i := range a.records {
+		if a.duplicates != nil && a.duplicates[i] {
+			continue
+		}
+		r := &a.records[i]
+		id := t.nextID()
+
+		start := len(text)
+		text = appendRecord(text, r, t.now)
+		t.put(t.events, t.id(id), text[start:len(text):len(text)])
+
+		st := status{state: codePending, lane: codeLive, position: id}
+		start = len(text)
+		text = st.append(text)
+		t.put(t.pending, t.id(id), text[start:len(text):len(text)])
+		t.queueUp(id, &st, r.Order)
+		if a.admission.Dedupe > 0 && !r.Recurring {
+			t.remember(a.identities[i], a.admission.Dedupe)
+		}
+	}
+	t.counts.pending += fresh
+	t.counts.bytes += size
+	return nil
+}
+
+// recognise finds the duplicates, and returns how many events are none and the
+// size of their bodies.
+func (a *acceptance) recognise(t *txn) (fresh, size int64) {
+	fresh, size = int64(len(a.records)), a.bytes
+	if a.admission.Dedupe <= 0 {
+		return fresh, size
+	}
+	var here map[identity]bool // in this delivery
+	if len(a.records) > 1 {
+		here = make(map[identity]bool, len(a.records))
+	}
+	for i := range a.records {
+		if a.records[i].Recurring {
+			continue
+		}
+		id := a.identities[i]
+		if !here[id] && !t.wasSeen(id, a.admission.Dedupe) {
+			if here != nil {
+				here[id] = true
+			}
+			continue
+		}
+		if a.duplicates == nil {
+			a.duplicates = make([]bool, len(a.records))
+		}
+		a.duplicates[i] = true
+		fresh--
+		size -= int64(len(a.records[i].Body))
+	}
+	return fresh, size
+}
+
+// Identities are forgotten by the bucket: each of a few holds those of a part of
+// the time, so that there is no need to look for old ones.
+const parts = 4
+
+// generation is a bucket of identities.
+type generation struct {
+	*bbolt.Bucket
+	start uint64
+}
+
+// loadSeen lists the generations.
+func (t *txn) loadSeen() {
+	if t.generations != nil {
+		return
+	}
+	c := t.seen.Cursor()
+	for key, _ := c.Last(); key != nil; key, _ = c.Prev() {
+		t.generations = append(t.generations, generation{t.seen.Bucket(key), lastID(key)})
+	}
+}
+
+// wasSeen reports whether an event with this identity was accepted within the
+// window.
+func (t *txn) wasSeen(id identity, window time.Duration) bool {
+	t.loadSeen()
+	for _, g := range t.generations {
+		if at := g.Get(id[:]); len(at) == 8 && binary.BigEndian.Uint64(at)+uint64(window.Microseconds()) > t.now {
+			return true
+		}
+	}
+	return false
+}
+
+// remember stores an identity.
+func (t *txn) remember(id identity, window time.Duration) {
+	t.loadSeen()
+	if len(t.generations) == 0 || t.generations[0].start+uint64(window.Microseconds())/parts <= t.now {
+		t.dirty = true
+		b, err := t.seen.CreateBucketIfNotExists(t.id(t.now))
+		if err != nil {
+			t.fail(err)
+			return
+		}
+		t.generations = append([]generation{{b, t.now}}, t.generations...)
+	}
+	t.put(t.generations[0].Bucket, id[:], number(t.now))
+}

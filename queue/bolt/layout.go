@@ -1,0 +1,122 @@
+package bolt
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	bbolt "go.etcd.io/bbolt"
+)
+
+// layoutVersion is the version of what follows.
+const layoutVersion = 1
+
+// The buckets of the file. All numbers in keys are in 8 bytes, big endian; times
+// are in microseconds since 1970. An id is the number of an event, in the order
+// of acceptance.
+var (
+	bucketMeta = []byte("meta") // keyVersion, keyCounts
+
+	// What is known of every event: id → record, which never changes.
+	bucketEvents = []byte("events")
+
+	// Each event stands either here, id → status…
+	bucketPending = []byte("pending")
+	// …or here, id → status.
+	bucketDone = []byte("done")
+
+	// Done events in the order in which they are to be forgotten:
+	// state (1 byte), time, id → nothing.
+	bucketSettled = []byte("settled")
+
+	// Pending events that wait for each other: lane (1 byte), hash of the order
+	// key (8 bytes), position → id. The first of a hash is the head.
+	bucketOrder = []byte("order")
+
+	// Pending events that nothing holds back: heads, and those without an order.
+	bucketLive     = []byte("live")     // id → nothing
+	bucketRetried  = []byte("retried")  // time when it is due, id → nothing
+	bucketReplayed = []byte("replayed") // time when it is due, id → nothing
+
+	// Identities that were seen, in buckets by the time from when on these were
+	// filled: time → (first 16 bytes of the SHA-256 of an identity → time).
+	bucketSeen = []byte("seen")
+
+	buckets = [][]byte{
+		bucketMeta, bucketEvents, bucketPending, bucketDone, bucketSettled,
+		bucketOrder, bucketLive, bucketRetried, bucketReplayed, bucketSeen,
+	}
+
+	keyVersion = []byte("version")
+	keyCounts  = []byte("counts")
+)
+
+func createBuckets(tx *bbolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	return errors.Join(meta.Put(keyVersion, number(layoutVersion)), meta.Put(keyCounts, new(counts).encode()))
+}
+
+func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// pair returns a key of two numbers.
+func pair(a, b uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, 0, 16), a), b)
+}
+
+// settledKey returns a key of bucketSettled.
+func settledKey(state byte, at, id uint64) []byte {
+	key := append(make([]byte, 0, 17), state)
+	key = binary.BigEndian.AppendUint64(key, at)
+	return binary.BigEndian.AppendUint64(key, id)
+}
+
+// orderPrefix returns what the keys of bucketOrder begin with for an order key.
+// Keys with the same hash wait for each other, which does no harm.
+func orderPrefix(lane byte, order string) []byte {
+	sum := sha256.Sum256([]byte(order))
+	return append(append(make([]byte, 0, 17), lane), sum[:8]...)
+}
+
+// lastID returns the id at the end of a key.
+func lastID(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }
+
+func micros(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(max(0, t.UnixMicro()))
+}
+
+func timeOf(micros uint64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(micros))
+}
+
+// counts are kept with each transaction, so that nothing has to be counted.
+type counts struct{ pending, bytes, dead, delivered int64 }
+
+func (c *counts) encode() []byte {
+	var b []byte
+	for _, n := range []int64{c.pending, c.bytes, c.dead, c.delivered} {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	return b
+}
+
+func (c *counts) decode(b []byte) error {
+	if len(b) != 32 {
+		return errors.New("the counts are damaged")
+	}
+	for i, n := range []*int64{&c.pending, &c.bytes, &c.dead, &c.delivered} {
+		*n = int64(binary.BigEndian.Uint64(b[8*i:]))
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package bolt
+
+import (
+	"context"
+	"time"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// lookAgain bounds how long a Lease waits for a time to come: the clock may be
+// set.
+const lookAgain = time.Minute
+
+// Lease implements queue.Store.
+func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := s.repair(); err != nil {
+			return nil, err
+		}
+		s.state.Lock()
+		wake := s.wake
+		s.state.Unlock()
+		events, next, err := s.lease(limit)
+		if err != nil || len(events) > 0 {
+			return events, err
+		}
+		wait := lookAgain
+		if !next.IsZero() {
+			wait = min(wait, time.Until(next))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-s.closing:
+			err = queue.ErrClosed
+		}
+		timer.Stop()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lease leases what is due now, and returns when more will be.
+func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		// Leases end under this lock after their commit. So what this
+		// transaction, which began before, finds due is not leased twice.
+		s.state.Lock()
+		defer s.state.Unlock()
+		l := leaser{
+			Store:   s,
+			events:  tx.Bucket(bucketEvents),
+			pending: tx.Bucket(bucketPending),
+			now:     micros(time.Now()),
+		}
+		takeTurns := []*laneCursor{l.open(tx, bucketLive), l.open(tx, bucketRetried)}
+		for len(events) < limit {
+			lane := takeTurns[s.turn%2]
+			if lane.id == 0 {
+				lane = takeTurns[(s.turn+1)%2]
+			}
+			if lane.id == 0 {
+				break
+			}
+			s.turn++
+			e, err := l.take(lane)
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		if len(events) < limit {
+			for lane := l.open(tx, bucketReplayed); lane.id != 0 && len(events) < limit; {
+				e, err := l.take(lane)
+				if err != nil {
+					return err
+				}
+				events = append(events, e)
+			}
+		}
+		next = timeOf(l.next)
+		return nil
+	})
+	if err != nil {
+		s.giveBack(events)
+		return nil, next, err
+	}
+	return events, next, nil
+}
+
+// leaser is what it takes to lease events.
+type leaser struct {
+	*Store
+	events, pending *bbolt.Bucket
+	now             uint64
+	next            uint64 // when more is due; 0: never
+}
+
+// laneCursor stands at an event of a lane that may be leased.
+type laneCursor struct {
+	*bbolt.Cursor
+	id uint64 // 0: none is left
+}
+
+func (l *leaser) open(tx *bbolt.Tx, bucket []byte) *laneCursor {
+	c := &laneCursor{Cursor: tx.Bucket(bucket).Cursor()}
+	key, _ := c.First()
+	l.settle(c, key)
+	return c
+}
+
+// settle moves c on from key to the first event that is not leased.
+func (l *leaser) settle(c *laneCursor, key []byte) {
+	for c.id = 0; key != nil; key, _ = c.Next() {
+		if len(key) == 16 {
+			if due := lastID(key[:8]); due > l.now {
+				if l.next == 0 || due < l.next {
+					l.next = due
+				}
+				return
+			}
+		}
+		id := lastID(key)
+		if _, leased := l.leased[id]; !leased {
+			c.id = id
+			return
+		}
+	}
+}
+
+// take leases the event at c and moves on.
+func (l *leaser) take(c *laneCursor) (*queue.Event, error) {
+	e := &queue.Event{ID: c.id, InFlight: true}
+	key := number(c.id)
+	st, ok := decodeStatus(l.pending.Get(key))
+	if !ok || !decodeRecord(l.events.Get(key), e, true) {
+		return nil, errDamaged
+	}
+	st.into(e)
+	l.leased[c.id] = struct{}{}
+	next, _ := c.Next()
+	l.settle(c, next)
+	return e, nil
+}
+
+func (s *Store) giveBack(events []*queue.Event) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	for _, e := range events {
+		delete(s.leased, e.ID)
+	}
+	s.notify()
+}
+
+// Settle implements queue.Store.
+func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcome) error {
+	if outcome.Released {
+		s.giveBack([]*queue.Event{e})
+		return nil
+	}
+	id := e.ID
+	return s.do(ctx, &operation{settles: id, apply: func(t *txn) error {
+		st, ok := t.pendingStatus(id)
+		if !ok {
+			return queue.ErrNotFound
+		}
+		st.lastError = outcome.Error
+		if outcome.State == queue.Pending {
+			t.postpone(id, st, micros(outcome.Due))
+			return nil
+		}
+		t.stepOut(id, &st, e.Order)
+		t.delete(t.pending, t.id(id))
+		t.counts.pending--
+		t.counts.bytes -= int64(e.Size)
+		st.settled = t.now
+		if st.state = codeDelivered; outcome.State == queue.Dead {
+			st.state = codeDead
+		}
+		if st.state == codeDead {
+			st.attempts++
+		}
+		t.count(st.state, 1)
+		t.put(t.done, t.id(id), st.encode())
+		t.put(t.settled, settledKey(st.state, st.settled, id), nil)
+		return nil
+	}})
+}
+
+// postpone makes an event due later, after an attempt that failed.
+func (t *txn) postpone(id uint64, st status, due uint64) {
+	t.leave(id, &st)
+	if st.lane == codeLive {
+		st.lane = codeRetried
+	}
+	st.attempts++
+	st.due = due
+	t.put(t.pending, t.id(id), st.encode())
+	t.enter(id, &st)
+}
+
+// count counts an event in or out of a state that it stays in.
+func (t *txn) count(state byte, n int64) {
+	if state == codeDead {
+		t.counts.dead += n
+	} else {
+		t.counts.delivered += n
+	}
+}
+
+// isLeased reports whether an event is leased. The caller holds state.
+func (s *Store) isLeased(id uint64) bool {
+	_, leased := s.leased[id]
+	return leased
+}

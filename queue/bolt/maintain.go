@@ -1,0 +1,168 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"github.com/caddy-instagram/webhooks/internal/syncdir"
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// Check implements queue.Maintainer.
+func (s *Store) Check(ctx context.Context) error {
+	defer func() { _ = s.view(reclaim) }()
+	return s.view(func(tx *bbolt.Tx) error {
+		var first error
+		for err := range tx.Check() { // to its end: it needs the transaction
+			if first == nil {
+				first = err
+			}
+		}
+		if err := errors.Join(first, ctx.Err()); err != nil {
+			return err
+		}
+		return checkEvents(ctx, tx)
+	})
+}
+
+// Compact implements queue.Maintainer.
+func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.db == nil:
+		return 0, 0, queue.ErrClosed
+	case s.doubt != 0:
+		return 0, 0, errDoubt
+	}
+	if before, err = size(s.path); err != nil {
+		return 0, 0, err
+	}
+	copied := s.path + ".compact"
+	if err := s.copyTo(copied); err != nil {
+		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), os.Remove(copied))
+	}
+	err = s.db.Close()
+	if err == nil {
+		err = os.Rename(copied, s.path)
+	}
+	if err == nil {
+		err = syncdir.Sync(filepath.Dir(s.path))
+	}
+	s.db = nil
+	if err := errors.Join(err, s.open()); err != nil {
+		return 0, 0, err
+	}
+	after, err = size(s.path)
+	return before, after, err
+}
+
+// copyTo copies what is used of the file to a new one.
+func (s *Store) copyTo(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	if err != nil {
+		return err
+	}
+	const transaction = 4 << 20 // bytes
+	return errors.Join(bbolt.Compact(db, s.db, transaction), db.Close())
+}
+
+func size(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// checkEvents looks for events that contradict themselves.
+func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
+	var found counts
+	events := tx.Bucket(bucketEvents)
+	lines := make(map[string]bool) // with a head
+	heads, ordered := 0, 0
+	err := tx.Bucket(bucketPending).ForEach(func(key, value []byte) error {
+		var e queue.Event
+		st, ok := decodeStatus(value)
+		if !ok || !decodeRecord(events.Get(key), &e, false) {
+			return fmt.Errorf("the pending event %d is incomplete", lastID(key))
+		}
+		found.pending++
+		found.bytes += int64(e.Size)
+		free := true
+		if e.Order != "" {
+			ordered++
+			prefix := line(&st, e.Order)
+			head, _ := tx.Bucket(bucketOrder).Cursor().Seek(prefix)
+			free = string(head) == string(append(prefix, number(st.position)...))
+			if tx.Bucket(bucketOrder).Get(append(prefix, number(st.position)...)) == nil {
+				return fmt.Errorf("the pending event %d is missing in its order", lastID(key))
+			}
+			lines[string(prefix)] = true
+		}
+		t := txn{live: tx.Bucket(bucketLive), retried: tx.Bucket(bucketRetried), replayed: tx.Bucket(bucketReplayed)}
+		bucket, lane := t.laneKey(lastID(key), &st)
+		if in := bucket.Get(lane) != nil; in != free {
+			return fmt.Errorf("the pending event %d can be leased: %t, want %t", lastID(key), in, free)
+		}
+		if free {
+			heads++
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	err = tx.Bucket(bucketDone).ForEach(func(key, value []byte) error {
+		st, ok := decodeStatus(value)
+		var e queue.Event
+		if !ok || !decodeRecord(events.Get(key), &e, false) {
+			return fmt.Errorf("the settled event %d is incomplete", lastID(key))
+		}
+		if tx.Bucket(bucketPending).Get(key) != nil {
+			return fmt.Errorf("the event %d is pending and settled", lastID(key))
+		}
+		if tx.Bucket(bucketSettled).Get(settledKey(st.state, st.settled, lastID(key))) == nil {
+			return fmt.Errorf("the settled event %d would never be forgotten", lastID(key))
+		}
+		if st.state == codeDead {
+			found.dead++
+		} else {
+			found.delivered++
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	var kept counts
+	if err := kept.decode(tx.Bucket(bucketMeta).Get(keyCounts)); err != nil {
+		return err
+	}
+	if kept != found {
+		return fmt.Errorf("the counts are %+v, but there are %+v", kept, found)
+	}
+	keys := func(bucket []byte) int { return tx.Bucket(bucket).Stats().KeyN }
+	for what, n := range map[string][2]int{
+		"events":              {keys(bucketEvents), int(found.pending + found.dead + found.delivered)},
+		"settled events":      {keys(bucketSettled), int(found.dead + found.delivered)},
+		"ordered events":      {keys(bucketOrder), ordered},
+		"events in the lanes": {keys(bucketLive) + keys(bucketRetried) + keys(bucketReplayed), heads},
+	} {
+		if n[0] != n[1] {
+			return fmt.Errorf("there are %d %s, want %d", n[0], what, n[1])
+		}
+	}
+	return nil
+}

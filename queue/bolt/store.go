@@ -1,0 +1,226 @@
+// Package bolt keeps a queue in one file, by bbolt.
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	bbolt "go.etcd.io/bbolt"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/commit"
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// Store is a queue in a file. It implements queue.Store and queue.Maintainer.
+//
+// All changes go through group commits: those that come at the same time share a
+// transaction, and so a sync of the disk. Which events are leased is known only
+// in memory. After a crash nothing is leased, as nobody delivers any more.
+type Store struct {
+	path    string
+	minFree int64
+	logger  *zap.Logger
+	group   *commit.Group[*operation]
+	closing chan struct{}
+
+	mu     sync.RWMutex // held for writing while db is replaced
+	db     *bbolt.DB    // nil: closed
+	doubt  int          // transaction that is perhaps on disk and perhaps not; 0: none
+	broken time.Time    // when a commit failed last
+	cause  error        // why
+
+	state  sync.Mutex // guards what follows
+	counts counts
+	leased map[uint64]struct{}
+	turn   int           // of the lanes
+	wake   chan struct{} // closed when an event may have become due
+}
+
+// Open opens the queue in the file at path, which is made if it is missing.
+// Nothing is accepted while less than minFree bytes are free in its file system.
+// Open fails if another process has the file open.
+func Open(path string, minFree int64, logger *zap.Logger) (*Store, error) {
+	s := &Store{
+		path:    path,
+		minFree: minFree,
+		logger:  logger,
+		closing: make(chan struct{}),
+		leased:  make(map[uint64]struct{}),
+		wake:    make(chan struct{}),
+	}
+	s.group = commit.NewGroup(s.commit)
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close closes the file. It implements queue.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	close(s.closing)
+	db := s.db
+	s.db = nil
+	if s.doubt == 0 && s.cause == nil {
+		// The list of free pages need not be gathered at the next start.
+		db.NoFreelistSync = false
+		if err := db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
+			s.logger.Warn("closing the queue", zap.String("path", s.path), zap.Error(err))
+		}
+	}
+	return db.Close()
+}
+
+// operation is a change, one of those that a transaction makes.
+type operation struct {
+	// apply makes the change. An error that it returns refuses the change, of
+	// which it must not have made any part then.
+	apply func(*txn) error
+	err   error
+
+	accepts bool   // needs free space
+	settles uint64 // event whose lease ends
+}
+
+func (s *Store) do(ctx context.Context, op *operation) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.group.Do(op); err != nil {
+		return err
+	}
+	return op.err
+}
+
+// pause is how long nothing is tried after a failed commit. bbolt reads the
+// whole file again each time.
+const pause = 500 * time.Millisecond
+
+// commit makes the changes of a batch durable, in one transaction.
+func (s *Store) commit(ops []*operation) error {
+	if err := s.repair(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return queue.ErrClosed
+	}
+	start := time.Now()
+	if s.cause != nil && start.Sub(s.broken) < pause {
+		return s.cause
+	}
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	s.state.Lock()
+	t := newTxn(tx, s.counts, start)
+	s.state.Unlock()
+	space := s.space()
+	for _, op := range ops {
+		if op.err = nil; op.accepts && space != nil {
+			op.err = space
+		} else {
+			op.err = op.apply(t)
+		}
+	}
+	if t.dirty {
+		if t.saveCounts(); t.err != nil {
+			return t.err
+		}
+		id := tx.ID()
+		if err := tx.Commit(); err != nil {
+			s.failed(id, err)
+			return err
+		}
+		s.cause = nil
+		commitSeconds.Observe(time.Since(start).Seconds())
+		commitOperations.Observe(float64(len(ops)))
+	}
+	s.finish(t, ops)
+	return nil
+}
+
+// finish makes known what a transaction has changed.
+func (s *Store) finish(t *txn, ops []*operation) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.counts = t.counts
+	wake := t.wake
+	for _, op := range ops {
+		if op.settles != 0 {
+			delete(s.leased, op.settles)
+			wake = true
+		}
+	}
+	if wake {
+		s.notify()
+	}
+}
+
+// notify wakes those that wait for due events. The caller holds state.
+func (s *Store) notify() {
+	close(s.wake)
+	s.wake = make(chan struct{})
+}
+
+// space returns an error when there is too little free space.
+func (s *Store) space() error {
+	free, err := freeSpace(filepath.Dir(s.path))
+	if err != nil || free >= s.minFree {
+		return nil // a commit will tell
+	}
+	return fmt.Errorf("%w: %d bytes are free on its disk, fewer than min_free_space", queue.ErrFull, free)
+}
+
+// view calls fn with a read-only transaction.
+func (s *Store) view(fn func(*bbolt.Tx) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return queue.ErrClosed
+	}
+	if s.doubt != 0 {
+		return errDoubt
+	}
+	return s.db.View(fn)
+}
+
+var errDoubt = errors.New("the last change of the queue could not be synced to disk")
+
+// Stats implements queue.Store.
+func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		s.state.Lock()
+		stats = queue.Stats{
+			Pending:      s.counts.pending,
+			PendingBytes: s.counts.bytes,
+			InFlight:     int64(len(s.leased)),
+			Dead:         s.counts.dead,
+			Delivered:    s.counts.delivered,
+		}
+		s.state.Unlock()
+		if key, _ := tx.Bucket(bucketPending).Cursor().First(); key != nil {
+			stats.Oldest = recordAccepted(tx.Bucket(bucketEvents).Get(key))
+		}
+		return nil
+	})
+	return stats, err
+}
+
+// Interface guards
+var (
+	_ queue.Store      = (*Store)(nil)
+	_ queue.Maintainer = (*Store)(nil)
+)
