@@ -50,11 +50,11 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 
 // lease leases what is due now, and returns when more will be.
 func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err error) {
+	// Leases end under this lock, after the commit: a transaction that begins
+	// under it finds nothing due whose lease has ended meanwhile.
+	s.state.Lock()
+	defer s.state.Unlock()
 	err = s.view(func(tx *bbolt.Tx) error {
-		// Leases end under this lock after their commit. So what this
-		// transaction, which began before, finds due is not leased twice.
-		s.state.Lock()
-		defer s.state.Unlock()
 		l := leaser{
 			Store:   s,
 			events:  tx.Bucket(bucketEvents),
@@ -90,7 +90,9 @@ func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err err
 		return nil
 	})
 	if err != nil {
-		s.giveBack(events)
+		for _, e := range events {
+			delete(s.leased, e.ID)
+		}
 		return nil, next, err
 	}
 	return events, next, nil
