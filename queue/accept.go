@@ -31,6 +31,7 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 		Dedupe:    time.Duration(*h.Dedupe),
 		MaxEvents: h.MaxPending,
 		MaxBytes:  h.MaxPendingSize,
+		MinFree:   *h.MinFreeSpace,
 	})
 	if err != nil {
 		return err

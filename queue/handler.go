@@ -101,6 +101,11 @@ type Handler struct {
 	// answer is 503. Default: no limit.
 	MaxPendingSize int64 `json:"max_pending_size,omitempty"`
 
+	// MinFreeSpace is how many bytes must be free on the disk that the store
+	// is on. Below that the answer is 503, which leaves the room that is needed
+	// to deliver what is in the queue. Default: 104857600 (100 MiB).
+	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
+
 	// Routes are what takes the events. At least one is needed. An event that
 	// no handler in them takes counts as failed.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`

@@ -59,6 +59,9 @@ func (h *Handler) setDefaults() {
 	byDefault(&h.Retry.Max, 10*time.Minute)
 	byDefault(&h.Retry.For, 36*time.Hour)
 	byDefault(&h.Timeout, 30*time.Second)
+	if h.MinFreeSpace == nil {
+		h.MinFreeSpace = new(int64(100 << 20))
+	}
 	for option, value := range map[**caddy.Duration]time.Duration{
 		&h.Dedupe:         48 * time.Hour,
 		&h.Keep.Delivered: 24 * time.Hour,
@@ -99,6 +102,9 @@ func (h *Handler) validateOptions() error {
 	}
 	if h.MaxPending < 0 || h.MaxPendingSize < 0 {
 		return errors.New("max_pending must not be negative")
+	}
+	if h.MinFreeSpace != nil && *h.MinFreeSpace < 0 {
+		return errors.New("min_free_space must not be negative")
 	}
 	for _, status := range h.DeadStatus {
 		if status < 300 || status > 599 {

@@ -17,8 +17,8 @@ type Store interface {
 	// Accept stores the events of one delivery: all, or, when it returns an
 	// error, none. Those that were accepted before, within the time that the
 	// admission says, are left out; duplicates reports which, or is nil if
-	// there are none. It returns ErrFull when the admission's limits, or those
-	// of the store itself, are reached.
+	// there are none. It returns ErrFull when a limit of the admission is
+	// reached.
 	Accept(ctx context.Context, records []Record, admission Admission) (duplicates []bool, err error)
 
 	// Lease returns events that are due, at most limit, in the order of their
@@ -181,6 +181,10 @@ type Admission struct {
 	// MaxEvents and MaxBytes are how much may be pending after the delivery,
 	// in events and in bytes of bodies; 0 is any amount.
 	MaxEvents, MaxBytes int64
+
+	// MinFree is how many bytes must stay free where the store keeps its
+	// events, as far as it knows; 0 is any amount.
+	MinFree int64
 }
 
 // Filter selects events. An empty part selects all.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -14,6 +15,7 @@ import (
 
 // acceptance is a delivery on its way into the queue.
 type acceptance struct {
+	dir        string // of the file
 	records    []queue.Record
 	admission  queue.Admission
 	identities []identity
@@ -26,7 +28,12 @@ type identity [16]byte
 
 // Accept implements queue.Store.
 func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
-	a := &acceptance{records: records, admission: admission, identities: make([]identity, len(records))}
+	a := &acceptance{
+		dir:        filepath.Dir(s.path),
+		records:    records,
+		admission:  admission,
+		identities: make([]identity, len(records)),
+	}
 	for i := range records {
 		r := &records[i]
 		sum := sha256.Sum256([]byte(r.Identity))
@@ -34,7 +41,7 @@ func (s *Store) Accept(ctx context.Context, records []queue.Record, admission qu
 		a.bytes += int64(len(r.Body))
 		a.size += recordSize(r) + statusFixed
 	}
-	if err := s.do(ctx, &operation{apply: a.apply, accepts: true}); err != nil {
+	if err := s.do(ctx, &operation{apply: a.apply}); err != nil {
 		return nil, err
 	}
 	return a.duplicates, nil
@@ -42,14 +49,11 @@ func (s *Store) Accept(ctx context.Context, records []queue.Record, admission qu
 
 func (a *acceptance) apply(t *txn) error {
 	fresh, size := a.recognise(t)
-	if limit := a.admission.MaxEvents; limit > 0 && t.counts.pending+fresh > limit && fresh > 0 {
-		return fmt.Errorf("%w: %d events are pending, the limit is %d", queue.ErrFull, t.counts.pending, limit)
-	}
-	if limit := a.admission.MaxBytes; limit > 0 && t.counts.bytes+size > limit && fresh > 0 {
-		return fmt.Errorf("%w: %d bytes are pending, the limit is %d", queue.ErrFull, t.counts.bytes, limit)
-	}
 	if fresh == 0 {
 		return nil
+	}
+	if err := a.fits(t, fresh, size); err != nil {
+		return err
 	}
 	text := make([]byte, 0, a.size) // bbolt refers to it until the commit
 	for i := range a.records {
@@ -74,6 +78,25 @@ func (a *acceptance) apply(t *txn) error {
 	}
 	t.counts.pending += fresh
 	t.counts.bytes += size
+	return nil
+}
+
+// fits returns an error if so many more events are too many.
+func (a *acceptance) fits(t *txn, events, size int64) error {
+	limits := &a.admission
+	if limits.MaxEvents > 0 && t.counts.pending+events > limits.MaxEvents {
+		return fmt.Errorf("%w: %d events are pending, the limit is %d", queue.ErrFull, t.counts.pending, limits.MaxEvents)
+	}
+	if limits.MaxBytes > 0 && t.counts.bytes+size > limits.MaxBytes {
+		return fmt.Errorf("%w: %d bytes are pending, the limit is %d", queue.ErrFull, t.counts.bytes, limits.MaxBytes)
+	}
+	if limits.MinFree <= 0 {
+		return nil
+	}
+	// A failure is left to the commit, which will tell.
+	if free, err := freeSpace(a.dir); err == nil && free-size < limits.MinFree {
+		return fmt.Errorf("%w: %d bytes are free on its disk, %d must be", queue.ErrFull, free, limits.MinFree)
+	}
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -16,9 +15,6 @@ func init() {
 	caddy.RegisterModule(new(Module))
 }
 
-// defaultMinFree is the default of MinFreeSpace.
-const defaultMinFree = 100 << 20
-
 // Module keeps the events of a queue in a file of this machine, with a sync of
 // the disk for each answer. The file grows with the events that wait or are kept
 // and does not shrink by itself; its space is used again.
@@ -28,12 +24,6 @@ type Module struct {
 	// system. Placeholders are resolved when the config is loaded. Default:
 	// `instagram/queue.db` in Caddy's data directory.
 	Path string `json:"path,omitempty"`
-
-	// MinFreeSpace is how many bytes must be free in the file system for
-	// anything to be accepted; below, deliveries are answered with 503. It
-	// leaves the room that is needed to deliver what is in the queue. Default:
-	// 104857600 (100 MiB).
-	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
 
 	path string
 }
@@ -62,29 +52,16 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	return metrics.Register(ctx.GetMetricsRegistry(), commitSeconds, commitOperations)
 }
 
-// Validate checks the options.
-func (m *Module) Validate() error {
-	if m.MinFreeSpace != nil && *m.MinFreeSpace < 0 {
-		return errors.New("min_free_space must not be negative")
-	}
-	return nil
-}
-
 // Name returns the path of the file. It implements queue.Opener.
 func (m *Module) Name() string { return m.path }
 
 // Open opens the file. It implements queue.Opener.
 func (m *Module) Open(logger *zap.Logger) (queue.Store, error) {
-	minFree := int64(defaultMinFree)
-	if m.MinFreeSpace != nil {
-		minFree = *m.MinFreeSpace
-	}
-	return Open(m.path, minFree, logger)
+	return Open(m.path, logger)
 }
 
 // Interface guards
 var (
 	_ caddy.Provisioner = (*Module)(nil)
-	_ caddy.Validator   = (*Module)(nil)
 	_ queue.Opener      = (*Module)(nil)
 )

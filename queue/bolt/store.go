@@ -4,8 +4,6 @@ package bolt
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -23,7 +21,6 @@ import (
 // in memory. After a crash nothing is leased, as nobody delivers any more.
 type Store struct {
 	path    string
-	minFree int64
 	logger  *zap.Logger
 	group   *commit.Group[*operation]
 	closing chan struct{}
@@ -41,13 +38,11 @@ type Store struct {
 	wake   chan struct{} // closed when an event may have become due
 }
 
-// Open opens the queue in the file at path, which is made if it is missing.
-// Nothing is accepted while less than minFree bytes are free in its file system.
-// Open fails if another process has the file open.
-func Open(path string, minFree int64, logger *zap.Logger) (*Store, error) {
+// Open opens the queue in the file at path, which is made if it is missing. It
+// fails if another process has the file open.
+func Open(path string, logger *zap.Logger) (*Store, error) {
 	s := &Store{
 		path:    path,
-		minFree: minFree,
 		logger:  logger,
 		closing: make(chan struct{}),
 		leased:  make(map[uint64]struct{}),
@@ -87,7 +82,6 @@ type operation struct {
 	apply func(*txn) error
 	err   error
 
-	accepts bool   // needs free space
 	settles uint64 // event whose lease ends
 }
 
@@ -127,13 +121,8 @@ func (s *Store) commit(ops []*operation) error {
 	s.state.Lock()
 	t := newTxn(tx, s.counts, start)
 	s.state.Unlock()
-	space := s.space()
 	for _, op := range ops {
-		if op.err = nil; op.accepts && space != nil {
-			op.err = space
-		} else {
-			op.err = op.apply(t)
-		}
+		op.err = op.apply(t)
 	}
 	if t.dirty {
 		if t.saveCounts(); t.err != nil {
@@ -173,15 +162,6 @@ func (s *Store) finish(t *txn, ops []*operation) {
 func (s *Store) notify() {
 	close(s.wake)
 	s.wake = make(chan struct{})
-}
-
-// space returns an error when there is too little free space.
-func (s *Store) space() error {
-	free, err := freeSpace(filepath.Dir(s.path))
-	if err != nil || free >= s.minFree {
-		return nil // a commit will tell
-	}
-	return fmt.Errorf("%w: %d bytes are free on its disk, fewer than min_free_space", queue.ErrFull, free)
 }
 
 // view calls fn with a read-only transaction.
