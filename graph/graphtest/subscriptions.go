@@ -130,8 +130,8 @@ func (s *Server) callbacks(r *http.Request, id string) response {
 			return refuse(100, 0, fmt.Sprintf("(#100) Invalid field %q for the object instagram.", fields[i]))
 		}
 		// Not under the lock: the callback may ask for things itself.
-		if err := s.verify(r.Context(), b.URL, r.Form.Get("verify_token")); err != nil {
-			return refuse(2200, 0, "(#2200) Callback verification failed with the following errors: "+err.Error())
+		if fault := s.verify(r.Context(), b.URL, r.Form.Get("verify_token")); fault != "" {
+			return refuse(2200, 0, "(#2200) Callback verification failed with the following errors: "+fault)
 		}
 	}
 
@@ -181,33 +181,34 @@ func insecureClient() *http.Client {
 	}
 }
 
-// verify calls a callback as Meta does. The error is worded as Meta's.
-func (s *Server) verify(ctx context.Context, callback, token string) error {
+// verify calls a callback as Meta does. It returns what is wrong in
+// Meta's words, or "".
+func (s *Server) verify(ctx context.Context, callback, token string) string {
 	u, err := url.Parse(callback)
 	if err != nil || u.Host == "" {
-		return errors.New("URL malformed")
+		return "URL malformed"
 	}
 	challenge := fmt.Sprint(1e9 + rand.Int64N(9e9))
 	u.RawQuery = url.Values{"hub.mode": {"subscribe"}, "hub.challenge": {challenge}, "hub.verify_token": {token}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return errors.New("URL malformed")
+		return "URL malformed"
 	}
 	req.Header.Set("User-Agent", "facebookplatform/1.0 (+http://developers.facebook.com)")
 	resp, err := s.Callbacks.Do(req)
 	if err != nil {
 		if timeout, isNet := errors.AsType[net.Error](err); isNet && timeout.Timeout() {
-			return errors.New("curl_errno = 28; curl_error = Operation timed out")
+			return "curl_errno = 28; curl_error = Operation timed out"
 		}
-		return errors.New("curl_errno = 7; curl_error = Failed to connect")
+		return "curl_errno = 7; curl_error = Failed to connect"
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("HTTP Status Code = %d; HTTP Message = %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		return fmt.Sprintf("HTTP Status Code = %d; HTTP Message = %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
 	if err != nil || string(body) != challenge {
-		return fmt.Errorf("Response does not match challenge, expected value=%q, received=%q", challenge, body)
+		return fmt.Sprintf("Response does not match challenge, expected value=%q, received=%q", challenge, body)
 	}
-	return nil
+	return ""
 }
