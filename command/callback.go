@@ -64,8 +64,8 @@ the call is made even if nothing changes. After, it reads back what holds.
   $ caddy instagram callback set --app 1234567890 --app-secret-file secret --verify-token-file verify \
       --callback-url https://hooks.example.com/webhooks --fields comments,messages`, b.set)
 	b.registerChange(cmd)
-	cmd.Flags().StringVar(&b.url, "callback-url", "", "`URL` that Meta calls (needed)")
-	cmd.Flags().StringSliceVar(&b.fields, "fields", nil, "`Fields` to get, with commas in between (needed)")
+	cmd.Flags().StringVar(&b.url, "callback-url", "", "The `url` that Meta calls (needed)")
+	cmd.Flags().StringSliceVar(&b.fields, "fields", nil, "The `fields` to get, with commas in between (needed)")
 	cmd.Flags().BoolVar(&b.values, "include-values", true, "Get what changed, and not just that it did")
 	b.verifyToken = verifyToken()
 	b.verifyToken.register(cmd)
@@ -80,12 +80,12 @@ reads back what holds.
 `+exitCodes, `  $ caddy instagram callback remove --app 1234567890 --app-secret-file secret
   $ caddy instagram callback remove --app 1234567890 --app-secret-file secret --fields mentions`, b.remove)
 	b.registerChange(cmd)
-	cmd.Flags().StringSliceVar(&b.fields, "fields", nil, "`Fields` not to get any more (default: all)")
+	cmd.Flags().StringSliceVar(&b.fields, "fields", nil, "The `fields` not to get any more (default: all)")
 	return cmd
 }
 
 func (b *callbackFlags) registerChange(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&b.object, "object", "instagram", "`Object` that the events are about: instagram, page, …")
+	cmd.Flags().StringVar(&b.object, "object", "instagram", "The `object` that the events are about: instagram, page, …")
 	cmd.Flags().BoolVar(&b.dryRun, "dry-run", false, "Only show what would change")
 }
 

@@ -46,7 +46,7 @@ object holds "error". Messages for people go to the standard error.
 const exitCodes = `
 Exit codes:
   0  done, or nothing to do
-  1  wrong usage or input: nothing was sent
+  1  wrong usage or input: nothing was changed
   2  Meta refused, or cannot be reached: nothing was changed
   3  something was changed, but not as asked, or it is not known: the message
      says what holds now

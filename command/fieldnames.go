@@ -40,7 +40,7 @@ func checkFields(fields []string) error {
 	if wrong == nil {
 		return nil
 	}
-	return fmt.Errorf("Meta refuses all fields if it refuses one:\n  %s\n'caddy instagram fields' lists them all", strings.Join(wrong, "\n  "))
+	return fmt.Errorf("one field that Meta refuses voids them all:\n  %s\n'caddy instagram fields' lists them all", strings.Join(wrong, "\n  "))
 }
 
 // complain says what is wrong with the name of a field, or "".

@@ -25,8 +25,8 @@ type metaFlags struct {
 
 // register adds the flags that all these sub-commands have.
 func (m *metaFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.version, "api-version", graph.DefaultVersion, "`Version` of the Graph API")
-	cmd.Flags().StringVar(&m.url, "graph-url", "", "`URL` in place of https://graph.instagram.com or https://graph.facebook.com")
+	cmd.Flags().StringVar(&m.version, "api-version", graph.DefaultVersion, "The `version` of the Graph API")
+	cmd.Flags().StringVar(&m.url, "graph-url", "", "The `url` in place of https://graph.instagram.com or https://graph.facebook.com")
 	cmd.Flags().DurationVar(&m.wait, "wait", time.Minute, "Longest `time` to wait, in each call, for Meta to get well or to stop throttling")
 }
 
@@ -34,7 +34,7 @@ func (m *metaFlags) register(cmd *cobra.Command) {
 // of an account.
 func (m *metaFlags) registerAccount(cmd *cobra.Command) {
 	m.register(cmd)
-	cmd.Flags().StringVar(&m.login, "login", string(graph.InstagramLogin), "`Login` that the access token is of: instagram or facebook")
+	cmd.Flags().StringVar(&m.login, "login", string(graph.InstagramLogin), "The `login` that the access token is of: instagram or facebook")
 	m.token = accessToken()
 	m.token.register(cmd)
 }
@@ -49,7 +49,7 @@ func (m *metaFlags) registerProof(cmd *cobra.Command) {
 // registerApp adds the flags for calls that an app makes about itself.
 func (m *metaFlags) registerApp(cmd *cobra.Command) {
 	m.register(cmd)
-	cmd.Flags().StringVar(&m.app, "app", "", "`Id` of the app at Meta (needed)")
+	cmd.Flags().StringVar(&m.app, "app", "", "The `id` of the app at Meta (needed)")
 	m.secret = appSecret()
 	m.secret.register(cmd)
 }
@@ -142,7 +142,7 @@ func confirm(ctx context.Context, c *console, err error, look func(context.Conte
 	case lookErr != nil && err != nil:
 		return &failure{exitUnsure, fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, lookErr)}
 	case lookErr != nil:
-		return &failure{exitUnsure, fmt.Errorf("Meta says that it succeeded, but reading back failed: %w", lookErr)}
+		return &failure{exitUnsure, fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", lookErr)}
 	case err != nil && now.asBefore:
 		return refused(fmt.Errorf("reading back shows that nothing was changed: %w", err))
 	case now.asAsked:
@@ -153,7 +153,7 @@ func confirm(ctx context.Context, c *console, err error, look func(context.Conte
 	case err != nil:
 		return &failure{exitUnsure, fmt.Errorf("what holds now is not what was asked for: %w", err)}
 	}
-	return &failure{exitUnsure, errors.New("Meta says that it succeeded, but what holds now is not what was asked for")}
+	return &failure{exitUnsure, errors.New("the change succeeded, says Meta, but what holds now is not what was asked for")}
 }
 
 // list returns names as people read them.

@@ -44,7 +44,7 @@ func appSecret() *secretSource {
 // register adds the flags to a command.
 func (s *secretSource) register(cmd *cobra.Command) {
 	s.cmd = cmd
-	cmd.Flags().StringVar(&s.file, s.flag, "", fmt.Sprintf("`File` with the %s; - is the standard input (default: the environment variable %s)", s.what, s.env))
+	cmd.Flags().StringVar(&s.file, s.flag, "", fmt.Sprintf("The `file` with the %s; - is the standard input (default: the environment variable %s)", s.what, s.env))
 	if s.argument == "" {
 		return
 	}

@@ -41,8 +41,8 @@ func (s *subscriptionFlags) command(use, short, long, example string, do action)
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(0, do)}
 	s.registerAccount(cmd)
 	s.registerProof(cmd)
-	cmd.Flags().StringVar(&s.accountID, "account", "", "`Id` of the account (default: whose the token is)")
-	cmd.Flags().StringVar(&s.app, "app", "", "`Id` of your app, if several are subscribed to the account")
+	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is)")
+	cmd.Flags().StringVar(&s.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	return cmd
 }
 
@@ -63,7 +63,7 @@ subscribed to. Before, it names the fields that Meta would refuse, and the
 permissions that the others need. After, it reads back what holds.
 `+exitCodes, `  $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token --dry-run
   $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token`, s.set)
-	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "`Fields` to get, with commas in between (needed)")
+	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "The `fields` to get, with commas in between (needed)")
 	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "Only show what would change")
 	return cmd
 }
@@ -75,7 +75,7 @@ Ends the subscription of your app to an account, or with --fields only to these
 fields. After, it reads back what holds.
 `+exitCodes, `  $ caddy instagram subscriptions remove --account 17841400000000001 --token-file token
   $ caddy instagram subscriptions remove --account 17841400000000001 --fields mentions --token-file token`, s.remove)
-	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "`Fields` not to get any more (default: all)")
+	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "The `fields` not to get any more (default: all)")
 	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "Only show what would change")
 	return cmd
 }

@@ -84,7 +84,7 @@ func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
 	r.Expires, r.Never, r.DataExpires = d.Expires.UTC(), d.Expires.IsZero(), d.DataExpires.UTC()
 	r.Permissions = slices.Sorted(slices.Values(d.Permissions))
 	if !d.Valid {
-		return r, refused(errors.New("Meta says that the token is not valid"))
+		return r, refused(errors.New("the token is not valid, says Meta"))
 	}
 	return r, nil
 }
@@ -135,7 +135,7 @@ Run it once a week, by cron for example.
 	m.register(cmd)
 	m.token = accessToken()
 	m.token.register(cmd)
-	cmd.Flags().Lookup(m.token.flag).Usage = "`File` with the access token, which is replaced (needed)"
+	cmd.Flags().Lookup(m.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
 	return cmd
 }
 
@@ -165,7 +165,7 @@ func refreshToken(ctx context.Context, c *console, m *metaFlags) (result, error)
 		return nil, refused(err)
 	}
 	if err := f.commit([]byte(string(token) + "\n")); err != nil {
-		return nil, &failure{exitUnsure, fmt.Errorf("Meta renewed the token, but it is not certain that the new one is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
+		return nil, &failure{exitUnsure, fmt.Errorf("the token was renewed, but it is not certain that the new one is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
 	}
 	return &refreshedToken{File: m.token.file, Expires: expires.UTC().Truncate(time.Second)}, nil
 }
