@@ -2,6 +2,9 @@ package graph_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -328,7 +332,8 @@ func TestNoSecretInErrors(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		body, _ := io.ReadAll(r.Body)
 		form, _ := url.ParseQuery(string(body))
-		text := r.Header.Get("Authorization") + " " + r.URL.Query().Get("input_token") + r.URL.Query().Get("appsecret_proof") + form.Get("verify_token")
+		_, key, _ := strings.Cut(r.Header.Get("Authorization"), "|")
+		text := key + " " + r.Header.Get("Authorization") + " " + r.URL.Query().Get("input_token") + r.URL.Query().Get("appsecret_proof") + form.Get("verify_token")
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": text, "type": text, "error_user_title": text, "error_user_msg": text, "fbtrace_id": text}})
 	}))
 	closed := httptest.NewServer(http.NotFoundHandler())
@@ -361,13 +366,67 @@ func TestNoSecretInErrors(t *testing.T) {
 					t.Fatal("no error")
 				}
 				for _, text := range []string{err.Error(), fmt.Sprintf("%+v %#v", err, err)} {
-					noSecret(t, text, verifyToken)
+					noSecret(t, text, verifyToken, proofOf(pageToken))
 				}
 				if !strings.Contains(err.Error(), base) {
 					t.Errorf("the error does not say where it happened: %v", err)
 				}
 			}
 		})
+	}
+}
+
+func proofOf(token string) string {
+	mac := hmac.New(sha256.New, []byte(appSecret))
+	mac.Write([]byte(token))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	var followed atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/elsewhere" {
+			followed.Store(true)
+			return
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(server.Close)
+	for _, own := range []*http.Client{nil, {}} {
+		c := &graph.Client{BaseURL: server.URL, Token: igToken, HTTP: own, MaxWait: -1}
+		if _, err := c.Me(t.Context()); err == nil || !strings.Contains(err.Error(), "307") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if followed.Load() {
+		t.Error("a token went where a redirect pointed")
+	}
+}
+
+// endless is a body that never ends.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read += len(p); e.read > 64<<20 {
+		return 0, errors.New("64 MiB were read")
+	}
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+func (e *endless) Close() error { return nil }
+
+func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	body := new(endless)
+	c := &graph.Client{Token: igToken, MaxWait: -1, HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body, Request: r}, nil
+	})}}
+	if _, err := c.Me(t.Context()); err == nil || !strings.Contains(err.Error(), "longer than") || body.read > 4<<20 {
+		t.Errorf("read %d bytes: %v", body.read, err)
 	}
 }
 
