@@ -5,6 +5,7 @@ package webhooks
 
 import (
 	_ "github.com/caddy-instagram/webhooks/caddyfile"
+	_ "github.com/caddy-instagram/webhooks/command"
 	_ "github.com/caddy-instagram/webhooks/file"
 	_ "github.com/caddy-instagram/webhooks/handler"
 	_ "github.com/caddy-instagram/webhooks/matcher"

@@ -1,0 +1,120 @@
+// Package command adds `caddy instagram` to Caddy's commands: what an operator
+// of Instagram webhooks does by hand.
+package command
+
+import (
+	"context"
+	"fmt"
+	"os/signal"
+	"syscall"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:      "instagram",
+		Short:     "Helps with Instagram webhooks: subscriptions, tokens, signatures",
+		CobraFunc: root,
+	})
+}
+
+// root makes the command out of its sub-commands.
+func root(cmd *cobra.Command) {
+	group(cmd, `
+Sub-commands for operators of Instagram webhooks. None of them needs Caddy to
+run.
+
+Secrets come from the environment (IG_APP_SECRET, IG_VERIFY_TOKEN,
+IG_ACCESS_TOKEN), from files, or from the standard input, which the file name -
+stands for. One final newline is left out. Secrets are never printed.
+
+With --json, a sub-command prints one JSON object. If the sub-command fails, the
+object holds "error". Messages for people go to the standard error.
+`+exitCodes,
+		subscriptionsCommand(),
+		callbackCommand(),
+		fieldsCommand(),
+		tokenCommand(),
+		signCommand(),
+	)
+	cmd.PersistentFlags().Bool("json", false, "Print JSON")
+}
+
+// exitCodes is the part of a help text that tells the exit codes.
+const exitCodes = `
+Exit codes:
+  0  done, or nothing to do
+  1  wrong usage or input: nothing was changed
+  2  Meta refused, or cannot be reached: nothing was changed
+  3  something was changed, but not as asked, or it is not known: the message
+     says what holds now
+`
+
+// The exit codes. Caddy itself exits with 1 when it cannot read the flags.
+const (
+	exitInput   = 1
+	exitRefused = 2
+	exitUnsure  = 3
+)
+
+// failure is an error with an exit code. Other errors are exitInput.
+type failure struct {
+	status int
+	error
+}
+
+// Unwrap returns the error without the exit code.
+func (f *failure) Unwrap() error { return f.error }
+
+// group makes cmd a command that only has sub-commands.
+func group(cmd *cobra.Command, long string, children ...*cobra.Command) *cobra.Command {
+	cmd.Long = long
+	cmd.AddCommand(children...)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		// The argument is not repeated: it may be a secret in the wrong place.
+		return fmt.Errorf("there is no such sub-command; see '%s --help'", cmd.CommandPath())
+	}
+	return cmd
+}
+
+// action is what a sub-command does. The result is printed even if there is an
+// error, too; it is nil where there is nothing to print.
+type action func(ctx context.Context, c *console, args []string) (result, error)
+
+// result is what a sub-command found out or did. It is printed as JSON, or as
+// text for people.
+type result interface {
+	text(c *console)
+	fail(p *problem)
+}
+
+// run makes an action the RunE of a command that takes up to maxArgs arguments.
+func run(maxArgs int, do action) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		c := newConsole(cmd)
+		var found result
+		// The arguments are not repeated: they may be secrets in the wrong place.
+		err := fmt.Errorf("there are too many arguments; see '%s --help'", cmd.CommandPath())
+		if len(args) <= maxArgs {
+			found, err = do(ctx, c, args)
+		}
+		return exit(cmd, c.finish(found, err), err)
+	}
+}
+
+// exit makes Caddy exit with a status. What there is to say was said.
+func exit(cmd *cobra.Command, status int, err error) error {
+	cmd.SilenceErrors = true
+	if status <= exitInput {
+		return err
+	}
+	// Only Caddy can make the error that tells it the exit code.
+	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return status, nil })(cmd, nil)
+}

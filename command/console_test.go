@@ -1,0 +1,91 @@
+package command
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+func TestColoursOnlyWhereTheyAreShown(t *testing.T) {
+	t.Parallel()
+	d := compare([]string{"messages"}, []string{"comments"})
+	for _, colour := range []bool{true, false} {
+		var out bytes.Buffer
+		d.text(&console{out: &out, colour: colour})
+		if got := strings.Contains(out.String(), "\x1b["); got != colour {
+			t.Errorf("colour %t: %q", colour, out.String())
+		}
+		if !strings.Contains(out.String(), "  + comments") || !strings.Contains(out.String(), "  - messages") {
+			t.Errorf("colour %t: %q", colour, out.String())
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if terminal(w) || terminal(new(bytes.Buffer)) {
+		t.Error("a pipe or a buffer is taken for a terminal")
+	}
+}
+
+func TestTablesObeyNobody(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	(&console{out: &out}).table([]string{"gar\x1b[31mdens", "a\tb\nc"})
+	if strings.ContainsAny(out.String(), "\x1b\t") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("printed %q", out.String())
+	}
+}
+
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"comment":          "comments",
+		"Messages":         "messages",
+		"mesages":          "messages",
+		"mention":          "mentions",
+		"seen":             "messaging_seen",
+		"story_insight":    "story_insights",
+		"message_reaction": "message_reactions",
+		"message_edits":    "message_edit",
+		"live":             "live_comments",
+	} {
+		if got := nearest(name); len(got) != 2 || got[0] != want {
+			t.Errorf("the nearest to %s are %v, want %s first", name, got, want)
+		}
+	}
+	if got := nearest(strings.Repeat("x", 1<<20)); len(got) != 2 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestFieldsAreTakenAndRefused(t *testing.T) {
+	t.Parallel()
+	for _, f := range event.Fields() {
+		if err := checkFields([]string{f.Name}); (err != nil) != f.Refused {
+			t.Errorf("%s: %v", f.Name, err)
+		}
+		for _, name := range nearest(f.Name) {
+			if other, known := event.FieldByName(name); !known || other.Refused {
+				t.Errorf("%s is proposed for %s", name, f.Name)
+			}
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"same", "same", 0}} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("from %q to %q: %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}

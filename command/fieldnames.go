@@ -1,0 +1,187 @@
+package command
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/graph"
+)
+
+// names returns the names of a flag's list, sorted, each once.
+func names(given []string) ([]string, error) {
+	var all []string
+	for _, name := range given {
+		name = strings.TrimSpace(name)
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool {
+			return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+		}) {
+			return nil, errors.New("--fields needs names of small letters, digits and underscores, with commas in between")
+		}
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// checkFields returns an error that names the fields that Meta would refuse for
+// Instagram's webhooks, with the valid ones that are nearest.
+func checkFields(fields []string) error {
+	var wrong []string
+	for _, name := range fields {
+		if complaint := complain(name); complaint != "" {
+			wrong = append(wrong, complaint)
+		}
+	}
+	if wrong == nil {
+		return nil
+	}
+	return fmt.Errorf("one field that Meta refuses voids them all:\n  %s\n'caddy instagram fields' lists them all", strings.Join(wrong, "\n  "))
+}
+
+// complain says what is wrong with the name of a field, or "".
+func complain(name string) string {
+	f, known := event.FieldByName(name)
+	switch {
+	case !known:
+		return fmt.Sprintf("%s is not a field of Instagram's webhooks; the nearest are %s", name, strings.Join(nearest(name), " and "))
+	case f.Refused:
+		return fmt.Sprintf("%s is refused by Meta, although documented (%s); the nearest are %s", name, f.About, strings.Join(nearest(name), " and "))
+	}
+	return ""
+}
+
+// nearest returns the two valid names that are most like a name.
+func nearest(name string) []string {
+	var valid []string
+	for _, f := range event.Fields() {
+		if !f.Refused {
+			valid = append(valid, f.Name)
+		}
+	}
+	return mostLike(name, valid, 2)
+}
+
+// mostLike returns the n names that are most like a name, the likest first.
+func mostLike(name string, names []string, n int) []string {
+	name = name[:min(len(name), 100)] // a longer one is like none
+	distances := make(map[string]int, len(names))
+	for _, other := range names {
+		distances[other] = distance(name, other)
+		if strings.Contains(other, name) || strings.Contains(name, other) {
+			distances[other] /= 4
+		}
+	}
+	sorted := slices.SortedStableFunc(slices.Values(names), func(a, b string) int { return cmp.Compare(distances[a], distances[b]) })
+	return sorted[:min(n, len(sorted))]
+}
+
+// distance returns how many letters must be changed, added or removed to make b
+// out of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := diagonal
+			if a[i] != b[j] {
+				changed++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(changed, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// permissions are what an app needs to get fields with a login.
+type permissions struct {
+	// Needed has the fields of each permission.
+	Needed map[string][]string `json:"needed"`
+
+	// NotOffered are the fields that the login does not offer, Unknown those
+	// for which Meta documents no permission.
+	NotOffered []string `json:"not_offered,omitempty"`
+	Unknown    []string `json:"unknown,omitempty"`
+}
+
+// needed returns the permissions for fields. Names that are not in the table,
+// such as a Page's own, are left to Meta.
+func needed(login graph.Login, fields []string) permissions {
+	p := permissions{Needed: map[string][]string{}}
+	for _, name := range fields {
+		f, _ := event.FieldByName(name)
+		permission := f.InstagramLogin
+		if login == graph.FacebookLogin {
+			permission = f.FacebookLogin
+		}
+		switch permission {
+		case "":
+			p.Unknown = append(p.Unknown, name)
+		case event.NotOffered:
+			p.NotOffered = append(p.NotOffered, name)
+		default:
+			p.Needed[permission] = append(p.Needed[permission], name)
+		}
+	}
+	return p
+}
+
+func (p permissions) text(c *console, login graph.Login) {
+	c.printf("Permissions needed with %s:\n", loginName(login))
+	var rows [][]string
+	for _, permission := range slices.Sorted(maps.Keys(p.Needed)) {
+		rows = append(rows, []string{"  " + permission, "for " + list(p.Needed[permission])})
+	}
+	if p.Unknown != nil {
+		rows = append(rows, []string{"  not documented", "for " + list(p.Unknown)})
+	}
+	if p.NotOffered != nil {
+		rows = append(rows, []string{"  not offered", "for " + list(p.NotOffered) + ": no such event will come"})
+	}
+	c.table(rows...)
+}
+
+// difference is what a change of fields does.
+type difference struct {
+	Added   []string `json:"added"`
+	Removed []string `json:"removed"`
+	Kept    []string `json:"kept"`
+}
+
+func compare(before, after []string) difference {
+	d := difference{[]string{}, []string{}, []string{}}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(before, after)))) {
+		switch was, is := slices.Contains(before, name), slices.Contains(after, name); {
+		case was && is:
+			d.Kept = append(d.Kept, name)
+		case is:
+			d.Added = append(d.Added, name)
+		default:
+			d.Removed = append(d.Removed, name)
+		}
+	}
+	return d
+}
+
+func (d difference) none() bool { return len(d.Added) == 0 && len(d.Removed) == 0 }
+
+func (d difference) text(c *console) {
+	for _, name := range d.Added {
+		c.printf("%s\n", c.paint(green, "  + "+visible(name)))
+	}
+	for _, name := range d.Removed {
+		c.printf("%s\n", c.paint(red, "  - "+visible(name)))
+	}
+	for _, name := range d.Kept {
+		c.printf("    %s\n", visible(name))
+	}
+}

@@ -1,0 +1,162 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/caddy-instagram/webhooks/graph"
+)
+
+// console is where a sub-command reads and prints.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+	json     bool
+	colour   bool   // out is a terminal, and shows colours
+	taken    string // what the standard input was taken for
+}
+
+func newConsole(cmd *cobra.Command) *console {
+	asJSON, _ := cmd.Flags().GetBool("json") // there is such a flag
+	out := cmd.OutOrStdout()
+	return &console{
+		in:     cmd.InOrStdin(),
+		out:    out,
+		err:    cmd.ErrOrStderr(),
+		json:   asJSON,
+		colour: terminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+	}
+}
+
+// terminal reports whether a person looks at what is written to w.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// stdin returns the standard input, which only one thing can be read from.
+func (c *console) stdin(what string) (io.Reader, error) {
+	if c.taken != "" {
+		return nil, fmt.Errorf("%s and %s cannot both come from the standard input", c.taken, what)
+	}
+	c.taken = what
+	return c.in, nil
+}
+
+// printf prints a result for people.
+func (c *console) printf(format string, args ...any) { fmt.Fprintf(c.out, format, args...) }
+
+// note prints a line beside the result.
+func (c *console) note(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
+
+// table prints rows with aligned columns.
+func (c *console) table(rows ...[]string) {
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = visible(cell)
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush()
+}
+
+// The colours of a terminal.
+const (
+	red   = "31"
+	green = "32"
+)
+
+// paint returns text in a colour, if the terminal has any.
+func (c *console) paint(colour, text string) string {
+	if !c.colour {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// visible returns s without what a terminal would obey.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// moment returns a time as people read it.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// problem is an error as JSON.
+type problem struct {
+	Message string `json:"message"`
+	Code    int    `json:"code,omitempty"`
+	Subcode int    `json:"subcode,omitempty"`
+	Type    string `json:"type,omitempty"`
+	TraceID string `json:"fbtrace_id,omitempty"`
+	Advice  string `json:"advice,omitempty"`
+}
+
+// outcome is the part of a result that tells an error.
+type outcome struct {
+	Error *problem `json:"error,omitempty"`
+}
+
+func (*outcome) text(*console) {}
+
+func (o *outcome) fail(p *problem) { o.Error = p }
+
+// finish prints a result and an error, and returns the exit code.
+func (c *console) finish(found result, err error) (status int) {
+	p := describe(err)
+	if c.json && (found != nil || p != nil) {
+		if found == nil {
+			found = new(outcome)
+		}
+		if p != nil {
+			found.fail(p)
+		}
+		encoder := json.NewEncoder(c.out)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		if failed := encoder.Encode(found); failed != nil && err == nil {
+			err = fmt.Errorf("printing the result: %w", failed)
+			p = describe(err)
+		}
+	} else if found != nil {
+		found.text(c)
+	}
+	if p == nil {
+		return 0
+	}
+	c.note("Error: %s", p.Message)
+	if p.Advice != "" {
+		c.note("What to do: %s", p.Advice)
+	}
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.status
+	}
+	return exitInput
+}
+
+func describe(err error) *problem {
+	if err == nil {
+		return nil
+	}
+	p := &problem{Message: err.Error()}
+	if e, ok := errors.AsType[*graph.Error](err); ok {
+		p.Code, p.Subcode, p.Type, p.TraceID, p.Advice = e.Code, e.Subcode, e.Type, e.TraceID, e.Advice()
+	}
+	return p
+}

@@ -1,0 +1,60 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// replacement is a file that will take the place of another at once, so that
+// nobody ever sees half of it.
+type replacement struct {
+	*os.File
+	target string
+}
+
+// replaceFile makes a file that can take the place of the one with that name,
+// with the same mode and owner. It follows symbolic links.
+func replaceFile(name string) (*replacement, error) {
+	target, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(target)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s cannot be replaced: it is not a regular file", name)
+	}
+	// Only this user may read it until it has the right owner.
+	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be replaced: %w", name, err)
+	}
+	r := &replacement{f, target}
+	if err := errors.Join(keepOwner(f, info), f.Chmod(info.Mode().Perm())); err != nil {
+		r.discard()
+		return nil, fmt.Errorf("%s cannot be replaced by a file with the same owner and mode: %w", name, err)
+	}
+	return r, nil
+}
+
+// discard removes the new file, unless it has taken its place.
+func (r *replacement) discard() {
+	_ = r.Close()
+	_ = os.Remove(r.Name())
+}
+
+// commit writes the new file, and puts it in its place, durably.
+func (r *replacement) commit(data []byte) error {
+	_, err := r.Write(data)
+	if err := errors.Join(err, r.Sync(), r.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(r.Name(), r.target); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(r.target))
+}

@@ -1,0 +1,142 @@
+package graph
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// maxAttempts bounds how often one call is tried.
+	maxAttempts = 6
+
+	// The first waits before a new attempt; each further one is twice as long.
+	transientWait = time.Second
+	throttledWait = 15 * time.Second
+	exhaustedWait = time.Minute // when a usage header says that nothing is left
+)
+
+// call makes a request, and makes it again after failures that pass.
+func (c *Client) call(ctx context.Context, r request, result any) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	budget := c.MaxWait
+	if budget == 0 {
+		budget = time.Minute
+	}
+	uncertain := false
+	for attempt := 0; ; attempt++ {
+		err := c.try(ctx, r, result)
+		if err == nil {
+			return nil
+		}
+		uncertain = uncertain || r.method != http.MethodGet && mayHaveHappened(err)
+		wait, again := pause(err, attempt)
+		if !again || wait > budget || ctx.Err() != nil {
+			return mark(err, uncertain)
+		}
+		budget -= wait
+		if c.OnWait != nil {
+			c.OnWait(err, wait)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return mark(fmt.Errorf("%w, while waiting to try again after: %w", context.Cause(ctx), err), uncertain)
+		}
+	}
+}
+
+func mark(err error, uncertain bool) error {
+	if uncertain {
+		return fmt.Errorf("%w (%w)", err, ErrUncertain)
+	}
+	return err
+}
+
+// pause tells whether a call that failed may succeed later, and when.
+func pause(err error, attempt int) (wait time.Duration, again bool) {
+	if attempt+1 >= maxAttempts {
+		return 0, false
+	}
+	wait = transientWait
+	if refused, ok := errors.AsType[*Error](err); ok {
+		switch {
+		case !refused.Passes():
+			return 0, false
+		case refused.Throttled() && refused.RetryAfter > 0:
+			return refused.RetryAfter, true
+		case refused.Throttled() && refused.usage >= 100:
+			wait = exhaustedWait
+		case refused.Throttled():
+			wait = throttledWait
+		}
+	} else if notReached(err) || errors.Is(err, context.Canceled) {
+		return 0, false
+	}
+	wait <<= attempt
+	// Spread those who failed at the same time, but never wait less than half.
+	return wait/2 + rand.N(wait/2), true
+}
+
+// notReached reports whether there is no such host, or none to be trusted,
+// which waiting does not mend.
+func notReached(err error) bool {
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	unknown, ok := errors.AsType[*net.DNSError](err)
+	return untrusted || ok && unknown.IsNotFound
+}
+
+// mayHaveHappened reports whether a call that failed with err can have had its
+// effect all the same.
+func mayHaveHappened(err error) bool {
+	if refused, ok := errors.AsType[*Error](err); ok {
+		return refused.foreign || refused.Status >= 500 || refused.Status == http.StatusOK || refused.Passes() && !refused.Throttled()
+	}
+	dial, ok := errors.AsType[*net.OpError](err)
+	return !notReached(err) && !(ok && dial.Op == "dial")
+}
+
+// usage is what the headers of an answer say about limits.
+type usage struct {
+	percent float64       // the highest share of a limit that is used up
+	regain  time.Duration // until the app is served again
+}
+
+// readUsage reads the usage headers. What cannot be read is left out. See
+// Meta's "Graph API › Rate Limits".
+func readUsage(h http.Header) usage {
+	type shares struct {
+		Calls   float64 `json:"call_count"`
+		CPU     float64 `json:"total_cputime"`
+		Time    float64 `json:"total_time"`
+		Minutes float64 `json:"estimated_time_to_regain_access"`
+	}
+	var all []shares
+	var app shares
+	if json.Unmarshal([]byte(h.Get("X-App-Usage")), &app) == nil {
+		all = append(all, app)
+	}
+	var business map[string][]shares
+	if json.Unmarshal([]byte(h.Get("X-Business-Use-Case-Usage")), &business) == nil {
+		for _, s := range business {
+			all = append(all, s...)
+		}
+	}
+	var u usage
+	for _, s := range all {
+		u.percent = max(u.percent, s.Calls, s.CPU, s.Time)
+		// A day is the longest that Meta throttles; more would overflow.
+		u.regain = max(u.regain, time.Duration(min(s.Minutes, 24*60)*float64(time.Minute)))
+	}
+	return u
+}

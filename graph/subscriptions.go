@@ -1,0 +1,105 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Subscription is what an app gets of an account.
+type Subscription struct {
+	// App is the id of the app.
+	App string `json:"app_id"`
+
+	// Fields are the fields whose events it gets.
+	Fields []string `json:"fields"`
+}
+
+// UnmarshalJSON reads what either login answers: graph.facebook.com calls the
+// app's id just id.
+func (s *Subscription) UnmarshalJSON(data []byte) error {
+	var answer struct {
+		App    string   `json:"app_id"`
+		ID     string   `json:"id"`
+		Fields []string `json:"subscribed_fields"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return err
+	}
+	s.App, s.Fields = answer.App, answer.Fields
+	if s.App == "" {
+		s.App = answer.ID
+	}
+	return nil
+}
+
+// maxPages bounds how far a list is read.
+const maxPages = 20
+
+// page is one part of a list.
+type page[T any] struct {
+	Data   []T `json:"data"`
+	Paging struct {
+		Cursors struct {
+			After string `json:"after"`
+		} `json:"cursors"`
+		Next string `json:"next"` // holds the access token
+	} `json:"paging"`
+}
+
+// list reads all parts of a list.
+func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	var all []T
+	params := url.Values{}
+	for range maxPages {
+		var part page[T]
+		if err := c.call(ctx, request{method: http.MethodGet, path: path, params: params}, &part); err != nil {
+			return nil, err
+		}
+		all = append(all, part.Data...)
+		if part.Paging.Next == "" || part.Paging.Cursors.After == "" {
+			return all, nil
+		}
+		params.Set("after", part.Paging.Cursors.After)
+	}
+	return nil, fmt.Errorf("GET %s: the list has more than %d pages", path, maxPages)
+}
+
+// Subscriptions returns the apps that are subscribed to an account, as far as
+// the token may see them. The account is an Instagram account, or with Facebook
+// Login a Page.
+func (c *Client) Subscriptions(ctx context.Context, account string) ([]Subscription, error) {
+	if err := ValidateID(account); err != nil {
+		return nil, err
+	}
+	return list[Subscription](ctx, c, account+"/subscribed_apps")
+}
+
+// Subscribe subscribes the token's app to an account. The fields replace those
+// that it was subscribed to. Meta takes all of them or none, and refuses those
+// that the app itself is not subscribed to.
+func (c *Client) Subscribe(ctx context.Context, account string, fields []string) error {
+	if err := ValidateID(account); err != nil {
+		return err
+	}
+	if len(fields) == 0 {
+		return errors.New("a subscription needs at least one field")
+	}
+	return c.change(ctx, request{
+		method: http.MethodPost,
+		path:   account + "/subscribed_apps",
+		params: url.Values{"subscribed_fields": {strings.Join(fields, ",")}},
+	})
+}
+
+// Unsubscribe ends the subscription of the token's app to an account.
+func (c *Client) Unsubscribe(ctx context.Context, account string) error {
+	if err := ValidateID(account); err != nil {
+		return err
+	}
+	return c.change(ctx, request{method: http.MethodDelete, path: account + "/subscribed_apps"})
+}

@@ -1,0 +1,144 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Owner is whose an access token is.
+type Owner struct {
+	// Account is the id that stands in deliveries and that subscriptions need:
+	// of the Instagram account, or with Facebook Login of the Page or user.
+	Account string
+
+	// Name is the user name of the Instagram account, or the name of the Page
+	// or user.
+	Name string
+}
+
+// Me returns whose the client's token is.
+func (c *Client) Me(ctx context.Context) (Owner, error) {
+	var answer struct {
+		UserID   string `json:"user_id"`
+		Username string `json:"username"`
+		ID       string `json:"id"`
+		Name     string `json:"name"`
+	}
+	fields := "user_id,username"
+	if c.Login == FacebookLogin {
+		fields = "id,name"
+	}
+	err := c.call(ctx, request{method: http.MethodGet, path: "me", params: url.Values{"fields": {fields}}}, &answer)
+	if err != nil {
+		return Owner{}, err
+	}
+	owner := Owner{answer.UserID, answer.Username}
+	if c.Login == FacebookLogin {
+		owner = Owner{answer.ID, answer.Name}
+	}
+	if ValidateID(owner.Account) != nil {
+		return Owner{}, errors.New("GET me: the answer has no account id")
+	}
+	return owner, nil
+}
+
+// Details is what graph.facebook.com tells about an access token.
+type Details struct {
+	// App is the id of the app that the token was made for.
+	App string
+
+	// Kind is what the token stands for: USER, PAGE, …
+	Kind string
+
+	// Valid is set if the token can be used.
+	Valid bool
+
+	// Expires is when the token ends; DataExpires when it no longer gives
+	// access to the user's data. Both are zero if that never happens.
+	Expires, DataExpires time.Time
+
+	// Permissions are those that the user granted.
+	Permissions []string
+}
+
+// Debug returns what is known about the client's token. It needs FacebookLogin:
+// graph.instagram.com has no such call.
+func (c *Client) Debug(ctx context.Context) (Details, error) {
+	var answer struct {
+		Data struct {
+			App         string   `json:"app_id"`
+			Kind        string   `json:"type"`
+			Valid       bool     `json:"is_valid"`
+			Expires     int64    `json:"expires_at"`
+			DataExpires int64    `json:"data_access_expires_at"`
+			Permissions []string `json:"scopes"`
+		} `json:"data"`
+	}
+	if c.Login != FacebookLogin {
+		return Details{}, errors.New("tokens of Instagram Login cannot be looked into")
+	}
+	err := c.call(ctx, request{
+		method: http.MethodGet,
+		path:   "debug_token",
+		// Meta knows no other way to name it than in the query.
+		params: url.Values{"input_token": {string(c.Token)}},
+	}, &answer)
+	if err != nil {
+		return Details{}, err
+	}
+	d := answer.Data
+	return Details{d.App, d.Kind, d.Valid, moment(d.Expires), moment(d.DataExpires), d.Permissions}, nil
+}
+
+// moment returns the time of a number of seconds since 1970, and the zero time
+// for 0.
+func moment(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+// TokenLife is how long an Instagram user token lives after it was made or
+// refreshed.
+const TokenLife = 60 * 24 * time.Hour
+
+// Refresh renews the client's token, which must be a long-lived one of Instagram
+// Login, at least a day old and not expired. It returns the new token and when
+// that ends. The old one goes on working until its own end.
+func (c *Client) Refresh(ctx context.Context) (token Secret, expires time.Time, err error) {
+	if c.Login == FacebookLogin {
+		return "", time.Time{}, errors.New("only tokens of Instagram Login can be refreshed")
+	}
+	var answer struct {
+		Token   string `json:"access_token"`
+		Seconds int64  `json:"expires_in"`
+	}
+	err = c.call(ctx, request{
+		method:      http.MethodGet,
+		path:        "refresh_access_token",
+		unversioned: true,
+		params:      url.Values{"grant_type": {"ig_refresh_token"}},
+	}, &answer)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	if !plausible(answer.Token) || answer.Seconds <= 0 {
+		return "", time.Time{}, errors.New("GET refresh_access_token: the answer has no token that could be used")
+	}
+	return Secret(answer.Token), time.Now().Add(time.Duration(min(answer.Seconds, 1<<31)) * time.Second), nil
+}
+
+// plausible reports whether a text can be a token: visible ASCII, not empty and
+// not endless.
+func plausible(token string) bool {
+	for _, r := range token {
+		if r <= ' ' || r > '~' {
+			return false
+		}
+	}
+	return token != "" && len(token) <= 4096
+}
