@@ -132,7 +132,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision prepares the routes and registers the queue with the app. It opens
 // nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	settings, err := json.Marshal(h)
+	settings, err := h.settings()
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (h *Handler) Validate() error {
 	if len(h.Routes) == 0 {
 		return errors.New("instagram_queue needs a handler that takes the events, such as reverse_proxy")
 	}
-	return h.validateOptions()
+	return h.ValidateOptions()
 }
 
 // Cleanup gives the store back. It is closed once no config uses it.
