@@ -11,7 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-func TestDefaults(t *testing.T) {
+func TestOptionDefaults(t *testing.T) {
 	t.Parallel()
 	h := newStubConfig(t).mustHandler(t, newStubStore(t))
 	want := Policy{
