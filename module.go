@@ -1,6 +1,6 @@
 // Package webhooks is a Caddy plugin that receives Instagram's webhooks: it
 // authenticates what Meta sends and lets only authentic deliveries reach the
-// handlers that follow. Importing this package registers all of its modules.
+// handlers that follow, at once or, through a queue, later. Importing this package registers all of its modules.
 package webhooks
 
 import (
@@ -9,4 +9,6 @@ import (
 	_ "github.com/caddy-instagram/webhooks/file"
 	_ "github.com/caddy-instagram/webhooks/handler"
 	_ "github.com/caddy-instagram/webhooks/matcher"
+	_ "github.com/caddy-instagram/webhooks/queue"
+	_ "github.com/caddy-instagram/webhooks/queue/bolt"
 )

@@ -9,9 +9,10 @@ import "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("instagram_webhook", parseWebhook)
 	httpcaddyfile.RegisterDirective("instagram_file", parseFile)
+	httpcaddyfile.RegisterHandlerDirective("instagram_queue", parseQueue)
 
 	// Each is inserted right after forward_auth: the last one here runs first.
-	for _, directive := range []string{"instagram_file", "instagram_webhook"} {
+	for _, directive := range []string{"instagram_queue", "instagram_file", "instagram_webhook"} {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "forward_auth")
 	}
 }

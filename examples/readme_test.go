@@ -26,6 +26,7 @@ func TestReadmeSnippets(t *testing.T) {
 			provision(t, config)
 		}
 	}
+	leftNothing(t)
 	if loaded < 6 {
 		t.Errorf("only %d snippets of the README are configs", loaded)
 	}

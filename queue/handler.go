@@ -137,7 +137,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision prepares the routes and registers the queue with the app. It opens
 // nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	settings, err := json.Marshal(h)
+	settings, err := h.settings()
 	if err != nil {
 		return err
 	}
@@ -145,6 +145,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	module, err := ctx.LoadModule(h, "StoreRaw")
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
+	}
+	opener, ok := module.(Opener)
+	if !ok {
+		return fmt.Errorf("store: the module %T is no store", module)
 	}
 	if err := h.Routes.Provision(ctx); err != nil {
 		return fmt.Errorf("routes: %w", err)
@@ -156,7 +160,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.queue, err = register(services, newQueue(ctx, h, module.(Opener), settings))
+	h.queue, err = register(services, newQueue(ctx, h, opener, settings))
 	return err
 }
 
@@ -165,7 +169,7 @@ func (h *Handler) Validate() error {
 	if len(h.Routes) == 0 {
 		return errors.New("instagram_queue needs a handler that takes the events, such as reverse_proxy")
 	}
-	return h.validateOptions()
+	return h.ValidateOptions()
 }
 
 // Cleanup gives the store back. It is closed once no config uses it.

@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -45,6 +48,28 @@ type Keep struct {
 	Dead *caddy.Duration `json:"dead,omitempty"`
 }
 
+// settings returns the options as they were configured, as text to compare.
+func (h *Handler) settings() ([]byte, error) {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	// The Caddyfile adapter numbers the groups of all sites on end, so that the
+	// same routes have other numbers in each site.
+	numbers := make(map[string]string)
+	return groupName.ReplaceAllFunc(text, func(name []byte) []byte {
+		number, ok := numbers[string(name)]
+		if !ok {
+			number = strconv.Itoa(len(numbers))
+			numbers[string(name)] = number
+		}
+		return []byte(`"group":` + number)
+	}), nil
+}
+
+// groupName matches a numbered group of routes in JSON.
+var groupName = regexp.MustCompile(`"group":"group[0-9]+"`)
+
 func (h *Handler) setDefaults() {
 	if h.StoreRaw == nil {
 		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "bolt"}, nil)
@@ -79,8 +104,9 @@ func byDefault(option *caddy.Duration, value time.Duration) {
 	}
 }
 
-// validateOptions checks the options, those that are not set among them.
-func (h *Handler) validateOptions() error {
+// ValidateOptions returns an error for an option whose value makes no sense. An
+// option that is not set is as good as its default.
+func (h *Handler) ValidateOptions() error {
 	for name, d := range map[string]caddy.Duration{
 		"retry first": h.Retry.First, "retry max": h.Retry.Max, "retry for": h.Retry.For, "timeout": h.Timeout,
 		"dedupe": value(h.Dedupe), "keep delivered": value(h.Keep.Delivered), "keep dead": value(h.Keep.Dead),
@@ -90,7 +116,7 @@ func (h *Handler) validateOptions() error {
 		}
 	}
 	if h.Retry.First > 0 && h.Retry.Max > 0 && h.Retry.First > h.Retry.Max {
-		return errors.New("retry first must not be longer than retry max")
+		return fmt.Errorf("retry first (%s) must not be longer than retry max (%s)", time.Duration(h.Retry.First), time.Duration(h.Retry.Max))
 	}
 	switch h.Order {
 	case "", orderConversation, orderAccount, orderNone:
@@ -108,7 +134,7 @@ func (h *Handler) validateOptions() error {
 	}
 	for _, status := range h.DeadStatus {
 		if status < 300 || status > 599 {
-			return fmt.Errorf("dead_status %d is no status of a failed attempt: 300 to 599", status)
+			return fmt.Errorf("dead status %d is none of a failed attempt: 300 to 599", status)
 		}
 	}
 	return event.ValidateFields(h.Fields)

@@ -18,7 +18,7 @@ type Store interface {
 	// error, none. Those that were accepted before, within the time that the
 	// admission says, are left out; duplicates reports which, or is nil if
 	// there are none. It returns ErrFull when a limit of the admission is
-	// reached.
+	// reached. Bodies may change once Accept has returned.
 	Accept(ctx context.Context, records []Record, admission Admission) (duplicates []bool, err error)
 
 	// Lease returns events that are due, at most limit, in the order of their

@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+func (s *stubStore) mustBe(t *testing.T, opened, closed int) {
+	t.Helper()
+	if o, c := s.uses(); o != opened || c != closed {
+		t.Errorf("the store was opened %d and closed %d times, want %d and %d", o, c, opened, closed)
+	}
+}
+
+func TestValidationOpensNothing(t *testing.T) {
+	t.Parallel()
+	s := newStubStore(t)
+	c := newStubConfig(t)
+	c.mustHandler(t, s)
+	c.unload()
+	s.mustBe(t, 0, 0)
+}
+
+func TestStoreLivesAsLongAsItIsUsed(t *testing.T) {
+	t.Parallel()
+	s := newStubStore(t)
+	c := newStubConfig(t)
+	first, second := c.mustHandler(t, s), c.mustHandler(t, s)
+	c.start(t)
+	s.mustBe(t, 1, 0)
+
+	for _, h := range []*Handler{first, second} {
+		d := stubDelivery(stubComment)
+		if _, err := serveStub(h, d); err != nil || !d.Accepted() {
+			t.Errorf("accepted: %t, %v", d.Accepted(), err)
+		}
+	}
+	if got := len(s.taken()); got != 2 {
+		t.Errorf("got %d events from two handlers, want 2", got)
+	}
+	c.unload()
+	s.mustBe(t, 1, 1)
+}
+
+func TestStoreOutlivesConfigs(t *testing.T) {
+	t.Parallel()
+	s := newStubStore(t)
+	old := newStubConfig(t)
+	h := old.mustHandler(t, s)
+	old.mustHandler(t, s) // shares the queue, and is no further user of the store
+	old.start(t)
+
+	refused := newStubConfig(t)
+	refused.mustHandler(t, s)
+	refused.unload()
+	s.mustBe(t, 1, 0)
+
+	// With other settings: they differ from those of another config.
+	next := newStubConfig(t)
+	nextHandler := next.mustHandler(t, s, func(h *Handler) { h.Order = orderNone })
+	next.start(t)
+	if h.queue.store != nextHandler.queue.store {
+		t.Error("the new config opened a store of its own")
+	}
+	old.unload()
+	s.mustBe(t, 1, 0)
+	if _, err := serveStub(nextHandler, stubDelivery(stubComment)); err != nil {
+		t.Error(err)
+	}
+	next.unload()
+	s.mustBe(t, 1, 1)
+}
+
+func TestStoreThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	good, bad := newStubStore(t), &stubStore{key: t.Name() + " bad", openError: errors.New("somebody else has it open")}
+	stubStores.Store(bad.key, bad)
+	c := newStubConfig(t)
+	c.mustHandler(t, good)
+	c.mustHandler(t, bad)
+	if err := c.app(t).Start(); !errors.Is(err, bad.openError) || !strings.Contains(err.Error(), "instagram_queue") {
+		t.Errorf("got %v, want the store's error", err)
+	}
+	c.unload()
+	good.mustBe(t, 1, 1)
+	bad.mustBe(t, 0, 0)
+}
+
+func TestRefusalIsComplainedAbout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		s := newStubStore(t)
+		o := &Open{Store: s, name: s.key, logger: zap.New(core)}
+		accept := func(reason error) {
+			t.Helper()
+			s.accept = func([]Record) ([]bool, error) { return nil, reason }
+			if _, err := o.Accept(t.Context(), nil, Admission{}); !errors.Is(err, reason) {
+				t.Errorf("got %v, want %v", err, reason)
+			}
+		}
+		lines := func(level string, n int) {
+			t.Helper()
+			synctest.Wait()
+			taken := logs.TakeAll()
+			if len(taken) != n {
+				t.Fatalf("got %d lines, want %d: %v", len(taken), n, taken)
+			}
+			for _, line := range taken {
+				if line.Level.String() != level || line.ContextMap()["store"] != s.key {
+					t.Errorf("got the line %v", line)
+				}
+			}
+		}
+		accept(nil)
+		lines("", 0)
+		start := time.Now()
+		accept(ErrFull)
+		lines("error", 1)
+		time.Sleep(5*time.Minute - 1)
+		accept(ErrFull)
+		lines("", 0)
+		time.Sleep(time.Nanosecond)
+		lines("error", 1)
+		time.Sleep(7 * time.Minute)
+		lines("error", 1)
+		if got := o.RefusingSince(); !got.Equal(start) {
+			t.Errorf("refusing since %v, want %v", got, start)
+		}
+		accept(nil)
+		lines("info", 1)
+		if got := o.RefusingSince(); !got.IsZero() {
+			t.Errorf("refusing since %v, but it accepts", got)
+		}
+
+		// A new refusal is complained about anew, one that has ended is not.
+		accept(ErrFull)
+		lines("error", 1)
+		accept(nil)
+		lines("info", 1)
+		time.Sleep(time.Hour)
+		lines("", 0)
+	})
+}
