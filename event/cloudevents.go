@@ -10,6 +10,56 @@ import (
 	"unicode/utf8"
 )
 
+// Attributes are the attributes of an event as a CloudEvent 1.0.
+type Attributes struct {
+	// ID is the ID of the event.
+	ID string
+
+	// Source is "/instagram/" and the Account, or "/instagram" without one, for
+	// every object.
+	Source string
+
+	// Type is "com.instagram." and the Field.
+	Type string
+
+	// Subject is the id of the media that a change is about, or of the message
+	// that a message, a reaction and the like is about. It is empty where there
+	// is none.
+	Subject string
+
+	// Time is the Time of the event, or Sent where Meta gives no other, in UTC.
+	// It is zero where neither is known.
+	Time time.Time
+
+	// DataContentType is "application/json", or "application/octet-stream" for
+	// an envelope that is not JSON in UTF-8.
+	DataContentType string
+}
+
+// Attributes returns the attributes of the event as a CloudEvent. Characters of
+// Account and Field that do not fit are percent-encoded, as in ID.
+func (e *Event) Attributes() Attributes {
+	d := e.details()
+	a := Attributes{
+		ID:              string(e.appendID(make([]byte, 0, 320), &d)),
+		Source:          string(e.appendSource(make([]byte, 0, 64))),
+		Type:            string(e.appendType(make([]byte, 0, 64))),
+		Subject:         e.subject(&d),
+		Time:            e.when(),
+		DataContentType: contentJSON,
+	}
+	if !e.hasJSON() {
+		a.DataContentType = contentBinary
+	}
+	return a
+}
+
+// The values of DataContentType.
+const (
+	contentJSON   = "application/json"
+	contentBinary = "application/octet-stream"
+)
+
 // AppendCloudEvent appends the event in the JSON event format of CloudEvents
 // 1.0 to dst, on one line and without a line feed at its end, and returns the
 // longer slice:
@@ -18,43 +68,23 @@ import (
 //	 "type":"com.instagram.comments","subject":"18…","time":"2026-02-26T05:44:11Z",
 //	 "datacontenttype":"application/json","data":{"object":"instagram","entry":[…]}}
 //
-// These are its attributes:
-//
-//   - id is the ID.
-//   - source is "/instagram/" and the Account, or "/instagram" without one,
-//     for every object.
-//   - type is "com.instagram." and the Field.
-//   - subject is the id of the media that a change is about, or of the message
-//     that a message, a reaction and the like is about. It is left out where
-//     there is none.
-//   - time is the Time, or Sent where Meta gives no other, in UTC. It is left
-//     out where neither is known.
-//   - data is the Envelope, without white space between its tokens if it had
-//     line breaks there. An envelope that is not JSON in UTF-8 comes as
-//     data_base64, with the datacontenttype "application/octet-stream".
-//
-// Characters of Account and Field that do not fit are percent-encoded, as in ID.
+// These are its Attributes; those that are empty are left out. The data is the
+// Envelope, without white space between its tokens if it had line breaks there.
+// An envelope that is not JSON in UTF-8 comes as data_base64.
 func (e *Event) AppendCloudEvent(dst []byte) []byte {
 	d := e.details()
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
 	dst = e.appendID(dst, &d)
-	dst = append(dst, `","source":"/instagram`...)
-	if e.Account != "" {
-		dst = append(dst, '/')
-		dst = appendPart(dst, e.Account)
-	}
-	dst = append(dst, `","type":"com.instagram.`...)
-	dst = appendPart(dst, e.Field)
+	dst = append(dst, `","source":"`...)
+	dst = e.appendSource(dst)
+	dst = append(dst, `","type":"`...)
+	dst = e.appendType(dst)
 	dst = append(dst, '"')
 	if subject := e.subject(&d); subject != "" {
 		dst = append(dst, `,"subject":`...)
 		dst = appendString(dst, subject)
 	}
-	when := e.Time
-	if when.IsZero() {
-		when = e.Sent
-	}
-	if !when.IsZero() {
+	if when := e.when(); !when.IsZero() {
 		dst = append(dst, `,"time":"`...)
 		dst = when.AppendFormat(dst, time.RFC3339Nano)
 		dst = append(dst, '"')
@@ -64,20 +94,50 @@ func (e *Event) AppendCloudEvent(dst []byte) []byte {
 
 // appendData appends the members that hold the envelope.
 func (e *Event) appendData(dst []byte) []byte {
-	start := len(dst)
-	dst = append(dst, `,"datacontenttype":"application/json","data":`...)
-	data := len(dst)
-	dst = e.AppendEnvelope(dst)
-	envelope := dst[data:]
-	if !utf8.Valid(envelope) || e.entry == nil && !isJSON(e.item) {
-		dst = append(dst[:start], `,"datacontenttype":"application/octet-stream","data_base64":"`...)
+	if !e.hasJSON() {
+		dst = append(dst, `,"datacontenttype":"`+contentBinary+`","data_base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, e.Envelope())
 		return append(dst, '"')
 	}
-	if bytes.ContainsAny(envelope, "\r\n") {
+	dst = append(dst, `,"datacontenttype":"`+contentJSON+`","data":`...)
+	data := len(dst)
+	dst = e.AppendEnvelope(dst)
+	if envelope := dst[data:]; bytes.ContainsAny(envelope, "\r\n") {
 		return appendCompact(dst[:data], string(envelope))
 	}
 	return dst
+}
+
+// hasJSON reports whether the envelope is JSON in UTF-8. It looks at the parts
+// that it is put together from.
+func (e *Event) hasJSON() bool {
+	if e.entry == nil {
+		return utf8.ValidString(e.item) && isJSON(e.item)
+	}
+	in, of := e.entry, e.entry.delivery
+	return utf8.ValidString(e.item) &&
+		utf8.ValidString(in.id) && utf8.ValidString(in.time) && utf8.Valid(in.rest) &&
+		utf8.ValidString(of.object) && utf8.Valid(of.rest)
+}
+
+func (e *Event) appendSource(dst []byte) []byte {
+	dst = append(dst, "/instagram"...)
+	if e.Account == "" {
+		return dst
+	}
+	return appendPart(append(dst, '/'), e.Account)
+}
+
+func (e *Event) appendType(dst []byte) []byte {
+	return appendPart(append(dst, "com.instagram."...), e.Field)
+}
+
+// when returns when the event happened, as far as that is known.
+func (e *Event) when() time.Time {
+	if e.Time.IsZero() {
+		return e.Sent
+	}
+	return e.Time
 }
 
 // subject returns the id of what the event is about. CloudEvents allows no

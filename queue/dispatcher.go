@@ -1,10 +1,14 @@
 package queue
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
 // Policy says how events are delivered.
@@ -31,18 +35,96 @@ type Policy struct {
 	Retention Retention
 }
 
-// Dispatcher delivers what is due in a Store to a handler.
-type Dispatcher struct{}
+// Dispatcher delivers what is due in a Store to a handler. Several can work on
+// the same Store.
+type Dispatcher struct {
+	store   Store
+	backend http.Handler
+	policy  Policy
+	logger  *zap.Logger
+	lines   throttle.Throttle[line]
+
+	// These contexts end one after the other when the Dispatcher stops: that of
+	// leasing at once, that of attempts after the grace, and that of settlements
+	// a while after the last attempt.
+	leasing, attempting, settling             context.Context
+	stopLeasing, cutAttempts, stopSettlements context.CancelFunc
+
+	// What is counted here ends with the context of the same name.
+	loops, attempts, settlements sync.WaitGroup
+
+	hungry chan struct{} // tells that there may be room for more events
+
+	mu        sync.Mutex
+	stopped   bool
+	pace      pace
+	ready     []*Event // leased, and wait for their attempt
+	running   int      // attempts
+	unsettled int      // attempts that have ended
+
+	quiet time.Time   // since when no attempt has begun or ended
+	stall *time.Timer // runs while the limit is exhausted, or nil
+}
 
 // NewDispatcher returns a Dispatcher that is not started yet.
 func NewDispatcher(store Store, backend http.Handler, policy Policy, logger *zap.Logger) *Dispatcher {
-	return &Dispatcher{}
+	d := &Dispatcher{
+		store:   store,
+		backend: backend,
+		policy:  policy,
+		logger:  logger,
+		hungry:  make(chan struct{}, 1),
+		pace:    pace{limit: 1, max: policy.Concurrency},
+	}
+	d.leasing, d.stopLeasing = context.WithCancel(context.Background())
+	d.attempting, d.cutAttempts = context.WithCancel(context.Background())
+	d.settling, d.stopSettlements = context.WithCancel(context.Background())
+	return d
 }
 
 // Start begins to deliver.
-func (d *Dispatcher) Start() {}
+func (d *Dispatcher) Start() {
+	d.loops.Go(d.lease)
+	d.loops.Go(d.expire)
+}
+
+// patienceToSettle is how long Stop waits for the Store after the last attempt.
+const patienceToSettle = 5 * time.Second
 
 // Stop ends the delivery: nothing more is leased. It returns when all attempts
 // under way have ended. Those that take longer than grace are cut short; a grace
 // of 0 is for ever.
-func (d *Dispatcher) Stop(grace time.Duration) {}
+//
+// What was cut short is given back to the Store as if it had not been tried. If
+// the Store does not take what became of an event within a few seconds, the
+// event stays leased.
+func (d *Dispatcher) Stop(grace time.Duration) {
+	if grace > 0 {
+		defer time.AfterFunc(grace, d.cutAttempts).Stop()
+	}
+	d.stopLeasing()
+	d.giveBack()
+	d.loops.Wait()
+	d.attempts.Wait()
+
+	defer time.AfterFunc(patienceToSettle, d.stopSettlements).Stop()
+	d.settlements.Wait()
+	d.cutAttempts()
+	d.stopSettlements()
+	d.closeLog()
+}
+
+// giveBack makes sure that no attempt begins any more.
+func (d *Dispatcher) giveBack() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+	if d.stall != nil && d.stall.Stop() {
+		d.loops.Done()
+	}
+	d.stall = nil
+	for _, e := range d.ready {
+		d.release(e)
+	}
+	d.ready = nil
+}

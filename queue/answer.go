@@ -1,0 +1,100 @@
+package queue
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// answer is the http.ResponseWriter of an attempt. Of what the backend answers
+// it keeps only what tells how the attempt went.
+type answer struct {
+	ctx    context.Context // of the attempt
+	header http.Header
+
+	status     int   // 0: no answer yet
+	late       bool  // it came when the attempt was over: it is not the backend's
+	promised   int64 // length of the body; 0: not known
+	written    int64
+	retryAfter string
+	text       []byte // how the body of an error begins
+}
+
+func newAnswer(ctx context.Context) *answer {
+	return &answer{ctx: ctx, header: make(http.Header)}
+}
+
+// maxText is how much of an error's body is kept, in bytes.
+const maxText = 256
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status != 0 || 100 <= status && status < 200 && status != http.StatusSwitchingProtocols {
+		return
+	}
+	if status < 100 || status > 999 {
+		status = http.StatusBadGateway
+	}
+	a.status = status
+	a.late = a.ctx.Err() != nil
+	a.retryAfter = a.header.Get("Retry-After")
+	if status != http.StatusNoContent {
+		a.promised, _ = strconv.ParseInt(a.header.Get("Content-Length"), 10, 64)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	a.written += int64(len(p))
+	if free := maxText - len(a.text); free > 0 && !a.ok() {
+		a.text = append(a.text, p[:min(free, len(p))]...)
+	}
+	return len(p), nil
+}
+
+// Flush implements http.Flusher. As on a connection, it sends the header.
+func (a *answer) Flush() {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+}
+
+func (a *answer) ok() bool { return a.status/100 == 2 }
+
+// whole reports whether the body is as long as promised.
+func (a *answer) whole() bool { return a.written >= a.promised }
+
+// error says in words what a status that is no success told.
+func (a *answer) error() string {
+	text := ""
+	if a.header.Get("Content-Encoding") == "" {
+		text = printable(string(a.text))
+	}
+	if text == "" {
+		text = http.StatusText(a.status)
+	}
+	return strings.TrimSuffix(strconv.Itoa(a.status)+": "+text, ": ")
+}
+
+// printable returns text on one line, without anything that cannot be shown.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// Interface guards
+var _ http.Flusher = (*answer)(nil)

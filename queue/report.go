@@ -1,0 +1,73 @@
+package queue
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// line is a kind of line in the log. Of each kind there is at most one a second.
+type line struct{ message, reason string }
+
+// The messages of lines.
+const (
+	failedLine = "attempt to deliver an event failed"
+	deadLine   = "event could not be delivered and is a dead letter now"
+	storeLine  = "the store of the queue does not work"
+)
+
+// report counts and logs how an attempt failed. Nothing of the event or of the
+// answer goes into the log.
+func (d *Dispatcher) report(e *Event, r result, o Outcome) {
+	if r.reason != "" && !r.cut {
+		metrics.failures.WithLabelValues(r.reason).Inc()
+	}
+	if r.reason == "" || o.State == Dead && r.stack == nil {
+		return
+	}
+	leftOut, ok := d.lines.Admit(line{failedLine, r.reason})
+	if !ok {
+		return
+	}
+	about := append(fields(e), zap.String("reason", r.reason), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))
+	if !o.Due.IsZero() {
+		about = append(about, zap.Time("next", o.Due))
+	}
+	if r.stack != nil {
+		d.logger.Error(failedLine, append(about, zap.String("panic", r.text), zap.ByteString("stack", r.stack))...)
+		return
+	}
+	d.logger.Warn(failedLine, about...)
+}
+
+// tell counts and logs what has become of an event, once that is stored.
+func (d *Dispatcher) tell(e *Event, o Outcome, reason string) {
+	switch o.State {
+	case Delivered:
+		metrics.count(resultDelivered, e.Field)
+		metrics.seconds.Observe(max(0, time.Since(e.Accepted).Seconds()))
+	case Dead:
+		metrics.count(resultDead, e.Field)
+		if leftOut, ok := d.lines.Admit(line{deadLine, reason}); ok {
+			d.logger.Error(deadLine, append(fields(e), zap.String("reason", reason), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		}
+	}
+}
+
+// troubled logs an error of the Store.
+func (d *Dispatcher) troubled(doing string, err error) {
+	if leftOut, ok := d.lines.Admit(line{storeLine, doing}); ok {
+		d.logger.Error(storeLine, zap.String("while", doing), zap.Error(err), zap.Int("left_out", leftOut))
+	}
+}
+
+// closeLog tells what was left out of the log.
+func (d *Dispatcher) closeLog() {
+	d.lines.Rest(func(l line, leftOut int) {
+		d.logger.Warn("lines left out of the log", zap.String("message", l.message), zap.String("reason", l.reason), zap.Int("left_out", leftOut))
+	})
+}
+
+func fields(e *Event) []zap.Field {
+	return []zap.Field{zap.Uint64("id", e.ID), zap.String("identity", e.Identity), zap.String("field", e.Field)}
+}

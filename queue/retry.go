@@ -1,0 +1,68 @@
+package queue
+
+import (
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// outcome tells what becomes of an event after an attempt that ended now.
+func (p *Policy) outcome(e *Event, r result, now time.Time) Outcome {
+	if r.cut {
+		return Outcome{Released: true}
+	}
+	if r.reason == "" {
+		return Outcome{State: Delivered}
+	}
+	deadline := p.deadline(e)
+	if p.refused(r) || !now.Before(deadline) {
+		return Outcome{State: Dead, Error: r.text}
+	}
+	due := now.Add(max(p.delay(e.Attempts), r.retryAfter))
+	if due.After(deadline) {
+		due = deadline
+	}
+	return Outcome{State: Pending, Due: due, Error: r.text}
+}
+
+// refused reports whether the backend does not want the event, now or later.
+func (p *Policy) refused(r result) bool {
+	return r.status == http.StatusGone || slices.Contains(p.DeadStatus, r.status)
+}
+
+// deadline is when the last attempt to deliver an event is made.
+func (p *Policy) deadline(e *Event) time.Time {
+	begin := p.Since
+	for _, t := range []time.Time{e.Accepted, e.Requeued} {
+		if t.After(begin) {
+			begin = t
+		}
+	}
+	return begin.Add(p.For)
+}
+
+// delay returns a random time to wait after an attempt before which failed
+// others have failed: more than 0, and up to a bound that doubles with each.
+// So those that failed together do not come again together.
+func (p *Policy) delay(failed int) time.Duration {
+	bound := p.Max
+	if failed < 63 && p.First <= p.Max>>failed {
+		bound = p.First << failed
+	}
+	return 1 + rand.N(max(bound, 1))
+}
+
+// waitOf returns how long a header Retry-After asks to wait, and 0 if it cannot
+// be read.
+func waitOf(header string) time.Duration {
+	if seconds, err := strconv.ParseUint(header, 10, 63); err == nil {
+		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return max(0, time.Until(date))
+	}
+	return 0
+}
