@@ -8,7 +8,7 @@ import (
 )
 
 // step is how many events one transaction requeues or forgets.
-const step = 256
+const step = 1024
 
 // Requeue implements queue.Store.
 func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.Duration) (int, error) {
