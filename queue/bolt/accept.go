@@ -55,6 +55,7 @@ func (a *acceptance) apply(t *txn) error {
 	if err := a.fits(t, fresh, size); err != nil {
 		return err
 	}
+	t.window = a.admission.Dedupe
 	text := make([]byte, 0, a.size) // bbolt refers to it until the commit
 	for i := range a.records {
 		if a.duplicates != nil && a.duplicates[i] {
@@ -73,7 +74,7 @@ func (a *acceptance) apply(t *txn) error {
 		t.put(t.pending, t.id(id), text[start:len(text):len(text)])
 		t.queueUp(id, &st, r.Order)
 		if a.admission.Dedupe > 0 && !r.Recurring {
-			t.remember(a.identities[i], a.admission.Dedupe)
+			t.see(a.identities[i])
 		}
 	}
 	t.counts.pending += fresh
@@ -156,26 +157,32 @@ func (t *txn) loadSeen() {
 // wasSeen reports whether an event with this identity was accepted within the
 // window.
 func (t *txn) wasSeen(id identity, window time.Duration) bool {
+	recent := func(at uint64) bool { return at+uint64(window.Microseconds()) > t.now }
+	if at, ok := t.buffer.seen[id]; ok {
+		return recent(at)
+	}
 	t.loadSeen()
 	for _, g := range t.generations {
-		if at := g.Get(id[:]); len(at) == 8 && binary.BigEndian.Uint64(at)+uint64(window.Microseconds()) > t.now {
+		if at := g.Get(id[:]); len(at) == 8 && recent(binary.BigEndian.Uint64(at)) {
 			return true
 		}
 	}
 	return false
 }
 
-// remember stores an identity.
-func (t *txn) remember(id identity, window time.Duration) {
+// generation returns the bucket that identities are stored in now.
+func (t *txn) generation() *bbolt.Bucket {
 	t.loadSeen()
-	if len(t.generations) == 0 || t.generations[0].start+uint64(window.Microseconds())/parts <= t.now {
-		t.dirty = true
-		b, err := t.seen.CreateBucketIfNotExists(t.id(t.now))
-		if err != nil {
-			t.fail(err)
-			return
+	if len(t.generations) > 0 {
+		newest := t.generations[0]
+		if t.window == 0 || newest.start+uint64(t.window.Microseconds())/parts > t.now {
+			return newest.Bucket
 		}
-		t.generations = append([]generation{{b, t.now}}, t.generations...)
 	}
-	t.put(t.generations[0].Bucket, id[:], number(t.now))
+	b, err := t.seen.CreateBucketIfNotExists(t.id(t.now))
+	if err != nil {
+		t.fail(err)
+	}
+	t.generations = append([]generation{{b, t.now}}, t.generations...)
+	return b
 }

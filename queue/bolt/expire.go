@@ -49,6 +49,9 @@ func (t *txn) expire(state byte, keep time.Duration) (more bool) {
 // expireSeen forgets the oldest identities, and reports whether there may be
 // more to forget.
 func (t *txn) expireSeen(window time.Duration) (more bool) {
+	if window == 0 && len(t.buffer.seen) > 0 {
+		t.flush()
+	}
 	t.loadSeen()
 	n := len(t.generations)
 	if n == 0 || n == 1 && window > 0 {

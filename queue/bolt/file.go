@@ -51,7 +51,7 @@ func (s *Store) open() error {
 	if err := s.load(db); err != nil {
 		return errors.Join(fmt.Errorf("opening the queue %s: %w", s.path, err), db.Close())
 	}
-	s.db = db
+	s.db, s.buffer = db, nil
 	return nil
 }
 

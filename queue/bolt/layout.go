@@ -43,9 +43,13 @@ var (
 	// filled: time → (first 16 bytes of the SHA-256 of an identity → time).
 	bucketSeen = []byte("seen")
 
+	// Changes of bucketOrder and bucketSeen that were not made there yet, see
+	// buffer: number → changes.
+	bucketLog = []byte("log")
+
 	buckets = [][]byte{
 		bucketMeta, bucketEvents, bucketPending, bucketDone, bucketSettled,
-		bucketOrder, bucketLive, bucketRetried, bucketReplayed, bucketSeen,
+		bucketOrder, bucketLive, bucketRetried, bucketReplayed, bucketSeen, bucketLog,
 	}
 
 	keyVersion = []byte("version")
@@ -76,11 +80,17 @@ func settledKey(state byte, at, id uint64) []byte {
 	return binary.BigEndian.AppendUint64(key, id)
 }
 
-// orderPrefix returns what the keys of bucketOrder begin with for an order key.
-// Keys with the same hash wait for each other, which does no harm.
-func orderPrefix(lane byte, order string) []byte {
+// lineOf returns the line that an event waits in. Two order keys with the same
+// hash share one, which does no harm. Those that are requeued have lines of
+// their own.
+func lineOf(s *status, order string) (line lineKey) {
+	line[0] = codeLive
+	if s.lane == codeReplayed {
+		line[0] = codeReplayed
+	}
 	sum := sha256.Sum256([]byte(order))
-	return append(append(make([]byte, 0, 17), lane), sum[:8]...)
+	copy(line[1:], sum[:])
+	return line
 }
 
 // lastID returns the id at the end of a key.

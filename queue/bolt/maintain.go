@@ -90,9 +90,13 @@ func size(path string) (int64, error) {
 func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 	var found counts
 	events := tx.Bucket(bucketEvents)
-	lines := make(map[string]bool) // with a head
+	buffer, err := loadBuffer(tx)
+	if err != nil {
+		return err
+	}
+	order := tx.Bucket(bucketOrder).Cursor()
 	heads, ordered := 0, 0
-	err := tx.Bucket(bucketPending).ForEach(func(key, value []byte) error {
+	err = tx.Bucket(bucketPending).ForEach(func(key, value []byte) error {
 		var e queue.Event
 		st, ok := decodeStatus(value)
 		if !ok || !decodeRecord(events.Get(key), &e, false) {
@@ -103,13 +107,8 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 		free := true
 		if e.Order != "" {
 			ordered++
-			prefix := line(&st, e.Order)
-			head, _ := tx.Bucket(bucketOrder).Cursor().Seek(prefix)
-			free = string(head) == string(append(prefix, number(st.position)...))
-			if tx.Bucket(bucketOrder).Get(append(prefix, number(st.position)...)) == nil {
-				return fmt.Errorf("the pending event %d is missing in its order", lastID(key))
-			}
-			lines[string(prefix)] = true
+			head, _ := buffer.head(order, lineOf(&st, e.Order))
+			free = head.id == lastID(key)
 		}
 		t := txn{live: tx.Bucket(bucketLive), retried: tx.Bucket(bucketRetried), replayed: tx.Bucket(bucketReplayed)}
 		bucket, lane := t.laneKey(lastID(key), &st)
@@ -153,11 +152,15 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 	if kept != found {
 		return fmt.Errorf("the counts are %+v, but there are %+v", kept, found)
 	}
+	waiting := 0
+	for _, w := range buffer.lines {
+		waiting += 1 + len(w.others)
+	}
 	keys := func(bucket []byte) int { return tx.Bucket(bucket).Stats().KeyN }
 	for what, n := range map[string][2]int{
 		"events":              {keys(bucketEvents), int(found.pending + found.dead + found.delivered)},
 		"settled events":      {keys(bucketSettled), int(found.dead + found.delivered)},
-		"ordered events":      {keys(bucketOrder), ordered},
+		"ordered events":      {keys(bucketOrder) - len(buffer.gone) + waiting, ordered},
 		"events in the lanes": {keys(bucketLive) + keys(bucketRetried) + keys(bucketReplayed), heads},
 	} {
 		if n[0] != n[1] {

@@ -30,6 +30,7 @@ type Store struct {
 	doubt  int          // transaction that is perhaps on disk and perhaps not; 0: none
 	broken time.Time    // when a commit failed last
 	cause  error        // why
+	buffer *buffer      // nil: to be read; of the one who commits
 
 	state  sync.Mutex // guards what follows
 	counts counts
@@ -118,14 +119,21 @@ func (s *Store) commit(ops []*operation) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	b := s.buffer
+	s.buffer = nil // until it is sure that it is what the file says
+	if b == nil {
+		if b, err = loadBuffer(tx); err != nil {
+			return err
+		}
+	}
 	s.state.Lock()
-	t := newTxn(tx, s.counts, start)
+	t := newTxn(tx, b, s.counts, start)
 	s.state.Unlock()
 	for _, op := range ops {
 		op.err = op.apply(t)
 	}
 	if t.dirty {
-		if t.saveCounts(); t.err != nil {
+		if t.finish(); t.err != nil {
 			return t.err
 		}
 		id := tx.ID()
@@ -137,6 +145,7 @@ func (s *Store) commit(ops []*operation) error {
 		commitSeconds.Observe(time.Since(start).Seconds())
 		commitOperations.Observe(float64(len(ops)))
 	}
+	s.buffer = b
 	s.finish(t, ops)
 	return nil
 }

@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -14,13 +13,16 @@ import (
 type txn struct {
 	now    uint64
 	counts counts
-	dirty  bool  // something was changed
-	wake   bool  // an event may have become due
-	err    error // the first failure
+	dirty  bool          // something was changed
+	wake   bool          // an event may have become due
+	err    error         // the first failure
+	window time.Duration // for which identities are remembered; 0: not known
 
 	tx                                    *bbolt.Tx
 	events, pending, done, settled, order *bbolt.Bucket
 	live, retried, replayed, seen         *bbolt.Bucket
+	buffer                                *buffer
+	log                                   []byte // changes of the buffer
 	orderCursor                           *bbolt.Cursor
 	generations                           []generation // of seen, the newest first
 	key                                   [32]byte     // room for one key
@@ -28,8 +30,9 @@ type txn struct {
 
 var errDamaged = errors.New("the queue is damaged: an event is incomplete")
 
-func newTxn(tx *bbolt.Tx, c counts, now time.Time) *txn {
+func newTxn(tx *bbolt.Tx, b *buffer, c counts, now time.Time) *txn {
 	t := &txn{
+		buffer:   b,
 		now:      micros(now),
 		counts:   c,
 		tx:       tx,
@@ -116,14 +119,6 @@ func (t *txn) leave(id uint64, s *status) bool {
 	return true
 }
 
-// line returns the prefix of the keys of those that wait for each other.
-func line(s *status, order string) []byte {
-	if s.lane == codeReplayed {
-		return orderPrefix(codeReplayed, order)
-	}
-	return orderPrefix(codeLive, order)
-}
-
 // queueUp puts an event behind those with the same order. The first may be
 // leased.
 func (t *txn) queueUp(id uint64, s *status, order string) {
@@ -131,34 +126,32 @@ func (t *txn) queueUp(id uint64, s *status, order string) {
 		t.enter(id, s)
 		return
 	}
-	prefix := line(s, order)
-	head, _ := t.orderCursor.Seek(prefix)
-	first := !bytes.HasPrefix(head, prefix)
-	t.put(t.order, binary.BigEndian.AppendUint64(prefix, s.position), number(id))
-	if first {
+	line := lineOf(s, order)
+	_, waits := t.buffer.head(t.orderCursor, line)
+	t.join(line, place{s.position, id})
+	if !waits {
 		t.enter(id, s)
 	}
 }
 
-// stepOut takes an event out of its lane and its order. The next one may be
+// stepOut takes an event out of its lane and its line. The next one may be
 // leased then.
 func (t *txn) stepOut(id uint64, s *status, order string) {
 	first := t.leave(id, s)
 	if order == "" {
 		return
 	}
-	prefix := line(s, order)
-	t.delete(t.order, binary.BigEndian.AppendUint64(prefix, s.position))
+	line := lineOf(s, order)
+	t.quit(line, s.position)
 	if !first {
 		return
 	}
-	key, value := t.orderCursor.Seek(prefix)
-	if !bytes.HasPrefix(key, prefix) {
+	next, ok := t.buffer.head(t.orderCursor, line)
+	if !ok {
 		return
 	}
-	next := lastID(value)
-	if s, ok := t.pendingStatus(next); ok {
-		t.enter(next, &s)
+	if s, ok := t.pendingStatus(next.id); ok {
+		t.enter(next.id, &s)
 	} else {
 		t.fail(errDamaged)
 	}
@@ -166,5 +159,8 @@ func (t *txn) stepOut(id uint64, s *status, order string) {
 
 func (t *txn) pendingStatus(id uint64) (status, bool) { return decodeStatus(t.pending.Get(t.id(id))) }
 
-// saveCounts stores the counts. It is the last change of a transaction.
-func (t *txn) saveCounts() { t.put(t.tx.Bucket(bucketMeta), keyCounts, t.counts.encode()) }
+// finish makes the last changes of a transaction.
+func (t *txn) finish() {
+	t.writeLog()
+	t.put(t.tx.Bucket(bucketMeta), keyCounts, t.counts.encode())
+}
