@@ -10,7 +10,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/event/sample"
@@ -166,6 +170,26 @@ func TestRequestDelivery(t *testing.T) {
 	if d.Signer.Sign(append(e.Body, ' ')) != [32]byte{} {
 		t.Error("something else was signed")
 	}
+}
+
+// TestRequestPlaceholders asks for what Caddy knows of connections.
+func TestRequestPlaceholders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := dispatch(t, func(w http.ResponseWriter, r *http.Request) {
+			repl := caddy.NewReplacer()
+			caddyhttp.PrepareRequest(r, repl, w, new(caddyhttp.Server))
+			const names = "{http.request.scheme} {http.request.hostport} {http.request.uri} {http.request.remote.host} " +
+				"{http.request.local} {http.request.local.host} {http.request.local.port} {http.vars.client_ip} " +
+				"[{http.request.tls.client.subject}]"
+			http.Error(w, repl.ReplaceAll(names, ""), http.StatusGone)
+		})
+		tr.accept("a", 1)
+		const want = "410: https hooks.example.com /webhooks?key=hidden 127.0.0.1 127.0.0.1:0 127.0.0.1 0 127.0.0.1 []"
+		if got := tr.only().LastError; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
 }
 
 // TestRequestSubject leaves a subject out that is too long for a header.
