@@ -10,11 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Attributes are the attributes of an event as a CloudEvent 1.0.
+// Attributes are the attributes of an event as a CloudEvent 1.0, beside its id,
+// which is the ID.
 type Attributes struct {
-	// ID is the ID of the event.
-	ID string
-
 	// Source is "/instagram/" and the Account, or "/instagram" without one, for
 	// every object.
 	Source string
@@ -41,7 +39,6 @@ type Attributes struct {
 func (e *Event) Attributes() Attributes {
 	d := e.details()
 	a := Attributes{
-		ID:              string(e.appendID(make([]byte, 0, 320), &d)),
 		Source:          string(e.appendSource(make([]byte, 0, 64))),
 		Type:            string(e.appendType(make([]byte, 0, 64))),
 		Subject:         e.subject(&d),
@@ -68,8 +65,8 @@ const (
 //	 "type":"com.instagram.comments","subject":"18…","time":"2026-02-26T05:44:11Z",
 //	 "datacontenttype":"application/json","data":{"object":"instagram","entry":[…]}}
 //
-// These are its Attributes; those that are empty are left out. The data is the
-// Envelope, without white space between its tokens if it had line breaks there.
+// These are the ID and the Attributes; those that are empty are left out. The data
+// is the Envelope, without white space between its tokens if it had line breaks there.
 // An envelope that is not JSON in UTF-8 comes as data_base64.
 func (e *Event) AppendCloudEvent(dst []byte) []byte {
 	d := e.details()

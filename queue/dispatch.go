@@ -108,11 +108,9 @@ func (d *Dispatcher) ended(e *Event, r result, o Outcome, now time.Time) *Event 
 	defer d.mu.Unlock()
 	d.running--
 	d.unsettled++
-	switch {
-	case r.cut:
-	case r.reason == "", d.policy.refused(r):
+	if r.reason == "" || d.policy.refused(r) {
 		d.pace.success()
-	default:
+	} else {
 		d.pace.failure()
 	}
 	d.settlements.Go(func() {

@@ -77,7 +77,7 @@ func NewDispatcher(store Store, backend http.Handler, policy Policy, logger *zap
 		pace:    pace{limit: 1, max: policy.Concurrency},
 	}
 	d.leasing, d.stopLeasing = context.WithCancel(context.Background())
-	d.attempting, d.cutAttempts = context.WithCancel(context.Background())
+	d.attempting, d.cutAttempts = context.WithCancel(context.WithValue(context.Background(), http.LocalAddrContextKey, loopbackAddr))
 	d.settling, d.stopSettlements = context.WithCancel(context.Background())
 	return d
 }

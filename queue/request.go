@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,8 +23,11 @@ var errURL = errors.New("the URL of the delivery cannot be parsed")
 // detail is not stored.
 var overTLS = &tls.ConnectionState{HandshakeComplete: true}
 
-// loopback is where requests of the dispatcher come from.
+// loopback is where requests of the dispatcher come from, and loopbackAddr where
+// they come to. Handlers may ask for both.
 const loopback = "127.0.0.1:0"
+
+var loopbackAddr = net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 
 // newRequest returns the request of an attempt, as a server would have made it
 // for a delivery of this one event. It cannot be sent again: one attempt is one

@@ -49,7 +49,7 @@ func (p *Policy) deadline(e *Event) time.Time {
 // So those that failed together do not come again together.
 func (p *Policy) delay(failed int) time.Duration {
 	bound := p.Max
-	if failed < 63 && p.First <= p.Max>>failed {
+	if p.First <= p.Max>>failed {
 		bound = p.First << failed
 	}
 	return 1 + rand.N(max(bound, 1))

@@ -26,6 +26,14 @@ func TestDelay(t *testing.T) {
 				t.Fatalf("first %d, max %d, after %d: %d, want at most %d", p.First, p.Max, failed, d, bound)
 			}
 		}
+		// Beyond all bounds it stays at Max.
+		longest := time.Duration(0)
+		for failed := range 100 {
+			longest = max(longest, p.delay(64+failed))
+		}
+		if longest < p.Max/4 {
+			t.Fatalf("first %d, max %d: at most %d in the end", p.First, p.Max, longest)
+		}
 	}
 }
 
@@ -145,12 +153,12 @@ func TestUntilDead(t *testing.T) {
 			if got := r.Header.Get("X-Instagram-Attempt"); got != strconv.Itoa(len(at)) {
 				t.Errorf("attempt %s, want %d", got, len(at))
 			}
-			http.Error(w, "down for maintenance", 503)
+			http.Error(w, "down for maintenance", http.StatusServiceUnavailable)
 		})
 		tr.accept("a", 1)
 		time.Sleep(36*time.Hour - 1)
 		tr.expect(map[State]int{Pending: 1})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		tr.expect(map[State]int{Dead: 1})
 		e := tr.only()
 		if e.Attempts != len(at) || e.LastError != "503: down for maintenance" {

@@ -1,0 +1,148 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+const workers = 32
+
+// endless is a Store that costs nothing: it has n events, all of them due.
+type endless struct {
+	Store
+	left  atomic.Int64
+	done  sync.WaitGroup
+	event Event
+}
+
+func (s *endless) Lease(ctx context.Context, limit int) ([]*Event, error) {
+	n := min(int(s.left.Load()), limit)
+	if n <= 0 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	s.left.Add(-int64(n))
+	events := make([]*Event, n)
+	for i := range events {
+		events[i] = new(s.event)
+	}
+	return events, nil
+}
+
+func (s *endless) Settle(context.Context, *Event, Outcome) error {
+	s.done.Done()
+	return nil
+}
+
+func (s *endless) Expire(context.Context, Retention) (bool, error) { return false, nil }
+
+// newDrain returns a Dispatcher of b.N events.
+func newDrain(b *testing.B, backend http.Handler) (*Dispatcher, *endless) {
+	s := &endless{event: Event{Record: record("a", 1), Accepted: time.Now()}}
+	s.left.Store(int64(b.N))
+	s.done.Add(b.N)
+	return NewDispatcher(s, backend, Policy{Timeout: time.Minute, Concurrency: workers, For: time.Hour}, zap.NewNop()), s
+}
+
+// BenchmarkDispatch is what the Dispatcher adds to each event, beside the store
+// and the backend.
+func BenchmarkDispatch(b *testing.B) {
+	d, s := newDrain(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }))
+	b.ReportAllocs()
+	b.ResetTimer()
+	d.Start()
+	s.done.Wait()
+	b.StopTimer()
+	d.Stop(0)
+}
+
+// BenchmarkRequest is the part of it that goes into making requests.
+func BenchmarkRequest(b *testing.B) {
+	e := &Event{Record: record("a", 1)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := newRequest(b.Context(), e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// newProxy returns Caddy's reverse_proxy before an application that takes
+// everything.
+func newProxy(b *testing.B) http.Handler {
+	b.Helper()
+	application := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	b.Cleanup(application.Close)
+	ctx, err := caddy.ProvisionContext(&caddy.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := new(Handler)
+	config := fmt.Sprintf(`[{"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":%q}]}]}]`, application.Listener.Addr())
+	if err := json.Unmarshal([]byte(config), &h.Routes); err != nil {
+		b.Fatal(err)
+	}
+	if err := h.Routes.Provision(ctx); err != nil {
+		b.Fatal(err)
+	}
+	return (&queue{ctx: ctx, handler: h}).backend()
+}
+
+// BenchmarkDirect drives reverse_proxy directly. It is the measure for
+// BenchmarkDrain.
+func BenchmarkDirect(b *testing.B) {
+	proxy := newProxy(b)
+	made, err := newRequest(context.Background(), &Event{Record: record("a", 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := event.FromContext(made.Context()).Body
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for left.Add(-1) >= 0 {
+				r := made.Clone(made.Context())
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				a := newAnswer(r.Context())
+				proxy.ServeHTTP(a, r)
+				if a.status != 200 {
+					b.Errorf("%d: %s", a.status, a.text)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// BenchmarkDrain delivers a backlog to the same reverse_proxy.
+func BenchmarkDrain(b *testing.B) {
+	d, s := newDrain(b, newProxy(b))
+	b.ReportAllocs()
+	b.ResetTimer()
+	d.Start()
+	s.done.Wait()
+	b.StopTimer()
+	d.Stop(0)
+}
