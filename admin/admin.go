@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -163,11 +162,6 @@ func apiError(err error) error {
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}
 }
-
-// states are those that a client can choose from.
-var states = []queue.State{queue.Pending, queue.Delivered, queue.Dead}
-
-func knownState(s queue.State) bool { return slices.Contains(states, s) }
 
 // Interface guards
 var _ caddy.AdminRouter = (*API)(nil)

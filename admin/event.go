@@ -50,8 +50,8 @@ type Event struct {
 	BodyBase64 []byte          `json:"body_base64,omitempty"`
 }
 
-// NewEvent returns e as the admin API shows it. The result shares the body.
-func NewEvent(e *queue.Event) *Event {
+// newEvent returns e as the admin API shows it. The result shares the body.
+func newEvent(e *queue.Event) *Event {
 	url, _, _ := strings.Cut(e.URL, "?")
 	shown := &Event{
 		ID: e.ID, State: e.State, Lane: e.Lane, InFlight: e.InFlight,

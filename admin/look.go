@@ -62,63 +62,72 @@ func (a *API) status(w http.ResponseWriter, r *request) error {
 // How many events one answer lists.
 const (
 	defaultLimit = 100
-	maxLimit     = page
+
+	// MaxLimit is the most.
+	MaxLimit = 1000
 )
 
 // maxBodies is how many bytes of bodies one answer lists, unless it is one body.
 var maxBodies = 8 << 20
 
-// list shows events without gaps, the newest first. Bodies may make it stop
-// before the limit; there are no more events only when it shows none.
 func (a *API) list(w http.ResponseWriter, r *request) error {
 	store, err := a.store(r)
 	if err != nil {
 		return err
 	}
-	filter, err := r.filter()
+	filter, err := ParseFilter(r.query)
 	if err != nil {
 		return err
 	}
-	limit, err := r.number("limit", defaultLimit, maxLimit)
-	if err != nil {
+	if filter.Bodies, err = r.flag("bodies"); err != nil {
 		return err
 	}
-	bodies, err := r.flag("bodies")
-	if err != nil {
-		return err
-	}
-	filter.Limit = int(limit)
-	events, err := store.List(r.Context(), filter)
+	events, err := List(r.Context(), store, filter)
 	if err != nil {
 		return err
 	}
 	text := []byte{'['}
-	total := 0
-	for i := range events {
-		e := &events[i]
-		if bodies {
-			if total += e.Size; i > 0 && total > maxBodies {
-				break
-			}
-			// One at a time: only now the store need have them in memory.
-			if e.Body, err = body(r.Context(), store, e.ID); err != nil {
-				return err
-			}
-		}
+	for i, e := range events {
 		if i > 0 {
 			text = append(text, ',', '\n')
 		}
-		if text, err = NewEvent(e).appendJSON(text); err != nil {
+		if text, err = e.appendJSON(text); err != nil {
 			return err
 		}
-		e.Body = nil
 	}
 	return send(w, append(text, ']'))
 }
 
+// List returns the events that a filter selects, without gaps, the newest first,
+// at most its Limit. Large bodies make it stop earlier: there are no more events
+// only when it returns none.
+func List(ctx context.Context, store queue.Store, filter queue.Filter) ([]*Event, error) {
+	bodies := filter.Bodies
+	filter.Bodies = false
+	found, err := store.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]*Event, 0, len(found))
+	total := 0
+	for i := range found {
+		e := &found[i]
+		if bodies {
+			if total += e.Size; i > 0 && total > maxBodies {
+				break
+			}
+			if e.Body, err = body(ctx, store, e.ID); err != nil {
+				return nil, err
+			}
+		}
+		events = append(events, newEvent(e))
+	}
+	return events, nil
+}
+
 // body returns the body of an event, or nil if it was forgotten meanwhile.
 func body(ctx context.Context, store queue.Store, id uint64) ([]byte, error) {
-	e, err := find(ctx, store, queue.Filter{ID: id, Bodies: true})
+	e, err := find(ctx, store, id, true)
 	if errors.Is(err, queue.ErrNotFound) {
 		return nil, nil
 	}
@@ -128,17 +137,29 @@ func body(ctx context.Context, store queue.Store, id uint64) ([]byte, error) {
 	return e.Body, nil
 }
 
+// find returns one event.
+func find(ctx context.Context, store queue.Store, id uint64, body bool) (*queue.Event, error) {
+	events, err := store.List(ctx, queue.Filter{ID: id, Limit: 1, Bodies: body})
+	if err == nil && len(events) == 0 {
+		err = queue.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &events[0], nil
+}
+
 // show shows an event with its body.
 func (a *API) show(w http.ResponseWriter, r *request) error {
 	store, id, err := a.one(r)
 	if err != nil {
 		return err
 	}
-	e, err := find(r.Context(), store, queue.Filter{ID: id, Bodies: true})
+	e, err := find(r.Context(), store, id, true)
 	if err != nil {
 		return err
 	}
-	text, err := NewEvent(e).appendJSON(nil)
+	text, err := newEvent(e).appendJSON(nil)
 	if err != nil {
 		return err
 	}

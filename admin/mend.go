@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,15 +27,14 @@ func (a *API) retry(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	filter := queue.Filter{ID: id}
-	e, err := find(r.Context(), store, filter)
+	e, err := find(r.Context(), store, id, false)
 	if err != nil {
 		return err
 	}
 	if e.InFlight {
 		return queue.ErrLeased
 	}
-	n, err := store.Requeue(r.Context(), filter, 0)
+	n, err := store.Requeue(r.Context(), queue.Filter{ID: id}, 0)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (a *API) retry(w http.ResponseWriter, r *request) error {
 
 // retryAll makes all selected events pending again, one after the other.
 func (a *API) retryAll(w http.ResponseWriter, r *request) error {
-	filter, err := r.filter()
+	filter, err := ParseFilter(r.query)
 	if err != nil {
 		return err
 	}
@@ -63,16 +63,11 @@ func (a *API) retryAll(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if dryRun {
-		count, now := 0, time.Now()
-		err := each(r.Context(), store, filter, func(e *queue.Event) {
-			if e.State != queue.Pending || waits(e, now) {
-				count++
-			}
-		})
+		n, err := count(r.Context(), store, filter)
 		if err != nil {
 			return err
 		}
-		return answer(w, Retried{Count: count, DryRun: true})
+		return answer(w, Retried{Count: n, DryRun: true})
 	}
 	n, err := store.Requeue(r.Context(), filter, interval)
 	if err != nil {
@@ -81,9 +76,26 @@ func (a *API) retryAll(w http.ResponseWriter, r *request) error {
 	return answer(w, Retried{Count: n})
 }
 
-// waits reports whether a pending event waits for a time to come.
-func waits(e *queue.Event, now time.Time) bool {
-	return e.Lane != queue.Live && !e.InFlight && e.Due.After(now)
+// count returns how many events Requeue would make pending or due.
+func count(ctx context.Context, store queue.Store, filter queue.Filter) (n int, err error) {
+	now := time.Now()
+	for filter.Limit = MaxLimit; ; {
+		events, err := store.List(ctx, filter)
+		if err != nil {
+			return 0, err
+		}
+		for i := range events {
+			e := &events[i]
+			waits := e.Lane != queue.Live && !e.InFlight && e.Due.After(now)
+			if e.State != queue.Pending || waits {
+				n++
+			}
+		}
+		if len(events) < filter.Limit {
+			return n, nil
+		}
+		filter.Before = events[len(events)-1].ID
+	}
 }
 
 // discard forgets an event.

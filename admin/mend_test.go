@@ -111,7 +111,7 @@ type pages struct {
 }
 
 func (p *pages) List(ctx context.Context, filter queue.Filter) ([]queue.Event, error) {
-	if p.calls++; filter.Limit <= 0 || filter.Limit > page || filter.Bodies {
+	if p.calls++; filter.Limit <= 0 || filter.Limit > MaxLimit || filter.Bodies {
 		p.t.Errorf("a page of %d events was asked for, bodies: %t", filter.Limit, filter.Bodies)
 	}
 	return p.Store.List(ctx, filter)
@@ -120,7 +120,7 @@ func (p *pages) List(ctx context.Context, filter queue.Filter) ([]queue.Event, e
 func TestDryRunCountsByPages(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, "q")
-	records := make([]queue.Record, 2*page)
+	records := make([]queue.Record, 2*MaxLimit)
 	for i := range records {
 		records[i] = record(i)
 	}
@@ -128,8 +128,8 @@ func TestDryRunCountsByPages(t *testing.T) {
 	settle(t, store, queue.Outcome{State: queue.Dead})
 	counted := &pages{Store: store.Store, t: t}
 	store.Store = counted
-	if got := get[Retried](t, []Store{store}, "POST", "/instagram/queue/retry?state=dead&dry_run=true"); got.Count != 2*page {
-		t.Errorf("counted %d, want %d", got.Count, 2*page)
+	if got := get[Retried](t, []Store{store}, "POST", "/instagram/queue/retry?state=dead&dry_run=true"); got.Count != 2*MaxLimit {
+		t.Errorf("counted %d, want %d", got.Count, 2*MaxLimit)
 	}
 	if counted.calls != 3 {
 		t.Errorf("%d pages, want 3", counted.calls)

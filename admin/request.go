@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"net/http"
@@ -54,36 +53,6 @@ func (r *request) id() (uint64, error) {
 	return id, nil
 }
 
-// filter returns the events that the parameters select.
-func (r *request) filter() (f queue.Filter, err error) {
-	state, given := r.parameter("state")
-	if f.State = queue.State(state); given && !knownState(f.State) {
-		return f, refuse(http.StatusBadRequest, "the state %q is none of pending, delivered and dead", state)
-	}
-	f.Field, _ = r.parameter("field")
-	f.Account, _ = r.parameter("account")
-	if since, given := r.parameter("since"); given {
-		if f.Since, err = ParseSince(since, time.Now()); err != nil {
-			return f, refuse(http.StatusBadRequest, "since: %w", err)
-		}
-	}
-	f.Before, err = r.number("before", 0, math.MaxUint64)
-	return f, err
-}
-
-// number returns a parameter that is a whole number from 1 to most.
-func (r *request) number(name string, otherwise, most uint64) (uint64, error) {
-	text, given := r.parameter(name)
-	if !given {
-		return otherwise, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || n == 0 || n > most {
-		return 0, refuse(http.StatusBadRequest, "%s must be a whole number from 1 to %d: %q", name, most, text)
-	}
-	return n, nil
-}
-
 // flag returns a parameter that is true or false.
 func (r *request) flag(name string) (bool, error) {
 	switch text, given := r.parameter(name); {
@@ -116,9 +85,32 @@ func (r *request) interval() (time.Duration, error) {
 	return time.Duration(float64(time.Second) / rate), nil
 }
 
-// ParseSince reads a time as in RFC 3339, or a duration such as 24h or 7d, which
+// ParseFilter reads a filter out of the parameters state, field, account, since,
+// before and limit, as they are for the admin API. Others do not count. The
+// error is one for the client.
+func ParseFilter(query url.Values) (f queue.Filter, err error) {
+	if f.State = queue.State(query.Get("state")); f.State != "" && !slices.Contains(states, f.State) {
+		return f, refuse(http.StatusBadRequest, "the state %q is none of pending, delivered and dead", f.State)
+	}
+	f.Field, f.Account = query.Get("field"), query.Get("account")
+	if since := query.Get("since"); since != "" {
+		if f.Since, err = parseSince(since, time.Now()); err != nil {
+			return f, refuse(http.StatusBadRequest, "since: %w", err)
+		}
+	}
+	if f.Before, err = number(query, "before", 0, math.MaxUint64); err != nil {
+		return f, err
+	}
+	limit, err := number(query, "limit", defaultLimit, MaxLimit)
+	f.Limit = int(limit)
+	return f, err
+}
+
+var states = []queue.State{queue.Pending, queue.Delivered, queue.Dead}
+
+// parseSince reads a time as in RFC 3339, or a duration such as 24h or 7d, which
 // is so long before now.
-func ParseSince(text string, now time.Time) (time.Time, error) {
+func parseSince(text string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
@@ -129,36 +121,14 @@ func ParseSince(text string, now time.Time) (time.Time, error) {
 	return now.Add(-ago), nil
 }
 
-// page is how many events are read at a time.
-const page = 1000
-
-// each calls visit with the events that a filter selects, without their bodies.
-func each(ctx context.Context, store queue.Store, filter queue.Filter, visit func(*queue.Event)) error {
-	filter.Limit = page
-	for {
-		events, err := store.List(ctx, filter)
-		if err != nil {
-			return err
-		}
-		for i := range events {
-			visit(&events[i])
-		}
-		if len(events) < page {
-			return nil
-		}
-		filter.Before = events[len(events)-1].ID
+// number returns a parameter that is a whole number from 1 to most.
+func number(query url.Values, name string, otherwise, most uint64) (uint64, error) {
+	if !query.Has(name) {
+		return otherwise, nil
 	}
-}
-
-// find returns one event.
-func find(ctx context.Context, store queue.Store, filter queue.Filter) (*queue.Event, error) {
-	filter.Limit = 1
-	events, err := store.List(ctx, filter)
-	if err == nil && len(events) == 0 {
-		err = queue.ErrNotFound
+	n, err := strconv.ParseUint(query.Get(name), 10, 64)
+	if err != nil || n == 0 || n > most {
+		return 0, refuse(http.StatusBadRequest, "%s must be a whole number from 1 to %d: %q", name, most, query.Get(name))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &events[0], nil
+	return n, nil
 }
