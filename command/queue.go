@@ -45,9 +45,9 @@ several queues; 'status' lists their stores.
 		queueCompactCommand(g),
 	)
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&g.address, "address", "", "`Address` of the administration listener, if different from config")
+	flags.StringVar(&g.address, "address", "", "Other `address` of the administration listener than that of the config")
 	flags.StringVarP(&g.config, "config", "c", "", "Configuration `file` to find the address in")
-	flags.StringVarP(&g.adapter, "adapter", "a", "", "`Name` of config adapter to apply")
-	flags.StringVar(&g.store, "store", "", "`Name` of the store, if several are open")
+	flags.StringVarP(&g.adapter, "adapter", "a", "", "Config adapter to apply, by `name`")
+	flags.StringVar(&g.store, "store", "", "Store to work on, by `name`, if several are open")
 	return cmd
 }

@@ -60,7 +60,7 @@ Exit codes:
 	}
 	f.eventSelection.register(cmd, "")
 	f.fileFlag.register(cmd)
-	cmd.Flags().StringVar(&f.format, "format", exportCloudEvents, "`Format`: cloudevents or meta")
+	cmd.Flags().StringVar(&f.format, "format", exportCloudEvents, "Write them in this `format`: cloudevents or meta")
 	cmd.Flags().StringVar(&f.output, "output", "", "New `file` to write to (default: the standard output)")
 	return cmd
 }

@@ -122,9 +122,9 @@ func queueCompactCommand(g *gateway) *cobra.Command {
 		Long: `
 Gives the space that a queue does not use any more back to the file system, of
 the running Caddy or, with --file, of a stopped one. The file is copied, so there
-must be room for that. Meanwhile a running Caddy refuses nothing, but answers
-late; Meta waits for five seconds and sends again later. It is not needed: space
-that events leave is used for others.
+must be room for that. Meanwhile a running Caddy accepts nothing: it lets
+deliveries wait, and Meta sends those again that wait for more than five seconds.
+Nobody needs to do this regularly: space that events leave is used for others.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue compact
   $ caddy instagram queue compact --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,

@@ -19,6 +19,8 @@ import (
 type gateway struct {
 	address, config, adapter string
 	store                    string
+
+	found string // the address, once it was asked for
 }
 
 // maxAnswer bounds an answer, in bytes. The admin API bounds its lists itself.
@@ -44,7 +46,7 @@ func (g *gateway) change(ctx context.Context, method, path string, query url.Val
 // call asks the admin API. Of an error it reports whether it came before
 // anything could have been changed.
 func (g *gateway) call(ctx context.Context, method, path string, query url.Values, found any) (unchanged bool, err error) {
-	address, err := caddycmd.DetermineAdminAPIAddress(g.address, nil, g.config, g.adapter)
+	address, err := g.find()
 	if err != nil {
 		return true, fmt.Errorf("finding the admin API: %w", err)
 	}
@@ -78,6 +80,15 @@ func (g *gateway) call(ctx context.Context, method, path string, query url.Value
 		}
 	}
 	return true, nil
+}
+
+// find returns the address of the admin API. Caddy says so each time that it
+// reads the config.
+func (g *gateway) find() (_ string, err error) {
+	if g.found == "" {
+		g.found, err = caddycmd.DetermineAdminAPIAddress(g.address, nil, g.config, g.adapter)
+	}
+	return g.found, err
 }
 
 // understand takes an error of Caddy's client apart, which has only its text.
