@@ -1,0 +1,170 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// Retried is what became of a request to make events pending again.
+type Retried struct {
+	// Count is how many events were made pending, or, of a dry run, how many
+	// would be.
+	Count int `json:"count"`
+
+	// DryRun tells that nothing was done.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// retry makes one event pending again. One that waits for its turn anyway stays
+// as it is, and counts 0.
+func (a *API) retry(w http.ResponseWriter, r *request) error {
+	store, id, err := a.one(r)
+	if err != nil {
+		return err
+	}
+	e, err := find(r.Context(), store, id, false)
+	if err != nil {
+		return err
+	}
+	if e.InFlight {
+		return queue.ErrLeased
+	}
+	n, err := store.Requeue(r.Context(), queue.Filter{ID: id}, 0)
+	if err != nil {
+		return err
+	}
+	return answer(w, Retried{Count: n})
+}
+
+// retryAll makes all selected events pending again, one after the other.
+func (a *API) retryAll(w http.ResponseWriter, r *request) error {
+	filter, err := ParseFilter(r.query)
+	if err != nil {
+		return err
+	}
+	if filter.State == "" {
+		return refuse(http.StatusBadRequest, "the parameter state is missing: dead, delivered or pending")
+	}
+	interval, err := r.interval()
+	if err != nil {
+		return err
+	}
+	dryRun, err := r.flag("dry_run")
+	if err != nil {
+		return err
+	}
+	store, err := a.store(r)
+	if err != nil {
+		return err
+	}
+	if dryRun {
+		n, err := count(r.Context(), store, filter)
+		if err != nil {
+			return err
+		}
+		return answer(w, Retried{Count: n, DryRun: true})
+	}
+	n, err := store.Requeue(r.Context(), filter, interval)
+	if err != nil {
+		return fmt.Errorf("made %d events pending, then: %w", n, err)
+	}
+	return answer(w, Retried{Count: n})
+}
+
+// count returns how many events Requeue would make pending or due.
+func count(ctx context.Context, store queue.Store, filter queue.Filter) (n int, err error) {
+	now := time.Now()
+	for filter.Limit = MaxLimit; ; {
+		events, err := store.List(ctx, filter)
+		if err != nil {
+			return 0, err
+		}
+		for i := range events {
+			e := &events[i]
+			waits := e.Lane != queue.Live && !e.InFlight && e.Due.After(now)
+			if e.State != queue.Pending || waits {
+				n++
+			}
+		}
+		if len(events) < filter.Limit {
+			return n, nil
+		}
+		filter.Before = events[len(events)-1].ID
+	}
+}
+
+// discard forgets an event.
+func (a *API) discard(w http.ResponseWriter, r *request) error {
+	store, id, err := a.one(r)
+	if err != nil {
+		return err
+	}
+	if err := store.Discard(r.Context(), id); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// Checked is what was found out about the file of a store.
+type Checked struct {
+	Sound bool `json:"sound"`
+
+	// Damage says what is wrong with a file that is not sound.
+	Damage string `json:"damage,omitempty"`
+}
+
+// check looks for damage.
+func (a *API) check(w http.ResponseWriter, r *request) error {
+	m, err := a.maintainer(r)
+	if err != nil {
+		return err
+	}
+	err = m.Check(r.Context())
+	if errors.Is(err, queue.ErrClosed) || r.Context().Err() != nil {
+		return err
+	}
+	checked := Checked{Sound: err == nil}
+	if err != nil {
+		checked.Damage = err.Error()
+	}
+	return answer(w, checked)
+}
+
+// Compacted is the size of a file in bytes, before and after unused space was
+// given back.
+type Compacted struct {
+	Before int64 `json:"before"`
+	After  int64 `json:"after"`
+}
+
+// compact gives unused space back.
+func (a *API) compact(w http.ResponseWriter, r *request) error {
+	m, err := a.maintainer(r)
+	if err != nil {
+		return err
+	}
+	var c Compacted
+	if c.Before, c.After, err = m.Compact(r.Context()); err != nil {
+		return err
+	}
+	return answer(w, c)
+}
+
+// maintainer returns the store that a request is for, if it has a file.
+func (a *API) maintainer(r *request) (queue.Maintainer, error) {
+	store, err := a.store(r)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := store.Store.(queue.Maintainer)
+	if !ok {
+		return nil, refuse(http.StatusBadRequest, "the store %s has no file to look after", store.Name)
+	}
+	return m, nil
+}

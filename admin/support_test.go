@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
+)
+
+const testAccount = "17841400000000001"
+
+// newStore returns a store in a file, with the given name.
+func newStore(t testing.TB, name string) Store {
+	t.Helper()
+	s, err := bolt.Open(filepath.Join(t.TempDir(), "queue.db"), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return Store{Store: s, Name: name}
+}
+
+// record is an event whose URL has a query and which has a signature: neither
+// must be shown.
+func record(n int) queue.Record {
+	return queue.Record{
+		Identity:  fmt.Sprintf("instagram/%s/comments/%d", testAccount, n),
+		Account:   testAccount,
+		Field:     "comments",
+		URL:       "https://hooks.example.com/webhooks?token=s3cr3t",
+		Secret:    "instagram",
+		Signature: [32]byte([]byte("s3cr3t-s3cr3t-s3cr3t-s3cr3t-s3cr")),
+		Body:      fmt.Appendf(nil, `{"object": "instagram", "n": %d}`, n),
+	}
+}
+
+func accept(t testing.TB, s queue.Store, records ...queue.Record) {
+	t.Helper()
+	if _, err := s.Accept(t.Context(), records, queue.Admission{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// settle leases all events that are due and settles them.
+func settle(t testing.TB, s queue.Store, outcome queue.Outcome) {
+	t.Helper()
+	var group errgroup.Group // they share commits
+	for _, e := range lease(t, s) {
+		group.Go(func() error { return s.Settle(t.Context(), e, outcome) })
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lease(t testing.TB, s queue.Store) []*queue.Event {
+	t.Helper()
+	events, err := s.Lease(t.Context(), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// serve answers a request as Caddy's admin endpoint does.
+func serve(stores []Store, method, target string) *httptest.ResponseRecorder {
+	return serveContext(context.Background(), stores, method, target)
+}
+
+func serveContext(ctx context.Context, stores []Store, method, target string) *httptest.ResponseRecorder {
+	api := &API{Stores: func() []Store { return stores }}
+	mux := http.NewServeMux()
+	for _, route := range api.Routes() {
+		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			err := route.Handler.ServeHTTP(w, r)
+			if err == nil {
+				return
+			}
+			refused, ok := err.(caddy.APIError) // as Caddy asks
+			if !ok {
+				refused = caddy.APIError{HTTPStatus: http.StatusInternalServerError}
+			}
+			w.WriteHeader(refused.HTTPStatus)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+		})
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(method, target, nil).WithContext(ctx))
+	return w
+}
+
+// get decodes the answer to a request, which must have the status 200.
+func get[T any](t testing.TB, stores []Store, method, target string) (v T) {
+	t.Helper()
+	w := serve(stores, method, target)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("%s %s: %d %v %s", method, target, w.Code, w.Header(), w.Body)
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%s %s: %v in %s", method, target, err, w.Body)
+	}
+	return v
+}
+
+// inAnHour makes an event wait for another attempt.
+func inAnHour() queue.Outcome {
+	return queue.Outcome{State: queue.Pending, Due: time.Now().Add(time.Hour), Error: "status 500"}
+}

@@ -1,0 +1,53 @@
+package command
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// queueExitCodes is the part of a help text that tells the exit codes of the
+// queue's commands.
+const queueExitCodes = `
+Exit codes:
+  0  done, or nothing to do
+  1  wrong usage or input: nothing was changed
+  2  Caddy refused or cannot be reached, or a file cannot be used: nothing was
+     changed
+  3  not all was done, or it is not known: the message says what was
+`
+
+// exitDamaged is the exit code of check for a file that is not sound.
+const exitDamaged = 3
+
+func queueCommand() *cobra.Command {
+	g := new(gateway)
+	cmd := group(&cobra.Command{
+		Use:   "queue",
+		Short: "What waits in the queues, and what to do about it",
+	}, `
+Shows the events in the queues of instagram_queue and mends what is wrong with
+them, by the admin API of the running Caddy. An event is pending until it is
+delivered, or dead: a dead letter, given up. Delivered and dead events are kept
+for a while, and can be delivered again.
+
+The admin API is where --address says, else where the config that --config names
+says, else at Caddy's default address. --store is needed only when the config has
+several queues; 'status' lists their stores.
+
+'check', 'export' and 'compact' also work on a stopped server, by --file.
+`+queueExitCodes,
+		queueStatusCommand(g),
+		queueListCommand(g),
+		queueShowCommand(g),
+		queueRetryCommand(g),
+		queueDiscardCommand(g),
+		queueExportCommand(g),
+		queueCheckCommand(g),
+		queueCompactCommand(g),
+	)
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&g.address, "address", "", "Other `address` of the administration listener than that of the config")
+	flags.StringVarP(&g.config, "config", "c", "", "Configuration `file` to find the address in")
+	flags.StringVarP(&g.adapter, "adapter", "a", "", "Config adapter to apply, by `name`")
+	flags.StringVar(&g.store, "store", "", "Store to work on, by `name`, if several are open")
+	return cmd
+}

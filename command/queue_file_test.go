@@ -1,0 +1,234 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+func TestQueueCheck(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	put(t, store, commented(10)...)
+	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
+	s.run(t, "check").want(t, 0, "The file is sound.", "")
+
+	s.stores[0].Store = &faulty{Store: store, check: errors.New("page 7 is lost")}
+	s.run(t, "check").want(t, 3, "", "the file is damaged: page 7 is lost")
+	r := s.run(t, "check", "--json")
+	if got := decode[checkedQueue](t, r); r.status != 3 || got.Sound || got.Damage != "page 7 is lost" || got.Error == nil {
+		t.Errorf("%+v", r)
+	}
+	if got := decode[outcome](t, s.run(t, "compact", "--json")); got.Error == nil {
+		t.Error("compact failed and did not say so")
+	}
+
+	closeQueue(t, store)
+	runQueue(t, "check", "--file", path).want(t, 0, "The file is sound.", "")
+	if got := decode[checkedQueue](t, runQueue(t, "check", "--file", path, "--json")); !got.Sound {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestQueueCheckOfADamagedFile(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	put(t, store, commented(10)...)
+	closeQueue(t, store)
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		events := tx.Bucket([]byte("events"))
+		first, _ := events.Cursor().First()
+		return events.Delete(first)
+	}), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	runQueue(t, "check", "--file", path).want(t, 3, "", "the file is damaged: the pending event 1 is incomplete")
+}
+
+func TestQueueFilesThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	store, inUse := newQueue(t)
+	put(t, store, commented(1)...)
+	dir := t.TempDir()
+	missing, empty, other := filepath.Join(dir, "missing.db"), filepath.Join(dir, "empty.db"), filepath.Join(dir, "other.db")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := bytes.Repeat([]byte("not a queue\n"), 10_000)
+	if err := os.WriteFile(other, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"check", "compact", "export"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			runQueue(t, command, "--file", inUse).want(t, 2, "", "leave out --file")
+			runQueue(t, command, "--file", missing).want(t, 2, "", "missing.db")
+			runQueue(t, command, "--file", empty).want(t, 2, "", "not the file of a queue")
+			runQueue(t, command, "--file", dir).want(t, 2, "", "not the file of a queue")
+			runQueue(t, command, "--file", other).want(t, 2, "", "other.db")
+			for _, flag := range []string{"--address", "--config", "--store"} {
+				runQueue(t, command, "--file", missing, flag, "x").want(t, 1, "", "leave out")
+			}
+			if _, err := os.Stat(missing); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a file was made: %v", err)
+			}
+			for path, want := range map[string]string{empty: "", other: string(text)} {
+				if got, err := os.ReadFile(path); err != nil || string(got) != want {
+					t.Errorf("%s was changed, %v", path, err)
+				}
+			}
+		})
+	}
+}
+
+func TestQueueCompact(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	put(t, store, commented(5000)...)
+	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
+	s.run(t, "compact").want(t, 0, "The file had ", "")
+	for _, e := range take(t, store)[1:] {
+		if e.ID%100 != 0 {
+			continue
+		}
+		if err := store.Settle(t.Context(), e, dead); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeQueue(t, store)
+	mode := os.FileMode(0o640)
+	if runtime.GOOS == "windows" {
+		mode = 0o666
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	r := runQueue(t, "compact", "--file", path, "--json")
+	r.want(t, 0, "", "")
+	got := decode[compactedQueue](t, r)
+	info, err := os.Stat(path)
+	if err != nil || info.Size() != got.After || got.Before <= 0 || info.Mode() != mode {
+		t.Errorf("%+v, and the file is %+v, %v", got, info, err)
+	}
+	runQueue(t, "check", "--file", path).want(t, 0, "sound", "")
+	stats, err := openQueue(t, path).Stats(t.Context())
+	if err != nil || stats.Pending+stats.Dead != 5000 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+}
+
+// lines returns what an export should be: the newest event first.
+func lines(events []event.Event, format string) string {
+	var text []byte
+	for i := range events {
+		e := &events[len(events)-1-i]
+		if format == exportMeta {
+			text = e.AppendEnvelope(text)
+		} else {
+			text = e.AppendCloudEvent(text)
+		}
+		text = append(text, '\n')
+	}
+	return string(text)
+}
+
+func TestQueueExport(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	all := put(t, store, commented(2100)...)
+	end(t, store, dead)
+	all = append(all, put(t, store, event.Split([]byte("not JSON"))...)...)
+	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
+	same := func(t *testing.T, r ran, want string) {
+		t.Helper()
+		if r.status != 0 || r.errors != "" || r.out != want {
+			t.Errorf("exit code %d, %d bytes, want %d; %s", r.status, len(r.out), len(want), r.errors)
+		}
+	}
+	same(t, s.run(t, "export"), lines(all, exportCloudEvents))
+	same(t, s.run(t, "export", "--json"), lines(all, exportCloudEvents))
+	same(t, s.run(t, "export", "--format", "meta"), lines(all, exportMeta))
+	same(t, s.run(t, "export", "--state", "dead", "--since", "1h"), lines(all[:2100], exportCloudEvents))
+	same(t, s.run(t, "export", "--state", "delivered"), "")
+
+	output := filepath.Join(t.TempDir(), "events.jsonl")
+	written := func(want string) {
+		t.Helper()
+		if got, err := os.ReadFile(output); err != nil || string(got) != want {
+			t.Errorf("the file has %d bytes, want %d, %v", len(got), len(want), err)
+		}
+	}
+	s.run(t, "export", "--output", output).want(t, 0, "Wrote 2101 events to "+output, "")
+	written(lines(all, exportCloudEvents))
+	s.run(t, "export", "--output", output, "--state", "dead").want(t, 2, "", "exists")
+	written(lines(all, exportCloudEvents))
+	if info, err := os.Stat(output); err != nil || runtime.GOOS != "windows" && info.Mode() != 0o600 {
+		t.Errorf("the file is %v, %v", info, err)
+	}
+
+	closeQueue(t, store)
+	same(t, runQueue(t, "export", "--file", path), lines(all, exportCloudEvents))
+	same(t, runQueue(t, "export", "--file", path, "--format", "meta", "--field", "unparsed"), "not JSON\n")
+	if err := os.Remove(output); err != nil {
+		t.Fatal(err)
+	}
+	r := runQueue(t, "export", "--file", path, "--output", output, "--state", "dead", "--json")
+	if got := decode[exported](t, r); r.status != 0 || got.Events != 2100 || got.Output != output {
+		t.Errorf("%+v", r)
+	}
+	written(lines(all[:2100], exportCloudEvents))
+	runQueue(t, "export", "--file", path, "--output", path).want(t, 2, "", "exists")
+	runQueue(t, "export", "--file", path, "--format", "raw").want(t, 1, "", "cloudevents and meta")
+	runQueue(t, "export", "--file", path, "--state", "lost").want(t, 1, "", "lost")
+}
+
+// Half an export says so, and leaves no file that could be taken for a whole one.
+func TestQueueExportThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	store, _ := newQueue(t)
+	put(t, store, commented(2100)...)
+	broken := &faulty{Store: store, list: func(calls int) error {
+		if calls%3 == 0 {
+			return errors.New("page 7 is lost")
+		}
+		return nil
+	}}
+	s := newQueueServer(t, admin.Store{Store: broken, Name: "q"})
+	r := s.run(t, "export")
+	r.want(t, 2, "", "after 2000 events: page 7 is lost")
+	if n := strings.Count(r.out, "\n"); n != 2000 {
+		t.Errorf("wrote %d lines, want 2000", n)
+	}
+	output := filepath.Join(t.TempDir(), "events.jsonl")
+	s.run(t, "export", "--output", output).want(t, 2, "", "after 2000 events: page 7 is lost")
+	if _, err := os.Stat(output); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is left: %v", err)
+	}
+}
+
+func TestExportIsOneLineAnEvent(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"{\n  \"a\": 1\n}": `{"a":1}`,
+		`{"a": 1}`:         `{"a": 1}`,
+		"no\nJSON":         `{"data_base64":"bm8KSlNPTg=="}`,
+		"no JSON":          "no JSON",
+	} {
+		if got := string(appendLines([]byte("x"), exportMeta, []byte(body))); got != "x"+want+"\n" {
+			t.Errorf("%q became %q, want %q", body, got, want)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/admin"
+)
+
+// retryFlags are the flags of retry.
+type retryFlags struct {
+	eventSelection
+	all, dryRun bool
+	rate        float64
+}
+
+func queueRetryCommand(g *gateway) *cobra.Command {
+	var f retryFlags
+	cmd := &cobra.Command{
+		Use:   "retry {<id>... | --all}",
+		Short: "Deliver events again",
+		Long: `
+Makes events pending again: dead ones, delivered ones, and those that wait for
+another attempt, which is due at once then. Either those with the given ids, or
+with --all those that the other flags select: without flags, all that are dead.
+
+Events that were dead or delivered come behind all others, so that they do not
+hold up new ones, and with --all not more than --rate of them in a second. A
+backend that drops duplicates by the Idempotency-Key does not take a delivered
+event again.
+` + queueExitCodes,
+		Example: `  $ caddy instagram queue retry 1207 1210
+  $ caddy instagram queue retry --all --field comments --since 24h --dry-run
+  $ caddy instagram queue retry --all --field comments --since 24h --rate 50`,
+	}
+	f.register(cmd, "dead")
+	cmd.Flags().BoolVar(&f.all, "all", false, "All that the other flags select")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "Only count them")
+	cmd.Flags().Float64Var(&f.rate, "rate", 10, "At most so many events in a second")
+	cmd.RunE = run(math.MaxInt, func(ctx context.Context, _ *console, args []string) (result, error) {
+		switch {
+		case f.all && len(args) > 0:
+			return nil, errors.New("give either ids or --all")
+		case f.all:
+			return retryAll(ctx, g, &f)
+		case len(args) == 0:
+			return nil, errors.New("which events? give their ids, which 'list' shows, or --all")
+		}
+		for _, flag := range []string{"state", "field", "account", "since", "rate", "dry-run"} {
+			if cmd.Flags().Changed(flag) {
+				return nil, fmt.Errorf("--%s is for --all", flag)
+			}
+		}
+		return retryEach(ctx, g, args)
+	})
+	return cmd
+}
+
+// retriedEvents is the result of retry.
+type retriedEvents struct {
+	outcome
+	admin.Retried
+
+	// Waiting are those of the given ids that are due anyway.
+	Waiting []uint64 `json:"waiting,omitempty"`
+}
+
+func (r *retriedEvents) text(c *console) {
+	if r.DryRun {
+		c.printf("%s would be delivered again.\n", eventCount(r.Count))
+		return
+	}
+	for _, id := range r.Waiting {
+		c.printf("Event %d is due anyway.\n", id)
+	}
+	if r.Count > 0 || len(r.Waiting) == 0 {
+		c.printf("%s will be delivered again.\n", eventCount(r.Count))
+	}
+}
+
+func eventCount(n int) string {
+	if n == 1 {
+		return "1 event"
+	}
+	return strconv.Itoa(n) + " events"
+}
+
+func retryAll(ctx context.Context, g *gateway, f *retryFlags) (result, error) {
+	query, err := f.query()
+	if err != nil {
+		return nil, err
+	}
+	query.Set("rate", strconv.FormatFloat(f.rate, 'g', -1, 64))
+	ask := g.change
+	if f.dryRun {
+		ask = g.look
+		query.Set("dry_run", "true")
+	}
+	r := new(retriedEvents)
+	if err := ask(ctx, http.MethodPost, "/retry", query, &r.Retried); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func retryEach(ctx context.Context, g *gateway, args []string) (result, error) {
+	r := new(retriedEvents)
+	done, err := forEach(args, func(id uint64) error {
+		var one admin.Retried
+		if err := g.change(ctx, http.MethodPost, eventPath(id)+"/retry", nil, &one); err != nil {
+			return err
+		}
+		if r.Count += one.Count; one.Count == 0 {
+			r.Waiting = append(r.Waiting, id)
+		}
+		return nil
+	})
+	if len(done) == 0 {
+		return nil, err
+	}
+	return r, err
+}
+
+// forEach calls do with the events that args name, and returns for which it
+// succeeded. What Caddy refuses for one does not keep it from the others.
+func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
+	ids, err := eventIDs(args)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	status := exitInput
+	for i, id := range ids {
+		err := do(id)
+		if err == nil {
+			done = append(done, id)
+			continue
+		}
+		errs = append(errs, fmt.Errorf("event %d: %w", id, err))
+		failed, ok := errors.AsType[*failure](err)
+		if ok {
+			status = max(status, failed.status)
+		}
+		if !ok || failed.status != exitRefused || errors.Is(err, errUnreachable) {
+			if left := len(ids) - i - 1; left > 0 {
+				errs = append(errs, fmt.Errorf("%s after it: not tried", eventCount(left)))
+			}
+			break
+		}
+	}
+	switch {
+	case len(errs) == 0:
+		return done, nil
+	case len(done) > 0:
+		status = exitUnsure
+	}
+	return done, &failure{status, errors.Join(errs...)}
+}
+
+func queueDiscardCommand(g *gateway) *cobra.Command {
+	return &cobra.Command{
+		Use:   "discard <id>...",
+		Short: "Forget events",
+		Long: `
+Forgets events for good, in whatever state they are. One that is being delivered
+just now cannot be forgotten.
+` + queueExitCodes,
+		Example: `  $ caddy instagram queue discard 1207 1210`,
+		RunE: run(math.MaxInt, func(ctx context.Context, _ *console, args []string) (result, error) {
+			d := new(discardedEvents)
+			var err error
+			d.Discarded, err = forEach(args, func(id uint64) error {
+				return g.change(ctx, http.MethodDelete, eventPath(id), nil, nil)
+			})
+			if len(d.Discarded) == 0 {
+				return nil, err
+			}
+			return d, err
+		}),
+	}
+}
+
+// discardedEvents is the result of discard.
+type discardedEvents struct {
+	outcome
+	Discarded []uint64 `json:"discarded"`
+}
+
+func (d *discardedEvents) text(c *console) {
+	c.printf("%s forgotten.\n", eventCount(len(d.Discarded)))
+}
