@@ -11,35 +11,40 @@ import (
 // Replay returns what an event file holds as deliveries, in its order. The file
 // is as instagram_file writes it, in any of its formats.
 //
-// Up to batch events that follow each other are put into one delivery if their
-// object and family are the same. Around the events, which stay byte for byte
+// Up to batch events of the same object and family are put into one delivery;
+// one at a time keeps their order. Around the events, which stay byte for byte
 // as they are, a delivery looks as Meta writes it. A line that is no such
 // delivery is sent as it is.
 func Replay(r io.Reader, batch int) Deliveries {
 	return func(yield func([]byte, error) bool) {
-		var gathered gathering
+		var open [2]gathering // by family
+		flush := func(g *gathering) bool {
+			full := *g
+			*g = gathering{}
+			return full.count == 0 || yield(full.body(), nil)
+		}
 		for l, err := range lines(r) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			next, plain := parseDelivery(l.body)
-			if gathered.count > 0 && (!plain || !gathered.takes(next, batch)) {
-				if !yield(gathered.body(), nil) {
+			if !plain {
+				if !yield(l.body, nil) {
 					return
 				}
-				gathered = gathering{}
+				continue
 			}
-			switch {
-			case plain:
-				gathered.add(next)
-			case !yield(l.body, nil):
+			g := &open[next.family]
+			if !g.takes(next, batch) && !flush(g) {
+				return
+			}
+			g.add(next)
+			if g.count >= batch && !flush(g) {
 				return
 			}
 		}
-		if gathered.count > 0 {
-			yield(gathered.body(), nil)
-		}
+		_ = flush(&open[Changes]) && flush(&open[Messaging])
 	}
 }
 
@@ -72,7 +77,7 @@ func parseDelivery(body []byte) (g gathering, plain bool) {
 
 // takes reports whether the events of next may come into the same delivery.
 func (g *gathering) takes(next gathering, batch int) bool {
-	return bytes.Equal(g.object, next.object) && g.family == next.family && g.count+next.count <= batch
+	return bytes.Equal(g.object, next.object) && g.count+next.count <= batch
 }
 
 func (g *gathering) add(next gathering) {

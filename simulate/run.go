@@ -264,4 +264,3 @@ func (r *Run) notify(n Notice) {
 		r.Notify(n)
 	}
 }
-

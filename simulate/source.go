@@ -20,9 +20,10 @@ type Sample struct {
 	// Seed decides about all that is made up.
 	Seed uint64
 
-	// Start is when the first event happens. If it is zero, that is a fixed
-	// time, so that the deliveries depend on nothing but Seed.
-	Start time.Time
+	// Now tells the time, shortly before which the events of a delivery happen.
+	// If it is nil, the first happens at a fixed time, so that the deliveries
+	// depend on nothing but Seed.
+	Now func() time.Time
 
 	// Fields are the fields that the events are of, in turns. Fields of both
 	// families never share a delivery. At least one is needed.
@@ -44,11 +45,12 @@ func (s Sample) Deliveries() Deliveries {
 			return
 		}
 		g := sample.New(s.Seed)
-		if !s.Start.IsZero() {
-			g.Time = s.Start
-		}
 		for turn := 0; ; turn++ {
 			field := s.Fields[turn%len(s.Fields)]
+			if s.Now != nil {
+				// An event takes up to two seconds, the sending up to one.
+				g.Time = s.Now().Add(-time.Duration(2*max(s.Batch, 1)+1) * time.Second)
+			}
 			var body []byte
 			if s.TestButton {
 				body = g.TestButton(field)
