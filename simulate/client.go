@@ -93,7 +93,6 @@ func (o Outcome) Label() string {
 	var (
 		certificate *tls.CertificateVerificationError
 		record      tls.RecordHeaderError
-		alert       tls.AlertError
 		operation   *net.OpError
 	)
 	switch {
@@ -101,9 +100,12 @@ func (o Outcome) Label() string {
 		return "canceled"
 	case errors.Is(o.Err, context.DeadlineExceeded):
 		return "timeout"
-	case errors.As(o.Err, &certificate), errors.As(o.Err, &record), errors.As(o.Err, &alert):
+	case errors.As(o.Err, &certificate), errors.As(o.Err, &record):
 		return "tls"
-	case errors.As(o.Err, &operation) && operation.Op == "dial":
+	case !errors.As(o.Err, &operation):
+	case operation.Op == "remote error", operation.Op == "local error": // crypto/tls's alerts
+		return "tls"
+	case operation.Op == "dial":
 		return "connect"
 	}
 	return "connection"

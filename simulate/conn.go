@@ -44,7 +44,7 @@ func (c *Client) send(ctx context.Context, method string, request []byte) Outcom
 		}
 		// A connection that was kept may have been closed meanwhile by a
 		// receiver that never saw the request.
-		if connection != nil && connection.reused && connection.silent() && err != nil && limited.Err() == nil {
+		if err != nil && connection != nil && connection.reused && connection.silent() && limited.Err() == nil {
 			continue
 		}
 		o.Latency = time.Since(start)

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -58,7 +59,7 @@ func (c *clock) sleep(ctx context.Context, until time.Time) error {
 		if left <= 0 {
 			return ctx.Err()
 		}
-		timer := time.NewTimer(time.Duration(float64(left)/c.speed) + 1)
+		timer := time.NewTimer(time.Duration(math.Ceil(float64(left) / c.speed)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
