@@ -15,7 +15,8 @@ import (
 // While there are as many, no new ones are sent.
 const maxPending = 1000
 
-// Run sends deliveries to a receiver. Its fields must not change while Do runs.
+// Run sends deliveries to a receiver, once. Its fields must not change while Do
+// runs.
 type Run struct {
 	// Client sends the requests.
 	Client *Client
