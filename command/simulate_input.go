@@ -1,0 +1,160 @@
+package command
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/simulate"
+)
+
+// client returns the client with all it needs, and the verify token or "".
+func (s *simulation) client() (*simulate.Client, string, error) {
+	c := &simulate.Client{URL: s.to, Secret: s.secret}
+	token, err := s.read(s.tokenFile, "verify-token-file", "IG_VERIFY_TOKEN")
+	if err != nil {
+		return nil, "", err
+	}
+	if !s.given("app-secret") {
+		if c.Secret, err = s.read(s.secretFile, "app-secret-file", "IG_APP_SECRET"); err != nil {
+			return nil, "", err
+		}
+	}
+	switch only := s.given("count") && s.count == 0; {
+	case only && token == "":
+		return nil, "", errors.New("no verify token: set IG_VERIFY_TOKEN, or give --verify-token-file")
+	case !only && c.Secret == "":
+		return nil, "", errors.New("no app secret: set IG_APP_SECRET, or give --app-secret-file")
+	}
+	if s.cert != "" {
+		certificate, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return nil, "", fmt.Errorf("--cert: %w", err)
+		}
+		c.Certificate = &certificate
+	}
+	if s.ca != "" {
+		bundle, err := os.ReadFile(s.ca)
+		if err != nil {
+			return nil, "", fmt.Errorf("--ca: %w", err)
+		}
+		if c.Roots, err = x509.SystemCertPool(); err != nil {
+			c.Roots = x509.NewCertPool() // a system without any
+		}
+		if !c.Roots.AppendCertsFromPEM(bundle) {
+			return nil, "", fmt.Errorf("--ca: %s holds no certificate in PEM", s.ca)
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return nil, "", fmt.Errorf("--to: %w", err)
+	}
+	return c, token, nil
+}
+
+// maxSecret is the longest secret or token that is read, in bytes.
+const maxSecret = 4096
+
+// read returns the secret in a file, in standard input if that is "-", or
+// without a file in an environment variable.
+func (s *simulation) read(path, flag, variable string) (string, error) {
+	if path == "" {
+		return os.Getenv(variable), nil
+	}
+	in := s.in
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("--%s: %w", flag, err)
+		}
+		defer file.Close()
+		in = file
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
+	if err != nil {
+		return "", fmt.Errorf("--%s: %w", flag, err)
+	}
+	secret := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if secret == "" || len(text) > maxSecret {
+		return "", fmt.Errorf("--%s: it holds no secret, or more than one", flag)
+	}
+	return secret, nil
+}
+
+// deliveries returns what is to be sent, how many these are at most, or -1 for
+// all there are, and a function that ends it.
+func (s *simulation) deliveries() (_ simulate.Deliveries, total int, end func(), _ error) {
+	end = func() {}
+	total = s.count
+	switch {
+	case s.fromLog != "":
+		file, err := os.Open(s.fromLog)
+		if err != nil {
+			return nil, 0, nil, fmt.Errorf("--from-log: %w", err)
+		}
+		info, err := file.Stat()
+		if err != nil {
+			return nil, 0, nil, errors.Join(fmt.Errorf("--from-log: %w", err), file.Close())
+		}
+		// What the receiver adds to it meanwhile does not count: that could go
+		// on for ever.
+		all := simulate.Replay(io.LimitReader(file, info.Size()), s.batch)
+		end = func() { _ = file.Close() } // it was only read
+		if !s.given("count") {
+			return all, -1, end, nil
+		}
+		return simulate.Take(all, total), total, end, nil
+	case s.file != "":
+		body, err := os.ReadFile(s.file)
+		if err != nil {
+			return nil, 0, nil, fmt.Errorf("--file: %w", err)
+		}
+		if !s.given("count") {
+			total = 1
+		}
+		return simulate.Take(simulate.Repeat(body), total), total, end, nil
+	}
+	if !s.given("count") {
+		total = len(s.fields)
+	}
+	made := simulate.Sample{Seed: s.seed, Fields: s.fields, Batch: s.batch, TestButton: s.testButton}
+	if !s.given("seed") {
+		made.Now = time.Now
+	}
+	return simulate.Take(made.Deliveries(), total), total, end, nil
+}
+
+func (s *simulation) openLedger() (*simulate.Ledger, error) {
+	if s.ledger == "" {
+		return new(simulate.Ledger), nil
+	}
+	return simulate.OpenLedger(s.ledger)
+}
+
+// share is a flag for a part of the whole.
+type share float64
+
+// Set reads a number from 0 to 1, or one from 0 to 100 with a percent sign.
+func (s *share) Set(text string) error {
+	number, percent := strings.CutSuffix(text, "%")
+	value, err := strconv.ParseFloat(number, 64)
+	if percent {
+		value /= 100
+	}
+	if err != nil || !(value >= 0 && value <= 1) {
+		return errors.New("it must be a percentage such as 5%, or a number from 0 to 1")
+	}
+	*s = share(value)
+	return nil
+}
+
+// String returns the share as a number from 0 to 1.
+func (s *share) String() string { return strconv.FormatFloat(float64(*s), 'f', -1, 64) }
+
+// Type returns the name of the flag's value in help texts.
+func (s *share) Type() string { return "share" }

@@ -1,0 +1,239 @@
+package command
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSimulateRefusesFlags(t *testing.T) {
+	t.Parallel()
+	const to = "http://127.0.0.1:1/"
+	secret := secretFile(t)
+	for _, tc := range []struct {
+		want string
+		args []string
+	}{
+		{"--to is needed", nil},
+		{"--to is needed", []string{"--ledger", "x"}},
+		{"unknown flag: --nope", []string{"--nope"}},
+		{"takes flags only", []string{"--to", to, "extra"}},
+		{"--to: the callback URL must begin with", []string{"--to", "localhost:8080", "--app-secret-file", secret}},
+		{"no such file", []string{"--to", to, "--app-secret-file", "none"}},
+		{"holds no secret", []string{"--to", to, "--app-secret-file", "-"}},
+		{"holds no secret, or more than one", []string{"--to", to, "--app-secret-file", keep(t, "long", strings.Repeat("x", 5000))}},
+		{"not both", []string{"--to", to, "--app-secret-file", "-", "--verify-token-file", "-"}},
+		{"--app-secret and --app-secret-file do not go together", []string{"--to", to, "--app-secret-file", "-", "--app-secret", "x"}},
+		{"--file and --field do not go together", []string{"--to", to, "--file", "x", "--field", "comments"}},
+		{"--file and --from-log do not go together", []string{"--to", to, "--file", "x", "--from-log", "x"}},
+		{"--test-button and --batch do not go together", []string{"--to", to, "--test-button", "--batch", "2"}},
+		{`"coments" is none of agent_messages, comment_poll_response, comments,`, []string{"--to", to, "--field", "coments"}},
+		{"--field names no field", []string{"--to", to, "--field", ""}},
+		{"--count must not be negative", []string{"--to", to, "--count", "-1"}},
+		{"--batch must be 1 to 1000", []string{"--to", to, "--batch", "1001"}},
+		{"--concurrency must be at least 1", []string{"--to", to, "--concurrency", "0"}},
+		{"--rate must not be negative", []string{"--to", to, "--rate", "NaN"}},
+		{"--speedup must be more than 0", []string{"--to", to, "--speedup", "0"}},
+		{"--speedup must be more than 0", []string{"--to", to, "--speedup", "Inf"}},
+		{"it must be a percentage such as 5%", []string{"--to", to, "--duplicates", "5"}},
+		{"it must be a percentage such as 5%", []string{"--to", to, "--bad-signatures", "101%"}},
+		{"it must be a percentage such as 5%", []string{"--to", to, "--bad-signatures", "NaN"}},
+		{"--cert and --key go together", []string{"--to", to, "--cert", "x"}},
+		{"--cert: ", []string{"--to", to, "--app-secret-file", secret, "--cert", "none", "--key", "none"}},
+		{"--ca: ", []string{"--to", to, "--app-secret-file", secret, "--ca", "none"}},
+		{"holds no certificate in PEM", []string{"--to", to, "--app-secret-file", secret, "--ca", secret}},
+		{"--file: ", []string{"--to", to, "--app-secret-file", secret, "--file", "none"}},
+		{"--from-log: ", []string{"--to", to, "--app-secret-file", secret, "--from-log", "none"}},
+		{"opening the ledger: ", []string{"--to", to, "--app-secret-file", secret, "--ledger", t.TempDir()}},
+		{"opening the ledger: ", []string{"--ledger", "none", "--verify", "none"}},
+		{"verifying the ledger: ", []string{"--ledger", secret, "--verify", "none"}},
+	} {
+		code, _, errs := simulateIn(t, "", tc.args...)
+		if code != 2 || !strings.HasPrefix(errs, "Error: ") || !strings.Contains(errs, tc.want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%q: exit code %d, %s", tc.args, code, errs)
+		}
+	}
+}
+
+// TestSimulateSecrets takes the secret and the token from each place. It needs
+// the environment for itself.
+func TestSimulateSecrets(t *testing.T) {
+	p := newPlayed(t)
+	for name, tc := range map[string]struct {
+		environment bool
+		in          string
+		secret      string
+		args        []string
+	}{
+		"environment":     {true, "", playedSecret, nil},
+		"files":           {false, "", playedSecret, []string{"--app-secret-file", secretFile(t), "--verify-token-file", tokenFile(t)}},
+		"standard input":  {true, playedSecret + "-in\n", playedSecret + "-in", []string{"--app-secret-file", "-"}},
+		"one newline":     {true, "a\n\n", "a\n", []string{"--app-secret-file", "-"}},
+		"of Windows":      {true, "a\r\n", "a", []string{"--app-secret-file", "-"}},
+		"argument":        {true, "", "from the argument", []string{"--app-secret", "from the argument"}},
+		"file goes first": {true, "", "b", []string{"--app-secret-file", keep(t, "b", "b")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("IG_APP_SECRET", "")
+			t.Setenv("IG_VERIFY_TOKEN", "")
+			if tc.environment {
+				t.Setenv("IG_APP_SECRET", playedSecret)
+				t.Setenv("IG_VERIFY_TOKEN", playedToken)
+			}
+			p.secret = tc.secret
+			code, out, errs := simulateIn(t, tc.in, append([]string{"--to", p.URL}, tc.args...)...)
+			if code != 0 || !strings.Contains(out, "verification  ok\n") || !strings.Contains(out, "accepted      2 of 2") {
+				t.Errorf("exit code %d, %s%s", code, out, errs)
+			}
+		})
+	}
+}
+
+func TestSimulateWithoutSecrets(t *testing.T) {
+	t.Setenv("IG_APP_SECRET", "")
+	t.Setenv("IG_VERIFY_TOKEN", "")
+	for want, args := range map[string][]string{
+		"no app secret: set IG_APP_SECRET":     {"--to", "http://127.0.0.1:1/"},
+		"no verify token: set IG_VERIFY_TOKEN": {"--to", "http://127.0.0.1:1/", "--count", "0"},
+	} {
+		if code, out, errs := simulateIn(t, "", args...); code != 2 || !strings.HasPrefix(errs, "Error: "+want) {
+			t.Errorf("%q: exit code %d, %s%s", args, code, out, errs)
+		}
+	}
+}
+
+// TestSimulateOnlyVerifies needs no secret.
+func TestSimulateOnlyVerifies(t *testing.T) {
+	t.Parallel()
+	p := newPlayed(t)
+	code, out, errs := simulateIn(t, "", "--to", p.URL, "--verify-token-file", tokenFile(t), "--count", "0")
+	if code != 0 || out != "verification  ok\n" || errs != "" || len(p.received()) != 0 {
+		t.Errorf("exit code %d, %s%s", code, out, errs)
+	}
+}
+
+func TestSimulateFile(t *testing.T) {
+	t.Parallel()
+	const body = "{\n\t\"object\": \"instagram\", \"entry\": [{\"id\": \"1\", \"changes\": [{\"field\": \"comments\", \"value\": {\"id\": \"2\"}}]}]\n}\n"
+	for count, want := range map[string]int{"": 1, "3": 3} {
+		p := newPlayed(t)
+		args := []string{"--to", p.URL, "--app-secret-file", secretFile(t), "--file", keep(t, "sample.json", body)}
+		if count != "" {
+			args = append(args, "--count", count)
+		}
+		code, out, errs := simulateIn(t, "", args...)
+		if code != 0 || !strings.Contains(out, "ledger        1 events\n") {
+			t.Errorf("exit code %d, %s%s", code, out, errs)
+		}
+		if got := p.received(); !slices.Equal(got, slices.Repeat([]string{body}, want)) {
+			t.Errorf("received %q", got)
+		}
+	}
+}
+
+func TestSimulateFromLog(t *testing.T) {
+	t.Parallel()
+	first := newPlayed(t)
+	secret := secretFile(t)
+	if code, out, errs := simulateIn(t, "", "--to", first.URL, "--app-secret-file", secret, "--count", "30"); code != 0 {
+		t.Fatalf("exit code %d, %s%s", code, out, errs)
+	}
+	for args, want := range map[string]int{"": 30, "--batch=10": 4, "--count=7": 7} {
+		p := newPlayed(t)
+		// The receiver adds to the file that is replayed: that must not go on
+		// for ever.
+		p.path = keep(t, "events.jsonl", first.log.String())
+		p.log.Write(first.log.Bytes())
+		flags := []string{"--to", p.URL, "--app-secret-file", secret, "--from-log", p.path}
+		if args != "" {
+			flags = append(flags, args)
+		}
+		code, out, errs := simulateIn(t, "", flags...)
+		if got := p.received(); code != 0 || len(got) != want {
+			t.Errorf("%q: exit code %d, %d deliveries, %s%s", args, code, len(got), out, errs)
+		} else if args == "" && !slices.Equal(got, first.received()) {
+			t.Errorf("replayed\n%q\nnot\n%q", got, first.received())
+		}
+	}
+}
+
+func TestSimulateTLS(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "client.webhooks.fbclientcerts.com"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, keyPath := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, keyPath: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	p := &played{secret: playedSecret}
+	p.Server = httptest.NewUnstartedServer(p)
+	p.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, ClientAuth: tls.RequireAnyClientCert}
+	p.StartTLS()
+	t.Cleanup(p.Close)
+
+	base := []string{"--to", p.URL, "--app-secret-file", secretFile(t)}
+	for _, tc := range []struct {
+		code int
+		args []string
+		want string
+	}{
+		{0, []string{"--ca", cert, "--cert", cert, "--key", keyPath}, "200 × 2"},
+		{1, []string{"--ca", cert}, "tls × 2"},
+		{1, []string{"--cert", cert, "--key", keyPath}, "tls × 2"},
+	} {
+		code, out, errs := simulateIn(t, "", append(slices.Clone(base), tc.args...)...)
+		if code != tc.code || !strings.Contains(out, "answers       "+tc.want+"\n") {
+			t.Errorf("%q: exit code %d, %s%s", tc.args, code, out, errs)
+		}
+	}
+}
+
+func TestShare(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]share{"5%": 0.05, "0.05": 0.05, "0": 0, "1": 1, "100%": 1, "0.5%": 0.005} {
+		var s share
+		if err := s.Set(text); err != nil || s < want-1e-12 || s > want+1e-12 {
+			t.Errorf("%s: %v, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "%", "5", "-1%", "-0.1", "x%", "101%", "NaN", "Inf", "5%%"} {
+		if s := new(share); s.Set(text) == nil || *s != 0 {
+			t.Errorf("%q is taken as %v", text, *s)
+		}
+	}
+}

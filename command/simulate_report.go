@@ -1,0 +1,201 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/caddy-instagram/webhooks/simulate"
+)
+
+// simulateResult is what simulate prints.
+type simulateResult struct {
+	OK           bool   `json:"ok"`
+	Verification string `json:"verification,omitempty"`
+	*simulate.Summary
+	Ledger   *int             `json:"ledger,omitempty"`
+	Verified *simulate.Report `json:"verified,omitempty"`
+}
+
+// unexpected returns an error that says what the receiver should not have done.
+func (r *simulateResult) unexpected() error {
+	var faults []string
+	if s := r.Summary; s != nil && s.Failed > 0 {
+		faults = append(faults, fmt.Sprintf("%d of %d authentic deliveries were not accepted", s.Failed, s.Deliveries-s.Forged))
+	}
+	if s := r.Summary; s != nil && s.ForgedAccepted > 0 {
+		faults = append(faults, fmt.Sprintf("%d of %d forged deliveries were accepted", s.ForgedAccepted, s.Forged))
+	}
+	if r.Verified != nil && len(r.Verified.Missing) > 0 {
+		faults = append(faults, fmt.Sprintf("%d of %d acknowledged events are missing", len(r.Verified.Missing), r.Verified.Acknowledged))
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s", strings.Join(faults, "; "))
+}
+
+// maxListed is how many missing events are listed; --json lists all.
+const maxListed = 10
+
+// text writes the result for people.
+func (r *simulateResult) text(w io.Writer) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-13s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if r.Verification != "" {
+		row("verification", "%s", r.Verification)
+	}
+	if s := r.Summary; s != nil {
+		row("deliveries", "%d%s", s.Deliveries, listing("duplicates", s.Duplicates, "forged", s.Forged, "unfinished", s.Unfinished, "withheld", s.Withheld))
+		row("accepted", "%d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
+		if s.Forged > 0 {
+			row("forged", "%d of %d accepted", s.ForgedAccepted, s.Forged)
+		}
+		row("requests", "%d%s, %d bytes", s.Requests, listing("retries", s.Retries), s.Bytes)
+		row("answers", "%s", answers(s))
+		if s.Alerts+s.Unsubscribed > 0 {
+			row("accounts", "%d alerts, %d unsubscribed", s.Alerts, s.Unsubscribed)
+		}
+		if l := s.Latency; l != nil {
+			row("latency", "p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, max %.1f ms", l.P50, l.P90, l.P99, l.Max)
+		}
+		row("time", "%.1f s, %.0f requests a second", s.Seconds, float64(s.Requests)/max(s.Seconds, 1e-9))
+	}
+	if r.Ledger != nil {
+		row("ledger", "%d events", *r.Ledger)
+	}
+	if v := r.Verified; v != nil {
+		row("verified", "%d of %d events found, %d missing%s", v.Found, v.Acknowledged, len(v.Missing),
+			listing("others", v.Others, "repeated", v.Repeated, "malformed lines", v.Malformed))
+		for _, id := range v.Missing[:min(len(v.Missing), maxListed)] {
+			row("missing", "%q", id)
+		}
+		if more := len(v.Missing) - maxListed; more > 0 {
+			row("missing", "and %d more", more)
+		}
+	}
+}
+
+// listing returns the numbers that are not zero, in brackets.
+func listing(namesAndNumbers ...any) string {
+	var parts []string
+	for pair := range slices.Chunk(namesAndNumbers, 2) {
+		if n := pair[1].(int); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, pair[0]))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+func answers(s *simulate.Summary) string {
+	var parts []string
+	for _, label := range slices.Sorted(maps.Keys(s.Answers)) {
+		parts = append(parts, fmt.Sprintf("%s × %d", label, s.Answers[label]))
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// reporter writes what simulate has to say: the result to one stream, notices
+// and the progress bar to another.
+type reporter struct {
+	out, errors io.Writer
+	json        bool
+	terminal    bool // errors is one
+
+	mu sync.Mutex // of errors
+}
+
+func newReporter(out, errors io.Writer, json bool) *reporter {
+	file, ok := errors.(*os.File)
+	return &reporter{out: out, errors: errors, json: json, terminal: ok && term.IsTerminal(int(file.Fd()))}
+}
+
+// print writes the result, and returns err or else the error of writing.
+func (r *reporter) print(result *simulateResult, err error) error {
+	var written error
+	if r.json {
+		written = json.NewEncoder(r.out).Encode(result)
+	} else {
+		var text strings.Builder
+		result.text(&text)
+		_, written = io.WriteString(r.out, text.String())
+	}
+	if err != nil {
+		return err
+	}
+	return written
+}
+
+// eraseLine makes a terminal forget the progress bar.
+const eraseLine = "\r\x1b[K"
+
+func (r *reporter) write(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.terminal {
+		text = eraseLine + text
+	}
+	_, _ = io.WriteString(r.errors, text) // nobody is left to tell
+}
+
+// notice tells what Meta would tell.
+func (r *reporter) notice(n simulate.Notice) {
+	what := "Meta would alert you"
+	if n.Unsubscribed {
+		what = "Meta would unsubscribe it"
+	}
+	r.write(fmt.Sprintf("messages of account %q have failed for %s: %s\n", n.Account, n.Failing.Round(time.Second), what))
+}
+
+// follow shows a progress bar, if on a terminal, until stop is called.
+func (r *reporter) follow(progress func() *simulate.Summary, total int) (stop func()) {
+	if !r.terminal {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				r.write(bar(progress(), total))
+			case <-done:
+				r.write("")
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		ended.Wait()
+	}
+}
+
+// bar is a line that shows how far a run is. The total is -1 if nobody knows.
+func bar(s *simulate.Summary, total int) string {
+	done := s.Accepted + s.Failed + s.Forged
+	if total < 0 {
+		return fmt.Sprintf("%d deliveries  %s", done, answers(s))
+	}
+	const width = 30
+	total += s.Duplicates
+	filled := min(width, width*done/max(total, 1))
+	return fmt.Sprintf("[%s%s] %d/%d  %s", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done, total, answers(s))
+}

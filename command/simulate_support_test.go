@@ -1,0 +1,124 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/simulate"
+)
+
+const (
+	playedSecret = "s3cret-of-the-tests"
+	playedToken  = "t0ken-of-the-tests"
+)
+
+// played is a receiver that checks signatures and keeps what was accepted.
+type played struct {
+	*httptest.Server
+	secret  string
+	verify  bool             // whether it passes the verification
+	accepts func(n int) bool // says whether the nth authentic delivery is; nil: all are
+
+	mu     sync.Mutex
+	bodies []string
+	log    bytes.Buffer // of CloudEvents
+	path   string       // where the log is written to as it grows; "": nowhere
+}
+
+func newPlayed(t *testing.T) *played {
+	t.Helper()
+	p := &played{secret: playedSecret, verify: true}
+	p.Server = httptest.NewServer(p)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *played) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		query := r.URL.Query()
+		if !p.verify || query.Get("hub.verify_token") != playedToken {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		io.WriteString(w, query.Get("hub.challenge"))
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	if _, signature := simulate.Signatures(p.secret, body); r.Header.Get("X-Hub-Signature-256") != signature {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bodies = append(p.bodies, string(body))
+	if p.accepts != nil && !p.accepts(len(p.bodies)) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	for _, ev := range event.Split(body) {
+		p.log.Write(append(ev.AppendCloudEvent(nil), '\n'))
+	}
+	if p.path != "" {
+		if err := os.WriteFile(p.path, p.log.Bytes(), 0o600); err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}
+}
+
+func (p *played) received() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.bodies)
+}
+
+// simulateIn runs the command and returns its exit code and what it wrote.
+func simulateIn(t *testing.T, in string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	return simulateUntil(t, t.Context(), in, args...)
+}
+
+func simulateUntil(t *testing.T, ctx context.Context, in string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := simulateCommand()
+	cmd.SetArgs(args)
+	cmd.SetIn(strings.NewReader(in))
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	cmd.SilenceUsage = true // as Caddy's root has it
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		code = 1
+		if exit := reflect.Indirect(reflect.ValueOf(err)).FieldByName("ExitCode"); reflect.ValueOf(err).Type().String() == "*caddycmd.exitError" {
+			code = int(exit.Int())
+		}
+	}
+	for _, secret := range []string{playedSecret, playedToken} {
+		if strings.Contains(out.String()+errs.String(), secret) {
+			t.Errorf("%q: a secret was printed:\n%s%s", args, &out, &errs)
+		}
+	}
+	return code, out.String(), errs.String()
+}
+
+func keep(t *testing.T, name, content string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func secretFile(t *testing.T) string { return keep(t, "secret", playedSecret+"\n") }
+func tokenFile(t *testing.T) string  { return keep(t, "token", playedToken+"\n") }

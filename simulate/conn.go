@@ -1,0 +1,182 @@
+package simulate
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+const (
+	maxAnswer = 4096    // bytes of an answer's body that are kept
+	maxRead   = 1 << 20 // bytes of an answer that are read, headers included
+	maxHints  = 8       // informational answers before the answer
+)
+
+// conn is one connection to the receiver.
+type conn struct {
+	net.Conn
+	limit  io.LimitedReader // bounds what one answer can make us read
+	reader *bufio.Reader
+	reused bool
+}
+
+// send sends a request and reads its answer.
+func (c *Client) send(ctx context.Context, method string, request []byte) Outcome {
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = Timeout
+	}
+	start := time.Now()
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var o Outcome
+	for {
+		connection, err := c.connect(limited)
+		if err == nil {
+			o, err = c.exchange(limited, connection, method, request)
+		}
+		// A connection that was kept may have been closed meanwhile by a
+		// receiver that never saw the request.
+		if err != nil && connection != nil && connection.reused && connection.silent() && limited.Err() == nil {
+			continue
+		}
+		o.Latency = time.Since(start)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			o.Err = ctx.Err()
+		case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+			o.Err = fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
+		default:
+			o.Err = err
+		}
+		return o
+	}
+}
+
+// connect returns a connection that was kept, or a new one.
+func (c *Client) connect(ctx context.Context) (*conn, error) {
+	if kept := c.kept(); kept != nil {
+		kept.reused = true
+		return kept, nil
+	}
+	dial := c.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	port := c.to.Port()
+	if port == "" {
+		port = c.to.Scheme // a name that net knows
+	}
+	connection, err := dial(ctx, "tcp", net.JoinHostPort(c.to.Hostname(), port))
+	if err != nil {
+		return nil, err
+	}
+	if c.tls != nil {
+		secured := tls.Client(connection, c.tls)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			_ = connection.Close() // the handshake's error says more
+			return nil, err
+		}
+		connection = secured
+	}
+	fresh := &conn{Conn: connection}
+	fresh.limit.R = connection
+	fresh.reader = bufio.NewReader(&fresh.limit)
+	return fresh, nil
+}
+
+func (c *Client) kept() *conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := len(c.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	kept := c.idle[last]
+	c.idle = c.idle[:last]
+	return kept
+}
+
+// keep keeps a connection for the next request.
+func (c *Client) keep(connection *conn) {
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.idle = append(c.idle, connection)
+	}
+	c.mu.Unlock()
+	if closed {
+		_ = connection.Close() // nothing is expected on it
+	}
+}
+
+// silent reports whether nothing came since the request.
+func (c *conn) silent() bool { return c.limit.N == maxRead }
+
+// exchange sends a request on a connection, reads the answer, and keeps the
+// connection if it can be used again.
+func (c *Client) exchange(ctx context.Context, connection *conn, method string, request []byte) (Outcome, error) {
+	stop := context.AfterFunc(ctx, func() { _ = connection.SetDeadline(time.Unix(1, 0)) })
+	connection.limit.N = maxRead
+
+	// An answer may come before all is sent, such as 413, and end the sending.
+	sent := make(chan error, 1)
+	go func() {
+		_, err := connection.Write(request)
+		sent <- err
+	}()
+	o, whole, err := connection.read(method)
+	if err == nil && o.Status == http.StatusOK {
+		whole = <-sent == nil && whole
+	} else {
+		select {
+		case unsent := <-sent:
+			whole = whole && unsent == nil
+		default:
+			whole = false
+		}
+	}
+	if stop() && whole && err == nil && connection.reader.Buffered() == 0 {
+		c.keep(connection)
+	} else {
+		_ = connection.Close() // the error that matters is that of the exchange
+	}
+	return o, err
+}
+
+// read reads an answer. whole tells that it was read to its end and that more
+// may follow on the connection.
+func (c *conn) read(method string) (o Outcome, whole bool, err error) {
+	for hints := 0; ; hints++ {
+		resp, err := http.ReadResponse(c.reader, &http.Request{Method: method})
+		switch {
+		case err == nil:
+		case c.limit.N <= 0:
+			return o, false, fmt.Errorf("the head of the answer is larger than %d bytes", maxRead)
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return o, false, fmt.Errorf("the connection was closed without an answer: %w", err)
+		default:
+			return o, false, err
+		}
+		if resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols && hints < maxHints {
+			continue
+		}
+		answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+		}
+		if err != nil && c.limit.N > 0 {
+			return o, false, fmt.Errorf("the answer broke off: %w", err)
+		}
+		o.Status, o.Answer = resp.StatusCode, answer
+		return o, err == nil && !resp.Close && resp.StatusCode >= 200, nil
+	}
+}

@@ -1,0 +1,173 @@
+package simulate
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+func write(t *testing.T, name, content string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func mustOpen(t *testing.T, path string) *Ledger {
+	t.Helper()
+	l, err := OpenLedger(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // a second time, after tests that close it
+	return l
+}
+
+func acknowledge(t *testing.T, l *Ledger, ids ...string) {
+	t.Helper()
+	if err := l.Acknowledge(ids...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLedgerFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "acknowledged.txt")
+	for _, ids := range [][]string{{"a", "b", "a"}, {"b", "c"}, {}} {
+		l := mustOpen(t, path)
+		acknowledge(t, l, ids...)
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	content, err := os.ReadFile(path)
+	if err != nil || string(content) != "a\nb\nc\n" {
+		t.Errorf("%q, %v", content, err)
+	}
+	if l, err := ReadLedger(path); err != nil || l.Len() != 3 {
+		t.Errorf("%d read, %v", l.Len(), err)
+	}
+}
+
+// TestLedgerThatWasCutOff keeps what there is of the last line: it will be
+// missed, which is better than to be forgotten.
+func TestLedgerThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	path := write(t, "acknowledged.txt", "a\n\nb/c")
+	if l, err := ReadLedger(path); err != nil || l.Len() != 2 {
+		t.Errorf("%d read, %v", l.Len(), err)
+	}
+	acknowledge(t, mustOpen(t, path), "d")
+	if content, err := os.ReadFile(path); err != nil || string(content) != "a\n\nb/c\nd\n" {
+		t.Errorf("%q, %v", content, err)
+	}
+}
+
+func TestLedgerErrors(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	if _, err := OpenLedger(directory); err == nil {
+		t.Error("a directory is opened")
+	}
+	if _, err := ReadLedger(filepath.Join(directory, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read what does not exist: %v", err)
+	}
+	l := mustOpen(t, filepath.Join(directory, "ledger"))
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := l.Acknowledge("a"); err == nil {
+		t.Error("a closed file is written")
+	}
+}
+
+func TestLedgerConcurrently(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "acknowledged.txt")
+	l := mustOpen(t, path)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 100 {
+				if err := l.Acknowledge(strconv.Itoa(n), strconv.Itoa(100*(i+1)+n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	content, err := os.ReadFile(path)
+	if lines := strings.Fields(string(content)); err != nil || len(lines) != 900 || l.Len() != 900 {
+		t.Errorf("%d lines, %d identities, %v", len(lines), l.Len(), err)
+	}
+}
+
+// TestVerify compares ledgers with event files in each format.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	bodies := collect(t, Take(Sample{Seed: 2, Fields: []string{"comments", "messages"}, Batch: 3}.Deliveries(), 4))
+	var events []event.Event
+	for _, body := range bodies {
+		events = append(events, event.Split([]byte(body))...)
+	}
+	files := map[string]string{"cloudevents": "", "meta": "", "raw": strings.Join(bodies, "\n") + "\n"}
+	for i := range events {
+		files["cloudevents"] += string(events[i].AppendCloudEvent(nil)) + "\n"
+		files["meta"] += string(events[i].Envelope()) + "\n"
+	}
+	for format, content := range files {
+		whole := write(t, format, content)
+		l := new(Ledger)
+		acknowledge(t, l, identities(events)...)
+		report, err := l.Verify(EventFiles(whole))
+		if err != nil || report.Acknowledged != 12 || report.Found != 12 || report.Missing != nil || report.Others != 0 || report.Repeated != 0 || report.Malformed != 0 {
+			t.Errorf("%s: %+v, %v", format, report, err)
+		}
+
+		// The last line is cut off, the first is there twice, and one more
+		// event was acknowledged.
+		first, _, _ := strings.Cut(content, "\n")
+		broken := write(t, format, content[:len(content)-20])
+		acknowledge(t, l, "instagram/1/comments/2")
+		report, err = l.Verify(EventFiles(broken, write(t, "more", first+"\n")))
+		lost := len(event.Split([]byte(bodies[3])))
+		if format != "raw" {
+			lost = 1
+		}
+		want := append([]string{"instagram/1/comments/2"}, identities(events[12-lost:])...)
+		slices.Sort(want)
+		again := 1
+		if format == "raw" {
+			again = 3
+		}
+		if err != nil || report.Found != 12-lost || !slices.Equal(report.Missing, want) || report.Repeated != again || report.Malformed != 1 || report.Others != 0 {
+			t.Errorf("%s: %+v, %v", format, report, err)
+		}
+
+		fewer := new(Ledger)
+		acknowledge(t, fewer, events[0].ID())
+		if report, err = fewer.Verify(EventFiles(whole)); err != nil || report.Found != 1 || report.Others != 11 {
+			t.Errorf("%s: %+v, %v", format, report, err)
+		}
+	}
+}
+
+func TestVerifyNeedsTheFile(t *testing.T) {
+	t.Parallel()
+	if report, err := new(Ledger).Verify(EventFiles(filepath.Join(t.TempDir(), "none"))); !errors.Is(err, fs.ErrNotExist) || report != nil {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if report, err := new(Ledger).Verify(EventFiles(write(t, "long", strings.Repeat("x", maxLine+1)))); err == nil || errors.Is(err, ErrMalformed) {
+		t.Errorf("%+v, %v", report, err)
+	}
+}

@@ -1,0 +1,92 @@
+package simulate
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/caddy-instagram/webhooks/event"
+)
+
+// maxLine is the longest line of an event file that is read, in bytes: a
+// delivery of 8 MiB in base 64 fits.
+const maxLine = 16 << 20
+
+// ErrMalformed is the error of a line that is neither a CloudEvent nor a
+// delivery.
+var ErrMalformed = errors.New("the line is neither a CloudEvent nor a delivery")
+
+// line is a line of an event file as instagram_file writes it, in any of its
+// formats.
+type line struct {
+	id   string // of a CloudEvent, else ""
+	body []byte // what Meta sent: an envelope, or a whole delivery
+}
+
+// ids returns the identities of the events in the line.
+func (l line) ids() []string {
+	if l.id != "" {
+		return []string{l.id}
+	}
+	return identities(event.Split(l.body))
+}
+
+func identities(events []event.Event) []string {
+	ids := make([]string, len(events))
+	for i := range events {
+		ids[i] = events[i].ID()
+	}
+	return ids
+}
+
+// lines reads an event file. A line that is malformed comes with an error that
+// wraps ErrMalformed, and reading goes on; after any other error it ends.
+func lines(r io.Reader) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
+		in := bufio.NewScanner(r)
+		in.Buffer(nil, maxLine)
+		n := 0
+		for in.Scan() {
+			n++
+			if len(in.Bytes()) == 0 {
+				continue
+			}
+			l, err := parseLine(in.Bytes())
+			if err != nil {
+				err = fmt.Errorf("line %d: %w", n, err)
+			}
+			if !yield(l, err) {
+				return
+			}
+		}
+		if err := in.Err(); err != nil {
+			yield(line{}, fmt.Errorf("line %d: %w", n+1, err))
+		}
+	}
+}
+
+// parseLine reads a line. The result refers to no bytes of text.
+func parseLine(text []byte) (line, error) {
+	var parsed struct {
+		SpecVersion string          `json:"specversion"`
+		ID          string          `json:"id"`
+		Data        json.RawMessage `json:"data"`
+		DataBase64  []byte          `json:"data_base64"`
+		Entry       json.RawMessage `json:"entry"`
+	}
+	err := json.Unmarshal(text, &parsed)
+	switch {
+	case !json.Valid(text):
+		return line{}, ErrMalformed
+	case err == nil && parsed.DataBase64 != nil && parsed.Entry == nil: // what was not JSON
+		return line{parsed.ID, parsed.DataBase64}, nil
+	case err == nil && parsed.SpecVersion != "" && parsed.ID != "" && parsed.Data != nil:
+		return line{parsed.ID, parsed.Data}, nil
+	case err == nil && parsed.SpecVersion != "":
+		return line{}, ErrMalformed
+	}
+	return line{body: append([]byte(nil), text...)}, nil
+}
