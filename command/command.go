@@ -15,7 +15,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "instagram",
-		Short:     "Helps with Instagram webhooks: subscriptions, tokens, signatures",
+		Short:     "Helps with Instagram webhooks: subscriptions, tokens, queues, a simulator",
 		CobraFunc: root,
 	})
 }
@@ -24,7 +24,7 @@ func init() {
 func root(cmd *cobra.Command) {
 	group(cmd, `
 Sub-commands for operators of Instagram webhooks. None of them needs Caddy to
-run.
+run, but 'queue' asks it.
 
 Secrets come from the environment (IG_APP_SECRET, IG_VERIFY_TOKEN,
 IG_ACCESS_TOKEN), from files, or from the standard input, which the file name -
@@ -38,6 +38,8 @@ object holds "error". Messages for people go to the standard error.
 		fieldsCommand(),
 		tokenCommand(),
 		signCommand(),
+		queueCommand(),
+		simulateCommand(),
 	)
 	cmd.PersistentFlags().Bool("json", false, "Print JSON")
 }

@@ -57,9 +57,6 @@ func (s *simulation) client() (*simulate.Client, string, error) {
 	return c, token, nil
 }
 
-// maxSecret is the longest secret or token that is read, in bytes.
-const maxSecret = 4096
-
 // read returns the secret in a file, in standard input if that is "-", or
 // without a file in an environment variable.
 func (s *simulation) read(path, flag, variable string) (string, error) {

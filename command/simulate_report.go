@@ -43,8 +43,8 @@ func (r *simulateResult) unexpected() error {
 	return fmt.Errorf("%s", strings.Join(faults, "; "))
 }
 
-// maxListed is how many missing events are listed; --json lists all.
-const maxListed = 10
+// maxMissing is how many missing events are listed; --json lists all.
+const maxMissing = 10
 
 // text writes the result for people.
 func (r *simulateResult) text(w io.Writer) {
@@ -76,10 +76,10 @@ func (r *simulateResult) text(w io.Writer) {
 	if v := r.Verified; v != nil {
 		row("verified", "%d of %d events found, %d missing%s", v.Found, v.Acknowledged, len(v.Missing),
 			listing("others", v.Others, "repeated", v.Repeated, "malformed lines", v.Malformed))
-		for _, id := range v.Missing[:min(len(v.Missing), maxListed)] {
+		for _, id := range v.Missing[:min(len(v.Missing), maxMissing)] {
 			row("missing", "%q", id)
 		}
-		if more := len(v.Missing) - maxListed; more > 0 {
+		if more := len(v.Missing) - maxMissing; more > 0 {
 			row("missing", "and %d more", more)
 		}
 	}
