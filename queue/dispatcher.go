@@ -95,9 +95,9 @@ const patienceToSettle = 5 * time.Second
 // under way have ended. Those that take longer than grace are cut short; a grace
 // of 0 is for ever.
 //
-// What was cut short is given back to the Store as if it had not been tried. If
-// the Store does not take what became of an event within a few seconds, the
-// event stays leased.
+// What was cut short is given back to the Store as if it had not been tried, and
+// so is an event if the Store does not take what became of it within a few
+// seconds.
 func (d *Dispatcher) Stop(grace time.Duration) {
 	if grace > 0 {
 		defer time.AfterFunc(grace, d.cutAttempts).Stop()

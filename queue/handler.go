@@ -39,7 +39,7 @@ func init() {
 // `Content-Type` | `application/json`, or `application/octet-stream` for a body that is not JSON
 // `X-Hub-Signature-256` | Signature of this body under the app secret that the delivery was signed with
 // `Ce-Specversion`, `Ce-Id`, `Ce-Type`, `Ce-Source`, `Ce-Time`, `Ce-Subject` | The event's attributes as a CloudEvent
-// `Idempotency-Key` | The same as `Ce-Id`: equal in each attempt to deliver the event
+// `Idempotency-Key` | The event's identity, equal in each attempt to deliver it; `Ce-Id` is the same with `%` written as `%25`
 // `X-Instagram-Attempt` | 1 for the first attempt, 2 for the next…
 //
 // The placeholders of `instagram_webhook` and the matcher `instagram` stand for

@@ -31,18 +31,18 @@ func (d *Dispatcher) settle(e *Event, o Outcome, reason string) {
 	}
 }
 
-// abandon gives up to settle an event. One that is to be tried again is given
-// back. One that the backend has would be delivered twice then.
+// abandon gives up to settle an event and gives it back: to deliver it twice is
+// better than never, should the store be in use for long yet.
 func (d *Dispatcher) abandon(e *Event, o Outcome) {
-	if o.State == Pending {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if d.store.Settle(ctx, e, Outcome{Released: true}) == nil {
-			return
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := d.store.Settle(ctx, e, Outcome{Released: true}); err != nil {
+		d.troubled("releasing", err)
 	}
-	d.logger.Error("what became of an event could not be stored: it stays as it is until the store is opened again, and is delivered again then",
-		append(fields(e), zap.String("state", string(o.State)))...)
+	if o.State != Pending {
+		d.logger.Error("what became of an event could not be stored: it will be delivered again",
+			append(fields(e), zap.String("state", string(o.State)))...)
+	}
 }
 
 // release gives an event back that was not tried.
