@@ -68,7 +68,7 @@ func (d *Dispatcher) add(events []*Event) {
 // Attempts that ended, but are not settled, may come to be made again after a
 // crash: these are bounded too.
 func (d *Dispatcher) next() *Event {
-	if len(d.ready) == 0 || d.running >= d.pace.limit || d.unsettled >= d.pace.max {
+	if len(d.ready) == 0 || d.rest != nil || d.running >= d.pace.limit || d.unsettled >= d.pace.max {
 		return nil
 	}
 	e := d.ready[0]
@@ -112,6 +112,7 @@ func (d *Dispatcher) ended(e *Event, r result, o Outcome, now time.Time) *Event 
 		d.pace.success()
 	} else {
 		d.pace.failure()
+		d.pause()
 	}
 	d.settlements.Go(func() {
 		d.settle(e, o, r.reason)
@@ -124,6 +125,23 @@ func (d *Dispatcher) ended(e *Event, r result, o Outcome, now time.Time) *Event 
 	follower := d.next()
 	d.begin(now)
 	return follower
+}
+
+// pause keeps attempts from beginning for a while, if that is due.
+func (d *Dispatcher) pause() {
+	rest := d.pace.rest()
+	if rest == 0 || d.rest != nil || d.stopped {
+		return
+	}
+	d.loops.Add(1)
+	d.rest = time.AfterFunc(rest, func() {
+		defer d.loops.Done()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.rest = nil; !d.stopped {
+			d.begin(time.Now())
+		}
+	})
 }
 
 // settled makes room for attempts after a settlement.

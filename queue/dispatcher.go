@@ -64,6 +64,7 @@ type Dispatcher struct {
 
 	quiet time.Time   // since when no attempt has begun or ended
 	stall *time.Timer // runs while the limit is exhausted, or nil
+	rest  *time.Timer // runs while no attempt may begin, or nil
 }
 
 // NewDispatcher returns a Dispatcher that is not started yet.
@@ -119,10 +120,12 @@ func (d *Dispatcher) giveBack() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stopped = true
-	if d.stall != nil && d.stall.Stop() {
-		d.loops.Done()
+	for _, timer := range []*time.Timer{d.stall, d.rest} {
+		if timer != nil && timer.Stop() {
+			d.loops.Done()
+		}
 	}
-	d.stall = nil
+	d.stall, d.rest = nil, nil
 	for _, e := range d.ready {
 		d.release(e)
 	}

@@ -1,15 +1,35 @@
 package queue
 
+import "time"
+
 // pace is how many attempts there may be at the same time. It starts slowly, so
 // that an application that recovers is not run over.
 type pace struct {
 	limit, max int
-	failed     int // attempts in a row
+	failed     int // attempts in a row, since the pace began anew
+	outage     int // attempts in a row
+}
+
+// When so many attempts have failed in a row, the application is down. There is
+// a rest before each further one then: thousands of events that fail one after
+// the other would take the machine from those that come in. The rest is short,
+// as the next event may be for another application.
+const (
+	outageAfter = 10
+	outageRest  = 5 * time.Millisecond
+)
+
+// rest returns how long to wait before the next attempt.
+func (p *pace) rest() time.Duration {
+	if p.outage < outageAfter {
+		return 0
+	}
+	return outageRest
 }
 
 // success takes note of an attempt that was answered as it should be.
 func (p *pace) success() {
-	p.failed = 0
+	p.failed, p.outage = 0, 0
 	p.limit = min(p.limit+1, p.max)
 }
 
@@ -17,6 +37,7 @@ func (p *pace) success() {
 // may run at the same time, it is not a single event that fails: the pace
 // begins anew.
 func (p *pace) failure() {
+	p.outage++
 	if p.failed++; p.failed >= p.limit {
 		p.failed, p.limit = 0, 1
 	}
