@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +34,7 @@ type played struct {
 	mu     sync.Mutex
 	bodies []string
 	log    bytes.Buffer // of CloudEvents
-	path   string       // where the log is written to as it grows; "": nowhere
+	path   string       // of a file that the log is added to; "": none
 }
 
 func newPlayed(t *testing.T) *played {
@@ -66,13 +67,21 @@ func (p *played) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
+	var lines []byte
 	for _, ev := range event.Split(body) {
-		p.log.Write(append(ev.AppendCloudEvent(nil), '\n'))
+		lines = append(ev.AppendCloudEvent(lines), '\n')
 	}
-	if p.path != "" {
-		if err := os.WriteFile(p.path, p.log.Bytes(), 0o600); err != nil {
-			w.WriteHeader(http.StatusInternalServerError)
-		}
+	p.log.Write(lines)
+	if p.path == "" {
+		return
+	}
+	file, err := os.OpenFile(p.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = file.Write(lines)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
 	}
 }
 

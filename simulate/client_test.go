@@ -50,6 +50,27 @@ func TestConnectionThatWasClosed(t *testing.T) {
 	}
 }
 
+// TestBrokenAnswerOnKeptConnection does not send again what the receiver may
+// have taken.
+func TestBrokenAnswerOnKeptConnection(t *testing.T) {
+	t.Parallel()
+	c, rc := newClient(t, func(n int, _ request) string {
+		if n == 2 {
+			return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+		}
+		return ok
+	})
+	for i, want := range []string{"200", "connection", "200"} {
+		if o := c.Deliver(t.Context(), []byte("{}")); o.Label() != want {
+			t.Errorf("%d: %+v", i, o)
+		}
+	}
+	received := rc.received()
+	if len(received) != 3 || received[1].connection != 1 || received[2].connection != 2 {
+		t.Errorf("%d requests", len(received))
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	endless := "HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + strings.Repeat("x", 9_000_000)

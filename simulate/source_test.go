@@ -243,6 +243,7 @@ func TestReplayOfOddLines(t *testing.T) {
 		`{"object":"instagram","extra":1,"entry":[{"id":"1"}]}`,
 		`{"specversion":"1.0","id":"//unparsed/sha256:aa","datacontenttype":"application/octet-stream","data_base64":"YQpi"}`,
 		`{"data_base64":"/w=="}`,
+		`{"data_base64":"eyJvYmplY3QiOiJvIiwiZW50cnkiOlsxXQ=="}`,
 		`{"object":"instagram","entry":[7]}`,
 		`{"object":"page","entry":[{"uid":"2","id":"2","time":5,"changed_fields":["photos"]}]}`,
 	}, "\n")
@@ -251,6 +252,7 @@ func TestReplayOfOddLines(t *testing.T) {
 		`{"object":"instagram","extra":1,"entry":[{"id":"1"}]}`,
 		"a\nb",
 		"\xff",
+		`{"object":"o","entry":[1]`,
 		`{"entry": [7], "object": "instagram"}`,
 		`{"entry": [{"id": "2", "time": 5, "uid": "2", "changed_fields": ["photos"]}], "object": "page"}`,
 	}
