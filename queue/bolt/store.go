@@ -36,9 +36,10 @@ type Store struct {
 
 	state  sync.Mutex // guards what follows
 	counts counts
-	leased map[uint64]struct{}
-	turn   int           // of the lanes
-	wake   chan struct{} // closed when an event may have become due
+	leased map[uint64]string   // id → order
+	busy   map[string]struct{} // orders with a leased event
+	turn   int                 // of the lanes
+	wake   chan struct{}       // closed when an event may have become due
 }
 
 // Open opens the queue in the file at path, which is made if it is missing.
@@ -50,7 +51,8 @@ func Open(path string, minFree int64, logger *zap.Logger) (*Store, error) {
 		minFree: minFree,
 		logger:  logger,
 		closing: make(chan struct{}),
-		leased:  make(map[uint64]struct{}),
+		leased:  make(map[uint64]string),
+		busy:    make(map[string]struct{}),
 		wake:    make(chan struct{}),
 	}
 	s.group = commit.NewGroup(s.commit)
@@ -160,7 +162,7 @@ func (s *Store) finish(t *txn, ops []*operation) {
 	wake := t.wake
 	for _, op := range ops {
 		if op.settles != 0 {
-			delete(s.leased, op.settles)
+			s.release(op.settles)
 			wake = true
 		}
 	}
