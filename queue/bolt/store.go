@@ -29,7 +29,7 @@ type Store struct {
 	closing chan struct{}
 
 	mu     sync.RWMutex // held for writing while db is replaced
-	db     *bbolt.DB    // nil: closed
+	db     *bbolt.DB    // nil: closed, or to be opened again
 	doubt  int          // transaction that is perhaps on disk and perhaps not; 0: none
 	broken time.Time    // when a commit failed last
 	cause  error        // why
@@ -66,13 +66,20 @@ func Open(path string, minFree int64, logger *zap.Logger) (*Store, error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.db == nil {
+	if s.isClosed() {
 		return nil
 	}
 	close(s.closing)
+	if s.db == nil {
+		return nil
+	}
 	db := s.db
 	s.db = nil
-	if s.doubt == 0 && s.cause == nil {
+	if s.doubt != 0 {
+		if err := s.erase(int64(db.Info().PageSize)); err != nil {
+			s.logger.Error("the last change of the queue was refused, but may be in it", zap.String("path", s.path), zap.Error(err))
+		}
+	} else if s.cause == nil {
 		// The list of free pages need not be gathered at the next start.
 		db.NoFreelistSync = false
 		if err := db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
@@ -114,8 +121,8 @@ func (s *Store) commit(ops []*operation) error {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.db == nil {
-		return queue.ErrClosed
+	if err := s.usable(); err != nil {
+		return err
 	}
 	start := time.Now()
 	if s.cause != nil && start.Sub(s.broken) < pause {
@@ -190,13 +197,21 @@ func (s *Store) space() error {
 func (s *Store) view(fn func(*bbolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.db == nil {
-		return queue.ErrClosed
-	}
-	if s.doubt != 0 {
-		return errDoubt
+	if err := s.usable(); err != nil {
+		return err
 	}
 	return s.db.View(fn)
+}
+
+// usable returns why db cannot be used, or nil. The caller holds mu.
+func (s *Store) usable() error {
+	switch {
+	case s.isClosed():
+		return queue.ErrClosed
+	case s.db == nil || s.doubt != 0:
+		return errDoubt
+	}
+	return nil
 }
 
 var errDoubt = errors.New("the last change of the queue could not be synced to disk")
