@@ -29,10 +29,10 @@ type Module struct {
 	// `instagram/queue.db` in Caddy's data directory.
 	Path string `json:"path,omitempty"`
 
-	// MinFreeSpace is how many bytes must be free in the file system for
-	// anything to be accepted; below, deliveries are answered with 503. It
-	// leaves the room that is needed to deliver what is in the queue. Default:
-	// 104857600 (100 MiB).
+	// MinFreeSpace is how many bytes must be free in the file system and the
+	// file together for anything to be accepted; below, deliveries are answered
+	// with 503. It leaves the room that is needed to deliver what is in the
+	// queue. Default: 104857600 (100 MiB).
 	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
 
 	path string

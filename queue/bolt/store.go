@@ -187,10 +187,15 @@ func (s *Store) notify() {
 // space returns an error when there is too little free space.
 func (s *Store) space() error {
 	free, err := freeSpace(filepath.Dir(s.path))
-	if err != nil || free >= s.minFree {
+	if err != nil {
 		return nil // a commit will tell
 	}
-	return fmt.Errorf("%w: %d bytes are free on its disk, fewer than min_free_space", queue.ErrFull, free)
+	// The file does not shrink, but what is free in it is used first.
+	free += int64(s.db.Stats().FreeAlloc)
+	if free >= s.minFree {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes are free in it and on its disk, fewer than min_free_space", queue.ErrFull, free)
 }
 
 // view calls fn with a read-only transaction.
