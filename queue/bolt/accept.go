@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -15,7 +14,7 @@ import (
 
 // acceptance is a delivery on its way into the queue.
 type acceptance struct {
-	dir        string // of the file
+	free       func() (int64, error) // space
 	records    []queue.Record
 	admission  queue.Admission
 	identities []identity
@@ -29,7 +28,7 @@ type identity [16]byte
 // Accept implements queue.Store.
 func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
 	a := &acceptance{
-		dir:        filepath.Dir(s.path),
+		free:       s.free,
 		records:    records,
 		admission:  admission,
 		identities: make([]identity, len(records)),
@@ -95,8 +94,8 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 		return nil
 	}
 	// A failure is left to the commit, which will tell.
-	if free, err := freeSpace(a.dir); err == nil && free-size < limits.MinFree {
-		return fmt.Errorf("%w: %d bytes are free on its disk, %d must be", queue.ErrFull, free, limits.MinFree)
+	if free, err := a.free(); err == nil && free-size < limits.MinFree {
+		return fmt.Errorf("%w: %d bytes are free in it and on its disk, %d must be", queue.ErrFull, free, limits.MinFree)
 	}
 	return nil
 }

@@ -24,8 +24,8 @@ type buffer struct {
 	changes int                   // in bucketLog
 }
 
-// maxChanges bounds the buffer: about 15 MB.
-const maxChanges = 1 << 17
+// maxChanges bounds the buffer: about 15 MB. Tests set it lower.
+var maxChanges = 1 << 17
 
 // lineKey stands for events that wait for each other.
 type lineKey [9]byte

@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
-	"github.com/caddy-instagram/webhooks/queue"
 )
 
 // lockTimeout is how long another process may take to let go of the file.
@@ -158,35 +157,29 @@ func (s *Store) failed(id int, cause error) {
 // transaction before it; no page of that one has been written to yet.
 func (s *Store) repair() error {
 	s.mu.RLock()
-	doubt := s.doubt
+	usable := s.usable()
 	s.mu.RUnlock()
-	if doubt == 0 {
-		return nil
+	if !errors.Is(usable, errDoubt) {
+		return usable
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.doubt == 0:
-		return nil
-	case s.db == nil && s.isClosed():
-		return queue.ErrClosed
-	case time.Since(s.broken) < pause:
+	if usable := s.usable(); !errors.Is(usable, errDoubt) {
+		return usable
+	}
+	if time.Since(s.broken) < pause {
 		return errDoubt
 	}
 	s.broken = time.Now()
 	if s.db != nil {
-		pageSize := int64(s.db.Info().PageSize)
-		err := overwrite(s.path, func(f *os.File) error {
-			_, err := f.WriteAt(make([]byte, pageSize), int64(s.doubt%2)*pageSize)
-			return err
-		})
-		if err == nil {
-			err = s.db.Close()
-		}
-		if err != nil {
+		if err := s.erase(int64(s.db.Info().PageSize)); err != nil {
 			return fmt.Errorf("%w, nor taken back: %w", errDoubt, err)
 		}
+		err := s.db.Close()
 		s.db = nil
+		if err != nil {
+			return fmt.Errorf("%w: %w", errDoubt, err)
+		}
 	}
 	if err := s.open(); err != nil {
 		return err
@@ -194,6 +187,20 @@ func (s *Store) repair() error {
 	s.doubt, s.cause = 0, nil
 	s.logger.Info("the queue can be written again", zap.String("path", s.path))
 	return nil
+}
+
+// erase makes the transaction that is in doubt invalid.
+func (s *Store) erase(pageSize int64) error {
+	return overwrite(s.path, func(f *os.File) error {
+		// bbolt's check panics unless a page says which one it is.
+		const header = 16
+		page, at := make([]byte, pageSize), int64(s.doubt%2)*pageSize
+		if _, err := f.ReadAt(page[:header], at); err != nil {
+			return err
+		}
+		_, err := f.WriteAt(page, at)
+		return err
+	})
 }
 
 func (s *Store) isClosed() bool {

@@ -70,12 +70,14 @@ func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err err
 			if lane.id == 0 {
 				break
 			}
-			s.turn++
 			e, err := l.take(lane)
 			if err != nil {
 				return err
 			}
-			events = append(events, e)
+			if e != nil {
+				s.turn++
+				events = append(events, e)
+			}
 		}
 		if len(events) < limit {
 			for lane := l.open(tx, bucketReplayed); lane.id != 0 && len(events) < limit; {
@@ -83,7 +85,9 @@ func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err err
 				if err != nil {
 					return err
 				}
-				events = append(events, e)
+				if e != nil {
+					events = append(events, e)
+				}
 			}
 		}
 		next = timeOf(l.next)
@@ -91,7 +95,7 @@ func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err err
 	})
 	if err != nil {
 		for _, e := range events {
-			delete(s.leased, e.ID)
+			s.release(e.ID)
 		}
 		return nil, next, err
 	}
@@ -138,7 +142,8 @@ func (l *leaser) settle(c *laneCursor, key []byte) {
 	}
 }
 
-// take leases the event at c and moves on.
+// take leases the event at c and moves on. It returns nil when an event of
+// another lane with the same order is leased.
 func (l *leaser) take(c *laneCursor) (*queue.Event, error) {
 	e := &queue.Event{ID: c.id, InFlight: true}
 	key := number(c.id)
@@ -146,18 +151,30 @@ func (l *leaser) take(c *laneCursor) (*queue.Event, error) {
 	if !ok || !decodeRecord(l.events.Get(key), e, true) {
 		return nil, errDamaged
 	}
-	st.into(e)
-	l.leased[c.id] = struct{}{}
 	next, _ := c.Next()
 	l.settle(c, next)
+	if e.Order != "" {
+		if _, busy := l.busy[e.Order]; busy {
+			return nil, nil
+		}
+		l.busy[e.Order] = struct{}{}
+	}
+	st.into(e)
+	l.leased[e.ID] = e.Order
 	return e, nil
+}
+
+// release ends the lease of an event. The caller holds state.
+func (s *Store) release(id uint64) {
+	delete(s.busy, s.leased[id])
+	delete(s.leased, id)
 }
 
 func (s *Store) giveBack(events []*queue.Event) {
 	s.state.Lock()
 	defer s.state.Unlock()
 	for _, e := range events {
-		delete(s.leased, e.ID)
+		s.release(e.ID)
 	}
 	s.notify()
 }

@@ -37,11 +37,8 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.db == nil:
-		return 0, 0, queue.ErrClosed
-	case s.doubt != 0:
-		return 0, 0, errDoubt
+	if err := s.usable(); err != nil {
+		return 0, 0, err
 	}
 	if before, err = size(s.path); err != nil {
 		return 0, 0, err

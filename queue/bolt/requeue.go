@@ -72,7 +72,7 @@ func (s *Store) reserve(events []queue.Event) (taken []*queue.Event) {
 	defer s.state.Unlock()
 	for i := range events {
 		if e := &events[i]; !s.isLeased(e.ID) {
-			s.leased[e.ID] = struct{}{}
+			s.leased[e.ID] = "" // it holds up no others
 			taken = append(taken, e)
 		}
 	}

@@ -4,6 +4,7 @@ package bolt
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ type Store struct {
 	closing chan struct{}
 
 	mu     sync.RWMutex // held for writing while db is replaced
-	db     *bbolt.DB    // nil: closed
+	db     *bbolt.DB    // nil: closed, or to be opened again
 	doubt  int          // transaction that is perhaps on disk and perhaps not; 0: none
 	broken time.Time    // when a commit failed last
 	cause  error        // why
@@ -34,9 +35,10 @@ type Store struct {
 
 	state  sync.Mutex // guards what follows
 	counts counts
-	leased map[uint64]struct{}
-	turn   int           // of the lanes
-	wake   chan struct{} // closed when an event may have become due
+	leased map[uint64]string   // id → order
+	busy   map[string]struct{} // orders with a leased event
+	turn   int                 // of the lanes
+	wake   chan struct{}       // closed when an event may have become due
 }
 
 // Open opens the queue in the file at path, which is made if it is missing. It
@@ -46,7 +48,8 @@ func Open(path string, logger *zap.Logger) (*Store, error) {
 		path:    path,
 		logger:  logger,
 		closing: make(chan struct{}),
-		leased:  make(map[uint64]struct{}),
+		leased:  make(map[uint64]string),
+		busy:    make(map[string]struct{}),
 		wake:    make(chan struct{}),
 	}
 	s.group = commit.NewGroup(s.commit)
@@ -60,13 +63,20 @@ func Open(path string, logger *zap.Logger) (*Store, error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.db == nil {
+	if s.isClosed() {
 		return nil
 	}
 	close(s.closing)
+	if s.db == nil {
+		return nil
+	}
 	db := s.db
 	s.db = nil
-	if s.doubt == 0 && s.cause == nil {
+	if s.doubt != 0 {
+		if err := s.erase(int64(db.Info().PageSize)); err != nil {
+			s.logger.Error("the last change of the queue was refused, but may be in it", zap.String("path", s.path), zap.Error(err))
+		}
+	} else if s.cause == nil {
 		// The list of free pages need not be gathered at the next start.
 		db.NoFreelistSync = false
 		if err := db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
@@ -107,8 +117,8 @@ func (s *Store) commit(ops []*operation) error {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.db == nil {
-		return queue.ErrClosed
+	if err := s.usable(); err != nil {
+		return err
 	}
 	start := time.Now()
 	if s.cause != nil && start.Sub(s.broken) < pause {
@@ -158,7 +168,7 @@ func (s *Store) finish(t *txn, ops []*operation) {
 	wake := t.wake
 	for _, op := range ops {
 		if op.settles != 0 {
-			delete(s.leased, op.settles)
+			s.release(op.settles)
 			wake = true
 		}
 	}
@@ -173,17 +183,32 @@ func (s *Store) notify() {
 	s.wake = make(chan struct{})
 }
 
+// free returns how many bytes can be written: on the disk, and in the file, which
+// does not shrink, but whose free pages are used first.
+func (s *Store) free() (int64, error) {
+	free, err := freeSpace(filepath.Dir(s.path))
+	return free + int64(s.db.Stats().FreeAlloc), err
+}
+
 // view calls fn with a read-only transaction.
 func (s *Store) view(fn func(*bbolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.db == nil {
-		return queue.ErrClosed
-	}
-	if s.doubt != 0 {
-		return errDoubt
+	if err := s.usable(); err != nil {
+		return err
 	}
 	return s.db.View(fn)
+}
+
+// usable returns why db cannot be used, or nil. The caller holds mu.
+func (s *Store) usable() error {
+	switch {
+	case s.isClosed():
+		return queue.ErrClosed
+	case s.db == nil || s.doubt != 0:
+		return errDoubt
+	}
+	return nil
 }
 
 var errDoubt = errors.New("the last change of the queue could not be synced to disk")
