@@ -193,18 +193,24 @@ func (g *queueGateway) gauge(name string) string {
 	return fmt.Sprintf("queue_%s{store=%q}", name, g.file)
 }
 
-// awaitMetric returns when a metric has a value. What is settled is not told by
-// anything else.
+// awaitMetric returns when a metric has a value.
 func (g *gateway) awaitMetric(t *testing.T, name string, want float64) {
+	t.Helper()
+	g.awaitMetricThat(t, name, func(got float64) bool { return got == want })
+}
+
+// awaitMetricThat returns when a metric is as it should be. What is settled is
+// not told by anything else.
+func (g *gateway) awaitMetricThat(t *testing.T, name string, fits func(float64) bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.After(patience)
-	for got := g.metric(t, name); got != want; got = g.metric(t, name) {
+	for got := g.metric(t, name); !fits(got); got = g.metric(t, name) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("%s is %v, want %v", name, got, want)
+			t.Fatalf("%s is %v after %s", name, got, patience)
 		}
 	}
 }
