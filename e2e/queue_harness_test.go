@@ -245,9 +245,10 @@ func talkOf(t *testing.T, body []byte) (conversation string, n int) {
 	return conversation, n
 }
 
-// checkOnce fails the test unless the application has taken each message once,
-// and those of each conversation in order, from 0 on.
-func checkOnce(t *testing.T, attempts []attempt, conversations, each int) {
+// inOrder fails the test unless the application has taken each message once, and
+// those of each conversation in order, from 0 on. It returns how many it has
+// taken of each.
+func inOrder(t *testing.T, attempts []attempt) map[string]int {
 	t.Helper()
 	next := make(map[string]int)
 	for i := range attempts {
@@ -260,10 +261,17 @@ func checkOnce(t *testing.T, attempts []attempt, conversations, each int) {
 		}
 		next[conversation] = n + 1
 	}
-	if len(next) != conversations {
-		t.Errorf("messages of %d conversations came, want %d", len(next), conversations)
+	return next
+}
+
+// checkOnce does that for so many conversations, of so many messages each.
+func checkOnce(t *testing.T, attempts []attempt, conversations, each int) {
+	t.Helper()
+	taken := inOrder(t, attempts)
+	if len(taken) != conversations {
+		t.Errorf("messages of %d conversations came, want %d", len(taken), conversations)
 	}
-	for conversation, n := range next {
+	for conversation, n := range taken {
 		if n != each {
 			t.Errorf("%d messages of %s came, want %d", n, conversation, each)
 		}
