@@ -166,9 +166,7 @@ func TestQueueDeadLetters(t *testing.T) {
 		`queue_failed_attempts_total{reason="422"}`:          1,
 		`queue_failed_attempts_total{reason="503"}`:          2,
 	} {
-		if got := g.metric(t, name); got != want {
-			t.Errorf("%s is %v, want %v", name, got, want)
-		}
+		g.awaitMetric(t, name, want)
 	}
 	g.mustAwait(t, "event could not be delivered and is a dead letter now")
 	g.stop()
