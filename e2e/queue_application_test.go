@@ -50,7 +50,7 @@ type script struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when something below changes
-	server  *http.Server  // nil: the port is closed
+	server  *http.Server
 	rules   []rule
 	ended   []attempt // in the order in which they ended
 	begun   int
@@ -102,6 +102,10 @@ func (s *script) order(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 	case "/down":
 		s.down()
+	case "/drain": // waits for all that was sent to be read and to end
+		if err = s.running().Shutdown(r.Context()); err == nil {
+			err = s.up()
+		}
 	case "/up":
 		err = s.up()
 	default:
@@ -150,11 +154,12 @@ func (s *script) up() error {
 }
 
 // down closes the port and all connections.
-func (s *script) down() {
+func (s *script) down() { _ = s.running().Close() }
+
+func (s *script) running() *http.Server {
 	s.mu.Lock()
-	server := s.server
-	s.mu.Unlock()
-	_ = server.Close()
+	defer s.mu.Unlock()
+	return s.server
 }
 
 // ServeHTTP takes an event, or not.
@@ -163,8 +168,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.change(func() { s.begun++ })
 	var err error
 	if a.Body, err = io.ReadAll(r.Body); err != nil {
-		a.Unanswered = true
-		s.end(&a)
+		s.change(func() { s.begun-- }) // nobody knows what it is
 		return
 	}
 	rule, ok := s.rule(r, string(a.Body))
