@@ -66,6 +66,7 @@ func TestQueueRestart(t *testing.T) {
 			a.behave(t)
 
 			g.start(t, options, site)
+			send(0, each) // all duplicates
 			a.awaitDelivered(t, conversations*each)
 			g.awaitMetric(t, g.gauge("pending_events"), 0)
 			attempts := a.idle(t)
