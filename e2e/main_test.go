@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 		os.Exit(runTests(m))
 	case "upstream":
 		upstreamMain()
+	case "application":
+		applicationMain()
 	default:
 		fmt.Fprintf(os.Stderr, "unknown role %q\n", role)
 		os.Exit(2)

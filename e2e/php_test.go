@@ -30,10 +30,26 @@ echo json_encode([
 ]);
 `
 
+// relayScript passes what it gets on to the application whose address is in
+// RELAY, and answers with the status that this answers. The application so tells
+// what PHP was told.
+const relayScript = `<?php
+$headers = [];
+foreach (getallheaders() as $name => $value) $headers[] = "$name: $value";
+$context = stream_context_create(['http' => [
+	'method' => $_SERVER['REQUEST_METHOD'],
+	'header' => $headers,
+	'content' => file_get_contents('php://input'),
+	'ignore_errors' => true,
+]]);
+file_get_contents('http://' . $_SERVER['RELAY'] . $_SERVER['REQUEST_URI'], false, $context);
+http_response_code((int) explode(' ', $http_response_header[0])[1]);
+`
+
 // php is a real PHP FastCGI Process Manager.
 type php struct {
 	socket string
-	root   string // holds index.php and silent.php
+	root   string // holds index.php, silent.php and relay.php
 }
 
 // startPHP starts php-fpm. Where there is none the test is skipped, except in
@@ -57,7 +73,7 @@ func startPHP(t *testing.T) *php {
 	if err := os.Mkdir(p.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, script := range map[string]string{"index.php": echoScript, "silent.php": silentScript} {
+	for name, script := range map[string]string{"index.php": echoScript, "silent.php": silentScript, "relay.php": relayScript} {
 		if err := os.WriteFile(filepath.Join(p.root, name), []byte(script), 0o644); err != nil {
 			t.Fatal(err)
 		}

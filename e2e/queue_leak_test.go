@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// startLeakQueues starts a gateway with a queue for each path and what takes its
+// events. The files are not among those that are searched: they hold what was
+// sent.
+func startLeakQueues(t *testing.T, options string, backends map[string]string) (g *leakGateway, paths, files []string) {
+	t.Helper()
+	dir := t.TempDir()
+	var routes strings.Builder
+	for path, backend := range backends {
+		file := filepath.Join(dir, path, "queue.db")
+		fmt.Fprintf(&routes, `
+	handle %s {
+		WEBHOOK(
+		}
+		instagram_queue {
+			store bolt %q
+			retry {
+				first 10ms
+				max 50ms
+				for 1s
+			}
+			timeout 200ms
+			min_free_space 0B
+			%s
+		}
+	}`, path, file, backend)
+		paths = append(paths, path)
+		files = append(files, file)
+	}
+	return startLeakGateway(t, "metrics\n"+options, routes.String()), paths, files
+}
+
+// through sends everything and waits for the end of all deliveries.
+func (s *search) through(t *testing.T, g *leakGateway, paths, files []string) map[string]string {
+	t.Helper()
+	s.sendAll(t, g, paths...)
+	for _, file := range files {
+		g.awaitMetric(t, fmt.Sprintf("queue_pending_events{store=%q}", file), 0)
+	}
+	return s.end(t, g)
+}
+
+// searchQueues does so and searches. App secrets must not be in the files either.
+func searchQueues(t *testing.T, g *leakGateway, paths, files []string) map[string]string {
+	t.Helper()
+	s := newSearch()
+	places := s.through(t, g, paths, files)
+	s.check(t, places)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{envSecret, fileSecret} {
+			if strings.Contains(string(text), secret) {
+				t.Errorf("an app secret is in %s", file)
+			}
+		}
+	}
+	return places
+}
+
+// TestSearchFindsLeaksFromQueues is the control: with debug on, and no filter,
+// Caddy's transport logs the signatures that the queue makes.
+func TestSearchFindsLeaksFromQueues(t *testing.T) {
+	t.Parallel()
+	g, paths, files := startLeakQueues(t, "debug", map[string]string{"/up": "reverse_proxy " + deaf(startUpstream(t))})
+	s := newSearch()
+	places := s.through(t, g, paths, files)
+	if found := strings.Join(s.findings(places), "\n"); !strings.Contains(found, "a signature is in stdout and stderr") {
+		t.Errorf("the signatures were not found: %s", found)
+	}
+}
+
+// TestNothingLeaksFromQueuesWithDebug has debug and access logs on, and no filter,
+// and queues whose events are taken, fail, and are taken by nobody.
+func TestNothingLeaksFromQueuesWithDebug(t *testing.T) {
+	t.Parallel()
+	g, paths, files := startLeakQueues(t, "debug\nservers {\ntrace\n}", map[string]string{
+		"/respond": `respond "taken: {instagram.secret} {instagram.size}"`,
+		"/file":    `instagram_file {$HOME}/events.jsonl`,
+		"/failing": `error "the backend is on strike" 500`,
+		"/nobody":  "@never instagram {\nfield standby\n}\nhandle @never {\nrespond 200\n}",
+		"/refused": `respond 410`,
+	})
+	places := searchQueues(t, g, paths, files)
+	for _, want := range []string{"attempt to deliver an event failed", "is a dead letter now", `"reason":"500"`, `"reason":"404"`, `"reason":"410"`, `"level":"debug"`} {
+		if !strings.Contains(places["stdout and stderr"], want) {
+			t.Errorf("no %q was logged", want)
+		}
+	}
+}
+
+// TestNothingLeaksFromQueuesWithBackends has applications that are up, down and
+// refuse, and PHP that is down. As for all handlers, debug is off.
+func TestNothingLeaksFromQueuesWithBackends(t *testing.T) {
+	t.Parallel()
+	u, a := startUpstream(t), startApplication(t)
+	a.behave(t, rule{Status: 500})
+	g, paths, files := startLeakQueues(t, "", map[string]string{
+		"/up":       "reverse_proxy " + deaf(u),
+		"/down":     fmt.Sprintf("reverse_proxy 127.0.0.1:%d", freePort(t)),
+		"/failing":  "reverse_proxy " + a.addr,
+		"/down-php": "php_fastcgi unix//nonexistent/socket",
+	})
+	places := searchQueues(t, g, paths, files)
+	for _, want := range []string{`"reason":"502"`, `"reason":"500"`} {
+		if !strings.Contains(places["stdout and stderr"], want) {
+			t.Errorf("no %q was logged", want)
+		}
+	}
+}
+
+// TestNothingLeaksFromQueuesThroughTheFilter has debug on, and backends that make
+// Caddy warn, with the filter that this takes.
+func TestNothingLeaksFromQueuesThroughTheFilter(t *testing.T) {
+	t.Parallel()
+	u := startUpstream(t)
+	g, paths, files := startLeakQueues(t, "debug\n"+filtered, map[string]string{
+		"/up":     "reverse_proxy " + deaf(u),
+		"/broken": "reverse_proxy " + u.addr,
+		"/hangup": "reverse_proxy " + u.addr,
+		"/held":   "reverse_proxy " + u.addr,
+	})
+	places := searchQueues(t, g, paths, files)
+	for _, want := range []string{"upstream roundtrip", "aborting with incomplete response", `"reason":"broken"`, `"reason":"timeout"`} {
+		if !strings.Contains(places["stdout and stderr"], want) {
+			t.Errorf("no %q was logged", want)
+		}
+	}
+}
