@@ -80,12 +80,12 @@ func create(path string) error {
 
 // openFile opens the file and translates errors into advice.
 func openFile(path string) (db *bbolt.DB, err error) {
-	defer func() {
-		if r := recover(); r != nil { // bbolt panics when pages refer to nothing
-			err = fmt.Errorf("the queue %s is damaged: %v", path, r)
-		}
-	}()
-	db, err = bbolt.Open(path, 0o600, options())
+	if err = look(path); err == nil {
+		err = guarded(func() (err error) {
+			db, err = bbolt.Open(path, 0o600, options())
+			return err
+		})
+	}
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("the queue %s is in use by another process: is another Caddy running?", path)

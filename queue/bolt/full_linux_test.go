@@ -69,13 +69,6 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// thick returns an event that fills a disk fast.
-func thick(identity string) queue.Record {
-	r := record(identity, identity)
-	r.Body = append(r.Body, make([]byte, 20000)...)
-	return r
-}
-
 func fillAndDrain(t *testing.T, s *Store, minFree int64) {
 	t.Helper()
 	tells := minFree > 0

@@ -17,6 +17,9 @@ import (
 func (s *Store) Check(ctx context.Context) error {
 	defer func() { _ = s.view(reclaim) }()
 	return s.view(func(tx *bbolt.Tx) error {
+		if err := readable(tx); err != nil {
+			return err
+		}
 		var first error
 		for err := range tx.Check() { // to its end: it needs the transaction
 			if first == nil {

@@ -111,7 +111,8 @@ func (s *Store) do(ctx context.Context, op *operation) error {
 const pause = 500 * time.Millisecond
 
 // commit makes the changes of a batch durable, in one transaction.
-func (s *Store) commit(ops []*operation) error {
+func (s *Store) commit(ops []*operation) (err error) {
+	defer guard(&err)()
 	if err := s.repair(); err != nil {
 		return err
 	}
@@ -143,9 +144,12 @@ func (s *Store) commit(ops []*operation) error {
 		op.err = op.apply(t)
 	}
 	if t.dirty {
-		if t.finish(); t.err != nil {
-			return t.err
-		}
+		t.finish()
+	}
+	if t.err != nil {
+		return t.err
+	}
+	if t.dirty {
 		id := tx.ID()
 		if err := tx.Commit(); err != nil {
 			s.failed(id, err)
@@ -197,7 +201,7 @@ func (s *Store) view(fn func(*bbolt.Tx) error) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	return s.db.View(fn)
+	return guarded(func() error { return s.db.View(fn) })
 }
 
 // usable returns why db cannot be used, or nil. The caller holds mu.

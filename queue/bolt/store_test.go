@@ -39,6 +39,13 @@ func record(identity, order string) queue.Record {
 	}
 }
 
+// thick returns an event that fills a disk fast.
+func thick(identity string) queue.Record {
+	r := record(identity, identity)
+	r.Body = append(r.Body, make([]byte, 20000)...)
+	return r
+}
+
 func accept(t testing.TB, s *Store, records ...queue.Record) []bool {
 	t.Helper()
 	duplicates, err := s.Accept(ctx, records, queue.Admission{Dedupe: time.Hour})

@@ -1,0 +1,92 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+
+	bbolt "go.etcd.io/bbolt"
+)
+
+// guard makes a function return an error when it comes upon a page that is damaged
+// or that the disk cannot read: bbolt panics then, or the memory that the file is
+// mapped to faults. It is used as defer guard(&err)().
+func guard(err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if r := recover(); r != nil {
+			*err = fmt.Errorf("the queue is damaged: %v", r)
+		}
+	}
+}
+
+func guarded(fn func() error) (err error) {
+	defer guard(&err)()
+	return fn()
+}
+
+// look reads a file that was not closed before it is opened for writing. bbolt
+// does that, too, but in a goroutine of its own, where a panic would end the
+// process.
+func look(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == 0 {
+		err = errors.New("the file is empty")
+	}
+	if err != nil {
+		return err
+	}
+	return guarded(func() error {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		if closed, err := wasClosed(db); closed || err != nil {
+			return errors.Join(err, db.Close())
+		}
+		return errors.Join(db.View(readable), db.Close())
+	})
+}
+
+// wasClosed reports whether the list of free pages is in the file, as Close
+// leaves it, so that bbolt need not gather it. The page that tells is the first
+// or the second one, depending on the transaction.
+func wasClosed(db *bbolt.DB) (closed bool, err error) {
+	const freelist = 16 + 16 + 16 // after the head of the page, four numbers, and the root
+	err = db.View(func(tx *bbolt.Tx) error {
+		f, err := os.Open(db.Path())
+		if err != nil {
+			return err
+		}
+		page := make([]byte, 8)
+		_, err = f.ReadAt(page, int64(tx.ID()%2*db.Info().PageSize)+freelist)
+		closed = binary.NativeEndian.Uint64(page) != math.MaxUint64
+		return errors.Join(err, f.Close())
+	})
+	return closed, err
+}
+
+// readable reads all keys, and so all pages.
+func readable(tx *bbolt.Tx) error {
+	if size, err := size(tx.DB().Path()); err != nil || size < tx.Size() {
+		return errors.Join(err, fmt.Errorf("the queue is damaged: the file has %d bytes, want %d", size, tx.Size()))
+	}
+	return guarded(func() error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return readBucket(b) })
+	})
+}
+
+func readBucket(b *bbolt.Bucket) error {
+	return b.ForEach(func(key, value []byte) error {
+		if value == nil {
+			if nested := b.Bucket(key); nested != nil {
+				return readBucket(nested)
+			}
+		}
+		return nil
+	})
+}
