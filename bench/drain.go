@@ -1,0 +1,120 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// backlog is how many events are drained, in deliveries of batch.
+const (
+	backlog = 100_000
+	batch   = 1000
+	workers = 32 // that instagram_queue has by default
+)
+
+// The columns of drain.
+const (
+	directly = "reverse_proxy"
+	drained  = "drain"
+)
+
+// drain measures how fast a backlog leaves the queue through reverse_proxy,
+// against what reverse_proxy alone does with the very same requests when they
+// come over as many connections.
+func (b *bench) drain() (*table, error) {
+	fmt.Printf("\ndrain: %d events that wait, to an application that answers at once\n", backlog)
+	fmt.Printf("  %-15s Caddy: reverse_proxy, %d connections, the requests that the queue makes\n", directly, workers)
+	fmt.Printf("  %-15s instagram_queue with reverse_proxy, %d workers\n", drained, workers)
+	found, err := find("proxy", "queue")
+	if err != nil {
+		return nil, err
+	}
+	deliveries := newPool(b.samples, backlog/batch, batch)
+	var requests *pool // that reverse_proxy is sent
+	if _, requests, err = b.drainQueue(found[1], deliveries, backlog); err != nil {
+		return nil, err
+	}
+	all, err := b.interleave([]string{directly, drained}, func(i, _ int) (f figures, err error) {
+		if i == 0 {
+			return b.drive(found[0], requests)
+		}
+		f, _, err = b.drainQueue(found[1], deliveries, 0)
+		return f, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &table{columns: []string{directly, drained}, figures: all}
+	t.print()
+	return t, nil
+}
+
+// drive sends all requests to a proxy.
+func (b *bench) drive(p peer, requests *pool) (f figures, err error) {
+	s, behind, done, err := b.stage(p)
+	if err != nil {
+		return f, err
+	}
+	defer done()
+	m := b.meter(s)
+	l := loader{address: s.address, tls: b.tls, conns: workers, pool: requests, mark: m.mark}
+	o, err := l.run()
+	if err != nil {
+		return f, err
+	}
+	if f, err = m.figures(len(o.latencies), len(o.latencies)); err != nil {
+		return f, err
+	}
+	f.p50, f.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
+	f.refused, f.lost = float64(o.refused()), float64(requests.len()-behind.known())
+	return f, nil
+}
+
+// drainQueue fills a queue while its application does not answer, and measures
+// how the events leave it once it does. It returns the first few requests that
+// the application gets.
+func (b *bench) drainQueue(p peer, deliveries *pool, capture int) (f figures, got *pool, err error) {
+	s, behind, done, err := b.stage(p)
+	if err != nil {
+		return f, nil, err
+	}
+	defer done()
+	behind.capture = capture
+	acknowledged, err := b.fill(s, deliveries)
+	if err != nil {
+		return f, nil, err
+	}
+	m := b.meter(s)
+	all := behind.expect(len(acknowledged))
+	m.mark()
+	behind.release()
+	select {
+	case <-all:
+		m.mark()
+	case <-time.After(10 * patience):
+		return f, nil, fmt.Errorf("only %d of %d events came within %s", behind.known(), len(acknowledged), 10*patience)
+	}
+	f, err = m.figures(len(acknowledged), len(acknowledged))
+	f.lost = float64(behind.missing(acknowledged))
+	return f, behind.requests, err
+}
+
+// fill sends all deliveries, each of which must be acknowledged, and returns the
+// identities of their events.
+func (b *bench) fill(s *server, deliveries *pool) (acknowledged []string, err error) {
+	l := loader{address: s.address, tls: b.tls, conns: 2, pool: deliveries, mark: func() {}}
+	o, err := l.run()
+	if err != nil {
+		return nil, err
+	}
+	if o.refused() > 0 {
+		return nil, errors.New("a delivery was refused")
+	}
+	for i := range deliveries.len() {
+		acknowledged = append(acknowledged, identities(deliveries.body(i))...)
+	}
+	return acknowledged, nil
+}

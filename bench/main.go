@@ -1,0 +1,150 @@
+//go:build linux
+
+// Command bench measures the gateway and what people use instead, side by side:
+//
+//	bench/setup
+//	go run ./bench [flags] [accept|batch|drain|million ...]
+//
+// It must be started in the root of the checkout. The servers run one at a time,
+// in turns, several rounds, on this machine, which the loader shares with them.
+// All figures are medians over the rounds, with the least and the greatest.
+package main
+
+import (
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/event/sample"
+)
+
+// bench is one run of this command.
+type bench struct {
+	rounds         int
+	warmup, window time.Duration
+	conns, events  int      // 0: what the comparison says
+	peers          []string // nil: likewise
+	profile        string   // folder; "": none
+	verbose        bool
+
+	dir     string // is removed in the end
+	caddy   string // program
+	samples *sample.Generator
+
+	tls               *tls.Config // nil: plain
+	certFile, keyFile string
+}
+
+func main() {
+	runtime.LockOSThread() // the servers end with the thread that started them
+	ok, err := run()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func run() (ok bool, err error) {
+	b := &bench{samples: sample.New(1)}
+	flag.IntVar(&b.rounds, "rounds", 5, "how often each server has its turn")
+	flag.DurationVar(&b.window, "window", 3*time.Second, "how long is measured in a turn")
+	flag.DurationVar(&b.warmup, "warmup", time.Second, "how long deliveries are sent before that")
+	flag.IntVar(&b.conns, "conns", 0, "number of connections, instead of the usual")
+	flag.IntVar(&b.events, "events", 0, "events a delivery, instead of the usual")
+	only := flag.String("peers", "", "servers, with commas, instead of the usual; ratios are to the first")
+	secure := flag.Bool("tls", false, "deliver over TLS")
+	bars := flag.Bool("bars", false, "run all and check what must hold; the status is 1 if something does not")
+	flag.StringVar(&b.profile, "profile", "", "folder for CPU profiles of Caddy, which make it slower")
+	flag.StringVar(&b.caddy, "caddy", "", "Caddy to measure; none: ./cmd/caddy is built")
+	flag.BoolVar(&b.verbose, "v", false, "print each turn")
+	flag.StringVar(&b.dir, "dir", "", "where files are written; it must be on a disk")
+	flag.Parse()
+	if *only != "" {
+		b.peers = strings.Split(*only, ",")
+	}
+	done, err := b.prepare(*secure)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	if *bars {
+		return b.checkBars()
+	}
+	return true, b.run(flag.Args())
+}
+
+// run runs the comparisons with these names, or all.
+func (b *bench) run(names []string) (err error) {
+	if len(names) == 0 {
+		names = []string{"accept", "batch", "drain", "million"}
+	}
+	for _, name := range names {
+		switch i := slices.IndexFunc(comparisons, func(c comparison) bool { return c.name == name }); {
+		case i >= 0:
+			_, err = b.compare(comparisons[i])
+		case name == "drain":
+			_, err = b.drain()
+		case name == "million":
+			_, err = b.million()
+		default:
+			err = fmt.Errorf("there is no comparison %q", name)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// prepare makes what all servers need. done removes it.
+func (b *bench) prepare(secure bool) (done func(), err error) {
+	if _, err := os.Stat("bench/peers"); err != nil {
+		return nil, fmt.Errorf("this must be started in the root of the checkout: %w", err)
+	}
+	if b.profile != "" {
+		if b.profile, err = filepath.Abs(b.profile); err == nil {
+			err = os.MkdirAll(b.profile, 0o755)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if b.dir, err = os.MkdirTemp(b.dir, "bench-"); err != nil {
+		return nil, err
+	}
+	done = func() { _ = os.RemoveAll(b.dir) } // nobody is left to be told
+	if err := b.build(secure); err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
+}
+
+func (b *bench) build(secure bool) (err error) {
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
+		return err
+	}
+	if secure {
+		if err := b.makeCertificate(); err != nil {
+			return err
+		}
+	}
+	if b.caddy != "" {
+		b.caddy, err = filepath.Abs(b.caddy)
+		return err
+	}
+	b.caddy = filepath.Join(b.dir, "caddy")
+	if out, err := exec.Command("go", "build", "-o", b.caddy, "./cmd/caddy").CombinedOutput(); err != nil {
+		return fmt.Errorf("building ./cmd/caddy: %w\n%s", err, out)
+	}
+	return nil
+}

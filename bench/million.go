@@ -1,0 +1,153 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// million is what many pending events cost.
+type million struct {
+	above  float64 // the most of that, without what comes while it is filled
+	clean  time.Duration
+	killed time.Duration
+	lost   int
+}
+
+// pendingEvents is the backlog that must not matter.
+const pendingEvents = 1_000_000
+
+// million measures the memory of a gateway with a large backlog, and how long it
+// takes from its start to its first delivery: after it was stopped, and after it
+// was killed, with the file no longer in the cache of the system.
+func (b *bench) million() (*million, error) {
+	fmt.Printf("\nmillion: %d events that wait; load %s\n", pendingEvents, load())
+	found, err := find("queue")
+	if err != nil {
+		return nil, err
+	}
+	s, behind, done, err := b.stage(found[0])
+	if err != nil {
+		return nil, err
+	}
+	defer func() { done() }()
+	r := new(million)
+	idle, err := s.settledMemory()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("  idle: %.0f MiB resident\n", mebibytes(idle.resident))
+	note := func(when string, u usage) {
+		above := mebibytes(u.resident - idle.resident)
+		r.above = max(r.above, above)
+		fmt.Printf("  %s: %.0f MiB resident, %+.0f (its own %.0f, of files %.0f)\n", when,
+			mebibytes(u.resident), above, mebibytes(u.anonymous), mebibytes(u.mapped))
+	}
+
+	start := time.Now()
+	for range pendingEvents / backlog {
+		if _, err := b.fill(s, newPool(b.samples, backlog/batch, batch)); err != nil {
+			return nil, err
+		}
+	}
+	u, err := s.usage()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("  filled in %.0f s, with %.0f MiB resident at its end\n", time.Since(start).Seconds(), mebibytes(u.resident))
+	if u, err = s.settledMemory(); err != nil {
+		return nil, err
+	}
+	note("filled, at rest", u)
+
+	// again starts the gateway once more on the same file.
+	again := func() (took time.Duration, err error) {
+		dir := s.dir
+		if err := evict(filepath.Join(dir, "queue.db")); err != nil {
+			return 0, err
+		}
+		behind.forget()
+		next, err := b.start(found[0], dir, behind)
+		if err != nil {
+			return 0, err
+		}
+		s, done = next, func() { next.kill(); behind.close() }
+		for behind.firstRequest().IsZero() {
+			if time.Since(s.started) > patience {
+				return 0, fmt.Errorf("no delivery within %s", patience)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return behind.firstRequest().Sub(s.started), nil
+	}
+
+	s.stop()
+	if r.clean, err = again(); err != nil {
+		return nil, err
+	}
+	fmt.Printf("  first delivery after a stop: %.2f s\n", r.clean.Seconds())
+	if u, err = s.settledMemory(); err != nil {
+		return nil, err
+	}
+	note("started, at rest", u)
+
+	behind.release()
+	before := behind.known()
+	u, err = s.highestMemory(10 * time.Second)
+	if err != nil {
+		return nil, err
+	}
+	behind.hold()
+	fmt.Printf("  delivering %d a second\n", (behind.known()-before)/10)
+	note("delivering, at most", u)
+
+	s.kill()
+	if r.killed, err = again(); err != nil {
+		return nil, err
+	}
+	fmt.Printf("  first delivery after a kill: %.2f s\n", r.killed.Seconds())
+	if u, err = s.highestMemory(3 * time.Second); err != nil {
+		return nil, err
+	}
+	note("started after a kill, at most", u)
+	c, err := s.queue()
+	if err != nil {
+		return nil, err
+	}
+	r.lost = pendingEvents - c.Pending - c.Delivered - c.Dead
+	fmt.Printf("  %d pending, %d delivered, %d lost\n", c.Pending, c.Delivered, r.lost)
+	return r, nil
+}
+
+// settledMemory returns what the server uses once that no longer falls.
+func (s *server) settledMemory() (least usage, err error) {
+	if least, err = s.usage(); err != nil {
+		return least, err
+	}
+	for since := time.Now(); time.Since(since) < 5*time.Second; time.Sleep(100 * time.Millisecond) {
+		u, err := s.usage()
+		if err != nil {
+			return least, err
+		}
+		if u.resident < least.resident-(1<<20) {
+			least, since = u, time.Now()
+		}
+	}
+	return s.usage()
+}
+
+// highestMemory returns what the server uses at most within a time.
+func (s *server) highestMemory(d time.Duration) (highest usage, err error) {
+	for since := time.Now(); time.Since(since) < d; time.Sleep(50 * time.Millisecond) {
+		u, err := s.usage()
+		if err != nil {
+			return highest, err
+		}
+		if u.resident > highest.resident {
+			highest = u
+		}
+	}
+	return highest, nil
+}

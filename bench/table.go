@@ -1,0 +1,105 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// table holds the figures of servers, by column and round.
+type table struct {
+	columns []string
+	figures [][]figures
+}
+
+// row is a line of a table.
+type row struct {
+	name   string
+	format string
+	ratio  bool // to the first column
+	quiet  bool // is left out when all is 0
+	value  func(figures) float64
+}
+
+var rows = []row{
+	{"deliveries/s", "%.0f", true, false, func(f figures) float64 { return f.rate }},
+	{"events/s", "%.0f", false, false, func(f figures) float64 { return f.events }},
+	{"server CPU, µs/delivery", "%.1f", true, false, func(f figures) float64 { return f.cpu }},
+	{"p50, ms", "%.2f", false, true, func(f figures) float64 { return f.p50 }},
+	{"p99, ms", "%.2f", false, true, func(f figures) float64 { return f.p99 }},
+	{"resident, MiB", "%.0f", false, false, func(f figures) float64 { return f.resident }},
+	{"loader CPU, µs/delivery", "%.1f", false, false, func(f figures) float64 { return f.loader }},
+	{"other programs, % of the machine", "%.0f", false, false, func(f figures) float64 { return 100 * f.elsewhere }},
+	{"answers that are not 200", "%.0f", false, true, func(f figures) float64 { return f.refused }},
+	{"lost events", "%.0f", false, true, func(f figures) float64 { return f.lost }},
+}
+
+// spread is a median with the least and the greatest value.
+type spread struct{ median, least, greatest float64 }
+
+func spreadOf(values []float64) spread {
+	v := slices.Sorted(slices.Values(values))
+	median := v[len(v)/2]
+	if len(v)%2 == 0 {
+		median = (median + v[len(v)/2-1]) / 2
+	}
+	return spread{median, v[0], v[len(v)-1]}
+}
+
+func (s spread) text(format string) string {
+	return fmt.Sprintf(format+" ("+format+"–"+format+")", s.median, s.least, s.greatest)
+}
+
+// of returns a figure of a column, by round.
+func (t *table) of(column string, value func(figures) float64) []float64 {
+	var values []float64
+	for _, f := range t.figures[slices.Index(t.columns, column)] {
+		values = append(values, value(f))
+	}
+	return values
+}
+
+// ratio returns a figure of one column divided by that of another in the same
+// round.
+func (t *table) ratio(column, to string, value func(figures) float64) spread {
+	ratios := t.of(column, value)
+	for i, divisor := range t.of(to, value) {
+		ratios[i] /= divisor
+	}
+	return spreadOf(ratios)
+}
+
+// print prints medians, with the least and the greatest value, and ratios to the
+// first column.
+func (t *table) print() {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\t%s\n", strings.Join(t.columns, "\t"))
+	for _, r := range rows {
+		if r.quiet && t.isZero(r) {
+			continue
+		}
+		cells, ratios := []string{r.name}, []string{"  ratio"}
+		for _, column := range t.columns {
+			cells = append(cells, spreadOf(t.of(column, r.value)).text(r.format))
+			ratios = append(ratios, t.ratio(column, t.columns[0], r.value).text("%.2f"))
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		if r.ratio {
+			fmt.Fprintln(w, strings.Join(ratios, "\t"))
+		}
+	}
+	_ = w.Flush() // as any writing to the terminal
+}
+
+func (t *table) isZero(r row) bool {
+	for _, column := range t.columns {
+		if spreadOf(t.of(column, r.value)).greatest != 0 {
+			return false
+		}
+	}
+	return true
+}
