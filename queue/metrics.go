@@ -69,7 +69,7 @@ func gauge(name, help string) *prometheus.Desc {
 var (
 	pendingGauge  = gauge("queue_pending_events", "Events that wait for delivery.")
 	bytesGauge    = gauge("queue_pending_bytes", "Size of the events that wait for delivery.")
-	flightGauge   = gauge("queue_in_flight_events", "Events that are being delivered.")
+	flightGauge   = gauge("queue_in_flight_events", "Events that are being delivered, or are about to be.")
 	deadGauge     = gauge("queue_dead_events", "Dead letters that are kept.")
 	oldestGauge   = gauge("queue_oldest_seconds", "Age of the oldest event that waits for delivery, 0 if there is none.")
 	refusingGauge = gauge("queue_refusing_since_timestamp_seconds", "Since when deliveries are refused because they cannot be stored, 0 if they are not.")
