@@ -164,7 +164,10 @@ func (v *visit) expiry(leaf *x509.Certificate, now time.Time) {
 func (v *visit) chain(chain []*x509.Certificate, err error) {
 	leaf, last := chain[0], chain[len(chain)-1]
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
+	case isInvalid && invalid.Reason == x509.Expired:
+		v.skip("the certificates in it were never valid at the same time", CertificateChain)
 	case err == nil && v.Roots != nil:
 		v.ok(CertificateChain, "The certificate descends from a CA that was given for this check. Meta trusts public CAs only.")
 	case err == nil:

@@ -41,9 +41,10 @@ func (v *visit) deliveries() {
 		v.skip("there is no app secret to sign with", DeliveryUnchanged, DeliveryLarge)
 	case good == nil:
 		v.skip("not even a small delivery is accepted", DeliveryUnchanged, DeliveryLarge)
-	default:
-		v.unchanged(good.key)
+	case v.unchanged(good.key):
 		v.large(good.key)
+	default:
+		v.skip("something is wrong with smaller deliveries already", DeliveryLarge)
 	}
 }
 
@@ -153,8 +154,8 @@ func (v *visit) refuses(check, what string, body, signed []byte, key string) {
 	}
 }
 
-// unchanged checks that bodies arrive byte for byte.
-func (v *visit) unchanged(key string) {
+// unchanged checks that bodies arrive byte for byte, and reports whether they do.
+func (v *visit) unchanged(key string) bool {
 	for _, body := range escapedBodies(time.Now()) {
 		e := v.deliver("a delivery with escapes", body, body, key, v.Certificate)
 		const what = `A delivery with escapes such as \u00e9 and \/`
@@ -167,9 +168,10 @@ func (v *visit) unchanged(key string) {
 		default:
 			v.fault(DeliveryUnchanged, fmt.Sprintf("%s is answered with %s, and a plain one with 200.", what, e.outcome()), adviceFor(e.status))
 		}
-		return
+		return false
 	}
 	v.ok(DeliveryUnchanged, "Bodies with escapes arrive byte for byte.")
+	return true
 }
 
 // maxProbes bounds how many deliveries are sent to find a limit.

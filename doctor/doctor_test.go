@@ -321,7 +321,7 @@ func reencode(space string) func(*clinic) {
 				if err != nil {
 					panic(err)
 				}
-				body = regexp.MustCompile(`([,:])(["{\d])`).ReplaceAll(body, []byte("${1}"+space+"${2}"))
+				body = regexp.MustCompile(`([,:])(["[{\d])`).ReplaceAll(body, []byte("${1}"+space+"${2}"))
 				r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 			}
 			next.ServeHTTP(w, r)

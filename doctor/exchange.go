@@ -74,7 +74,7 @@ func (v *visit) send(what string, req *http.Request, cert *tls.Certificate) exch
 	if ctx.Err() != nil && err != nil {
 		err = context.Cause(ctx)
 	}
-	if e.err = err; err == nil && e.latency > v.slowest.latency {
+	if e.err = err; err == nil && e.latency >= v.slowest.latency {
 		v.slowest = e
 	}
 	return e

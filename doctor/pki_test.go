@@ -26,9 +26,14 @@ type issuer struct {
 
 func newCA(t *testing.T, by *issuer, name string) *issuer {
 	t.Helper()
+	return newCAUntil(t, by, name, time.Now().Add(10000*time.Hour))
+}
+
+func newCAUntil(t *testing.T, by *issuer, name string, end time.Time) *issuer {
+	t.Helper()
 	return issue(t, by, &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		NotBefore: time.Now().Add(-1000 * time.Hour), NotAfter: time.Now().Add(10000 * time.Hour),
+		NotBefore: time.Now().Add(-1000 * time.Hour), NotAfter: end,
 	})
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/caddy-instagram/webhooks/graph"
 	"github.com/caddy-instagram/webhooks/graph/graphtest"
 	"github.com/caddy-instagram/webhooks/handler"
+	_ "github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 const (
