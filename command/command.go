@@ -38,6 +38,7 @@ object holds "error". Messages for people go to the standard error.
 		fieldsCommand(),
 		tokenCommand(),
 		signCommand(),
+		checkCommand(),
 	)
 	cmd.PersistentFlags().Bool("json", false, "Print JSON")
 }

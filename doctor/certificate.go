@@ -59,11 +59,7 @@ func (v *visit) certificate() bool {
 func (v *visit) handshake() (chain []*x509.Certificate, err error) {
 	ctx, cancel := v.step()
 	defer cancel()
-	port := v.url.Port()
-	if port == "" {
-		port = "443"
-	}
-	conn, err := v.dialer()(ctx, "tcp", net.JoinHostPort(v.url.Hostname(), port))
+	conn, err := v.dialer()(ctx, "tcp", net.JoinHostPort(v.url.Hostname(), portOf(v.url)))
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +176,7 @@ func (v *visit) chain(chain []*x509.Certificate, err error) {
 			"Let Caddy get a certificate by itself: remove 'tls internal' or the certificate's files from the site.")
 	case unknown:
 		v.fault(CertificateChain, fmt.Sprintf("An intermediate certificate is missing, or the CA is not public: the server sends %s, the last one issued by %q, which is not trusted.", count(len(chain), "certificate"), last.Issuer),
-			"Put the whole chain into the certificate's file, the server's own first; or let Caddy get a certificate by itself.")
+			"Put the whole chain into the certificate's file, the server's own first; or let Caddy get a certificate by itself, without 'tls internal'.")
 	default:
 		v.fault(CertificateChain, fmt.Sprintf("The certificate is not valid: %s.", err), "Get a new one from a public CA.")
 	}

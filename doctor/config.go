@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,8 +133,9 @@ func (v *visit) resolveSecrets() bool {
 				name = "secret" + strconv.Itoa(i+1)
 			}
 			found++
-			if key := resolve(fmt.Sprintf("app secret %q", name), s.Secret); w.chosen && key != "" {
-				v.secrets = append(v.secrets, appSecret{name, key})
+			secret := appSecret{name, resolve(fmt.Sprintf("app secret %q", name), s.Secret)}
+			if w.chosen && secret.key != "" && !slices.Contains(v.secrets, secret) {
+				v.secrets = append(v.secrets, secret)
 			}
 		}
 	}

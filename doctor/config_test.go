@@ -51,6 +51,12 @@ other.example.com {
 		app_secret another-s3cr3t
 	}
 }
+hooks.example.com:8443 {
+	instagram_webhook {
+		verify_token another-s3cr3t
+		app_secret another-s3cr3t
+	}
+}
 hooks.example.com {
 	handle /elsewhere {
 		instagram_webhook {
@@ -228,7 +234,7 @@ func TestConfigInJSON(t *testing.T) {
 	c, dir := configured(t, "")
 	free(10<<30)(c, dir)
 	c.Config = filepath.Join(dir, "caddy.json")
-	c.write(c.Config, fmt.Sprintf(`{"@id":"x","apps":{"http":{"servers":{"a":{"listen":["127.0.0.1:0"],"routes":[
+	c.write(c.Config, fmt.Sprintf(`{"@id":"x","apps":{"http":{"servers":{"a":{"listen":["127.0.0.1:8080"],"routes":[
 		{"match":[{"host":["*.example.com"]},{"host":["x"]}],"handle":[{"handler":"subroute","routes":[{"match":[{"path":["/WEB*"]}],"handle":[
 			{"handler":"instagram_webhook","verify_tokens":["{env.IG_VERIFY_TOKEN}"],"app_secrets":[{"secret":"{env.IG_APP_SECRET}"}]},
 			{"handler":"instagram_queue","routes":[{"handle":[{"handler":"static_response"}]}]}]}]}]},

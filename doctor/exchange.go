@@ -181,7 +181,10 @@ func (v *visit) time() {
 }
 
 func rounded(d time.Duration) time.Duration {
-	if d < time.Second {
+	switch {
+	case d < 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	case d < time.Second:
 		return d.Round(time.Millisecond)
 	}
 	return d.Round(time.Second / 10)

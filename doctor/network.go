@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -92,10 +93,7 @@ func public(a netip.Addr) bool {
 func (v *visit) connect(addresses []netip.Addr) bool {
 	ctx, cancel := v.step()
 	defer cancel()
-	port := v.url.Port()
-	if port == "" {
-		port = v.url.Scheme // a name that net knows
-	}
+	port := portOf(v.url)
 	failed := make([]error, len(addresses))
 	var all sync.WaitGroup
 	for i, addr := range addresses {
@@ -135,6 +133,17 @@ func (v *visit) connect(addresses []netip.Addr) bool {
 		v.ok(Connect, fmt.Sprintf("%d of %d addresses accept connections on port %s.%s", reached, len(addresses), port, untried))
 	}
 	return reached > 0
+}
+
+// portOf returns the port that a URL leads to.
+func portOf(to *url.URL) string {
+	switch {
+	case to.Port() != "":
+		return to.Port()
+	case to.Scheme == "http":
+		return "80"
+	}
+	return "443"
 }
 
 // hasIPv6 reports whether this machine has a way to the IPv6 internet. It sends

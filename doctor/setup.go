@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -37,8 +38,23 @@ type setup struct {
 // webhook is an instagram_webhook handler.
 type webhook struct {
 	handler.Handler
-	host, path bool // the matchers around it fit the callback URL
-	chosen     bool // it is taken for the one that answers there
+	place
+	chosen bool // it is taken for the one that answers at the callback URL
+}
+
+// place tells whether what stands around a handler fits the callback URL: the
+// port that the server listens on, and the matchers of the routes.
+type place struct{ host, path, port bool }
+
+// rank orders places by how well they fit. A port may be another one behind a
+// load balancer, and a rewrite can hide the path.
+func (p place) rank() (points int) {
+	for i, fits := range []bool{p.port, p.path, p.host} {
+		if fits {
+			points += 1 << i
+		}
+	}
+	return points
 }
 
 // directory is where events are written.
@@ -63,20 +79,19 @@ func survey(config []byte, callback *url.URL) (*setup, error) {
 	s := new(setup)
 	to := &http.Request{Method: http.MethodPost, Host: callback.Host, URL: callback, Header: http.Header{}}
 	to = caddyhttp.PrepareRequest(to.WithContext(context.Background()), caddy.NewReplacer(), nil, nil)
-	if err := s.walk(root, to, true, true); err != nil {
+	if err := s.walk(root, to, place{host: true, path: true}); err != nil {
 		return nil, err
 	}
 	s.choose()
 	return s, nil
 }
 
-// walk looks at a node of the config. host and path tell whether the matchers
-// around it fit the request.
-func (s *setup) walk(node any, r *http.Request, host, path bool) error {
+// walk looks at a node of the config, which stands at a place.
+func (s *setup) walk(node any, r *http.Request, at place) error {
 	switch n := node.(type) {
 	case []any:
 		for _, child := range n {
-			if err := s.walk(child, r, host, path); err != nil {
+			if err := s.walk(child, r, at); err != nil {
 				return err
 			}
 		}
@@ -85,20 +100,35 @@ func (s *setup) walk(node any, r *http.Request, host, path bool) error {
 		if err != nil {
 			return err
 		}
-		if err := s.note(n, raw, host, path); err != nil {
+		if err := s.note(n, raw, at); err != nil {
 			return err
 		}
 		if n["handle"] != nil && n["match"] != nil {
-			host = host && fits[caddyhttp.MatchHost](n["match"], "host", r)
-			path = path && fits[caddyhttp.MatchPath](n["match"], "path", r)
+			at.host = at.host && fits[caddyhttp.MatchHost](n["match"], "host", r)
+			at.path = at.path && fits[caddyhttp.MatchPath](n["match"], "path", r)
+		}
+		if addresses, ok := n["listen"].([]any); ok {
+			at.port = slices.ContainsFunc(addresses, func(a any) bool { return listens(a, r.URL) })
 		}
 		for _, key := range slices.Sorted(maps.Keys(n)) {
-			if err := s.walk(n[key], r, host, path); err != nil {
+			if err := s.walk(n[key], r, at); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// listens reports whether an address that a server listens on has the port of a
+// URL.
+func listens(address any, to *url.URL) bool {
+	text, _ := address.(string)
+	parsed, err := caddy.ParseNetworkAddress(text)
+	if err != nil {
+		return false
+	}
+	port, err := strconv.ParseUint(portOf(to), 10, 16)
+	return err == nil && parsed.StartPort <= uint(port) && uint(port) <= parsed.EndPort
 }
 
 // fits reports whether one of a route's matcher sets has no matcher of a kind,
@@ -123,10 +153,10 @@ func fits[M interface {
 }
 
 // note keeps what matters of an object in the config.
-func (s *setup) note(object map[string]any, raw json.RawMessage, host, path bool) error {
+func (s *setup) note(object map[string]any, raw json.RawMessage, at place) error {
 	switch object["handler"] {
 	case "instagram_webhook":
-		w := webhook{host: host, path: path}
+		w := webhook{place: at}
 		if err := json.Unmarshal(raw, &w.Handler); err != nil {
 			return fmt.Errorf("instagram_webhook: %w", err)
 		}
@@ -167,24 +197,15 @@ func (s *setup) writes(d directory) {
 }
 
 // choose chooses the webhooks that answer at the callback URL, as far as can be
-// told: by host, and then by path. A rewrite can hide the path.
+// told.
 func (s *setup) choose() {
 	best := 0
-	rank := func(w webhook) int {
-		switch {
-		case w.host && w.path:
-			return 2
-		case w.host:
-			return 1
-		}
-		return 0
-	}
 	for _, w := range s.webhooks {
-		best = max(best, rank(w))
+		best = max(best, w.rank())
 	}
 	for i := range s.webhooks {
 		w := &s.webhooks[i]
-		if w.chosen = rank(*w) == best; !w.chosen {
+		if w.chosen = w.rank() == best; !w.chosen {
 			continue
 		}
 		s.certDemanded = s.certDemanded || w.ClientCert != nil

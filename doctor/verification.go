@@ -65,7 +65,7 @@ func (v *visit) handshakeAnswer() {
 		if v.asked && v.Certificate == nil {
 			advice += " It also asks for a client certificate; if it demands one for the verification, give one with its key."
 		}
-		wrong(e.outcome()+" refuses it", advice)
+		wrong(fmt.Sprintf("the request is refused (%s)", e.outcome()), advice)
 	case e.status != http.StatusOK:
 		wrong(fmt.Sprintf("the answer is %s, not 200", e.outcome()), adviceFor(e.status))
 	case body == challenge && contentType == "text/html":
@@ -100,7 +100,7 @@ func (v *visit) refusesToken(check, what, token string) {
 	switch {
 	case e.err != nil:
 		v.warn(check, fmt.Sprintf("With %s there is no answer: %s.", what, reasonOf(e.err)), "See Caddy's log.")
-	case e.accepted() && strings.Contains(string(e.body), challenge):
+	case e.status == http.StatusOK && string(e.body) == challenge:
 		v.fault(check, fmt.Sprintf("With %s the answer is the challenge all the same.", what),
 			"Compare the verify token: as it is, anybody can make this URL the callback of an app of theirs.")
 	default:
