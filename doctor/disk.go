@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -91,29 +92,29 @@ func (v *visit) syncing(d directory, existing string) {
 	ctx, cancel := v.step()
 	defer cancel()
 	type result struct {
-		slowest time.Duration
-		err     error
+		usual time.Duration
+		err   error
 	}
 	done := make(chan result, 1)
 	go func() { // a sync cannot be interrupted
-		slowest, err := v.measure(existing)
-		done <- result{slowest, err}
+		usual, err := v.measure(existing)
+		done <- result{usual, err}
 	}()
 	f := Finding{Check: DiskSync, Subject: d.name, Advice: "Use a local disk that is not busy; network file systems are too slow, or do not keep what they promise."}
 	select {
 	case <-ctx.Done():
 		f.Status, f.Text = Fault, fmt.Sprintf("Writing and syncing a file takes longer than %s.", v.timeout())
 	case r := <-done:
-		f.Text = fmt.Sprintf("Syncing a file took up to %s.", rounded(r.slowest))
+		f.Text = fmt.Sprintf("Syncing a file takes %s.", rounded(r.usual))
 		switch {
 		case errors.Is(r.err, os.ErrPermission):
 			f.Status, f.Text = Warning, fmt.Sprintf("This user may not write to %s.", existing)
 			f.Advice = "Run this command as the user that Caddy runs as; if that was so, let that user write there."
 		case r.err != nil:
 			f.Status, f.Text, f.Advice = Fault, fmt.Sprintf("Nothing can be written: %s.", r.err), "Deliveries are refused until this is mended."
-		case r.slowest >= tooSlowSync:
+		case r.usual >= tooSlowSync:
 			f.Status = Fault
-		case r.slowest >= slowSync:
+		case r.usual >= slowSync:
 			f.Status = Warning
 		default:
 			f.Status, f.Advice = OK, ""
@@ -122,9 +123,9 @@ func (v *visit) syncing(d directory, existing string) {
 	v.add(f)
 }
 
-// measure writes to a file of its own and removes it. It returns how long the
-// slowest sync took.
-func (v *visit) measure(dir string) (slowest time.Duration, err error) {
+// measure writes to a file of its own and removes it. It returns how long a sync
+// takes: the median, as any disk is slow now and then.
+func (v *visit) measure(dir string) (usual time.Duration, err error) {
 	sync := v.sync
 	if sync == nil {
 		sync = (*os.File).Sync
@@ -134,6 +135,7 @@ func (v *visit) measure(dir string) (slowest time.Duration, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	var took []time.Duration
 	for range syncs {
 		if _, err := f.Write(bytes.Repeat([]byte("x"), 4096)); err != nil {
 			return 0, err
@@ -142,7 +144,8 @@ func (v *visit) measure(dir string) (slowest time.Duration, err error) {
 		if err := sync(f); err != nil {
 			return 0, err
 		}
-		slowest = max(slowest, time.Since(start))
+		took = append(took, time.Since(start))
 	}
-	return slowest, nil
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/hmac"
@@ -8,9 +9,11 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,34 +53,74 @@ func (e exchange) outcome() string {
 func (v *visit) send(what string, req *http.Request, cert *tls.Certificate) exchange {
 	ctx, cancel := v.step()
 	defer cancel()
-	transport := &http.Transport{
-		DialContext:            v.dialer(),
-		DisableCompression:     true,
-		DisableKeepAlives:      true,
-		MaxResponseHeaderBytes: maxAnswer,
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // never HTTP/2
-	}
-	if v.url.Scheme == "https" {
-		transport.TLSClientConfig = v.tlsConfig(cert)
-	}
-	defer transport.CloseIdleConnections()
-
 	e := exchange{what: what}
 	start := time.Now()
-	resp, err := transport.RoundTrip(req.WithContext(ctx))
+	conn, err := v.open(ctx, cert)
 	if err == nil {
-		e.status, e.header = resp.StatusCode, resp.Header
-		e.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		_ = resp.Body.Close() // all that matters of it was read
+		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		err = e.roundTrip(conn, req)
+		stop()
 	}
 	e.latency = time.Since(start)
-	if ctx.Err() != nil && err != nil {
-		err = context.Cause(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
 	}
 	if e.err = err; err == nil && e.latency >= v.slowest.latency {
 		v.slowest = e
 	}
 	return e
+}
+
+// open connects to the server.
+func (v *visit) open(ctx context.Context, cert *tls.Certificate) (net.Conn, error) {
+	conn, err := v.dialer()(ctx, "tcp", net.JoinHostPort(v.url.Hostname(), portOf(v.url)))
+	if err != nil || v.url.Scheme == "http" {
+		return conn, err
+	}
+	secured := tls.Client(conn, v.tlsConfig(cert))
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // the error of the handshake says more
+		return nil, err
+	}
+	return secured, nil
+}
+
+// maxHints bounds how many informational answers may come before the answer.
+const maxHints = 8
+
+// roundTrip sends the request on a connection, reads the answer and closes the
+// connection.
+func (e *exchange) roundTrip(conn net.Conn, req *http.Request) error {
+	// An answer may come before all is sent, such as 413, and end the sending.
+	// http.Transport would lose it.
+	sent := make(chan error, 1)
+	go func() { sent <- req.Write(conn) }()
+	err := e.read(conn, req)
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn() // without the good-byes of TLS, which can take seconds
+	}
+	_ = conn.Close() // nothing is expected on it
+	if unsent := <-sent; errors.Is(err, io.ErrUnexpectedEOF) && unsent != nil {
+		err = unsent
+	}
+	return err
+}
+
+func (e *exchange) read(conn net.Conn, req *http.Request) error {
+	reader := bufio.NewReader(io.LimitReader(conn, 2*maxAnswer))
+	for range maxHints {
+		resp, err := http.ReadResponse(reader, req)
+		if err != nil {
+			return err
+		}
+		if resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
+			continue
+		}
+		e.status, e.header = resp.StatusCode, resp.Header
+		e.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		return err
+	}
+	return errors.New("there is no end of informational answers")
 }
 
 // get sends a GET request with a query, which may be nil.
@@ -89,6 +132,7 @@ func (v *visit) get(what string, query url.Values, cert *tls.Certificate) exchan
 	return v.send(what, &http.Request{
 		Method: http.MethodGet,
 		URL:    &to,
+		Close:  true,
 		Header: http.Header{
 			"User-Agent": {"facebookplatform/1.0 (+http://developers.facebook.com)"},
 			"Accept":     {"*/*"},
@@ -111,6 +155,7 @@ func (v *visit) deliver(what string, body, signed []byte, key string, cert *tls.
 	return v.send(what, &http.Request{
 		Method:        http.MethodPost,
 		URL:           v.url,
+		Close:         true,
 		Header:        header,
 		Body:          io.NopCloser(bytes.NewReader(body)),
 		ContentLength: int64(len(body)),
