@@ -47,7 +47,7 @@ From outside, it does what Meta does: it looks the name up, connects, verifies
 the certificate, sends the verification request, and signed and forged
 deliveries. Run it on another machine than Caddy's to see what Meta sees.
 
-THE DELIVERIES REACH YOUR APPLICATION as events, about 1010 of them. They look
+THE DELIVERIES REACH YOUR APPLICATION as events, about 1000 of them. They look
 like those of the Test button in the App Dashboard: the account "0", and ids that
 are nobody's. {instagram.test} is true for them. --no-deliveries sends none.
 

@@ -151,10 +151,11 @@ func local(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// know keeps secrets out of all texts.
+// know keeps secrets out of all texts, except those that are so short that they
+// would be found in any word.
 func (v *visit) know(secrets ...string) {
 	for _, s := range secrets {
-		if s != "" && !slices.Contains(v.hidden, s) {
+		if len(s) >= 4 && !slices.Contains(v.hidden, s) {
 			v.hidden = append(v.hidden, s)
 		}
 	}

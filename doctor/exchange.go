@@ -96,10 +96,11 @@ func (e *exchange) roundTrip(conn net.Conn, req *http.Request) error {
 	sent := make(chan error, 1)
 	go func() { sent <- req.Write(conn) }()
 	err := e.read(conn, req)
+	transport := conn
 	if secured, ok := conn.(*tls.Conn); ok {
-		conn = secured.NetConn() // without the good-byes of TLS, which can take seconds
+		transport = secured.NetConn() // without the good-byes of TLS, which can take seconds
 	}
-	_ = conn.Close() // nothing is expected on it
+	_ = transport.Close() // nothing is expected on it
 	if unsent := <-sent; errors.Is(err, io.ErrUnexpectedEOF) && unsent != nil {
 		err = unsent
 	}
