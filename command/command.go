@@ -40,6 +40,7 @@ object holds "error". Messages for people go to the standard error.
 		signCommand(),
 		queueCommand(),
 		simulateCommand(),
+		checkCommand(),
 	)
 	cmd.PersistentFlags().Bool("json", false, "Print JSON")
 }

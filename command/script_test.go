@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"instagram": instagram,
 			"graph":     startGraph,
 			"receiver":  startReceiver,
+			"site":      startSite,
 			"state":     saveState,
 			"mode":      mode,
 		},

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/commit"
+	"github.com/caddy-instagram/webhooks/internal/freespace"
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -190,7 +191,7 @@ func (s *Store) notify() {
 // free returns how many bytes can be written: on the disk, and in the file, which
 // does not shrink, but whose free pages are used first.
 func (s *Store) free() (int64, error) {
-	free, err := freeSpace(filepath.Dir(s.path))
+	free, err := freespace.Of(filepath.Dir(s.path))
 	return free + int64(s.db.Stats().FreeAlloc), err
 }
 

@@ -1,4 +1,4 @@
-package bolt
+package freespace
 
 import (
 	"math"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// freeSpace returns how many bytes may be written to the file system of dir.
-func freeSpace(dir string) (int64, error) {
+// Of returns how many bytes may be written to the file system of dir.
+func Of(dir string) (int64, error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err

@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd
 
-package bolt
+package freespace
 
 import (
 	"math"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeSpace returns how many bytes may be written to the file system of dir.
-func freeSpace(dir string) (int64, error) {
+// Of returns how many bytes may be written to the file system of dir.
+func Of(dir string) (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return 0, err

@@ -1,0 +1,2 @@
+// Package freespace tells how much room is left on a disk.
+package freespace
