@@ -44,10 +44,6 @@ several queues; 'status' lists their stores.
 		queueCheckCommand(g),
 		queueCompactCommand(g),
 	)
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&g.address, "address", "", "Other `address` of the administration listener than that of the config")
-	flags.StringVarP(&g.config, "config", "c", "", "Configuration `file` to find the address in")
-	flags.StringVarP(&g.adapter, "adapter", "a", "", "Config adapter to apply, by `name`")
-	flags.StringVar(&g.store, "store", "", "Store to work on, by `name`, if several are open")
+	g.register(cmd)
 	return cmd
 }

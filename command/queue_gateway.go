@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 )
 
 // gateway is a running Caddy, as the flags tell where it is.
@@ -21,6 +22,15 @@ type gateway struct {
 	store                    string
 
 	found string // the address, once it was asked for
+}
+
+// register adds the flags to a command and its sub-commands.
+func (g *gateway) register(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&g.address, "address", "", "Other `address` of the administration listener than that of the config")
+	flags.StringVarP(&g.config, "config", "c", "", "Configuration `file` to find the address in")
+	flags.StringVarP(&g.adapter, "adapter", "a", "", "Config adapter to apply, by `name`")
+	flags.StringVar(&g.store, "store", "", "Store to work on, by `name`, if several are open")
 }
 
 // maxAnswer bounds an answer, in bytes. The admin API bounds its lists itself.

@@ -94,13 +94,27 @@ func runQueue(t testing.TB, args ...string) ran {
 
 func runQueueUntil(t testing.TB, ctx context.Context, args ...string) ran {
 	t.Helper()
-	top := &cobra.Command{Use: "instagram", SilenceUsage: true}
-	top.PersistentFlags().Bool("json", false, "")
-	top.AddCommand(queueCommand())
+	r := runCommand(ctx, "", append([]string{"queue"}, args...)...)
+	for name, text := range map[string]string{"standard output": r.out, "standard error": r.errors} {
+		if strings.Contains(text, hidden) {
+			t.Errorf("%v: a secret is in the %s: %s", args, name, text)
+		}
+		if !slices.Contains(args, "--json") && strings.ContainsAny(text, "\x1b\u009b") {
+			t.Errorf("%v: the %s would be obeyed by a terminal: %q", args, name, text)
+		}
+	}
+	return r
+}
+
+// runCommand runs `caddy instagram` with a standard input.
+func runCommand(ctx context.Context, in string, args ...string) ran {
+	top := &cobra.Command{Use: "instagram", SilenceUsage: true} // as Caddy's root has it
+	root(top)
 	var out, errs bytes.Buffer
+	top.SetIn(strings.NewReader(in))
 	top.SetOut(&out)
 	top.SetErr(&errs)
-	top.SetArgs(append([]string{"queue"}, args...))
+	top.SetArgs(args)
 	err := top.ExecuteContext(ctx)
 	r := ran{out: out.String(), errors: errs.String()}
 	if err != nil {
@@ -108,14 +122,6 @@ func runQueueUntil(t testing.TB, ctx context.Context, args ...string) ran {
 		r.status = 1
 		if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct && v.FieldByName("ExitCode").IsValid() {
 			r.status = int(v.FieldByName("ExitCode").Int())
-		}
-	}
-	for name, text := range map[string]string{"standard output": r.out, "standard error": r.errors} {
-		if strings.Contains(text, hidden) {
-			t.Errorf("%v: a secret is in the %s: %s", args, name, text)
-		}
-		if !slices.Contains(args, "--json") && strings.ContainsAny(text, "\x1b\u009b") {
-			t.Errorf("%v: the %s would be obeyed by a terminal: %q", args, name, text)
 		}
 	}
 	return r

@@ -56,9 +56,13 @@ func (s *secretSource) register(cmd *cobra.Command) {
 func (s *secretSource) read(c *console) (graph.Secret, error) {
 	secret, err := s.lookup(c)
 	if err == nil && secret == "" {
-		err = fmt.Errorf("the %s is missing: set %s or give --%s", s.what, s.env, s.flag)
+		err = s.missing()
 	}
 	return secret, err
+}
+
+func (s *secretSource) missing() error {
+	return fmt.Errorf("the %s is missing: set %s or give --%s", s.what, s.env, s.flag)
 }
 
 // lookup returns the secret, or "" if there is none.

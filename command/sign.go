@@ -2,14 +2,14 @@ package command
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/simulate"
 )
 
 func signCommand() *cobra.Command {
@@ -42,17 +42,20 @@ type signed struct {
 	outcome
 	Header string `json:"header"`
 	Value  string `json:"value"`
-	Size   int64  `json:"size"`
+	Size   int    `json:"size"`
 }
+
+// maxSigned bounds what is signed, in bytes. Meta's deliveries are far smaller.
+const maxSigned = 64 << 20
 
 func sign(c *console, source *secretSource, name string) (result, error) {
 	key, err := source.read(c)
 	if err != nil {
 		return nil, err
 	}
-	var body io.Reader
+	var in io.Reader
 	if name == "-" {
-		if body, err = c.stdin("the body"); err != nil {
+		if in, err = c.stdin("the body"); err != nil {
 			return nil, err
 		}
 	} else {
@@ -61,14 +64,17 @@ func sign(c *console, source *secretSource, name string) (result, error) {
 			return nil, fmt.Errorf("reading the body: %w", err)
 		}
 		defer f.Close()
-		body = f
+		in = f
 	}
-	mac := hmac.New(sha256.New, []byte(key))
-	size, err := io.Copy(mac, body)
+	body, err := io.ReadAll(io.LimitReader(in, maxSigned+1))
+	if err == nil && len(body) > maxSigned {
+		err = errors.New("it is longer than 64 MiB")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
-	return &signed{Header: "X-Hub-Signature-256", Value: "sha256=" + hex.EncodeToString(mac.Sum(nil)), Size: size}, nil
+	_, value := simulate.Signatures(string(key), body)
+	return &signed{Header: "X-Hub-Signature-256", Value: value, Size: len(body)}, nil
 }
 
 func (s *signed) text(c *console) { c.printf("%s: %s\n", s.Header, s.Value) }

@@ -15,72 +15,45 @@ import (
 )
 
 // client returns the client with all it needs, and the verify token or "".
-func (s *simulation) client() (*simulate.Client, string, error) {
-	c := &simulate.Client{URL: s.to, Secret: s.secret}
-	token, err := s.read(s.tokenFile, "verify-token-file", "IG_VERIFY_TOKEN")
+func (s *simulation) client(c *console) (*simulate.Client, string, error) {
+	secret, err := s.secret.lookup(c)
 	if err != nil {
 		return nil, "", err
 	}
-	if !s.given("app-secret") {
-		if c.Secret, err = s.read(s.secretFile, "app-secret-file", "IG_APP_SECRET"); err != nil {
-			return nil, "", err
-		}
+	token, err := s.token.lookup(c)
+	if err != nil {
+		return nil, "", err
 	}
 	switch only := s.given("count") && s.count == 0; {
 	case only && token == "":
-		return nil, "", errors.New("no verify token: set IG_VERIFY_TOKEN, or give --verify-token-file")
-	case !only && c.Secret == "":
-		return nil, "", errors.New("no app secret: set IG_APP_SECRET, or give --app-secret-file")
+		return nil, "", s.token.missing()
+	case !only && secret == "":
+		return nil, "", s.secret.missing()
 	}
+	to := &simulate.Client{URL: s.to, Secret: string(secret)}
 	if s.cert != "" {
 		certificate, err := tls.LoadX509KeyPair(s.cert, s.key)
 		if err != nil {
 			return nil, "", fmt.Errorf("--cert: %w", err)
 		}
-		c.Certificate = &certificate
+		to.Certificate = &certificate
 	}
 	if s.ca != "" {
 		bundle, err := os.ReadFile(s.ca)
 		if err != nil {
 			return nil, "", fmt.Errorf("--ca: %w", err)
 		}
-		if c.Roots, err = x509.SystemCertPool(); err != nil {
-			c.Roots = x509.NewCertPool() // a system without any
+		if to.Roots, err = x509.SystemCertPool(); err != nil {
+			to.Roots = x509.NewCertPool() // a system without any
 		}
-		if !c.Roots.AppendCertsFromPEM(bundle) {
+		if !to.Roots.AppendCertsFromPEM(bundle) {
 			return nil, "", fmt.Errorf("--ca: %s holds no certificate in PEM", s.ca)
 		}
 	}
-	if err := c.Validate(); err != nil {
+	if err := to.Validate(); err != nil {
 		return nil, "", fmt.Errorf("--to: %w", err)
 	}
-	return c, token, nil
-}
-
-// read returns the secret in a file, in standard input if that is "-", or
-// without a file in an environment variable.
-func (s *simulation) read(path, flag, variable string) (string, error) {
-	if path == "" {
-		return os.Getenv(variable), nil
-	}
-	in := s.in
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return "", fmt.Errorf("--%s: %w", flag, err)
-		}
-		defer file.Close()
-		in = file
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
-	if err != nil {
-		return "", fmt.Errorf("--%s: %w", flag, err)
-	}
-	secret := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
-	if secret == "" || len(text) > maxSecret {
-		return "", fmt.Errorf("--%s: it holds no secret, or more than one", flag)
-	}
-	return secret, nil
+	return to, string(token), nil
 }
 
 // deliveries returns what is to be sent, how many these are at most, or -1 for

@@ -35,14 +35,13 @@ func TestSimulateRefusesFlags(t *testing.T) {
 		{"takes flags only", []string{"--to", to, "extra"}},
 		{"--to: the callback URL must begin with", []string{"--to", "localhost:8080", "--app-secret-file", secret}},
 		{"no such file", []string{"--to", to, "--app-secret-file", "none"}},
-		{"holds no secret", []string{"--to", to, "--app-secret-file", "-"}},
-		{"holds no secret, or more than one", []string{"--to", to, "--app-secret-file", keep(t, "long", strings.Repeat("x", 5000))}},
-		{"not both", []string{"--to", to, "--app-secret-file", "-", "--verify-token-file", "-"}},
-		{"--app-secret and --app-secret-file do not go together", []string{"--to", to, "--app-secret-file", "-", "--app-secret", "x"}},
-		{"--file and --field do not go together", []string{"--to", to, "--file", "x", "--field", "comments"}},
-		{"--file and --from-log do not go together", []string{"--to", to, "--file", "x", "--from-log", "x"}},
-		{"--test-button and --batch do not go together", []string{"--to", to, "--test-button", "--batch", "2"}},
-		{`"coments" is none of agent_messages, comment_poll_response, comments,`, []string{"--to", to, "--field", "coments"}},
+		{"the standard input holds no app secret: it is empty", []string{"--to", to, "--app-secret-file", "-"}},
+		{"long holds no app secret: it is longer than 4096 bytes", []string{"--to", to, "--app-secret-file", keep(t, "long", strings.Repeat("x", 5000))}},
+		{"[app-secret app-secret-file] were all set", []string{"--to", to, "--app-secret-file", "-", "--app-secret", "x"}},
+		{"[field file] were all set", []string{"--to", to, "--file", "x", "--field", "comments"}},
+		{"[file from-log] were all set", []string{"--to", to, "--file", "x", "--from-log", "x"}},
+		{"[batch test-button] were all set", []string{"--to", to, "--test-button", "--batch", "2"}},
+		{"--field: coments is not a field of Instagram's webhooks; the nearest are comments and ", []string{"--to", to, "--field", "coments"}},
 		{"--field names no field", []string{"--to", to, "--field", ""}},
 		{"--count must not be negative", []string{"--to", to, "--count", "-1"}},
 		{"--batch must be 1 to 1000", []string{"--to", to, "--batch", "1001"}},
@@ -53,7 +52,9 @@ func TestSimulateRefusesFlags(t *testing.T) {
 		{"it must be a percentage such as 5%", []string{"--to", to, "--duplicates", "5"}},
 		{"it must be a percentage such as 5%", []string{"--to", to, "--bad-signatures", "101%"}},
 		{"it must be a percentage such as 5%", []string{"--to", to, "--bad-signatures", "NaN"}},
-		{"--cert and --key go together", []string{"--to", to, "--cert", "x"}},
+		{"[cert key] are set they must all be set", []string{"--to", to, "--cert", "x"}},
+		{"[verify verify-queue] were all set", []string{"--to", to, "--verify", "x", "--verify-queue"}},
+		{"--store is for --verify-queue", []string{"--to", to, "--store", "x"}},
 		{"--cert: ", []string{"--to", to, "--app-secret-file", secret, "--cert", "none", "--key", "none"}},
 		{"--ca: ", []string{"--to", to, "--app-secret-file", secret, "--ca", "none"}},
 		{"holds no certificate in PEM", []string{"--to", to, "--app-secret-file", secret, "--ca", secret}},
@@ -70,6 +71,18 @@ func TestSimulateRefusesFlags(t *testing.T) {
 	}
 }
 
+func TestSimulateReadsOneSecretFromStandardInput(t *testing.T) {
+	t.Parallel()
+	code, _, errs := simulateIn(t, "a\nb\n", "--to", "http://127.0.0.1:1/", "--app-secret-file", "-")
+	if code != 2 || !strings.Contains(errs, "the standard input holds no app secret: it has several lines") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	code, _, errs = simulateIn(t, "a\n", "--to", "http://127.0.0.1:1/", "--app-secret-file", "-", "--verify-token-file", "-")
+	if code != 2 || !strings.Contains(errs, "the app secret and the verify token cannot both come from the standard input") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
+
 // TestSimulateSecrets takes the secret and the token from each place. It needs
 // the environment for itself.
 func TestSimulateSecrets(t *testing.T) {
@@ -83,7 +96,7 @@ func TestSimulateSecrets(t *testing.T) {
 		"environment":     {true, "", playedSecret, nil},
 		"files":           {false, "", playedSecret, []string{"--app-secret-file", secretFile(t), "--verify-token-file", tokenFile(t)}},
 		"standard input":  {true, playedSecret + "-in\n", playedSecret + "-in", []string{"--app-secret-file", "-"}},
-		"one newline":     {true, "a\n\n", "a\n", []string{"--app-secret-file", "-"}},
+		"one newline":     {true, "a\n", "a", []string{"--app-secret-file", "-"}},
 		"of Windows":      {true, "a\r\n", "a", []string{"--app-secret-file", "-"}},
 		"argument":        {true, "", "from the argument", []string{"--app-secret", "from the argument"}},
 		"file goes first": {true, "", "b", []string{"--app-secret-file", keep(t, "b", "b")}},
@@ -108,8 +121,8 @@ func TestSimulateWithoutSecrets(t *testing.T) {
 	t.Setenv("IG_APP_SECRET", "")
 	t.Setenv("IG_VERIFY_TOKEN", "")
 	for want, args := range map[string][]string{
-		"no app secret: set IG_APP_SECRET":     {"--to", "http://127.0.0.1:1/"},
-		"no verify token: set IG_VERIFY_TOKEN": {"--to", "http://127.0.0.1:1/", "--count", "0"},
+		"the app secret is missing: set IG_APP_SECRET":     {"--to", "http://127.0.0.1:1/"},
+		"the verify token is missing: set IG_VERIFY_TOKEN": {"--to", "http://127.0.0.1:1/", "--count", "0"},
 	} {
 		if code, out, errs := simulateIn(t, "", args...); code != 2 || !strings.HasPrefix(errs, "Error: "+want) {
 			t.Errorf("%q: exit code %d, %s%s", args, code, out, errs)

@@ -1,7 +1,7 @@
 package command
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,23 +11,33 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/caddy-instagram/webhooks/simulate"
 )
 
-// simulateResult is what simulate prints.
-type simulateResult struct {
+// simulated is the result of simulate.
+type simulated struct {
+	outcome
 	OK           bool   `json:"ok"`
 	Verification string `json:"verification,omitempty"`
 	*simulate.Summary
 	Ledger   *int             `json:"ledger,omitempty"`
 	Verified *simulate.Report `json:"verified,omitempty"`
+
+	unverified error // why the receiver did not pass the verification
+}
+
+// count tells how much is in the ledger.
+func (r *simulated) count(ledger *simulate.Ledger) {
+	acknowledged := ledger.Len()
+	r.Ledger = &acknowledged
 }
 
 // unexpected returns an error that says what the receiver should not have done.
-func (r *simulateResult) unexpected() error {
+func (r *simulated) unexpected() error {
 	var faults []string
+	if r.unverified != nil {
+		faults = append(faults, "verification: "+r.unverified.Error())
+	}
 	if s := r.Summary; s != nil && s.Failed > 0 {
 		faults = append(faults, fmt.Sprintf("%d of %d authentic deliveries were not accepted", s.Failed, s.Deliveries-s.Forged))
 	}
@@ -40,17 +50,14 @@ func (r *simulateResult) unexpected() error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s", strings.Join(faults, "; "))
+	return errors.New(strings.Join(faults, "; "))
 }
 
 // maxMissing is how many missing events are listed; --json lists all.
 const maxMissing = 10
 
-// text writes the result for people.
-func (r *simulateResult) text(w io.Writer) {
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-13s %s\n", name, fmt.Sprintf(format, args...))
-	}
+func (r *simulated) text(c *console) {
+	row := func(name, format string, args ...any) { c.printf("%-13s %s\n", name, fmt.Sprintf(format, args...)) }
 	if r.Verification != "" {
 		row("verification", "%s", r.Verification)
 	}
@@ -110,61 +117,42 @@ func answers(s *simulate.Summary) string {
 	return strings.Join(parts, ", ")
 }
 
-// reporter writes what simulate has to say: the result to one stream, notices
-// and the progress bar to another.
-type reporter struct {
-	out, errors io.Writer
-	json        bool
-	terminal    bool // errors is one
+// follower tells on the standard error how a run goes.
+type follower struct {
+	c   *console
+	bar bool // on a terminal there is a progress bar
 
-	mu sync.Mutex // of errors
+	mu sync.Mutex
 }
 
-func newReporter(out, errors io.Writer, json bool) *reporter {
-	file, ok := errors.(*os.File)
-	return &reporter{out: out, errors: errors, json: json, terminal: ok && term.IsTerminal(int(file.Fd()))}
-}
-
-// print writes the result, and returns err or else the error of writing.
-func (r *reporter) print(result *simulateResult, err error) error {
-	var written error
-	if r.json {
-		written = json.NewEncoder(r.out).Encode(result)
-	} else {
-		var text strings.Builder
-		result.text(&text)
-		_, written = io.WriteString(r.out, text.String())
-	}
-	if err != nil {
-		return err
-	}
-	return written
+func newFollower(c *console) *follower {
+	return &follower{c: c, bar: terminal(c.err) && os.Getenv("TERM") != "dumb"}
 }
 
 // eraseLine makes a terminal forget the progress bar.
 const eraseLine = "\r\x1b[K"
 
-func (r *reporter) write(text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.terminal {
+func (f *follower) write(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bar {
 		text = eraseLine + text
 	}
-	_, _ = io.WriteString(r.errors, text) // nobody is left to tell
+	_, _ = io.WriteString(f.c.err, text) // nobody is left to tell
 }
 
 // notice tells what Meta would tell.
-func (r *reporter) notice(n simulate.Notice) {
+func (f *follower) notice(n simulate.Notice) {
 	what := "Meta would alert you"
 	if n.Unsubscribed {
 		what = "Meta would unsubscribe it"
 	}
-	r.write(fmt.Sprintf("messages of account %q have failed for %s: %s\n", n.Account, n.Failing.Round(time.Second), what))
+	f.write(fmt.Sprintf("messages of account %q have failed for %s: %s\n", n.Account, n.Failing.Round(time.Second), what))
 }
 
 // follow shows a progress bar, if on a terminal, until stop is called.
-func (r *reporter) follow(progress func() *simulate.Summary, total int) (stop func()) {
-	if !r.terminal {
+func (f *follower) follow(progress func() *simulate.Summary, total int) (stop func()) {
+	if !f.bar {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -175,9 +163,9 @@ func (r *reporter) follow(progress func() *simulate.Summary, total int) (stop fu
 		for {
 			select {
 			case <-tick.C:
-				r.write(bar(progress(), total))
+				f.write(bar(progress(), total))
 			case <-done:
-				r.write("")
+				f.write("")
 				return
 			}
 		}

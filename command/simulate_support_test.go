@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -99,25 +98,13 @@ func simulateIn(t *testing.T, in string, args ...string) (code int, stdout, stde
 
 func simulateUntil(t *testing.T, ctx context.Context, in string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errs bytes.Buffer
-	cmd := simulateCommand()
-	cmd.SetArgs(args)
-	cmd.SetIn(strings.NewReader(in))
-	cmd.SetOut(&out)
-	cmd.SetErr(&errs)
-	cmd.SilenceUsage = true // as Caddy's root has it
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		code = 1
-		if exit := reflect.Indirect(reflect.ValueOf(err)).FieldByName("ExitCode"); reflect.ValueOf(err).Type().String() == "*caddycmd.exitError" {
-			code = int(exit.Int())
-		}
-	}
+	r := runCommand(ctx, in, append([]string{"simulate"}, args...)...)
 	for _, secret := range []string{playedSecret, playedToken} {
-		if strings.Contains(out.String()+errs.String(), secret) {
-			t.Errorf("%q: a secret was printed:\n%s%s", args, &out, &errs)
+		if strings.Contains(r.out+r.errors, secret) {
+			t.Errorf("%q: a secret was printed:\n%s%s", args, r.out, r.errors)
 		}
 	}
-	return code, out.String(), errs.String()
+	return r.status, r.out, r.errors
 }
 
 func keep(t *testing.T, name, content string) (path string) {

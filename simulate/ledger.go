@@ -104,6 +104,13 @@ func (l *Ledger) Len() int {
 	return len(l.ids)
 }
 
+func (l *Ledger) has(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.ids[id]
+	return known
+}
+
 // Close closes the ledger's file, if it has one.
 func (l *Ledger) Close() error {
 	if l.file == nil {
@@ -123,11 +130,12 @@ type Report struct {
 	// Missing are the others, sorted: they are lost.
 	Missing []string `json:"missing,omitempty"`
 
-	// Others is the number of identities that the receiver kept besides: of
-	// earlier runs, of other senders, or sent but not acknowledged in time.
+	// Others is the number of events that the receiver kept besides: of earlier
+	// runs, of other senders, or sent but not acknowledged in time.
 	Others int `json:"others"`
 
-	// Repeated is how many events the receiver kept again that it had.
+	// Repeated is how many times the receiver kept an acknowledged event that it
+	// had already.
 	Repeated int `json:"repeated"`
 
 	// Malformed is the number of lines that hold no event, such as one that a
@@ -137,10 +145,13 @@ type Report struct {
 
 // Verify compares the ledger with the identities of the events that a receiver
 // kept, in any order. An error that wraps ErrMalformed is counted; any other
-// ends the comparison and is returned.
+// ends the comparison and is returned. However much the receiver kept, only what
+// is in the ledger takes memory.
+//
+// What is acknowledged while Verify runs may be counted as missing.
 func (l *Ledger) Verify(kept iter.Seq2[string, error]) (*Report, error) {
 	report := new(Report)
-	seen := make(map[string]struct{})
+	found := make(map[string]struct{})
 	for id, err := range kept {
 		switch {
 		case errors.Is(err, ErrMalformed):
@@ -149,22 +160,22 @@ func (l *Ledger) Verify(kept iter.Seq2[string, error]) (*Report, error) {
 		case err != nil:
 			return nil, err
 		}
-		if _, again := seen[id]; again {
+		if !l.has(id) {
+			report.Others++
+		} else if _, again := found[id]; again {
 			report.Repeated++
+		} else {
+			found[id] = struct{}{}
 		}
-		seen[id] = struct{}{}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	report.Acknowledged = len(l.ids)
+	report.Acknowledged, report.Found = len(l.ids), len(found)
 	for id := range l.ids {
-		if _, ok := seen[id]; ok {
-			report.Found++
-		} else {
+		if _, ok := found[id]; !ok {
 			report.Missing = append(report.Missing, id)
 		}
 	}
-	report.Others = len(seen) - report.Found
 	slices.Sort(report.Missing)
 	return report, nil
 }

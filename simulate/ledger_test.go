@@ -171,3 +171,31 @@ func TestVerifyNeedsTheFile(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
+
+// TestVerifyInLittleMemory has a receiver that kept far more than was
+// acknowledged.
+func TestVerifyInLittleMemory(t *testing.T) {
+	text := strings.Repeat("0123456789abcdef", 1<<16)
+	l := new(Ledger)
+	acknowledge(t, l, text[:20], "lost")
+	var report *Report
+	allocated := testing.AllocsPerRun(1, func() {
+		var err error
+		report, err = l.Verify(func(yield func(string, error) bool) {
+			for i := range len(text) - 100 {
+				if !yield(text[i:i+20+i%70], nil) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if report.Found != 1 || len(report.Missing) != 1 || report.Repeated == 0 || report.Others+report.Repeated != len(text)-101 {
+		t.Errorf("%+v", report)
+	}
+	if allocated > 100 {
+		t.Errorf("%v allocations", allocated)
+	}
+}
