@@ -200,7 +200,7 @@ func useDamaged(t *testing.T, dir string) {
 		_, err = s.Accept(ctx, batch("more", 20), queue.Admission{Dedupe: time.Hour})
 		tell(err)
 		waiting, cancel := context.WithTimeout(ctx, time.Minute)
-		events, err := s.Lease(waiting, 500)
+		events, err := s.Lease(waiting, 20)
 		cancel()
 		tell(err)
 		for _, e := range events {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,7 +141,12 @@ func TestLeaseWakes(t *testing.T) {
 		if n, err := s.Requeue(ctx, queue.Filter{State: queue.Dead}, time.Minute); n != 1 || err != nil {
 			t.Fatalf("requeued %d: %v", n, err)
 		}
-		expect("c", 91*time.Minute+36*time.Hour+time.Millisecond)
+		c = expect("c", 91*time.Minute+36*time.Hour+time.Millisecond)
+
+		accept(t, s, record("d", "1"))
+		wait() // for the one in the other lane
+		settle(t, s, c, queue.Outcome{State: queue.Delivered})
+		expect("d", 91*time.Minute+36*time.Hour+time.Millisecond)
 	})
 }
 
@@ -212,6 +218,30 @@ func TestLeaseEnds(t *testing.T) {
 			if !errors.Is(err, queue.ErrClosed) {
 				t.Errorf("method %d of a closed store: %v", i, err)
 			}
+		}
+	})
+}
+
+// TestRequeuedInOrder requeues events with the same order: they come in the order
+// of their requeueing.
+func TestRequeuedInOrder(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *Store) {
+		accept(t, s, record("a", "1"), record("b", "1"), record("c", "1"))
+		var dead []*queue.Event
+		for _, identity := range []string{"a", "b", "c"} {
+			e := expectDue(t, s, 9, identity)[0]
+			settle(t, s, e, queue.Outcome{State: queue.Dead})
+			dead = append(dead, e)
+		}
+		for _, e := range slices.Backward(dead) {
+			if n, err := s.Requeue(ctx, queue.Filter{ID: e.ID}, 0); n != 1 || err != nil {
+				t.Fatalf("requeued %d: %v", n, err)
+			}
+			check(t, s)
+		}
+		for _, identity := range []string{"c", "b", "a"} {
+			settle(t, s, expectDue(t, s, 9, identity)[0], queue.Outcome{State: queue.Delivered})
 		}
 	})
 }
