@@ -120,6 +120,7 @@ func (s *Store) load(db *bbolt.DB) error {
 		if version := meta.Get(keyVersion); len(version) != 8 || binary.BigEndian.Uint64(version) != layoutVersion {
 			return fmt.Errorf("it has version %x of the layout, this program knows version %d", version, layoutVersion)
 		}
+		s.last = tx.Bucket(bucketEvents).Sequence()
 		_ = reclaim(tx)
 		return s.counts.decode(meta.Get(keyCounts))
 	})
@@ -146,7 +147,7 @@ func (s *Store) failed(id int, cause error) {
 		if tx.ID() >= id {
 			// The head of the file was written, but nobody knows whether it
 			// is on disk. To go on from there could destroy the queue.
-			s.doubt = id
+			s.doubt.Store(int64(id))
 		}
 		return nil
 	})
@@ -184,7 +185,8 @@ func (s *Store) repair() error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	s.doubt, s.cause = 0, nil
+	s.doubt.Store(0)
+	s.cause = nil
 	s.logger.Info("the queue can be written again", zap.String("path", s.path))
 	return nil
 }
@@ -194,7 +196,7 @@ func (s *Store) erase(pageSize int64) error {
 	return overwrite(s.path, func(f *os.File) error {
 		// bbolt's check panics unless a page says which one it is.
 		const header = 16
-		page, at := make([]byte, pageSize), int64(s.doubt%2)*pageSize
+		page, at := make([]byte, pageSize), s.doubt.Load()%2*pageSize
 		if _, err := f.ReadAt(page[:header], at); err != nil {
 			return err
 		}

@@ -52,9 +52,18 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err error) {
 	// Leases end under this lock, after the commit: a transaction that begins
 	// under it finds nothing due whose lease has ended meanwhile.
-	s.state.Lock()
-	defer s.state.Unlock()
-	err = s.view(func(tx *bbolt.Tx) error {
+	err = s.use(func() error {
+		s.state.Lock()
+		defer s.state.Unlock()
+		events, next, err = s.leaseDue(limit)
+		return err
+	})
+	return events, next, err
+}
+
+// leaseDue is lease for a caller that holds mu and state.
+func (s *Store) leaseDue(limit int) (events []*queue.Event, next time.Time, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
 		l := leaser{
 			Store:   s,
 			events:  tx.Bucket(bucketEvents),
@@ -123,7 +132,7 @@ func (l *leaser) open(tx *bbolt.Tx, bucket []byte) *laneCursor {
 	return c
 }
 
-// settle moves c on from key to the first event that is not leased.
+// settle moves c on from key to the first event that may be leased.
 func (l *leaser) settle(c *laneCursor, key []byte) {
 	for c.id = 0; key != nil; key, _ = c.Next() {
 		if len(key) == 16 {
@@ -135,7 +144,8 @@ func (l *leaser) settle(c *laneCursor, key []byte) {
 			}
 		}
 		id := lastID(key)
-		if _, leased := l.leased[id]; !leased {
+		// One whose commit is under way may not stay, and another one get its id.
+		if _, leased := l.leased[id]; !leased && id <= l.last {
 			c.id = id
 			return
 		}

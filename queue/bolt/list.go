@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"maps"
 
 	bbolt "go.etcd.io/bbolt"
 
@@ -45,6 +46,9 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		s.state.Lock()
+		leased := maps.Clone(s.leased)
+		s.state.Unlock()
 		err := s.view(func(tx *bbolt.Tx) error {
 			w := walk{
 				oldest: oldest,
@@ -73,9 +77,7 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 					return err
 				}
 				if match {
-					s.state.Lock()
-					e.InFlight = s.isLeased(id)
-					s.state.Unlock()
+					_, e.InFlight = leased[id]
 					goOn = visit(e)
 				}
 				if !goOn || from == 0 {

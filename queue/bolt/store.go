@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -21,6 +22,9 @@ import (
 // All changes go through group commits: those that come at the same time share a
 // transaction, and so a sync of the disk. Which events are leased is known only
 // in memory. After a crash nothing is leased, as nobody delivers any more.
+//
+// Who needs several of these takes them in this order: mu, state, a transaction
+// that reads.
 type Store struct {
 	path    string
 	logger  *zap.Logger
@@ -29,13 +33,14 @@ type Store struct {
 
 	mu     sync.RWMutex // held for writing while db is replaced
 	db     *bbolt.DB    // nil: closed, or to be opened again
-	doubt  int          // transaction that is perhaps on disk and perhaps not; 0: none
+	doubt  atomic.Int64 // transaction that is perhaps on disk and perhaps not; 0: none
 	broken time.Time    // when a commit failed last
 	cause  error        // why
 	buffer *buffer      // nil: to be read; of the one who commits
 
 	state  sync.Mutex // guards what follows
 	counts counts
+	last   uint64              // id of the last event that is known to be on disk
 	leased map[uint64]string   // id → order
 	busy   map[string]struct{} // orders with a leased event
 	turn   int                 // of the lanes
@@ -73,7 +78,7 @@ func (s *Store) Close() error {
 	}
 	db := s.db
 	s.db = nil
-	if s.doubt != 0 {
+	if s.doubt.Load() != 0 {
 		if err := s.erase(int64(db.Info().PageSize)); err != nil {
 			s.logger.Error("the last change of the queue was refused, but may be in it", zap.String("path", s.path), zap.Error(err))
 		}
@@ -140,6 +145,7 @@ func (s *Store) commit(ops []*operation) (err error) {
 	}
 	s.state.Lock()
 	t := newTxn(tx, b, s.counts, start)
+	t.last = s.last
 	s.state.Unlock()
 	for _, op := range ops {
 		op.err = op.apply(t)
@@ -169,7 +175,7 @@ func (s *Store) commit(ops []*operation) (err error) {
 func (s *Store) finish(t *txn, ops []*operation) {
 	s.state.Lock()
 	defer s.state.Unlock()
-	s.counts = t.counts
+	s.counts, s.last = t.counts, t.last
 	wake := t.wake
 	for _, op := range ops {
 		if op.settles != 0 {
@@ -195,14 +201,19 @@ func (s *Store) free() (int64, error) {
 	return free + int64(s.db.Stats().FreeAlloc), err
 }
 
-// view calls fn with a read-only transaction.
-func (s *Store) view(fn func(*bbolt.Tx) error) error {
+// use calls fn while db can be used.
+func (s *Store) use(fn func() error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(); err != nil {
 		return err
 	}
-	return guarded(func() error { return s.db.View(fn) })
+	return guarded(fn)
+}
+
+// view calls fn with a read-only transaction.
+func (s *Store) view(fn func(*bbolt.Tx) error) error {
+	return s.use(func() error { return s.db.View(fn) })
 }
 
 // usable returns why db cannot be used, or nil. The caller holds mu.
@@ -210,7 +221,7 @@ func (s *Store) usable() error {
 	switch {
 	case s.isClosed():
 		return queue.ErrClosed
-	case s.db == nil || s.doubt != 0:
+	case s.db == nil || s.doubt.Load() != 0:
 		return errDoubt
 	}
 	return nil
@@ -220,7 +231,7 @@ var errDoubt = errors.New("the last change of the queue could not be synced to d
 
 // Stats implements queue.Store.
 func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
+	err = s.use(func() error {
 		s.state.Lock()
 		stats = queue.Stats{
 			Pending:      s.counts.pending,
@@ -230,10 +241,12 @@ func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
 			Delivered:    s.counts.delivered,
 		}
 		s.state.Unlock()
-		if key, _ := tx.Bucket(bucketPending).Cursor().First(); key != nil {
-			stats.Oldest = recordAccepted(tx.Bucket(bucketEvents).Get(key))
-		}
-		return nil
+		return s.db.View(func(tx *bbolt.Tx) error {
+			if key, _ := tx.Bucket(bucketPending).Cursor().First(); key != nil {
+				stats.Oldest = recordAccepted(tx.Bucket(bucketEvents).Get(key))
+			}
+			return nil
+		})
 	})
 	return stats, err
 }

@@ -13,6 +13,7 @@ import (
 type txn struct {
 	now    uint64
 	counts counts
+	last   uint64        // id of the last event
 	dirty  bool          // something was changed
 	wake   bool          // an event may have become due
 	err    error         // the first failure
@@ -81,6 +82,7 @@ func (t *txn) nextID() uint64 {
 	if err != nil {
 		t.fail(err)
 	}
+	t.last = id
 	return id
 }
 
