@@ -69,7 +69,7 @@ func (b *bench) drive(p peer, requests *pool) (f figures, err error) {
 		return f, err
 	}
 	f.p50, f.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
-	f.refused, f.lost = float64(o.refused()), float64(requests.len()-behind.known())
+	f.refused, f.lost = float64(o.refused), float64(requests.len()-behind.known())
 	return f, nil
 }
 
@@ -110,7 +110,7 @@ func (b *bench) fill(s *server, deliveries *pool) (acknowledged []string, err er
 	if err != nil {
 		return nil, err
 	}
-	if o.refused() > 0 {
+	if o.refused > 0 {
 		return nil, errors.New("a delivery was refused")
 	}
 	for i := range deliveries.len() {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -23,9 +24,13 @@ type loader struct {
 	conns   int
 	pool    *pool
 
-	// Window is how long is measured, after Warmup. At 0 the whole pool is sent
+	// Window is how long is measured, after warmup. At 0 the whole pool is sent
 	// and measured.
 	warmup, window time.Duration
+
+	// Again has the pool sent from its beginning when it has come to its end.
+	// That is for servers that do not look for duplicates.
+	again bool
 
 	// Mark is called at the beginning and at the end of what is measured.
 	mark func()
@@ -33,19 +38,22 @@ type loader struct {
 
 // outcome is what came of it.
 type outcome struct {
-	answers   []uint16 // status of each request of the pool; 0: none
-	elapsed   time.Duration
-	latencies []time.Duration // of what was measured, sorted
+	acknowledged []bool          // by request of the pool: answered with 200, unless again
+	refused      int             // answers with another status
+	latencies    []time.Duration // of what was measured, sorted
 }
 
 // patience bounds the wait for one answer, and for the start of a server.
 const patience = 60 * time.Second
 
 // answered is an answer on its way into an outcome.
-type answered struct{ at, took time.Duration }
+type answered struct {
+	at, took time.Duration
+	ok       bool
+}
 
 func (l *loader) run() (*outcome, error) {
-	o := &outcome{answers: make([]uint16, l.pool.len())}
+	o := &outcome{acknowledged: make([]bool, l.pool.len())}
 	clients := make([]*client, l.conns)
 	for i := range clients {
 		c, err := dial(l.address, l.tls)
@@ -66,7 +74,10 @@ func (l *loader) run() (*outcome, error) {
 			for !stop.Load() {
 				i := int(next.Add(1)) - 1
 				if i >= l.pool.len() {
-					return
+					if !l.again {
+						return
+					}
+					i %= l.pool.len()
 				}
 				sent := time.Now()
 				status, err := c.do(l.pool.request(i))
@@ -75,8 +86,10 @@ func (l *loader) run() (*outcome, error) {
 					return
 				}
 				now := time.Now()
-				o.answers[i] = status
-				all[n] = append(all[n], answered{now.Sub(begin), now.Sub(sent)})
+				if !l.again {
+					o.acknowledged[i] = status == http.StatusOK
+				}
+				all[n] = append(all[n], answered{now.Sub(begin), now.Sub(sent), status == http.StatusOK})
 			}
 		})
 	}
@@ -104,9 +117,11 @@ func (l *loader) run() (*outcome, error) {
 	stop.Store(true)
 	<-done
 
-	o.elapsed = to - from
 	for _, list := range all {
 		for _, a := range list {
+			if !a.ok {
+				o.refused++
+			}
 			if from < a.at && a.at <= to {
 				o.latencies = append(o.latencies, a.took)
 			}
@@ -117,16 +132,6 @@ func (l *loader) run() (*outcome, error) {
 		return o, errors.Join(append(failures, errors.New("nothing was answered in the time that is measured"))...)
 	}
 	return o, errors.Join(failures...)
-}
-
-// refused returns how many requests were answered with another status than 200.
-func (o *outcome) refused() (n int) {
-	for _, status := range o.answers {
-		if status != 0 && status != 200 {
-			n++
-		}
-	}
-	return n
 }
 
 // quantile returns a latency: the median for 0.5.

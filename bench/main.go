@@ -16,10 +16,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event/sample"
@@ -122,6 +124,13 @@ func (b *bench) prepare(secure bool) (done func(), err error) {
 		return nil, err
 	}
 	done = func() { _ = os.RemoveAll(b.dir) } // nobody is left to be told
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		done()
+		os.Exit(1)
+	}()
 	if err := b.build(secure); err != nil {
 		done()
 		return nil, err

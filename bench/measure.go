@@ -52,7 +52,8 @@ func (m *meter) mark() {
 	}
 	if m.done == nil {
 		m.done = make(chan error, 1)
-		go func() { m.done <- m.server.profile(m.profile, m.window) }()
+		what := fmt.Sprintf("profile?seconds=%d", max(1, int(m.window.Seconds())))
+		go func() { m.done <- m.server.profile(what, m.profile) }()
 	} else if err := <-m.done; err != nil {
 		m.err = err
 	}
@@ -90,7 +91,7 @@ func (b *bench) interleave(columns []string, turn func(column, round int) (figur
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			if b.verbose {
-				fmt.Printf("  %s: %.0f a second, %.1f µs, %.0f%% elsewhere\n", name, f.rate, f.cpu, 100*f.elsewhere)
+				fmt.Printf("  %s: %s a second, %s µs, %.0f%% elsewhere\n", name, number(f.rate), number(f.cpu), 100*f.elsewhere)
 			}
 			all[i] = append(all[i], f)
 		}
@@ -114,7 +115,7 @@ var comparisons = []comparison{
 	},
 	{
 		name: "batch", about: "deliveries of 1000 events",
-		peers: []string{"webhook", "queue", "express-answer", "express-append", "express-fsync"},
+		peers: []string{"webhook", "queue", "express-answer", "express-append"},
 		conns: 1, events: 1000,
 	},
 }
@@ -158,7 +159,7 @@ func (b *bench) turn(p peer, c comparison, requests *pool) (f figures, err error
 	m := b.meter(s)
 	l := loader{
 		address: s.address, tls: b.tls, conns: c.conns, pool: requests,
-		warmup: b.warmup, window: b.window, mark: m.mark,
+		warmup: b.warmup, window: b.window, again: !p.queue, mark: m.mark,
 	}
 	o, err := l.run()
 	if err != nil {
@@ -168,7 +169,7 @@ func (b *bench) turn(p peer, c comparison, requests *pool) (f figures, err error
 		return f, err
 	}
 	f.p50, f.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
-	f.refused = float64(o.refused())
+	f.refused = float64(o.refused)
 	if p.queue {
 		f.lost, err = s.lost(requests, o, behind)
 	}
@@ -213,8 +214,8 @@ func (b *bench) stage(p peer) (s *server, behind *backend, done func(), err erro
 // nor have come to the application.
 func (s *server) lost(requests *pool, o *outcome, behind *backend) (float64, error) {
 	var acknowledged []string
-	for i, status := range o.answers {
-		if status == 200 {
+	for i, ok := range o.acknowledged {
+		if ok {
 			acknowledged = append(acknowledged, identities(requests.body(i))...)
 		}
 	}

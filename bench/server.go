@@ -158,9 +158,10 @@ func (s *server) queue() (c counts, err error) {
 	return stores[0], nil
 }
 
-// profile writes a CPU profile of a Caddy to a file.
-func (s *server) profile(file string, d time.Duration) error {
-	resp, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, max(1, int(d.Seconds()))))
+// profile writes a profile of a Caddy to a file: what names it below
+// /debug/pprof/.
+func (s *server) profile(what, file string) error {
+	resp, err := http.Get("http://" + s.admin + "/debug/pprof/" + what)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,10 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -18,24 +20,23 @@ type table struct {
 
 // row is a line of a table.
 type row struct {
-	name   string
-	format string
-	ratio  bool // to the first column
-	quiet  bool // is left out when all is 0
-	value  func(figures) float64
+	name  string
+	ratio bool // to the first column
+	quiet bool // is left out when all is 0
+	value func(figures) float64
 }
 
 var rows = []row{
-	{"deliveries/s", "%.0f", true, false, func(f figures) float64 { return f.rate }},
-	{"events/s", "%.0f", false, false, func(f figures) float64 { return f.events }},
-	{"server CPU, µs/delivery", "%.1f", true, false, func(f figures) float64 { return f.cpu }},
-	{"p50, ms", "%.2f", false, true, func(f figures) float64 { return f.p50 }},
-	{"p99, ms", "%.2f", false, true, func(f figures) float64 { return f.p99 }},
-	{"resident, MiB", "%.0f", false, false, func(f figures) float64 { return f.resident }},
-	{"loader CPU, µs/delivery", "%.1f", false, false, func(f figures) float64 { return f.loader }},
-	{"other programs, % of the machine", "%.0f", false, false, func(f figures) float64 { return 100 * f.elsewhere }},
-	{"answers that are not 200", "%.0f", false, true, func(f figures) float64 { return f.refused }},
-	{"lost events", "%.0f", false, true, func(f figures) float64 { return f.lost }},
+	{"deliveries/s", true, false, func(f figures) float64 { return f.rate }},
+	{"events/s", false, false, func(f figures) float64 { return f.events }},
+	{"server CPU, µs/delivery", true, false, func(f figures) float64 { return f.cpu }},
+	{"p50, ms", false, true, func(f figures) float64 { return f.p50 }},
+	{"p99, ms", false, true, func(f figures) float64 { return f.p99 }},
+	{"resident, MiB", false, false, func(f figures) float64 { return f.resident }},
+	{"loader CPU, µs/delivery", false, false, func(f figures) float64 { return f.loader }},
+	{"other programs, % of the machine", false, false, func(f figures) float64 { return 100 * f.elsewhere }},
+	{"answers that are not 200", false, true, func(f figures) float64 { return f.refused }},
+	{"lost events", false, true, func(f figures) float64 { return f.lost }},
 }
 
 // spread is a median with the least and the greatest value.
@@ -50,8 +51,17 @@ func spreadOf(values []float64) spread {
 	return spread{median, v[0], v[len(v)-1]}
 }
 
-func (s spread) text(format string) string {
-	return fmt.Sprintf(format+" ("+format+"–"+format+")", s.median, s.least, s.greatest)
+func (s spread) String() string {
+	return number(s.median) + " (" + number(s.least) + "–" + number(s.greatest) + ")"
+}
+
+// number writes a number with three digits, or more if it is large.
+func number(n float64) string {
+	decimals := 0
+	for size := max(math.Abs(n), 1); size < 100 && n != math.Trunc(n); size *= 10 {
+		decimals++
+	}
+	return strconv.FormatFloat(n, 'f', decimals, 64)
 }
 
 // of returns a figure of a column, by round.
@@ -84,8 +94,8 @@ func (t *table) print() {
 		}
 		cells, ratios := []string{r.name}, []string{"  ratio"}
 		for _, column := range t.columns {
-			cells = append(cells, spreadOf(t.of(column, r.value)).text(r.format))
-			ratios = append(ratios, t.ratio(column, t.columns[0], r.value).text("%.2f"))
+			cells = append(cells, spreadOf(t.of(column, r.value)).String())
+			ratios = append(ratios, t.ratio(column, t.columns[0], r.value).String())
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 		if r.ratio {
