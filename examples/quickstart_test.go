@@ -15,7 +15,8 @@ import (
 )
 
 // TestQuickStart does what the README's quick start says, on a free port, and
-// holds what it prints and writes against what the README shows.
+// then the same by hand. It holds what that prints and writes against what is
+// shown.
 func TestQuickStart(t *testing.T) {
 	for _, tool := range []string{"sh", "curl", "openssl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -25,50 +26,67 @@ func TestQuickStart(t *testing.T) {
 			t.Skipf("the quick start needs %s: %v", tool, err)
 		}
 	}
-	blocks := quickStartBlocks(t)
+	quick := blocks(t, "../README.md", "Quick start", 4)
+	byHand := blocks(t, "../docs/simulate.md", "By hand, with curl and openssl", 5)
+	if !strings.HasPrefix(quick[0], "go run ./cmd/caddy run --config examples/quickstart/Caddyfile\n") {
+		t.Fatalf("the quick start begins with another command than this test knows: %s", quick[0])
+	}
 	dir := t.TempDir()
 	address := freeAddress(t)
-	local := func(s string) string { return strings.ReplaceAll(s, "localhost:8080", address) }
-	startGateway(t, dir, local)
+	binary := filepath.Join(dir, "caddy")
+	local := func(s string) string {
+		return strings.NewReplacer("localhost:8080", address, "go run ./cmd/caddy", binary).Replace(s)
+	}
+	startGateway(t, dir, binary, local)
 
-	for _, step := range []struct{ command, prints int }{{1, 2}, {3, 4}} {
-		cmd := exec.Command("sh", "-eu", "-c", local(blocks[step.command]))
+	for _, step := range []struct{ command, prints string }{{quick[1], quick[2]}, {byHand[0], byHand[1]}, {byHand[2], byHand[3]}} {
+		cmd := exec.Command("sh", "-eu", "-c", local(step.command))
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatalf("%s\n%v %s", cmd, err, &stderr)
 		}
-		if got, want := strings.TrimSpace(string(out)), strings.TrimSpace(blocks[step.prints]); got != want {
+		if got, want := untimed(string(out)), untimed(step.prints); got != want {
 			t.Errorf("%s\nprints %q, the README says %q", cmd, got, want)
 		}
 	}
 	lines, err := os.ReadFile(filepath.Join(dir, "instagram-events.jsonl"))
-	if err != nil || string(lines) != blocks[5] {
-		t.Errorf("the file holds %q, %v; the README says %q", lines, err, blocks[5])
+	if want := quick[3] + byHand[4]; err != nil || string(lines) != want {
+		t.Errorf("the file holds %q, %v; the README says %q", lines, err, want)
 	}
 }
 
-// quickStartBlocks returns the code blocks of the chapter: start, verification,
-// its answer, delivery, its answer, the file.
-func quickStartBlocks(t *testing.T) (blocks []string) {
+// untimed returns what a command printed, without the times that it measured.
+func untimed(text string) string {
+	times := regexp.MustCompile(`(?m)^(latency|time) .*$`)
+	number := regexp.MustCompile(`[0-9]+(\.[0-9])?`)
+	return times.ReplaceAllStringFunc(strings.TrimSpace(text), func(line string) string {
+		name, rest, _ := strings.Cut(line, " ")
+		return name + number.ReplaceAllLiteralString(rest, "0")
+	})
+}
+
+// blocks returns the code blocks of a chapter, of which there must be so many at
+// least.
+func blocks(t *testing.T, path, chapter string, n int) (found []string) {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, chapter, _ := strings.Cut(string(readme), "\n## Quick start\n")
-	chapter, _, _ = strings.Cut(chapter, "\n## ")
-	for _, m := range regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```$").FindAllStringSubmatch(chapter, -1) {
-		blocks = append(blocks, m[1])
+	_, rest, _ := strings.Cut(string(text), "\n## "+chapter+"\n")
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	for _, m := range regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```$").FindAllStringSubmatch(rest, -1) {
+		found = append(found, m[1])
 	}
-	if len(blocks) < 6 || !strings.Contains(blocks[0], "--config examples/quickstart/Caddyfile") {
-		t.Fatalf("the quick start has other blocks than this test knows: %q", blocks)
+	if len(found) < n {
+		t.Fatalf("%s of %s has other blocks than this test knows: %q", chapter, path, found)
 	}
-	return blocks
+	return found
 }
 
-func startGateway(t *testing.T, dir string, local func(string) string) {
+func startGateway(t *testing.T, dir, binary string, local func(string) string) {
 	t.Helper()
 	config, err := os.ReadFile("quickstart/Caddyfile")
 	if err != nil {
@@ -78,7 +96,6 @@ func startGateway(t *testing.T, dir string, local func(string) string) {
 	if err := os.WriteFile(path, []byte(local(string(config))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	binary := filepath.Join(dir, "caddy")
 	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/caddy").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}

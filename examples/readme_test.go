@@ -4,22 +4,43 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
-// TestReadmeSnippets loads the Caddyfiles and the JSON of the README.
+// pages returns the texts of the README and of all that is in docs, by path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(paths) < 3 {
+		t.Fatalf("found only %v: %v", paths, err)
+	}
+	texts := make(map[string]string)
+	for _, path := range append(paths, "../README.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.ToSlash(path)] = string(text)
+	}
+	return texts
+}
+
+// TestReadmeSnippets loads the Caddyfiles and the JSON of the README and of docs.
 func TestReadmeSnippets(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
+	var text strings.Builder
+	for _, page := range pages(t) {
+		text.WriteString(page)
 	}
 	enterServer(t)
 	loaded := 0
-	for _, m := range regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)^ *```$").FindAllStringSubmatch(string(readme), -1) {
+	for _, m := range regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)^ *```$").FindAllStringSubmatch(text.String(), -1) {
 		text := strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")
 		if config := snippet(t, m[2], strings.TrimSpace(text)); config != nil {
 			loaded++
@@ -30,6 +51,45 @@ func TestReadmeSnippets(t *testing.T) {
 	if loaded < 6 {
 		t.Errorf("only %d snippets of the README are configs", loaded)
 	}
+}
+
+// TestLinks follows the links within the README and docs, and from them to other
+// files here.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	followed := 0
+	for from, text := range all {
+		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			followed++
+			target, anchor, anchored := strings.Cut(m[1], "#")
+			to := from
+			if target != "" {
+				to = path.Join(path.Dir(from), target)
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s links to %s: %v", from, m[1], err)
+			} else if anchored && !slices.Contains(anchors(all[to]), anchor) {
+				t.Errorf("%s links to %s: there is no such heading", from, m[1])
+			}
+		}
+	}
+	if followed < 20 {
+		t.Errorf("only %d links", followed)
+	}
+}
+
+// anchors returns what the headings of a page are linked to by.
+func anchors(text string) (all []string) {
+	fenced := regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+		kept := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all = append(all, strings.ReplaceAll(kept, " ", "-"))
+	}
+	return all
 }
 
 // snippet returns the config that a code block stands for, or nil.
