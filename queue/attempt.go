@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,17 +31,38 @@ const (
 	reasonBroken  = "broken"
 )
 
-// attempt delivers an event once.
-func (d *Dispatcher) attempt(e *Event) result {
+// patienceToReturn is how long the backend may take to return once an attempt is
+// over. Most do at once, but php_fastcgi without a read_timeout waits for PHP.
+const patienceToReturn = 5 * time.Second
+
+// attempt delivers an event once. If the backend did not return, the attempt has
+// been abandoned, and its result does not count.
+func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 	ctx, cancel := context.WithTimeout(d.attempting, d.policy.Timeout)
 	defer cancel()
 	r, err := newRequest(ctx, e)
 	if err != nil {
-		return result{reason: reasonBroken, text: err.Error()}
+		return result{reason: reasonBroken, text: err.Error()}, false
 	}
+	var ended atomic.Bool
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(patienceToReturn, func() {
+			if ended.CompareAndSwap(false, true) {
+				d.abandon(e, d.timeout(ctx))
+			}
+		})
+	})()
 	a := newAnswer(ctx)
 	aborted := d.serve(a, r)
-	return d.judge(a, aborted)
+	return d.judge(a, aborted), !ended.CompareAndSwap(false, true)
+}
+
+// timeout is the result of an attempt that has ended with ctx.
+func (d *Dispatcher) timeout(ctx context.Context) result {
+	if ctx.Err() == context.Canceled {
+		return result{cut: true}
+	}
+	return result{reason: reasonTimeout, text: "timeout after " + d.policy.Timeout.String()}
 }
 
 // serve calls the backend, and returns an error if it panicked.
@@ -87,10 +109,8 @@ func (d *Dispatcher) judge(a *answer, aborted error) result {
 			status:     a.status,
 			retryAfter: waitOf(a.retryAfter),
 		}
-	case over == context.Canceled:
-		return result{cut: true}
 	case over != nil:
-		return result{reason: reasonTimeout, text: "timeout after " + d.policy.Timeout.String()}
+		return d.timeout(a.ctx)
 	case a.status == 0:
 		return result{reason: reasonBroken, text: "there was no answer"}
 	default:

@@ -82,7 +82,8 @@ func (d *Dispatcher) next() *Event {
 func (d *Dispatcher) begin(now time.Time) {
 	for e := d.next(); e != nil; e = d.next() {
 		d.quiet = now
-		d.attempts.Go(func() { d.work(e) })
+		d.attempts.Add(1)
+		go d.work(e)
 	}
 	if d.low() {
 		d.wake()
@@ -93,20 +94,46 @@ func (d *Dispatcher) begin(now time.Time) {
 // work makes one attempt after the other while there are events for it.
 func (d *Dispatcher) work(e *Event) {
 	for e != nil {
-		r := d.attempt(e)
-		now := time.Now()
-		o := d.policy.outcome(e, r, now)
-		d.report(e, r, o)
-		e = d.ended(e, r, o, now)
+		r, abandoned := d.attempt(e)
+		if abandoned {
+			d.returned()
+			return
+		}
+		e = d.ended(e, r, false)
+	}
+	d.attempts.Done()
+}
+
+// abandon ends an attempt that does not end by itself.
+func (d *Dispatcher) abandon(e *Event, r result) {
+	d.ended(e, r, true)
+	d.attempts.Done()
+}
+
+// returned makes room after an attempt that was abandoned.
+func (d *Dispatcher) returned() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running--
+	if !d.stopped {
+		d.quiet = time.Now()
+		d.begin(d.quiet)
 	}
 }
 
 // ended ends an attempt, has it settled, and returns the event for the next one,
-// or nil.
-func (d *Dispatcher) ended(e *Event, r result, o Outcome, now time.Time) *Event {
+// or nil. One that was abandoned goes on to take the room of an attempt: else
+// there could be any number of them.
+func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
+	now := time.Now()
+	o := d.policy.outcome(e, r, now)
+	d.report(e, r, o)
+
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running--
+	if !abandoned {
+		d.running--
+	}
 	d.unsettled++
 	if r.reason == "" || d.policy.refused(r) {
 		d.pace.success()
@@ -122,7 +149,10 @@ func (d *Dispatcher) ended(e *Event, r result, o Outcome, now time.Time) *Event 
 		return nil
 	}
 	d.quiet = now
-	follower := d.next()
+	var follower *Event
+	if !abandoned {
+		follower = d.next()
+	}
 	d.begin(now)
 	return follower
 }

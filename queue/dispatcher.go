@@ -94,7 +94,8 @@ const patienceToSettle = 5 * time.Second
 
 // Stop ends the delivery: nothing more is leased. It returns when all attempts
 // under way have ended. Those that take longer than grace are cut short; a grace
-// of 0 is for ever.
+// of 0 is for ever. A backend that does not return for a few seconds after the
+// end of an attempt is not waited for.
 //
 // What was cut short is given back to the Store as if it had not been tried, and
 // so is an event if the Store does not take what became of it within a few

@@ -25,15 +25,15 @@ func (d *Dispatcher) settle(e *Event, o Outcome, reason string) {
 		}
 		d.troubled("settling", err)
 		if !pause.wait(d.settling) {
-			d.abandon(e, o)
+			d.forget(e, o)
 			return
 		}
 	}
 }
 
-// abandon gives up to settle an event and gives it back: to deliver it twice is
+// forget gives up to settle an event and gives it back: to deliver it twice is
 // better than never, should the store be in use for long yet.
-func (d *Dispatcher) abandon(e *Event, o Outcome) {
+func (d *Dispatcher) forget(e *Event, o Outcome) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := d.store.Settle(ctx, e, Outcome{Released: true}); err != nil {

@@ -168,7 +168,9 @@ func TestStop(t *testing.T) {
 		}, 3 * time.Second, 3 * time.Second, Pending, 0},
 		"cut, and panics":      {func(w http.ResponseWriter, r *http.Request) { hang(w, r); panic("cut") }, 3 * time.Second, 3 * time.Second, Pending, 0},
 		"cut, but delivered":   {func(w http.ResponseWriter, r *http.Request) { hang(w, r); w.WriteHeader(200) }, 3 * time.Second, 3 * time.Second, Delivered, 0},
-		"ignores its end":      {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Second); w.WriteHeader(200) }, 3 * time.Second, 10500 * time.Millisecond, Delivered, 0},
+		"ignores its end":      {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Second); w.WriteHeader(200) }, 9 * time.Second, 10500 * time.Millisecond, Delivered, 0},
+		"ignores it for long":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 3 * time.Second, 3*time.Second + patienceToReturn, Pending, 0},
+		"ignores its timeout":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 0, 29500*time.Millisecond + patienceToReturn, Pending, 1},
 		"failed, and then cut": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503); hang(w, r) }, 3 * time.Second, 3 * time.Second, Pending, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,6 +245,37 @@ func TestStopWhileStoreFails(t *testing.T) {
 		}
 		if n := tr.logs.FilterMessageSnippet("could not be stored").Len(); n != 1 {
 			t.Errorf("%d lines about what was not stored, want 1", n)
+		}
+	})
+}
+
+// TestBackendDoesNotReturn has attempts that outlast their timeout by far. They
+// count as failed, and take room until they return.
+func TestBackendDoesNotReturn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := dispatch(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Instagram-Attempt") == "1" && r.Header.Get("Idempotency-Key") != "free/1" {
+				time.Sleep(time.Hour)
+			}
+			w.WriteHeader(200)
+		}, func(p *Policy) { p.Concurrency = 3 })
+		tr.accept("a", 1)
+		tr.accept("b", 1)
+		tr.accept("free", 1)
+		time.Sleep(2 * time.Minute)
+		tr.expect(map[State]int{Delivered: 3})
+		tr.accept("c", 1)
+		time.Sleep(2 * time.Second)
+		tr.accept("free", 1)
+		time.Sleep(30 * time.Minute)
+		if e := tr.events()[4]; e.State != Pending || e.Attempts != 0 {
+			t.Errorf("more attempts than allowed: %s after %d failed", e.State, e.Attempts)
+		}
+		time.Sleep(2 * time.Hour)
+		tr.expect(map[State]int{Delivered: 5})
+		if tr.running != 0 {
+			t.Errorf("%d attempts are under way", tr.running)
 		}
 	})
 }
