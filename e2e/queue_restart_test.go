@@ -104,7 +104,7 @@ func TestQueueThatCannotBeOpened(t *testing.T) {
 	plain := g.write(t, "plain", "this is no queue, but a text that is long enough"+strings.Repeat(".", 64<<10))
 	for path, want := range map[string]string{
 		filepath.Join(plain, "sub", "queue.db"): "making the queue .*: not a directory|opening the queue .*: not a directory",
-		g.in:                                    "opening the queue .*: is a directory",
+		g.in:                                    "opening the queue .*: it is a directory",
 		plain:                                   "the file .* is no queue, or is damaged",
 	} {
 		g.file = path

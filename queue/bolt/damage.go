@@ -34,11 +34,13 @@ func guarded(fn func() error) (err error) {
 // process.
 func look(path string) error {
 	info, err := os.Stat(path)
-	if err == nil && info.Size() == 0 {
-		err = errors.New("the file is empty")
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case info.IsDir():
+		return errors.New("it is a directory")
+	case info.Size() == 0:
+		return errors.New("the file is empty")
 	}
 	return guarded(func() error {
 		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
