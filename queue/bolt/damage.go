@@ -50,6 +50,7 @@ func look(path string) error {
 		if closed, err := wasClosed(db); closed || err != nil {
 			return errors.Join(err, db.Close())
 		}
+		readAhead(path, info.Size())
 		return errors.Join(db.View(readable), db.Close())
 	})
 }

@@ -13,3 +13,6 @@ const mapsSparsely = runtime.GOOS != "windows"
 
 // reclaim does nothing: this system decides by itself what is in memory.
 func reclaim(*bbolt.Tx) error { return nil }
+
+// readAhead does nothing: this system decides by itself what it reads ahead.
+func readAhead(string, int64) {}
