@@ -86,7 +86,7 @@ func TestForeignFiles(t *testing.T) {
 		database("uncounted", func(tx *bbolt.Tx) error {
 			return errors.Join(createBuckets(tx), tx.Bucket(bucketMeta).Delete(keyCounts))
 		}): "counts are damaged",
-		dir: "is no queue",
+		dir: "is a directory",
 	} {
 		before, _ := os.ReadFile(path)
 		expectRefusal(t, path, part)
