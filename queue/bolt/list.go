@@ -50,6 +50,9 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 		leased := maps.Clone(s.leased)
 		s.state.Unlock()
 		err := s.view(func(tx *bbolt.Tx) error {
+			if filter.ID == 0 {
+				defer func() { _ = reclaim(tx) }() // else all that is read stays in memory
+			}
 			w := walk{
 				oldest: oldest,
 				events: tx.Bucket(bucketEvents),
