@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -19,27 +20,31 @@ var stores = caddy.NewUsagePool()
 // refuses deliveries.
 type Open struct {
 	Store
-	name   string
-	logger *zap.Logger
+	name string
 
 	mu       sync.Mutex
-	since    time.Time // refusing; zero: accepting
+	loggers  []*zap.Logger // of the configs that use it, the newest last
+	since    time.Time     // refusing; zero: accepting
 	warnings []*time.Timer
 }
 
 func open(opener Opener, logger *zap.Logger) (*Open, error) {
 	name := opener.Name()
-	o, _, err := stores.LoadOrNew(name, func() (caddy.Destructor, error) {
+	value, _, err := stores.LoadOrNew(name, func() (caddy.Destructor, error) {
 		store, err := opener.Open(logger)
 		if err != nil {
 			return nil, err
 		}
-		return &Open{Store: store, name: name, logger: logger}, nil
+		return &Open{Store: store, name: name}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return o.(*Open), nil
+	o := value.(*Open)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.loggers = append(o.loggers, logger)
+	return o, nil
 }
 
 // Stores returns the stores that are open in this process, by name.
@@ -58,24 +63,37 @@ func Stores() []*Open {
 // Name returns the name of the store, such as the path of its file.
 func (o *Open) Name() string { return o.name }
 
-func (o *Open) release() error {
+// release ends the use by the config with this logger.
+func (o *Open) release(logger *zap.Logger) error {
+	o.mu.Lock()
+	if len(o.loggers) > 1 { // else it is about to be closed
+		o.loggers = slices.DeleteFunc(o.loggers, func(l *zap.Logger) bool { return l == logger })
+	}
+	o.mu.Unlock()
 	_, err := stores.Delete(o.name)
 	return err
 }
 
+// logger returns where to log to. The logs of a config end with it. The caller
+// holds mu.
+func (o *Open) logger() *zap.Logger { return o.loggers[len(o.loggers)-1] }
+
 // Destruct closes the store. It implements caddy.Destructor.
 func (o *Open) Destruct() error {
-	o.accepted()
+	o.mu.Lock()
+	o.calm()
+	o.mu.Unlock()
 	return o.Close()
 }
 
 // Accept stores the events of a delivery, and keeps track of refusals.
 func (o *Open) Accept(ctx context.Context, records []Record, admission Admission) ([]bool, error) {
 	duplicates, err := o.Store.Accept(ctx, records, admission)
-	if err != nil {
-		o.refused(err)
-	} else {
+	switch {
+	case err == nil:
 		o.accepted()
+	case ctx.Err() == nil && !errors.Is(err, ErrClosed): // else it says nothing of the store
+		o.refused(err)
 	}
 	return duplicates, err
 }
@@ -100,10 +118,12 @@ func (o *Open) refused(err error) {
 		return
 	}
 	o.since = time.Now()
-	o.logger.Error("refusing deliveries: they cannot be stored", zap.String("store", o.name), zap.Error(err))
+	o.logger().Error("refusing deliveries: they cannot be stored", zap.String("store", o.name), zap.Error(err))
 	for _, after := range warnAfter {
 		o.warnings = append(o.warnings, time.AfterFunc(after, func() {
-			o.logger.Error("still refusing deliveries: Meta alerts after 15 minutes and ends the subscription to messages after an hour",
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.logger().Error("still refusing deliveries: Meta alerts after 15 minutes and ends the subscription to messages after an hour",
 				zap.String("store", o.name), zap.Duration("for", after), zap.NamedError("first_error", err))
 		}))
 	}
@@ -115,9 +135,14 @@ func (o *Open) accepted() {
 	if o.since.IsZero() {
 		return
 	}
+	o.logger().Info("accepting deliveries again", zap.String("store", o.name), zap.Duration("refused_for", time.Since(o.since)))
+	o.calm()
+}
+
+// calm ends the complaints. The caller holds mu.
+func (o *Open) calm() {
 	for _, timer := range o.warnings {
 		timer.Stop()
 	}
-	o.logger.Info("accepting deliveries again", zap.String("store", o.name), zap.Duration("refused_for", time.Since(o.since)))
 	o.since, o.warnings = time.Time{}, nil
 }

@@ -90,7 +90,7 @@ func (q *queue) release() error {
 	if q.users--; q.users > 0 || q.store == nil {
 		return nil
 	}
-	return q.store.release()
+	return q.store.release(q.logger)
 }
 
 // policy translates the options.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -97,7 +98,7 @@ func TestRefusalIsComplainedAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
 		s := newStubStore(t)
-		o := &Open{Store: s, name: s.key, logger: zap.New(core)}
+		o := &Open{Store: s, name: s.key, loggers: []*zap.Logger{zap.New(core)}}
 		accept := func(reason error) {
 			t.Helper()
 			s.accept = func([]Record) ([]bool, error) { return nil, reason }
@@ -146,5 +147,62 @@ func TestRefusalIsComplainedAbout(t *testing.T) {
 		lines("info", 1)
 		time.Sleep(time.Hour)
 		lines("", 0)
+
+		// Somebody who does not wait for the answer says nothing of the store.
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		s.accept = func([]Record) ([]bool, error) { return nil, gone.Err() }
+		if _, err := o.Accept(gone, nil, Admission{}); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		lines("", 0)
 	})
+}
+
+// TestRefusalIsLoggedByTheNewestConfig has configs come and go, whose logs end
+// with them.
+func TestRefusalIsLoggedByTheNewestConfig(t *testing.T) {
+	t.Parallel()
+	s := newStubStore(t)
+	type user struct {
+		logger *zap.Logger
+		logs   *observer.ObservedLogs
+	}
+	var store *Open
+	use := func() (u user) {
+		core, logs := observer.New(zap.InfoLevel)
+		u = user{zap.New(core), logs}
+		var err error
+		if store, err = open(&stubModule{s.key}, u.logger); err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	expect := func(u user) {
+		t.Helper()
+		for _, reason := range []error{ErrFull, nil} {
+			s.accept = func([]Record) ([]bool, error) { return nil, reason }
+			_, _ = store.Accept(t.Context(), nil, Admission{})
+		}
+		if n := len(u.logs.TakeAll()); n != 2 {
+			t.Errorf("%d lines in this log, want 2", n)
+		}
+	}
+	release := func(u user) {
+		t.Helper()
+		if err := store.release(u.logger); err != nil {
+			t.Error(err)
+		}
+	}
+	first := use()
+	expect(first)
+	second := use()
+	expect(second)
+	release(first)
+	expect(second)
+	failed := use()
+	release(failed)
+	expect(second)
+	release(second)
+	s.mustBe(t, 1, 1)
 }
