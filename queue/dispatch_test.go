@@ -172,6 +172,12 @@ func TestSlowStart(t *testing.T) {
 			t.Errorf("%d at the same time while all fail, want 1", most)
 		}
 
+		for resting := true; resting; {
+			time.Sleep(time.Millisecond)
+			tr.mu.Lock()
+			resting = tr.rest != nil
+			tr.mu.Unlock()
+		}
 		down.Store(false)
 		for i := range 100 {
 			tr.accept(fmt.Sprint("next", i), 1)

@@ -35,6 +35,7 @@ func (s *Store) Check(ctx context.Context) error {
 
 // Compact implements queue.Maintainer.
 func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
+	defer guard(&err)()
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err
 	}
