@@ -2,10 +2,7 @@ package command
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -171,25 +168,10 @@ func writeEvents(w io.Writer, format string, query url.Values, list func(url.Val
 // appendLines appends an event in a format.
 func appendLines(dst []byte, format string, body []byte) []byte {
 	if format == exportMeta {
-		return append(appendLine(dst, body), '\n')
+		return append(event.AppendLine(dst, body), '\n')
 	}
 	for _, e := range event.Split(body) {
 		dst = append(e.AppendCloudEvent(dst), '\n')
 	}
 	return dst
-}
-
-// appendLine appends a delivery in one line: as it is where it has no line
-// breaks, else compacted, and what is not JSON in base 64.
-func appendLine(dst, text []byte) []byte {
-	if !bytes.ContainsAny(text, "\n\r") {
-		return append(dst, text...)
-	}
-	compact := bytes.NewBuffer(dst)
-	if err := json.Compact(compact, text); err == nil {
-		return compact.Bytes()
-	}
-	dst = append(dst, `{"data_base64":"`...)
-	dst = base64.StdEncoding.AppendEncode(dst, text)
-	return append(dst, '"', '}')
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
 // replacement is a file that will take the place of another at once, so that
@@ -56,5 +58,5 @@ func (r *replacement) commit(data []byte) error {
 	if err := os.Rename(r.Name(), r.target); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(r.target))
+	return syncdir.Sync(filepath.Dir(r.target))
 }

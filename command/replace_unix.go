@@ -3,7 +3,6 @@
 package command
 
 import (
-	"errors"
 	"os"
 	"syscall"
 )
@@ -22,18 +21,4 @@ func keepOwner(f *os.File, old os.FileInfo) error {
 		return nil
 	}
 	return f.Chown(int(was.Uid), int(was.Gid))
-}
-
-// syncDir puts the entries of a directory on disk, where the file system knows
-// that for directories.
-func syncDir(name string) error {
-	dir, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	err = dir.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil
-	}
-	return errors.Join(err, dir.Close())
 }

@@ -213,7 +213,7 @@ func (h *Handler) wanted(events []event.Event) []*event.Event {
 // targets returns what to write, in order, by path. The records are in text.
 func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte) []target {
 	if h.Format == formatRaw {
-		*text = appendLine(*text, d.Body)
+		*text = event.AppendLine(*text, d.Body)
 		sum := sha256.Sum256(d.Body)
 		return []target{{h.path.of(wanted[0]), []record{{
 			name: "delivery-" + hex.EncodeToString(sum[:16]) + ".json",

@@ -2,11 +2,11 @@ package handler
 
 import (
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
 // reason is a kind of refusal. Its name is the label in metrics and logs.
@@ -62,26 +62,15 @@ func (r reason) because(err error) *refusal { return &refusal{r, err} }
 // a flood of forgeries cannot fill a disk.
 type refusalLog struct {
 	logger *zap.Logger
-	now    func() time.Time
-
-	mu      sync.Mutex
-	windows map[reason]*window
+	lines  throttle.Throttle[reason]
 }
 
-// window is the second after a line; what comes within it is only counted.
-type window struct {
-	began   time.Time
-	leftOut int
-}
-
-func newRefusalLog(logger *zap.Logger) *refusalLog {
-	return &refusalLog{logger: logger, now: time.Now, windows: make(map[reason]*window)}
-}
+func newRefusalLog(logger *zap.Logger) *refusalLog { return &refusalLog{logger: logger} }
 
 // warn logs a refusal, unless one for the same reason was logged within the
 // last second.
 func (l *refusalLog) warn(r *http.Request, refused *refusal) {
-	leftOut, ok := l.admit(refused.reason)
+	leftOut, ok := l.lines.Admit(refused.reason)
 	if !ok {
 		return
 	}
@@ -96,32 +85,9 @@ func (l *refusalLog) warn(r *http.Request, refused *refusal) {
 		zap.Int("left_out", leftOut))
 }
 
-func (l *refusalLog) admit(why reason) (leftOut int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	w := l.windows[why]
-	if w == nil {
-		l.windows[why] = &window{began: now}
-		return 0, true
-	}
-	if now.Sub(w.began) < time.Second {
-		w.leftOut++
-		return 0, false
-	}
-	leftOut = w.leftOut
-	*w = window{began: now}
-	return leftOut, true
-}
-
 // close logs the counts that no later line has told.
 func (l *refusalLog) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for why, w := range l.windows {
-		if w.leftOut > 0 {
-			l.logger.Warn("refusals left out of the log", zap.String("reason", why.name), zap.Int("left_out", w.leftOut))
-			w.leftOut = 0
-		}
-	}
+	l.lines.Rest(func(why reason, leftOut int) {
+		l.logger.Warn("refusals left out of the log", zap.String("reason", why.name), zap.Int("left_out", leftOut))
+	})
 }
