@@ -14,21 +14,23 @@ import (
 
 // acceptance is a delivery on its way into the queue.
 type acceptance struct {
-	free       func() (int64, error) // space
 	records    []queue.Record
 	admission  queue.Admission
 	identities []identity
 	duplicates []bool // nil: none
 	bytes      int64  // of all bodies
-	size       int    // of all that is stored
+	size       int    // of all that is stored, about
 }
 
 type identity [16]byte
 
+// accepting is what the frame of a commit has for an event beside its record and
+// status: three keys, and two changes of the buffer.
+const accepting = 3*(1+1+8+4) + lengthSeen + lengthPut
+
 // Accept implements queue.Store.
 func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
 	a := &acceptance{
-		free:       s.free,
 		records:    records,
 		admission:  admission,
 		identities: make([]identity, len(records)),
@@ -38,9 +40,9 @@ func (s *Store) Accept(ctx context.Context, records []queue.Record, admission qu
 		sum := sha256.Sum256([]byte(r.Identity))
 		copy(a.identities[i][:], sum[:])
 		a.bytes += int64(len(r.Body))
-		a.size += recordSize(r) + statusFixed
+		a.size += recordSize(r) + statusFixed + accepting
 	}
-	if err := s.do(ctx, &operation{apply: a.apply}); err != nil {
+	if err := s.do(ctx, &operation{apply: a.apply, size: a.size}); err != nil {
 		return nil, err
 	}
 	return a.duplicates, nil
@@ -55,7 +57,6 @@ func (a *acceptance) apply(t *txn) error {
 		return err
 	}
 	t.window = a.admission.Dedupe
-	text := make([]byte, 0, a.size) // bbolt refers to it until the commit
 	for i := range a.records {
 		if a.duplicates != nil && a.duplicates[i] {
 			continue
@@ -63,14 +64,9 @@ func (a *acceptance) apply(t *txn) error {
 		r := &a.records[i]
 		id := t.nextID()
 
-		start := len(text)
-		text = appendRecord(text, r, t.now)
-		t.put(t.events, t.id(id), text[start:len(text):len(text)])
-
+		t.put(t.events, t.id(id), func(dst []byte) []byte { return appendRecord(dst, r, t.now) })
 		st := status{state: codePending, lane: codeLive, position: id}
-		start = len(text)
-		text = st.append(text)
-		t.put(t.pending, t.id(id), text[start:len(text):len(text)])
+		t.put(t.pending, t.id(id), st.append)
 		t.queueUp(id, &st, r.Order)
 		if a.admission.Dedupe > 0 && !r.Recurring {
 			t.see(a.identities[i])
@@ -90,12 +86,10 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 	if limits.MaxBytes > 0 && t.counts.bytes+size > limits.MaxBytes {
 		return fmt.Errorf("%w: %d bytes are pending, the limit is %d", queue.ErrFull, t.counts.bytes, limits.MaxBytes)
 	}
-	if limits.MinFree <= 0 {
-		return nil
-	}
 	// A failure is left to the commit, which will tell.
-	if free, err := a.free(); err == nil && free-size < limits.MinFree {
-		return fmt.Errorf("%w: %d bytes are free in it and on its disk, %d must be", queue.ErrFull, free, limits.MinFree)
+	needed := int64(a.size) + pagesFor(a.size) // in the journal, and in the file
+	if free, err := t.free(); err == nil && free-needed < limits.MinFree {
+		return fmt.Errorf("%w: %d bytes are free in it and on its disk, the delivery needs %d, and %d must remain", queue.ErrFull, free, needed, limits.MinFree)
 	}
 	return nil
 }
@@ -157,7 +151,7 @@ func (t *txn) loadSeen() {
 // window.
 func (t *txn) wasSeen(id identity, window time.Duration) bool {
 	recent := func(at uint64) bool { return at+uint64(window.Microseconds()) > t.now }
-	if at, ok := t.buffer.seen[id]; ok {
+	if at, ok := t.buffer.seenAt(id); ok {
 		return recent(at)
 	}
 	t.loadSeen()
@@ -170,18 +164,18 @@ func (t *txn) wasSeen(id identity, window time.Duration) bool {
 }
 
 // generation returns the bucket that identities are stored in now.
-func (t *txn) generation() *bbolt.Bucket {
+func (t *txn) generation() (*bbolt.Bucket, error) {
 	t.loadSeen()
 	if len(t.generations) > 0 {
 		newest := t.generations[0]
 		if t.window == 0 || newest.start+uint64(t.window.Microseconds())/parts > t.now {
-			return newest.Bucket
+			return newest.Bucket, nil
 		}
 	}
-	b, err := t.seen.CreateBucketIfNotExists(t.id(t.now))
+	b, err := t.seen.CreateBucketIfNotExists(number(t.now))
 	if err != nil {
-		t.fail(err)
+		return nil, err
 	}
 	t.generations = append([]generation{{b, t.now}}, t.generations...)
-	return b
+	return b, nil
 }

@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"slices"
 
 	bbolt "go.etcd.io/bbolt"
@@ -14,18 +13,28 @@ import (
 // write a page of its own. In the buffer most changes of bucketOrder undo each
 // other before long, and the others are made sorted, many to a page.
 //
-// The changes of a transaction are stored with it in bucketLog, from which the
-// buffer is read again after a crash. Only the one who commits uses it.
+// At a checkpoint the changes are stored in bucketLog, from which the buffer is
+// read again at the next start. It has parts, by the first bits of a hash: one at
+// a time is made, so that a checkpoint writes a part of the pages only.
 type buffer struct {
+	parts   [bufferParts]part
+	changes int // that are in bucketLog, or will be
+}
+
+const bufferParts = 16
+
+// maxChanges bounds the buffer: about 15 MB. Tests set it lower.
+var maxChanges = 1 << 17
+
+// part is a part of the buffer.
+type part struct {
 	seen    map[identity]uint64
 	lines   map[lineKey]waiting
 	gone    map[orderKey]struct{} // deleted from bucketOrder
 	passed  map[lineKey]uint64    // up to where all of a line is gone; not complete
-	changes int                   // in bucketLog
+	changes int
+	log     []byte // changes that are not in bucketLog yet
 }
-
-// maxChanges bounds the buffer: about 15 MB. Tests set it lower.
-var maxChanges = 1 << 17
 
 // lineKey stands for events that wait for each other.
 type lineKey [9]byte
@@ -49,181 +58,214 @@ type waiting struct {
 }
 
 func newBuffer() *buffer {
-	return &buffer{
-		seen:  make(map[identity]uint64),
-		lines: make(map[lineKey]waiting),
-		gone:  make(map[orderKey]struct{}),
+	b := new(buffer)
+	for i := range b.parts {
+		b.parts[i] = newPart()
+	}
+	return b
+}
 
+func newPart() part {
+	return part{
+		seen:   make(map[identity]uint64),
+		lines:  make(map[lineKey]waiting),
+		gone:   make(map[orderKey]struct{}),
 		passed: make(map[lineKey]uint64),
 	}
 }
 
-// The codes of changes in bucketLog. Each has a fixed length.
-const (
-	codeSeen = 's' // identity, time
-	codePut  = 'p' // order key, id
-	codeGone = 'g' // order key
-
-	lengthSeen = 1 + 16 + 8
-	lengthPut  = 1 + 17 + 8
-	lengthGone = 1 + 17
-)
-
-var errLog = errors.New("the log of the queue is damaged")
+// ofLine and ofIdentity return the number of a part.
+func ofLine(line lineKey) byte    { return line[1] / (256 / bufferParts) }
+func ofIdentity(id identity) byte { return id[0] / (256 / bufferParts) }
 
 // loadBuffer reads what is in bucketLog.
 func loadBuffer(tx *bbolt.Tx) (*buffer, error) {
 	b := newBuffer()
 	err := tx.Bucket(bucketLog).ForEach(func(_, changes []byte) error {
 		for len(changes) > 0 {
-			length := map[byte]int{codeSeen: lengthSeen, codePut: lengthPut, codeGone: lengthGone}[changes[0]]
+			length := lengths[changes[0]]
 			if length == 0 || length > len(changes) {
-				return errLog
+				return errJournal
 			}
-			change := changes[1:length]
-			switch changes[0] {
-			case codeSeen:
-				b.see(identity(change), binary.BigEndian.Uint64(change[16:]))
-			case codePut:
-				b.put(lineKey(change), place{binary.BigEndian.Uint64(change[9:]), binary.BigEndian.Uint64(change[17:])})
-			case codeGone:
-				b.delete(lineKey(change), binary.BigEndian.Uint64(change[9:]))
-			}
+			b.note(changes[:length])
 			changes = changes[length:]
 		}
 		return nil
 	})
+	for i := range b.parts {
+		b.parts[i].log = nil // is there already
+	}
 	return b, err
 }
 
-func (b *buffer) see(id identity, at uint64) {
-	b.seen[id] = at
+// note takes over a change as it stands in a frame.
+func (b *buffer) note(change []byte) {
 	b.changes++
-}
-
-// put adds a place at the end of a line.
-func (b *buffer) put(line lineKey, p place) {
-	b.changes++
-	w, ok := b.lines[line]
-	if !ok {
-		w.first = p
-	} else {
-		w.others = append(w.others, p)
+	if change[0] == codeSeen {
+		id := identity(change[1:])
+		p := &b.parts[ofIdentity(id)]
+		p.note(change)
+		p.seen[id] = binary.BigEndian.Uint64(change[17:])
+		return
 	}
-	b.lines[line] = w
+	line, position := lineKey(change[1:]), binary.BigEndian.Uint64(change[10:])
+	p := &b.parts[ofLine(line)]
+	p.note(change)
+	if change[0] == codePut {
+		p.join(line, place{position, binary.BigEndian.Uint64(change[18:])})
+	} else {
+		p.quit(line, position)
+	}
 }
 
-// delete takes a place out of a line.
-func (b *buffer) delete(line lineKey, position uint64) {
-	b.changes++
-	w, ok := b.lines[line]
+func (p *part) note(change []byte) {
+	p.changes++
+	p.log = append(p.log, change...)
+}
+
+// join adds a place at the end of a line.
+func (p *part) join(line lineKey, at place) {
+	w, ok := p.lines[line]
+	if !ok {
+		w.first = at
+	} else {
+		w.others = append(w.others, at)
+	}
+	p.lines[line] = w
+}
+
+// quit takes a place out of a line.
+func (p *part) quit(line lineKey, position uint64) {
+	w, ok := p.lines[line]
 	switch {
 	case ok && w.first.position == position:
 		if len(w.others) == 0 {
-			delete(b.lines, line)
+			delete(p.lines, line)
 			return
 		}
 		w.first, w.others = w.others[0], w.others[1:]
-		b.lines[line] = w
+		p.lines[line] = w
 		return
 	case ok:
 		for i := range w.others {
 			if w.others[i].position == position {
 				w.others = slices.Delete(w.others, i, i+1)
-				b.lines[line] = w
+				p.lines[line] = w
 				return
 			}
 		}
 	}
-	b.gone[line.at(position)] = struct{}{}
+	p.gone[line.at(position)] = struct{}{}
+}
+
+// seenAt returns when an identity was seen, if the buffer knows it.
+func (b *buffer) seenAt(id identity) (at uint64, ok bool) {
+	at, ok = b.parts[ofIdentity(id)].seen[id]
+	return at, ok
+}
+
+// hasSeen reports whether the buffer knows identities.
+func (b *buffer) hasSeen() bool {
+	return slices.ContainsFunc(b.parts[:], func(p part) bool { return len(p.seen) > 0 })
 }
 
 // head returns the first place of a line. Those in bucketOrder came before those
 // in the buffer.
 func (b *buffer) head(order *bbolt.Cursor, line lineKey) (place, bool) {
-	from := line.at(b.passed[line])
+	p := &b.parts[ofLine(line)]
+	from := line.at(p.passed[line])
 	for key, value := order.Seek(from[:]); bytes.HasPrefix(key, line[:]); key, value = order.Next() {
-		if _, gone := b.gone[orderKey(key)]; !gone {
+		if _, gone := p.gone[orderKey(key)]; !gone {
 			return place{lastID(key), lastID(value)}, true
 		}
-		b.passed[line] = lastID(key)
+		p.passed[line] = lastID(key)
 	}
-	w, ok := b.lines[line]
+	w, ok := p.lines[line]
 	return w.first, ok
 }
 
-// see remembers an identity.
-func (t *txn) see(id identity) {
-	t.buffer.see(id, t.now)
-	t.log = append(append(t.log, codeSeen), id[:]...)
-	t.log = binary.BigEndian.AppendUint64(t.log, t.now)
-	t.dirty = true
-}
-
-// join adds an event at the end of a line.
-func (t *txn) join(line lineKey, p place) {
-	t.buffer.put(line, p)
-	key := line.at(p.position)
-	t.log = append(append(t.log, codePut), key[:]...)
-	t.log = binary.BigEndian.AppendUint64(t.log, p.id)
-	t.dirty = true
-}
-
-// quit takes an event out of a line.
-func (t *txn) quit(line lineKey, position uint64) {
-	t.buffer.delete(line, position)
-	key := line.at(position)
-	t.log = append(append(t.log, codeGone), key[:]...)
-	t.dirty = true
-}
-
-// writeLog stores the changes of this transaction, or, if there are many since
-// the last time, makes all.
-func (t *txn) writeLog() {
-	switch {
-	case t.buffer.changes > maxChanges:
-		t.flush()
-	case len(t.log) > 0:
-		log := t.tx.Bucket(bucketLog)
+// store puts the changes that are not in bucketLog yet there.
+func (b *buffer) store(tx *bbolt.Tx) error {
+	log := tx.Bucket(bucketLog)
+	for i := range b.parts {
+		p := &b.parts[i]
+		if len(p.log) == 0 {
+			continue
+		}
 		number, err := log.NextSequence()
 		if err != nil {
-			t.fail(err)
+			return err
 		}
-		t.put(log, t.id(number), t.log)
+		key := binary.BigEndian.AppendUint64([]byte{byte(i)}, number)
+		if err := log.Put(key, p.log); err != nil {
+			return err
+		}
+		p.log = nil // the transaction refers to it
 	}
+	return nil
 }
 
-// flush makes the changes in the buckets and empties the log. The buffer must
-// be read again if the transaction fails.
-func (t *txn) flush() {
-	b := t.buffer
-	for _, key := range sorted(b.gone, compareKeys) {
-		t.delete(t.order, key[:])
+// fullest returns the number of the part with the most changes.
+func (b *buffer) fullest() (number byte) {
+	for i := range b.parts {
+		if b.parts[i].changes > b.parts[number].changes {
+			number = byte(i)
+		}
 	}
-	places := make(map[orderKey]uint64, len(b.lines))
-	for line, w := range b.lines {
+	return number
+}
+
+// flush makes the changes of a part in the buckets, and takes them out of
+// bucketLog.
+func (b *buffer) flush(t *txn, number byte) error {
+	p := &b.parts[number]
+	if err := p.make(t); err != nil {
+		return err
+	}
+	log := t.tx.Bucket(bucketLog)
+	c := log.Cursor()
+	for key, _ := c.Seek([]byte{number}); len(key) > 0 && key[0] == number; key, _ = c.Seek([]byte{number}) {
+		if err := log.Delete(key); err != nil {
+			return err
+		}
+	}
+	b.changes -= p.changes
+	*p = newPart()
+	return nil
+}
+
+// make makes the changes of a part in the buckets.
+func (p *part) make(t *txn) error {
+	for _, key := range sorted(p.gone, compareKeys) {
+		if err := t.order.Delete(key[:]); err != nil {
+			return err
+		}
+	}
+	places := make(map[orderKey]uint64, len(p.lines))
+	for line, w := range p.lines {
 		places[line.at(w.first.position)] = w.first.id
-		for _, p := range w.others {
-			places[line.at(p.position)] = p.id
+		for _, at := range w.others {
+			places[line.at(at.position)] = at.id
 		}
 	}
 	for _, key := range sorted(places, compareKeys) {
-		t.put(t.order, key[:], number(places[key]))
-	}
-	if len(b.seen) > 0 {
-		generation := t.generation()
-		for _, id := range sorted(b.seen, compareIdentities) {
-			t.put(generation, id[:], number(b.seen[id]))
+		if err := t.order.Put(key[:], number(places[key])); err != nil {
+			return err
 		}
 	}
-	if err := t.tx.DeleteBucket(bucketLog); err != nil {
-		t.fail(err)
+	if len(p.seen) == 0 {
+		return nil
 	}
-	if _, err := t.tx.CreateBucket(bucketLog); err != nil {
-		t.fail(err)
+	seen, err := t.generation()
+	if err != nil {
+		return err
 	}
-	*b = *newBuffer()
-	t.log = nil
+	for _, id := range sorted(p.seen, compareIdentities) {
+		if err := seen.Put(id[:], number(p.seen[id])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func compareIdentities(a, b identity) int { return bytes.Compare(a[:], b[:]) }

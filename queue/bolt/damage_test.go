@@ -111,6 +111,9 @@ func TestInterruptedCreation(t *testing.T) {
 		t.Error(err)
 	}
 	check(t, s)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("there are %v, %v", files, err)
 	}

@@ -47,24 +47,22 @@ func (t *txn) expire(state byte, keep time.Duration) (more bool) {
 }
 
 // expireSeen forgets the oldest identities, and reports whether there may be
-// more to forget.
+// more to forget. Those in the buffer can be forgotten after a checkpoint.
 func (t *txn) expireSeen(window time.Duration) (more bool) {
-	if window == 0 && len(t.buffer.seen) > 0 {
-		t.flush()
+	if window == 0 && t.buffer.hasSeen() {
+		t.flushAll = true
+		more = true
 	}
 	t.loadSeen()
 	n := len(t.generations)
 	if n == 0 || n == 1 && window > 0 {
-		return false
+		return more
 	}
 	// Nothing was added to a generation once the next one had begun.
 	if n > 1 && t.generations[n-2].start+uint64(window.Microseconds()) > t.now {
 		return false
 	}
-	t.dirty = true
-	if err := t.seen.DeleteBucket(t.id(t.generations[n-1].start)); err != nil {
-		t.fail(err)
-	}
+	t.forget(number(t.generations[n-1].start))
 	t.generations = t.generations[:n-1]
 	return true
 }

@@ -46,8 +46,8 @@ func runScript(t *testing.T, dir, end string, injections ...string) (trace strin
 	t.Helper()
 	log := filepath.Join(dir, "trace")
 	const calls = "pwrite64,fdatasync,fsync,ftruncate,renameat,write"
-	args := []string{"-f", "-s0", "-o", log, "-e", "trace=" + calls, "-e", "signal=none"}
-	for _, name := range []string{"queue.db", "queue.db.new", "ledger", ""} {
+	args := []string{"-f", "-s0", "-y", "-o", log, "-e", "trace=" + calls, "-e", "signal=none"}
+	for _, name := range []string{"queue.db", "queue.db.new", "queue.db" + journalSuffix, "ledger", ""} {
 		args = append(args, "-P", filepath.Join(dir, name))
 	}
 	for _, injection := range injections {
@@ -87,25 +87,32 @@ func runScript(t *testing.T, dir, end string, injections ...string) (trace strin
 // calls counts the calls of a name in a trace.
 func calls(trace, name string) int { return strings.Count(trace, " "+name+"(") }
 
-// headSync is the sync that ends a commit: when it fails, nobody knows whether the
-// change is on disk.
-const headSync = "fdatasync of the head"
+// These are syncs of a commit and of a checkpoint: when one fails, nobody knows
+// whether what it was to sync is on disk.
+const (
+	journalSync = "fdatasync of the journal"
+	headSync    = "fdatasync of the head"
+)
 
-var syncOrWrite = regexp.MustCompile(` (fdatasync\(|renameat\(|pwrite64\(\d+, .*, \d+, (\d+))`)
+var syncOrWrite = regexp.MustCompile(` (renameat\(|(fdatasync|pwrite64)\(\d+<([^>]*)>(?:, .*, \d+, (\d+))?)`)
 
-// headSyncs returns the numbers of those among all calls of fdatasync.
-func headSyncs(trace string) (numbers []int) {
+// syncs returns the numbers of those among all calls of fdatasync.
+func syncs(trace string) map[string][]int {
+	numbers := make(map[string][]int)
 	n, head, made := 0, false, false
 	for _, call := range syncOrWrite.FindAllStringSubmatch(trace, -1) {
 		switch {
 		case call[1] == "renameat(": // the queue has its name
 			made = true
-		case call[1] == "fdatasync(":
-			if n++; head && made {
-				numbers = append(numbers, n)
-			}
+		case call[2] == "pwrite64":
+			head = call[4] == "0" || call[4] == fmt.Sprint(os.Getpagesize())
 		default:
-			head = call[2] == "0" || call[2] == fmt.Sprint(os.Getpagesize())
+			switch n++; {
+			case strings.HasSuffix(call[3], journalSuffix):
+				numbers[journalSync] = append(numbers[journalSync], n)
+			case head && made:
+				numbers[headSync] = append(numbers[headSync], n)
+			}
 		}
 	}
 	return numbers
@@ -197,15 +204,19 @@ func TestFaults(t *testing.T) {
 	dir := t.TempDir()
 	clean := runScript(t, dir, complete)
 	verify(t, dir, complete)
-	// The erasure of a change that could not be synced comes after all others.
-	erasure := calls(clean, "fsync") + 1
-	erasureFails := fmt.Sprintf("fsync:error=EIO:when=%d..%d", erasure, erasure+2)
-	erasureKills := fmt.Sprintf("fsync:signal=SIGKILL:when=%d", erasure)
-	heads := headSyncs(clean)
-	if want := len(script()) + 1; len(heads) != want { // the last at the end, without changes
-		t.Fatalf("%d commits synced the head of the file, want %d", len(heads), want)
+	// That a change is taken back comes after all other such calls.
+	back := calls(clean, "fsync") + 1
+	backFails := fmt.Sprintf("fsync:error=EIO:when=%d..%d", back, back+2)
+	backKills := fmt.Sprintf("fsync:signal=SIGKILL:when=%d", back)
+	special := syncs(clean)
+	if want := len(script()); len(special[journalSync]) != want {
+		t.Fatalf("%d commits synced the journal, want %d", len(special[journalSync]), want)
 	}
-	heads = heads[:len(script())]
+	checkpoints := special[headSync]
+	if len(checkpoints) < 5 {
+		t.Fatalf("there were %d checkpoints", len(checkpoints))
+	}
+	special[headSync] = checkpoints[:len(checkpoints)-1] // the last one is of the list of free pages
 
 	for _, fault := range []struct{ end, call, action, more string }{
 		{killed, "pwrite64", "signal=SIGKILL:when=FIRST", ""},
@@ -224,22 +235,27 @@ func TestFaults(t *testing.T) {
 		{complete, "ftruncate", "error=ENOSPC:when=FIRST", ""},
 		{complete, "renameat", "error=EIO:when=FIRST", ""},
 		{complete, headSync, "error=EIO:when=FIRST", ""},
-		{complete, headSync, "error=EIO:when=FIRST", erasureFails},
-		{killed, headSync, "error=EIO:when=FIRST", erasureKills},
+		{complete, headSync, "error=EIO:when=FIRST", backFails},
+		{killed, headSync, "error=EIO:when=FIRST", backKills},
 		{givesUp, headSync, "error=EIO:when=FIRST", ""},
+		{complete, journalSync, "error=EIO:when=FIRST", ""},
+		{complete, journalSync, "error=EIO:when=FIRST", backFails},
+		{killed, journalSync, "error=EIO:when=FIRST", backKills},
+		{givesUp, journalSync, "error=EIO:when=FIRST", ""},
 		{givesUp, "pwrite64", "error=EIO:when=FIRST", ""},
 	} {
+		numbers, isSpecial := special[fault.call]
 		total := calls(clean, fault.call)
-		if fault.call == headSync {
-			total = len(heads)
+		if isSpecial {
+			total = len(numbers)
 		}
 		if total == 0 {
 			t.Errorf("there is no %s", fault.call)
 		}
 		for _, n := range points(total) {
 			call := fault.call
-			if call == headSync {
-				call, n = "fdatasync", heads[n-1]
+			if isSpecial {
+				call, n = "fdatasync", numbers[n-1]
 			}
 			injections := []string{call + ":" + strings.NewReplacer("FIRST", fmt.Sprint(n), "LAST", fmt.Sprint(n+4)).Replace(fault.action)}
 			if fault.more != "" {
@@ -249,7 +265,7 @@ func TestFaults(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
 				trace := runScript(t, dir, fault.end, injections...)
-				if _, after, _ := strings.Cut(trace, "(INJECTED)"); fault.call == headSync && calls(after, "fsync") == 0 {
+				if _, after, _ := strings.Cut(trace, "(INJECTED)"); isSpecial && calls(after, "fsync") == 0 && (fault.end != givesUp || fault.call != headSync) {
 					t.Error("the change was not taken back")
 				}
 				verify(t, dir, fault.end)

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
-	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
@@ -47,10 +47,9 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if err := s.load(db); err != nil {
+	if err := guarded(func() error { return s.load(db) }); err != nil {
 		return errors.Join(fmt.Errorf("opening the queue %s: %w", s.path, err), db.Close())
 	}
-	s.db, s.buffer = db, nil
 	return nil
 }
 
@@ -97,7 +96,8 @@ func openFile(path string) (db *bbolt.DB, err error) {
 	return db, nil
 }
 
-// load makes sure that what is in the file is on disk, and reads the counts.
+// load makes sure that what is in the file is on disk, and goes on with what is
+// in the journal.
 func (s *Store) load(db *bbolt.DB) error {
 	pageSize := int64(db.Info().PageSize)
 	if err := overwrite(s.path, func(f *os.File) error {
@@ -112,7 +112,8 @@ func (s *Store) load(db *bbolt.DB) error {
 	}); err != nil {
 		return err
 	}
-	return db.View(func(tx *bbolt.Tx) error {
+	var salt []byte
+	if err := db.View(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
 			return errors.New("this is the file of another program")
@@ -120,11 +121,26 @@ func (s *Store) load(db *bbolt.DB) error {
 		if version := meta.Get(keyVersion); len(version) != 8 || binary.BigEndian.Uint64(version) != layoutVersion {
 			return fmt.Errorf("it has version %x of the layout, this program knows version %d", version, layoutVersion)
 		}
-		s.last = tx.Bucket(bucketEvents).Sequence()
+		salt = bytes.Clone(meta.Get(keySalt))
 		_ = reclaim(tx)
-		return s.counts.decode(meta.Get(keyCounts))
-	})
+		return nil
+	}); err != nil {
+		return err
+	}
+	journal, err := openJournal(s.path+journalSuffix, salt)
+	if err != nil {
+		return err
+	}
+	s.db, s.journal = db, journal
+	if err := s.resume(); err != nil {
+		s.db, s.journal = nil, nil
+		return errors.Join(err, journal.file.Close())
+	}
+	return nil
 }
+
+// journalSuffix is what the name of the journal has after that of the file.
+const journalSuffix = ".journal"
 
 // overwrite calls fn with the file and syncs it.
 func overwrite(path string, fn func(*os.File) error) error {
@@ -136,73 +152,6 @@ func overwrite(path string, fn func(*os.File) error) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// failed takes note of a commit that failed. The caller holds mu for reading
-// and is the only one to commit.
-func (s *Store) failed(id int, cause error) {
-	s.broken, s.cause = time.Now(), cause
-	s.logger.Error("the queue could not be written", zap.String("path", s.path), zap.Error(cause))
-	_ = s.db.View(func(tx *bbolt.Tx) error {
-		if tx.ID() >= id {
-			// The head of the file was written, but nobody knows whether it
-			// is on disk. To go on from there could destroy the queue.
-			s.doubt.Store(int64(id))
-		}
-		return nil
-	})
-}
-
-// repair takes back a transaction that is in doubt: what it was to store was
-// refused. For this the page that made it valid is erased, which leaves the
-// transaction before it; no page of that one has been written to yet.
-func (s *Store) repair() error {
-	s.mu.RLock()
-	usable := s.usable()
-	s.mu.RUnlock()
-	if !errors.Is(usable, errDoubt) {
-		return usable
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if usable := s.usable(); !errors.Is(usable, errDoubt) {
-		return usable
-	}
-	if time.Since(s.broken) < pause {
-		return errDoubt
-	}
-	s.broken = time.Now()
-	if s.db != nil {
-		if err := s.erase(int64(s.db.Info().PageSize)); err != nil {
-			return fmt.Errorf("%w, nor taken back: %w", errDoubt, err)
-		}
-		err := s.db.Close()
-		s.db = nil
-		if err != nil {
-			return fmt.Errorf("%w: %w", errDoubt, err)
-		}
-	}
-	if err := s.open(); err != nil {
-		return err
-	}
-	s.doubt.Store(0)
-	s.cause = nil
-	s.logger.Info("the queue can be written again", zap.String("path", s.path))
-	return nil
-}
-
-// erase makes the transaction that is in doubt invalid.
-func (s *Store) erase(pageSize int64) error {
-	return overwrite(s.path, func(f *os.File) error {
-		// bbolt's check panics unless a page says which one it is.
-		const header = 16
-		page, at := make([]byte, pageSize), s.doubt.Load()%2*pageSize
-		if _, err := f.ReadAt(page[:header], at); err != nil {
-			return err
-		}
-		_, err := f.WriteAt(page, at)
-		return err
-	})
 }
 
 func (s *Store) isClosed() bool {

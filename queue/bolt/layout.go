@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -16,7 +17,7 @@ const layoutVersion = 1
 // are in microseconds since 1970. An id is the number of an event, in the order
 // of acceptance.
 var (
-	bucketMeta = []byte("meta") // keyVersion, keyCounts
+	bucketMeta = []byte("meta") // keyVersion, keyCounts, keySalt
 
 	// What is known of every event: id → record, which never changes.
 	bucketEvents = []byte("events")
@@ -44,7 +45,7 @@ var (
 	bucketSeen = []byte("seen")
 
 	// Changes of bucketOrder and bucketSeen that were not made there yet, see
-	// buffer: number → changes.
+	// buffer: part (1 byte), number → changes.
 	bucketLog = []byte("log")
 
 	buckets = [][]byte{
@@ -54,6 +55,7 @@ var (
 
 	keyVersion = []byte("version")
 	keyCounts  = []byte("counts")
+	keySalt    = []byte("salt") // random, of the checksums of the journal
 )
 
 func createBuckets(tx *bbolt.Tx) error {
@@ -63,7 +65,14 @@ func createBuckets(tx *bbolt.Tx) error {
 		}
 	}
 	meta := tx.Bucket(bucketMeta)
-	return errors.Join(meta.Put(keyVersion, number(layoutVersion)), meta.Put(keyCounts, new(counts).encode()))
+	return errors.Join(meta.Put(keyVersion, number(layoutVersion)), meta.Put(keyCounts, new(counts).encode()), putSalt(tx))
+}
+
+// putSalt lets no frame that was written so far belong to this file.
+func putSalt(tx *bbolt.Tx) error {
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails
+	return tx.Bucket(bucketMeta).Put(keySalt, salt)
 }
 
 func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
@@ -113,6 +122,8 @@ func timeOf(micros uint64) time.Time {
 // counts are kept with each transaction, so that nothing has to be counted.
 type counts struct{ pending, bytes, dead, delivered int64 }
 
+const sizeCounts = 4 * 8
+
 func (c *counts) encode() []byte {
 	var b []byte
 	for _, n := range []int64{c.pending, c.bytes, c.dead, c.delivered} {
@@ -122,7 +133,7 @@ func (c *counts) encode() []byte {
 }
 
 func (c *counts) decode(b []byte) error {
-	if len(b) != 32 {
+	if len(b) != sizeCounts {
 		return errors.New("the counts are damaged")
 	}
 	for i, n := range []*int64{&c.pending, &c.bytes, &c.dead, &c.delivered} {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
+	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/queue"
 )
@@ -50,73 +51,47 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 
 // lease leases what is due now, and returns when more will be.
 func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err error) {
-	// Leases end under this lock, after the commit: a transaction that begins
-	// under it finds nothing due whose lease has ended meanwhile.
-	err = s.use(func() error {
-		s.state.Lock()
-		defer s.state.Unlock()
-		events, next, err = s.leaseDue(limit)
-		return err
-	})
-	return events, next, err
-}
-
-// leaseDue is lease for a caller that holds mu and state.
-func (s *Store) leaseDue(limit int) (events []*queue.Event, next time.Time, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		l := leaser{
-			Store:   s,
-			events:  tx.Bucket(bucketEvents),
-			pending: tx.Bucket(bucketPending),
-			now:     micros(time.Now()),
-		}
-		takeTurns := []*laneCursor{l.open(tx, bucketLive), l.open(tx, bucketRetried)}
-		for len(events) < limit {
-			lane := takeTurns[s.turn%2]
-			if lane.id == 0 {
-				lane = takeTurns[(s.turn+1)%2]
-			}
-			if lane.id == 0 {
-				break
-			}
-			e, err := l.take(lane)
-			if err != nil {
-				return err
-			}
-			if e != nil {
-				s.turn++
-				events = append(events, e)
-			}
-		}
-		if len(events) < limit {
-			for lane := l.open(tx, bucketReplayed); lane.id != 0 && len(events) < limit; {
-				e, err := l.take(lane)
-				if err != nil {
-					return err
-				}
-				if e != nil {
-					events = append(events, e)
-				}
-			}
-		}
-		next = timeOf(l.next)
+	err = s.use(func(t *txn) error {
+		events, next = s.leaseDue(t, limit)
 		return nil
 	})
-	if err != nil {
-		for _, e := range events {
-			s.release(e.ID)
-		}
+	if err != nil { // a panic in the middle
+		s.giveBack(events)
 		return nil, next, err
 	}
 	return events, next, nil
 }
 
+// leaseDue is lease for a caller that holds state.
+func (s *Store) leaseDue(t *txn, limit int) (events []*queue.Event, next time.Time) {
+	l := leaser{Store: s, txn: t, now: micros(time.Now())}
+	live, retried, replayed := l.open(t.live), l.open(t.retried), l.open(t.replayed)
+	for len(events) < limit {
+		lane := replayed
+		switch {
+		case live.id != 0 && (retried.id == 0 || s.turn%2 == 0):
+			lane = live
+		case retried.id != 0:
+			lane = retried
+		case replayed.id == 0:
+			return events, timeOf(l.next)
+		}
+		if e := l.take(lane); e != nil {
+			events = append(events, e)
+			if lane != replayed {
+				s.turn++
+			}
+		}
+	}
+	return events, timeOf(l.next)
+}
+
 // leaser is what it takes to lease events.
 type leaser struct {
 	*Store
-	events, pending *bbolt.Bucket
-	now             uint64
-	next            uint64 // when more is due; 0: never
+	*txn
+	now  uint64
+	next uint64 // when more is due; 0: never
 }
 
 // laneCursor stands at an event of a lane that may be leased.
@@ -125,8 +100,8 @@ type laneCursor struct {
 	id uint64 // 0: none is left
 }
 
-func (l *leaser) open(tx *bbolt.Tx, bucket []byte) *laneCursor {
-	c := &laneCursor{Cursor: tx.Bucket(bucket).Cursor()}
+func (l *leaser) open(lane table) *laneCursor {
+	c := &laneCursor{Cursor: lane.Cursor()}
 	key, _ := c.First()
 	l.settle(c, key)
 	return c
@@ -144,34 +119,45 @@ func (l *leaser) settle(c *laneCursor, key []byte) {
 			}
 		}
 		id := lastID(key)
-		// One whose commit is under way may not stay, and another one get its id.
-		if _, leased := l.leased[id]; !leased && id <= l.last {
+		if l.mayLease(id) {
 			c.id = id
 			return
 		}
 	}
 }
 
+// mayLease reports whether nobody has leased an event, and it can be.
+func (l *leaser) mayLease(id uint64) bool {
+	_, leased := l.leased[id]
+	_, damaged := l.damaged[id]
+	// One whose commit is under way may not stay, and another one get its id.
+	return !leased && !damaged && id <= l.Store.last
+}
+
 // take leases the event at c and moves on. It returns nil when an event of
-// another lane with the same order is leased.
-func (l *leaser) take(c *laneCursor) (*queue.Event, error) {
+// another lane with the same order is leased, and for one that is damaged.
+func (l *leaser) take(c *laneCursor) *queue.Event {
 	e := &queue.Event{ID: c.id, InFlight: true}
-	key := number(c.id)
-	st, ok := decodeStatus(l.pending.Get(key))
-	if !ok || !decodeRecord(l.events.Get(key), e, true) {
-		return nil, errDamaged
+	st, ok := l.pendingStatus(e.ID)
+	if !ok || !decodeRecord(l.txn.events.Get(l.id(e.ID)), e, true) {
+		l.damaged[e.ID] = struct{}{}
+		l.logger.Error("an event in the queue is damaged and cannot be delivered", zap.String("path", l.path), zap.Uint64("id", e.ID))
+		e = nil
 	}
 	next, _ := c.Next()
 	l.settle(c, next)
+	if e == nil {
+		return nil
+	}
 	if e.Order != "" {
 		if _, busy := l.busy[e.Order]; busy {
-			return nil, nil
+			return nil
 		}
 		l.busy[e.Order] = struct{}{}
 	}
 	st.into(e)
 	l.leased[e.ID] = e.Order
-	return e, nil
+	return e
 }
 
 // release ends the lease of an event. The caller holds state.
@@ -218,7 +204,7 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 			st.attempts++
 		}
 		t.count(st.state, 1)
-		t.put(t.done, t.id(id), st.encode())
+		t.put(t.done, t.id(id), st.append)
 		t.put(t.settled, settledKey(st.state, st.settled, id), nil)
 		return nil
 	}})
@@ -232,7 +218,7 @@ func (t *txn) postpone(id uint64, st status, due uint64) {
 	}
 	st.attempts++
 	st.due = due
-	t.put(t.pending, t.id(id), st.encode())
+	t.put(t.pending, t.id(id), st.append)
 	t.enter(id, &st)
 }
 

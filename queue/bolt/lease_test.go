@@ -246,22 +246,19 @@ func TestRequeuedInOrder(t *testing.T) {
 	})
 }
 
-// TestLeaseWaitsForTheDisk looks for due events when a transaction can be read,
-// but its sync is under way. Should that fail, the event is taken back, and the
-// next one gets its id.
+// TestLeaseWaitsForTheDisk looks for due events while the sync of a commit is under
+// way. Should that fail, the event is taken back, and the next one gets its id.
 func TestLeaseWaitsForTheDisk(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	accept(t, s, record("first", "1"))
-	tx, err := s.db.Begin(true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	change := newTxn(tx, newBuffer(), s.counts, time.Now())
 	second := record("second", "2")
-	a := acceptance{records: []queue.Record{second}, identities: make([]identity, 1), size: recordSize(&second) + statusFixed}
-	if err := errors.Join(a.apply(change), change.err, tx.Commit()); err != nil {
-		t.Fatal(err)
+	a := acceptance{records: []queue.Record{second}, identities: make([]identity, 1)}
+	s.state.Lock()
+	frame, err := s.apply([]*operation{{apply: a.apply}}, time.Now())
+	s.state.Unlock()
+	if frame == nil || err != nil {
+		t.Fatalf("changed %d bytes: %v", len(frame), err)
 	}
 	if got := identities(due(t, s, 10)); !slices.Equal(got, []string{"first"}) {
 		t.Errorf("leased %v", got)

@@ -2,16 +2,14 @@ package bolt
 
 import (
 	"context"
-	"maps"
 
 	bbolt "go.etcd.io/bbolt"
 
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
-// chunk is how many events are looked at in one transaction: a long one keeps
-// pages from being used again.
-const chunk = 4096
+// chunk is how many events are looked at before others may go on.
+const chunk = 512
 
 // List implements queue.Store.
 func (s *Store) List(ctx context.Context, filter queue.Filter) ([]queue.Event, error) {
@@ -46,24 +44,16 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.state.Lock()
-		leased := maps.Clone(s.leased)
-		s.state.Unlock()
-		err := s.view(func(tx *bbolt.Tx) error {
+		err := s.use(func(t *txn) error {
 			if filter.ID == 0 {
-				defer func() { _ = reclaim(tx) }() // else all that is read stays in memory
+				defer func() { _ = reclaim(t.tx) }() // else all that is read stays in memory
 			}
-			w := walk{
-				oldest: oldest,
-				events: tx.Bucket(bucketEvents),
+			w := walk{oldest: oldest, events: t.events}
+			if filter.State == "" || filter.State == queue.Pending {
+				w.add(t.pending, from)
 			}
-			for bucket, states := range map[string][]queue.State{
-				string(bucketPending): {queue.Pending},
-				string(bucketDone):    {queue.Delivered, queue.Dead},
-			} {
-				if filter.State == "" || filter.State == states[0] || filter.State == states[len(states)-1] {
-					w.add(tx.Bucket([]byte(bucket)), from)
-				}
+			if filter.State != queue.Pending {
+				w.add(t.done, from)
 			}
 			for range chunk {
 				id, value := w.next()
@@ -80,7 +70,7 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 					return err
 				}
 				if match {
-					_, e.InFlight = leased[id]
+					e.InFlight = s.isLeased(id)
 					goOn = visit(e)
 				}
 				if !goOn || from == 0 {
@@ -100,7 +90,7 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 // walk goes through pending and done events in the order of their ids.
 type walk struct {
 	oldest bool
-	events *bbolt.Bucket
+	events table
 	at     []*position
 }
 
@@ -110,7 +100,7 @@ type position struct {
 }
 
 // add adds a bucket, from an id on.
-func (w *walk) add(b *bbolt.Bucket, from uint64) {
+func (w *walk) add(b table, from uint64) {
 	p := &position{Cursor: b.Cursor()}
 	switch {
 	case from != 0:

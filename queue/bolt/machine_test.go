@@ -263,11 +263,13 @@ func (m *machine) reopen(t *rapid.T) {
 	m.held = nil
 }
 
-// crashNow goes on with a copy of the file as it was while the store was open.
+// crashNow goes on with a copy of the files as they were while the store was
+// open.
 func (m *machine) crashNow(t *rapid.T) {
 	old := m.path()
 	m.files++
 	must(t, copyFile(old, m.path()))
+	must(t, copyFile(old+journalSuffix, m.path()+journalSuffix))
 	must(t, m.store.Close())
 	must(t, os.Remove(old))
 	m.open(t)

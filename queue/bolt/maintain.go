@@ -15,6 +15,9 @@ import (
 
 // Check implements queue.Maintainer.
 func (s *Store) Check(ctx context.Context) error {
+	if err := s.sync(ctx); err != nil {
+		return err
+	}
 	defer func() { _ = s.view(reclaim) }()
 	return s.view(func(tx *bbolt.Tx) error {
 		if err := readable(tx); err != nil {
@@ -47,18 +50,20 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	if before, err = size(s.path); err != nil {
 		return 0, 0, err
 	}
+	if !s.complete() {
+		return 0, 0, fmt.Errorf("%w: %w", errBroken, s.cause)
+	}
 	copied := s.path + ".compact"
 	if err := s.copyTo(copied); err != nil {
 		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), os.Remove(copied))
 	}
-	err = s.db.Close()
+	err = errors.Join(s.abandon(), s.closeFiles())
 	if err == nil {
 		err = os.Rename(copied, s.path)
 	}
 	if err == nil {
 		err = syncdir.Sync(filepath.Dir(s.path))
 	}
-	s.db = nil
 	if err := errors.Join(err, s.open()); err != nil {
 		return 0, 0, err
 	}
@@ -66,7 +71,7 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	return before, after, err
 }
 
-// copyTo copies what is used of the file to a new one.
+// copyTo copies what is used of the file to a new one. Its journal begins anew.
 func (s *Store) copyTo(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -76,7 +81,11 @@ func (s *Store) copyTo(path string) error {
 		return err
 	}
 	const transaction = 4 << 20 // bytes
-	return errors.Join(bbolt.Compact(db, s.db, transaction), db.Close())
+	err = bbolt.Compact(db, s.db, transaction)
+	if err == nil {
+		err = db.Update(putSalt)
+	}
+	return errors.Join(err, db.Close())
 }
 
 func size(path string) (int64, error) {
@@ -111,7 +120,11 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 			head, _ := buffer.head(order, lineOf(&st, e.Order))
 			free = head.id == lastID(key)
 		}
-		t := txn{live: tx.Bucket(bucketLive), retried: tx.Bucket(bucketRetried), replayed: tx.Bucket(bucketReplayed)}
+		t := txn{
+			live:     table{Bucket: tx.Bucket(bucketLive)},
+			retried:  table{Bucket: tx.Bucket(bucketRetried)},
+			replayed: table{Bucket: tx.Bucket(bucketReplayed)},
+		}
 		bucket, lane := t.laneKey(lastID(key), &st)
 		if in := bucket.Get(lane) != nil; in != free {
 			return fmt.Errorf("the pending event %d can be leased: %t, want %t", lastID(key), in, free)
@@ -153,15 +166,18 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 	if kept != found {
 		return fmt.Errorf("the counts are %+v, but there are %+v", kept, found)
 	}
-	waiting := 0
-	for _, w := range buffer.lines {
-		waiting += 1 + len(w.others)
+	waiting, gone := 0, 0
+	for i := range buffer.parts {
+		for _, w := range buffer.parts[i].lines {
+			waiting += 1 + len(w.others)
+		}
+		gone += len(buffer.parts[i].gone)
 	}
 	keys := func(bucket []byte) int { return tx.Bucket(bucket).Stats().KeyN }
 	for what, n := range map[string][2]int{
 		"events":              {keys(bucketEvents), int(found.pending + found.dead + found.delivered)},
 		"settled events":      {keys(bucketSettled), int(found.dead + found.delivered)},
-		"ordered events":      {keys(bucketOrder) - len(buffer.gone) + waiting, ordered},
+		"ordered events":      {keys(bucketOrder) - gone + waiting, ordered},
 		"events in the lanes": {keys(bucketLive) + keys(bucketRetried) + keys(bucketReplayed), heads},
 	} {
 		if n[0] != n[1] {

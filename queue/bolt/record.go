@@ -113,8 +113,6 @@ var (
 // maxError bounds what is kept of an error.
 const maxError = 1024
 
-func (s *status) encode() []byte { return s.append(make([]byte, 0, statusFixed+len(s.lastError))) }
-
 func (s *status) append(b []byte) []byte {
 	b = append(b, s.state, s.lane)
 	b = binary.BigEndian.AppendUint32(b, s.attempts)

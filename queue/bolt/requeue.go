@@ -87,7 +87,7 @@ func (t *txn) requeue(e *queue.Event, due uint64) bool {
 		}
 		free := t.leave(e.ID, &st)
 		st.due = t.now
-		t.put(t.pending, t.id(e.ID), st.encode())
+		t.put(t.pending, t.id(e.ID), st.append)
 		if free {
 			t.enter(e.ID, &st)
 		}
@@ -100,7 +100,7 @@ func (t *txn) requeue(e *queue.Event, due uint64) bool {
 	t.forgetDone(e.ID, &st)
 	// A place at the end of those that were requeued before it.
 	st = status{state: codePending, lane: codeReplayed, position: t.nextID(), due: due, requeued: t.now}
-	t.put(t.pending, t.id(e.ID), st.encode())
+	t.put(t.pending, t.id(e.ID), st.append)
 	t.queueUp(e.ID, &st, e.Order)
 	t.counts.pending++
 	t.counts.bytes += int64(e.Size)

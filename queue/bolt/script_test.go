@@ -228,7 +228,7 @@ func TestScript(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		check(t, a.Store)
+		again(t, "check", func() error { return a.Check(ctx) }, nil)
 	})
 }
 

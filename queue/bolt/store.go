@@ -1,4 +1,4 @@
-// Package bolt keeps a queue in one file, by bbolt.
+// Package bolt keeps a queue in one file, by bbolt, with a journal beside it.
 package bolt
 
 import (
@@ -20,31 +20,40 @@ import (
 // Store is a queue in a file. It implements queue.Store and queue.Maintainer.
 //
 // All changes go through group commits: those that come at the same time share a
-// transaction, and so a sync of the disk. Which events are leased is known only
-// in memory. After a crash nothing is leased, as nobody delivers any more.
+// frame of the journal, and so a sync of the disk. They are made in a transaction
+// of the file that stays open for many commits, and that all reads go through. A
+// checkpoint ends it now and then: only that writes pages of the file.
+//
+// Which events are leased is known only in memory. After a crash nothing is
+// leased, as nobody delivers any more.
 //
 // Who needs several of these takes them in this order: mu, state, a transaction
-// that reads.
+// that only reads.
 type Store struct {
 	path    string
 	logger  *zap.Logger
 	group   *commit.Group[*operation]
 	closing chan struct{}
 
-	mu     sync.RWMutex // held for writing while db is replaced
-	db     *bbolt.DB    // nil: closed, or to be opened again
-	doubt  atomic.Int64 // transaction that is perhaps on disk and perhaps not; 0: none
-	broken time.Time    // when a commit failed last
-	cause  error        // why
-	buffer *buffer      // nil: to be read; of the one who commits
+	mu      sync.RWMutex // held for writing while these are replaced
+	db      *bbolt.DB    // nil: closed, or to be opened again
+	journal *journal
+	spoiled atomic.Bool // txn holds what was refused: it must begin anew
+	reopen  bool        // so must these
 
-	state  sync.Mutex // guards what follows
-	counts counts
-	last   uint64              // id of the last event that is known to be on disk
-	leased map[uint64]string   // id → order
-	busy   map[string]struct{} // orders with a leased event
-	turn   int                 // of the lanes
-	wake   chan struct{}       // closed when an event may have become due
+	broken time.Time // when a commit failed last; of the one who commits
+	cause  error     // why, or nil after one that did not fail
+	tried  time.Time // when a repair was tried last; guarded by mu
+
+	state   sync.Mutex // guards what follows
+	txn     *txn
+	counts  counts              // that are durable
+	last    uint64              // id of the last event that is durable
+	leased  map[uint64]string   // id → order
+	busy    map[string]struct{} // orders with a leased event
+	damaged map[uint64]struct{} // events that cannot be leased
+	turn    int                 // of the lanes
+	wake    chan struct{}       // closed when an event may have become due
 }
 
 // Open opens the queue in the file at path, which is made if it is missing. It
@@ -56,6 +65,7 @@ func Open(path string, logger *zap.Logger) (*Store, error) {
 		closing: make(chan struct{}),
 		leased:  make(map[uint64]string),
 		busy:    make(map[string]struct{}),
+		damaged: make(map[uint64]struct{}),
 		wake:    make(chan struct{}),
 	}
 	s.group = commit.NewGroup(s.commit)
@@ -65,41 +75,16 @@ func Open(path string, logger *zap.Logger) (*Store, error) {
 	return s, nil
 }
 
-// Close closes the file. It implements queue.Store.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isClosed() {
-		return nil
-	}
-	close(s.closing)
-	if s.db == nil {
-		return nil
-	}
-	db := s.db
-	s.db = nil
-	if s.doubt.Load() != 0 {
-		if err := s.erase(int64(db.Info().PageSize)); err != nil {
-			s.logger.Error("the last change of the queue was refused, but may be in it", zap.String("path", s.path), zap.Error(err))
-		}
-	} else if s.cause == nil {
-		// The list of free pages need not be gathered at the next start.
-		db.NoFreelistSync = false
-		if err := db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
-			s.logger.Warn("closing the queue", zap.String("path", s.path), zap.Error(err))
-		}
-	}
-	return db.Close()
-}
-
-// operation is a change, one of those that a transaction makes.
+// operation is a change, one of those that a commit makes.
 type operation struct {
 	// apply makes the change. An error that it returns refuses the change, of
 	// which it must not have made any part then.
 	apply func(*txn) error
 	err   error
+	size  int // of what it changes, about
 
-	settles uint64 // event whose lease ends
+	settles    uint64 // event whose lease ends
+	checkpoint bool   // the file must have all that was changed before
 }
 
 func (s *Store) do(ctx context.Context, op *operation) error {
@@ -112,13 +97,8 @@ func (s *Store) do(ctx context.Context, op *operation) error {
 	return op.err
 }
 
-// pause is how long nothing is tried after a failed commit. bbolt reads the
-// whole file again each time.
-const pause = 500 * time.Millisecond
-
-// commit makes the changes of a batch durable, in one transaction.
-func (s *Store) commit(ops []*operation) (err error) {
-	defer guard(&err)()
+// commit makes the changes of a batch durable.
+func (s *Store) commit(ops []*operation) error {
 	if err := s.repair(); err != nil {
 		return err
 	}
@@ -131,50 +111,52 @@ func (s *Store) commit(ops []*operation) (err error) {
 	if s.cause != nil && start.Sub(s.broken) < pause {
 		return s.cause
 	}
-	tx, err := s.db.Begin(true)
+	s.state.Lock()
+	defer s.state.Unlock()
+	err := s.checkpointFor(ops)
+	var frame []byte
+	if err == nil {
+		frame, err = s.apply(ops, start)
+	}
+	if frame != nil {
+		// Meanwhile others may read. What is not durable is not leased.
+		s.state.Unlock()
+		err = s.journal.append(frame)
+		s.state.Lock()
+	}
 	if err != nil {
+		s.failed(err)
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after a commit
-	b := s.buffer
-	s.buffer = nil // until it is sure that it is what the file says
-	if b == nil {
-		if b, err = loadBuffer(tx); err != nil {
-			return err
-		}
-	}
-	s.state.Lock()
-	t := newTxn(tx, b, s.counts, start)
-	t.last = s.last
-	s.state.Unlock()
-	for _, op := range ops {
-		op.err = op.apply(t)
-	}
-	if t.dirty {
-		t.finish()
-	}
-	if t.err != nil {
-		return t.err
-	}
-	if t.dirty {
-		id := tx.ID()
-		if err := tx.Commit(); err != nil {
-			s.failed(id, err)
-			return err
-		}
-		s.cause = nil
+	s.cause = nil
+	if frame != nil {
 		commitSeconds.Observe(time.Since(start).Seconds())
 		commitOperations.Observe(float64(len(ops)))
 	}
-	s.buffer = b
-	s.finish(t, ops)
+	s.finish(ops)
 	return nil
 }
 
-// finish makes known what a transaction has changed.
-func (s *Store) finish(t *txn, ops []*operation) {
-	s.state.Lock()
-	defer s.state.Unlock()
+// apply makes the changes of a batch, and returns their frame, or nil if there
+// are none. The caller holds state.
+func (s *Store) apply(ops []*operation, now time.Time) (frame []byte, err error) {
+	defer guard(&err)()
+	size := 0
+	for _, op := range ops {
+		size += op.size
+	}
+	s.txn.begin(now, size, s.free)
+	for _, op := range ops {
+		if op.apply != nil {
+			op.err = op.apply(s.txn)
+		}
+	}
+	return s.txn.finish()
+}
+
+// finish makes known what a commit has changed. The caller holds state.
+func (s *Store) finish(ops []*operation) {
+	t := s.txn
 	s.counts, s.last = t.counts, t.last
 	wake := t.wake
 	for _, op := range ops {
@@ -195,44 +177,53 @@ func (s *Store) notify() {
 }
 
 // free returns how many bytes can be written: on the disk, and in the file, which
-// does not shrink, but whose free pages are used first.
+// does not shrink, but whose free pages are used first. Half of these count: not
+// all make up runs that are long enough. What the next checkpoint needs is not
+// free.
 func (s *Store) free() (int64, error) {
 	free, err := freespace.Of(filepath.Dir(s.path))
-	return free + int64(s.db.Stats().FreeAlloc), err
+	return free + int64(s.db.Stats().FreeAlloc)/2 - pagesFor(s.txn.bytes), err
 }
 
-// use calls fn while db can be used.
-func (s *Store) use(fn func() error) error {
+// use calls fn with the open transaction, while nobody changes it.
+func (s *Store) use(fn func(*txn) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	s.state.Lock()
+	defer s.state.Unlock()
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return guarded(func() error { return fn(s.txn) })
+}
+
+// view calls fn with a transaction that only reads, and finds what was changed up
+// to the last checkpoint.
+func (s *Store) view(fn func(*bbolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(); err != nil {
 		return err
 	}
-	return guarded(fn)
+	return guarded(func() error { return s.db.View(fn) })
 }
 
-// view calls fn with a read-only transaction.
-func (s *Store) view(fn func(*bbolt.Tx) error) error {
-	return s.use(func() error { return s.db.View(fn) })
-}
-
-// usable returns why db cannot be used, or nil. The caller holds mu.
+// usable returns why the queue cannot be used, or nil. The caller holds mu.
 func (s *Store) usable() error {
 	switch {
 	case s.isClosed():
 		return queue.ErrClosed
-	case s.db == nil || s.doubt.Load() != 0:
-		return errDoubt
+	case s.db == nil || s.spoiled.Load():
+		return errBroken
 	}
 	return nil
 }
 
-var errDoubt = errors.New("the last change of the queue could not be synced to disk")
+var errBroken = errors.New("the queue could not be written")
 
 // Stats implements queue.Store.
 func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
-	err = s.use(func() error {
-		s.state.Lock()
+	err = s.use(func(t *txn) error {
 		stats = queue.Stats{
 			Pending:      s.counts.pending,
 			PendingBytes: s.counts.bytes,
@@ -240,13 +231,10 @@ func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
 			Dead:         s.counts.dead,
 			Delivered:    s.counts.delivered,
 		}
-		s.state.Unlock()
-		return s.db.View(func(tx *bbolt.Tx) error {
-			if key, _ := tx.Bucket(bucketPending).Cursor().First(); key != nil {
-				stats.Oldest = recordAccepted(tx.Bucket(bucketEvents).Get(key))
-			}
-			return nil
-		})
+		if key, _ := t.pending.Cursor().First(); key != nil {
+			stats.Oldest = recordAccepted(t.events.Get(key))
+		}
+		return nil
 	})
 	return stats, err
 }

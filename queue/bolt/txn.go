@@ -8,82 +8,80 @@ import (
 	bbolt "go.etcd.io/bbolt"
 )
 
-// txn is a transaction that changes the queue. A failure sticks to it, so that
-// only its end has to be checked.
+// txn is a transaction of the queue's file, which stays open for many commits and
+// ends with a checkpoint. What it holds is the queue as it is now.
+//
+// What a commit changes is noted in frame, which makes it durable. A failure
+// sticks to the transaction, so that only the end of a commit has to check it.
 type txn struct {
-	now    uint64
+	tx     *bbolt.Tx
+	buffer *buffer
 	counts counts
 	last   uint64        // id of the last event
-	dirty  bool          // something was changed
-	wake   bool          // an event may have become due
-	err    error         // the first failure
 	window time.Duration // for which identities are remembered; 0: not known
 
-	tx                                    *bbolt.Tx
-	events, pending, done, settled, order *bbolt.Bucket
-	live, retried, replayed, seen         *bbolt.Bucket
-	buffer                                *buffer
-	log                                   []byte // changes of the buffer
+	events, pending, done, settled, order table
+	live, retried, replayed               table
+	seen                                  *bbolt.Bucket
+	tables                                map[byte]table
 	orderCursor                           *bbolt.Cursor
 	generations                           []generation // of seen, the newest first
-	key                                   [32]byte     // room for one key
+	changes, bytes                        int          // since the transaction began
+	flushAll                              bool         // at the next checkpoint
+
+	// These are of a commit.
+	now      uint64
+	expected int                   // bytes of the frame
+	frame    []byte                // see frame.go
+	wake     bool                  // an event may have become due
+	err      error                 // the first failure
+	space    func() (int64, error) // see Store.free
+
+	key [32]byte // room for one key
+}
+
+// table is a bucket whose changes are noted, by its code.
+type table struct {
+	*bbolt.Bucket
+	code byte
 }
 
 var errDamaged = errors.New("the queue is damaged: an event is incomplete")
 
-func newTxn(tx *bbolt.Tx, b *buffer, c counts, now time.Time) *txn {
-	t := &txn{
-		buffer:   b,
-		now:      micros(now),
-		counts:   c,
-		tx:       tx,
-		events:   tx.Bucket(bucketEvents),
-		pending:  tx.Bucket(bucketPending),
-		done:     tx.Bucket(bucketDone),
-		settled:  tx.Bucket(bucketSettled),
-		order:    tx.Bucket(bucketOrder),
-		live:     tx.Bucket(bucketLive),
-		retried:  tx.Bucket(bucketRetried),
-		replayed: tx.Bucket(bucketReplayed),
-		seen:     tx.Bucket(bucketSeen),
+// newTxn returns a transaction that goes on with what the buffer holds.
+func newTxn(tx *bbolt.Tx, b *buffer) (*txn, error) {
+	t := &txn{tx: tx, buffer: b, seen: tx.Bucket(bucketSeen), tables: make(map[byte]table)}
+	if err := t.counts.decode(tx.Bucket(bucketMeta).Get(keyCounts)); err != nil {
+		return nil, err
 	}
+	for i, to := range []struct {
+		table *table
+		name  []byte
+	}{
+		{&t.events, bucketEvents}, {&t.pending, bucketPending}, {&t.done, bucketDone}, {&t.settled, bucketSettled},
+		{&t.order, bucketOrder}, {&t.live, bucketLive}, {&t.retried, bucketRetried}, {&t.replayed, bucketReplayed},
+	} {
+		*to.table = table{tx.Bucket(to.name), byte(i)}
+		t.tables[byte(i)] = *to.table
+	}
+	t.last = t.events.Sequence()
 	t.orderCursor = t.order.Cursor()
 	// Their keys come in order: pages need no room for others in between.
-	for _, b := range []*bbolt.Bucket{t.events, t.pending, t.done, t.live} {
+	for _, b := range []table{t.events, t.pending, t.done, t.live} {
 		b.FillPercent = 0.95
 	}
-	return t
+	return t, nil
 }
 
 func (t *txn) fail(err error) {
-	if t.err == nil {
+	if err != nil && t.err == nil {
 		t.err = err
 	}
 }
 
-// put stores a value, which must not change before the commit. The key may.
-func (t *txn) put(b *bbolt.Bucket, key, value []byte) {
-	t.dirty = true
-	if err := b.Put(key, value); err != nil {
-		t.fail(err)
-	}
-}
-
-func (t *txn) delete(b *bbolt.Bucket, key []byte) {
-	t.dirty = true
-	if err := b.Delete(key); err != nil {
-		t.fail(err)
-	}
-}
-
 func (t *txn) nextID() uint64 {
-	t.dirty = true
-	id, err := t.events.NextSequence()
-	if err != nil {
-		t.fail(err)
-	}
-	t.last = id
-	return id
+	t.last++
+	return t.last
 }
 
 // id returns a key of one id. It is valid until the next call of a method that
@@ -92,7 +90,7 @@ func (t *txn) id(id uint64) []byte { return binary.BigEndian.AppendUint64(t.key[
 
 // laneKey returns the bucket that an event with this status is in when nothing
 // holds it back, and its key there.
-func (t *txn) laneKey(id uint64, s *status) (*bbolt.Bucket, []byte) {
+func (t *txn) laneKey(id uint64, s *status) (table, []byte) {
 	switch s.lane {
 	case codeRetried:
 		return t.retried, pair(s.due, id)
@@ -161,8 +159,24 @@ func (t *txn) stepOut(id uint64, s *status, order string) {
 
 func (t *txn) pendingStatus(id uint64) (status, bool) { return decodeStatus(t.pending.Get(t.id(id))) }
 
-// finish makes the last changes of a transaction.
-func (t *txn) finish() {
-	t.writeLog()
-	t.put(t.tx.Bucket(bucketMeta), keyCounts, t.counts.encode())
+// free returns how many bytes can be written. It is asked for once in a commit.
+func (t *txn) free() (int64, error) {
+	free, err := t.space()
+	t.space = func() (int64, error) { return free, err }
+	return free, err
+}
+
+// store prepares the end of the transaction: it makes changes of the buffer if
+// there are many, and stores what else was only in memory.
+func (t *txn) store() error {
+	for t.buffer.changes > maxChanges || t.flushAll && t.buffer.changes > 0 {
+		if err := t.buffer.flush(t, t.buffer.fullest()); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		t.buffer.store(t.tx),
+		t.events.SetSequence(t.last),
+		t.tx.Bucket(bucketMeta).Put(keyCounts, t.counts.encode()),
+	)
 }
