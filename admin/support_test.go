@@ -23,7 +23,7 @@ const testAccount = "17841400000000001"
 // newStore returns a store in a file, with the given name.
 func newStore(t testing.TB, name string) Store {
 	t.Helper()
-	s, err := bolt.Open(filepath.Join(t.TempDir(), "queue.db"), zap.NewNop())
+	s, err := bolt.Open(filepath.Join(t.TempDir(), "queue.db"), zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}

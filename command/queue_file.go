@@ -38,7 +38,7 @@ func (f *fileFlag) open() (*bolt.Store, os.FileInfo, error) {
 		err = fmt.Errorf("%s is not the file of a queue", f.path)
 	default:
 		var store *bolt.Store
-		if store, err = bolt.Open(f.path, zap.NewNop()); err == nil {
+		if store, err = bolt.Open(f.path, zap.NewNop); err == nil {
 			return store, info, nil
 		}
 		err = fmt.Errorf("%w; leave out --file to ask a Caddy that is running", err)

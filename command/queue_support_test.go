@@ -155,7 +155,7 @@ func newQueue(t testing.TB) (queue.Store, string) {
 
 func openQueue(t testing.TB, path string) queue.Store {
 	t.Helper()
-	store, err := bolt.Open(path, zap.NewNop())
+	store, err := bolt.Open(path, zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -192,7 +192,7 @@ func TestQueueDeadLetters(t *testing.T) {
 // open opens the queue of a gateway that was stopped, and checks its file.
 func (g *queueGateway) open(t *testing.T) *bolt.Store {
 	t.Helper()
-	store, err := bolt.Open(g.file, zap.NewNop())
+	store, err := bolt.Open(g.file, zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,20 @@ func TestHandlerFields(t *testing.T) {
 	}
 }
 
+// TestHandlerKeepsUnparsed filters by fields: what could not be taken apart may be
+// one of them.
+func TestHandlerKeepsUnparsed(t *testing.T) {
+	t.Parallel()
+	s := newStubStore(t)
+	h := startedHandler(t, s, func(h *Handler) { h.Fields = []string{"comments"} })
+	if _, err := serveStub(h, stubDelivery(stubUnparsed)); err != nil {
+		t.Fatal(err)
+	}
+	if taken := s.taken(); len(taken) != 1 || taken[0].Field != event.Unparsed {
+		t.Errorf("got %+v", taken)
+	}
+}
+
 func TestHandlerAdmission(t *testing.T) {
 	t.Parallel()
 	s := newStubStore(t)

@@ -40,7 +40,10 @@ const patienceToReturn = 5 * time.Second
 func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 	ctx, cancel := context.WithTimeout(d.attempting, d.policy.Timeout)
 	defer cancel()
-	r, err := newRequest(ctx, e)
+	r, err := makeRequest(ctx, e)
+	if p := new(panicked); errors.As(err, &p) {
+		return result{reason: reasonPanic, text: p.Error(), stack: p.stack}, false
+	}
 	if err != nil {
 		return result{reason: reasonBroken, text: err.Error()}, false
 	}
@@ -55,6 +58,16 @@ func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 	a := newAnswer(ctx)
 	aborted := d.serve(a, r)
 	return d.judge(a, aborted), !ended.CompareAndSwap(false, true)
+}
+
+// makeRequest is newRequest, and returns an error if that panicked.
+func makeRequest(ctx context.Context, e *Event) (_ *http.Request, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicked{value: v, stack: debug.Stack()}
+		}
+	}()
+	return newRequest(ctx, e)
 }
 
 // timeout is the result of an attempt that has ended with ctx.

@@ -17,10 +17,8 @@ type Policy struct {
 	// after one attempt, twice as much after each further one, up to Max.
 	First, Max time.Duration
 
-	// For is how long an event is tried, from its acceptance, when it was last
-	// requeued, or Since, whatever is the latest.
-	For   time.Duration
-	Since time.Time
+	// For is how long an event is tried, from the first attempt that failed.
+	For time.Duration
 
 	// Timeout bounds an attempt.
 	Timeout time.Duration

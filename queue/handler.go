@@ -57,7 +57,8 @@ type Handler struct {
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.handlers.instagram_queue.stores inline_key=module"`
 
 	// Fields are the fields of the events to keep, such as `comments`. Others
-	// are acknowledged, counted in the metrics, and forgotten. Default: all.
+	// are acknowledged, counted in the metrics, and forgotten. What could not be
+	// taken apart is always kept: nobody knows what it is. Default: all.
 	Fields []string `json:"fields,omitempty"`
 
 	// Dedupe is for how long an event that comes again is recognised as a
@@ -122,8 +123,9 @@ type Opener interface {
 	Name() string
 
 	// Open opens the store. It is called after Provision, when the config
-	// starts, unless the store is open in this process already.
-	Open(logger *zap.Logger) (Store, error)
+	// starts, unless the store is open in this process already. The store
+	// outlives the config: it asks logger each time where to log to.
+	Open(logger func() *zap.Logger) (Store, error)
 }
 
 // CaddyModule returns the Caddy module information.

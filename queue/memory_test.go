@@ -161,6 +161,9 @@ func (m *memory) Settle(_ context.Context, leased *Event, o Outcome) error {
 	}
 	if o.State == Pending {
 		e.Due = o.Due
+		if e.Tried.IsZero() {
+			e.Tried = time.Now()
+		}
 		if e.Lane == Live {
 			e.Lane = Retried
 		}
@@ -210,6 +213,7 @@ func (m *memory) Requeue(_ context.Context, f Filter, interval time.Duration) (n
 			continue
 		}
 		e.State, e.Lane, e.Requeued, e.Due, e.Attempts, e.Settled = Pending, Replayed, now, due, 0, time.Time{}
+		e.Tried = time.Time{}
 		due = due.Add(interval)
 		m.line = append(m.line, e)
 	}

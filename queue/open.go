@@ -30,20 +30,20 @@ type Open struct {
 
 func open(opener Opener, logger *zap.Logger) (*Open, error) {
 	name := opener.Name()
-	value, _, err := stores.LoadOrNew(name, func() (caddy.Destructor, error) {
-		store, err := opener.Open(logger)
-		if err != nil {
-			return nil, err
-		}
-		return &Open{Store: store, name: name}, nil
+	value, loaded, err := stores.LoadOrNew(name, func() (_ caddy.Destructor, err error) {
+		o := &Open{name: name, loggers: []*zap.Logger{logger}}
+		o.Store, err = opener.Open(o.log)
+		return o, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	o := value.(*Open)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.loggers = append(o.loggers, logger)
+	if loaded {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.loggers = append(o.loggers, logger)
+	}
 	return o, nil
 }
 
@@ -77,6 +77,13 @@ func (o *Open) release(logger *zap.Logger) error {
 // logger returns where to log to. The logs of a config end with it. The caller
 // holds mu.
 func (o *Open) logger() *zap.Logger { return o.loggers[len(o.loggers)-1] }
+
+// log is logger for the store.
+func (o *Open) log() *zap.Logger {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.logger()
+}
 
 // Destruct closes the store. It implements caddy.Destructor.
 func (o *Open) Destruct() error {

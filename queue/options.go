@@ -31,10 +31,9 @@ type Retry struct {
 	// `Retry-After`, it is not tried before that, even if that is later.
 	Max caddy.Duration `json:"max,omitempty"`
 
-	// For is how long an event is tried after it was accepted. Default: 36
-	// hours. At its end there is one last attempt; if that fails, the event
-	// becomes a dead letter. Each event is tried at least once, and time in
-	// which Caddy did not run does not count.
+	// For is how long an event is tried after its first attempt failed. Default:
+	// 36 hours. At its end there is one last attempt; if that fails, the event
+	// becomes a dead letter. Time in which it waited for others does not count.
 	For caddy.Duration `json:"for,omitempty"`
 }
 

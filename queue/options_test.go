@@ -16,7 +16,6 @@ func TestOptionDefaults(t *testing.T) {
 	h := newStubConfig(t).mustHandler(t, newStubStore(t))
 	want := Policy{
 		First: time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
-		Since:   processStart,
 		Timeout: 30 * time.Second, Concurrency: 32,
 		Retention: Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour},
 	}
@@ -46,7 +45,6 @@ func TestOptionsBecomePolicy(t *testing.T) {
 	})
 	want := Policy{
 		First: time.Minute, Max: time.Hour, For: 2 * time.Hour,
-		Since:   processStart,
 		Timeout: time.Second, Concurrency: 5, DeadStatus: []int{400, 422},
 		Retention: Retention{Dead: time.Hour},
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/app"
+	"github.com/caddy-instagram/webhooks/event"
 )
 
 // queue is what works for a Handler beside requests: it runs from the start of
@@ -100,7 +101,6 @@ func (q *queue) policy() Policy {
 		First:       time.Duration(h.Retry.First),
 		Max:         time.Duration(h.Retry.Max),
 		For:         time.Duration(h.Retry.For),
-		Since:       processStart,
 		Timeout:     time.Duration(h.Timeout),
 		Concurrency: h.Concurrency,
 		DeadStatus:  h.DeadStatus,
@@ -112,13 +112,11 @@ func (q *queue) policy() Policy {
 	}
 }
 
-// processStart bounds how long an event counts as having been tried.
-var processStart = time.Now()
-
 // errNotOpen is what a request gets that comes while the config starts, if the
 // store takes long to open.
 var errNotOpen = errors.New("the store is not open yet")
 
+// wants reports whether events of a field are kept.
 func (h *Handler) wants(field string) bool {
-	return len(h.Fields) == 0 || slices.Contains(h.Fields, field)
+	return len(h.Fields) == 0 || field == event.Unparsed || slices.Contains(h.Fields, field)
 }

@@ -17,7 +17,10 @@ func (p *Policy) outcome(e *Event, r result, now time.Time) Outcome {
 	if r.reason == "" {
 		return Outcome{State: Delivered}
 	}
-	deadline := p.deadline(e)
+	deadline := now.Add(p.For)
+	if !e.Tried.IsZero() {
+		deadline = e.Tried.Add(p.For)
+	}
 	if p.refused(r) || !now.Before(deadline) {
 		return Outcome{State: Dead, Error: r.text}
 	}
@@ -31,17 +34,6 @@ func (p *Policy) outcome(e *Event, r result, now time.Time) Outcome {
 // refused reports whether the backend does not want the event, now or later.
 func (p *Policy) refused(r result) bool {
 	return r.status == http.StatusGone || slices.Contains(p.DeadStatus, r.status)
-}
-
-// deadline is when the last attempt to deliver an event is made.
-func (p *Policy) deadline(e *Event) time.Time {
-	begin := p.Since
-	for _, t := range []time.Time{e.Accepted, e.Requeued} {
-		if t.After(begin) {
-			begin = t
-		}
-	}
-	return begin.Add(p.For)
 }
 
 // delay returns a random time to wait after an attempt before which failed

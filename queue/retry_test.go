@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // TestDelay holds the random times against their bounds.
@@ -127,7 +129,7 @@ func TestRetryAfter(t *testing.T) {
 // TestRetryAfterIsMinimum shows that a short one does not shorten the time.
 func TestRetryAfterIsMinimum(t *testing.T) {
 	t.Parallel()
-	p := Policy{First: time.Hour, Max: time.Hour, For: 36 * time.Hour, Since: time.Now()}
+	p := Policy{First: time.Hour, Max: time.Hour, For: 36 * time.Hour}
 	now := time.Now()
 	longer := false
 	for range 100 {
@@ -179,35 +181,60 @@ func TestUntilDead(t *testing.T) {
 	})
 }
 
-// TestDeadline shows from when on the time of an event counts.
+// TestDeadline shows from when on the time of an event counts: neither its
+// acceptance nor a start of the process matters.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
-	day := func(n int) time.Time { return time.Date(2026, 11, n, 0, 0, 0, 0, time.UTC) }
+	p := Policy{For: 24 * time.Hour, First: time.Hour, Max: time.Hour}
+	failed := result{reason: "500", status: 500}
+	now := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
+	long := now.Add(-90 * 24 * time.Hour)
 	for name, c := range map[string]struct {
-		accepted, requeued, since, want time.Time
+		tried time.Time
+		want  State
+		due   time.Time // at most
 	}{
-		"accepted":         {accepted: day(3), since: day(1), want: day(4)},
-		"before the start": {accepted: day(3), since: day(5), want: day(6)},
-		"requeued":         {accepted: day(3), requeued: day(7), since: day(5), want: day(8)},
-		"requeued before":  {accepted: day(3), requeued: day(4), since: day(5), want: day(6)},
-		"no start":         {accepted: day(3), want: day(4)},
+		"the first attempt": {want: Pending, due: now.Add(time.Hour)},
+		"within the time":   {tried: now.Add(-23 * time.Hour), want: Pending, due: now.Add(time.Hour)},
+		"shortly before":    {tried: now.Add(-24*time.Hour + 1), want: Pending, due: now.Add(1)},
+		"at the end":        {tried: now.Add(-24 * time.Hour), want: Dead},
+		"long after":        {tried: long, want: Dead},
 	} {
-		p := Policy{For: 24 * time.Hour, Since: c.since, First: time.Second, Max: time.Second}
-		e := &Event{Accepted: c.accepted, Requeued: c.requeued}
-		if got := p.deadline(e); !got.Equal(c.want) {
-			t.Errorf("%s: %s, want %s", name, got, c.want)
-		}
-		failed := result{reason: "500", status: 500}
-		for at, want := range map[time.Duration]State{-1: Pending, 0: Dead, time.Hour: Dead} {
-			if o := p.outcome(e, failed, c.want.Add(at)); o.State != want {
-				t.Errorf("%s: failed %s after the deadline: %s, want %s", name, at, o.State, want)
+		e := &Event{Accepted: long, Requeued: long, Tried: c.tried}
+		for range 100 {
+			o := p.outcome(e, failed, now)
+			if o.State != c.want || o.Due.After(c.due) || o.Due.IsZero() != c.due.IsZero() {
+				t.Fatalf("%s: %s until %s, want %s until %s at most", name, o.State, o.Due, c.want, c.due)
 			}
 		}
-		if o := p.outcome(e, failed, c.want.Add(-1)); !o.Due.Equal(c.want) {
-			t.Errorf("%s: the last attempt is at %s, want %s", name, o.Due, c.want)
-		}
-		if o := p.outcome(e, result{}, c.want.Add(time.Hour)); o.State != Delivered {
-			t.Errorf("%s: delivered after the deadline: %s", name, o.State)
+		if o := p.outcome(e, result{}, now); o.State != Delivered {
+			t.Errorf("%s: delivered, but %s", name, o.State)
 		}
 	}
+}
+
+// TestRestartsDoNotPostpone has an event that always fails, and a dispatcher that
+// is started anew each day: the event must be dead after its time all the same.
+func TestRestartsDoNotPostpone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemory()
+		if _, err := s.Accept(t.Context(), []Record{{Identity: "a"}}, Admission{}); err != nil {
+			t.Fatal(err)
+		}
+		broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+		policy := Policy{First: time.Minute, Max: time.Hour, For: 60 * time.Hour, Timeout: time.Second, Concurrency: 1,
+			Retention: Retention{Dead: 1000 * time.Hour}}
+		time.Sleep(100 * time.Hour) // while Caddy did not run
+		for day := range 3 {
+			d := NewDispatcher(s, broken, policy, zap.NewNop())
+			d.Start()
+			time.Sleep(24 * time.Hour)
+			d.Stop(0)
+			stats, err := s.Stats(t.Context())
+			if dead := day == 2; err != nil || (stats.Dead == 1) != dead || (stats.Pending == 0) != dead {
+				t.Errorf("day %d: %+v, %v", day+1, stats, err)
+			}
+		}
+	})
 }

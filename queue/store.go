@@ -147,8 +147,10 @@ type Event struct {
 	Accepted, Requeued time.Time
 
 	// Attempts is how many attempts have failed since it was accepted or
-	// requeued, and LastError says how the last one did.
+	// requeued, Tried is when the first of them did, if the event was to be tried
+	// again, and LastError says how the last one did.
 	Attempts  int
+	Tried     time.Time
 	LastError string
 
 	// Due is when a pending event may next be leased, and Settled when it was

@@ -37,7 +37,7 @@ func (*stubModule) CaddyModule() caddy.ModuleInfo {
 
 func (m *stubModule) Name() string { return m.Key }
 
-func (m *stubModule) Open(*zap.Logger) (Store, error) {
+func (m *stubModule) Open(func() *zap.Logger) (Store, error) {
 	value, ok := stubStores.Load(m.Key)
 	if !ok {
 		return nil, errors.New("no stub store has this key")

@@ -123,7 +123,7 @@ func (s *Store) resume() error {
 // caller holds mu for reading, and state, and is the only one to commit.
 func (s *Store) failed(cause error) {
 	s.broken, s.cause = time.Now(), cause
-	s.logger.Error("the queue could not be written", zap.String("path", s.path), zap.Error(cause))
+	s.logger().Error("the queue could not be written", zap.String("path", s.path), zap.Error(cause))
 	if s.reopen || s.restore() != nil {
 		s.spoiled.Store(true)
 	}
@@ -170,7 +170,7 @@ func (s *Store) repair() error {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	s.spoiled.Store(false)
-	s.logger.Info("the queue can be used again", zap.String("path", s.path))
+	s.logger().Info("the queue can be used again", zap.String("path", s.path))
 	return nil
 }
 
@@ -225,14 +225,14 @@ func (s *Store) Close() error {
 	}
 	complete := s.complete()
 	if err := s.journal.cut(); err != nil {
-		s.logger.Error("the last change of the queue was refused, but may be in it", zap.String("path", s.path), zap.Error(err))
+		s.logger().Error("the last change of the queue was refused, but may be in it", zap.String("path", s.path), zap.Error(err))
 	}
 	err := s.abandon()
 	if complete {
 		// The list of free pages need not be gathered at the next start.
 		s.db.NoFreelistSync = false
 		if err := s.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
-			s.logger.Warn("closing the queue", zap.String("path", s.path), zap.Error(err))
+			s.logger().Warn("closing the queue", zap.String("path", s.path), zap.Error(err))
 		}
 		err = errors.Join(err, os.Remove(s.journal.file.Name()))
 	}

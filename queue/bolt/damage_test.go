@@ -30,7 +30,7 @@ const damagedVariable = "QUEUE_DAMAGED"
 
 func expectRefusal(t *testing.T, path, part string) {
 	t.Helper()
-	s, err := Open(path, zap.NewNop())
+	s, err := Open(path, zap.NewNop)
 	if err == nil {
 		err = s.Close()
 		t.Errorf("%s was opened, and closed: %v", path, err)
@@ -189,7 +189,7 @@ func useDamaged(t *testing.T, dir string) {
 	}
 	for _, file := range files {
 		t.Log(file.Name())
-		s, err := Open(filepath.Join(dir, file.Name()), zap.NewNop())
+		s, err := Open(filepath.Join(dir, file.Name()), zap.NewNop)
 		if err != nil {
 			t.Logf("refused: %v", err)
 			continue

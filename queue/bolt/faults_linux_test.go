@@ -145,7 +145,7 @@ func verify(t *testing.T, dir, end string) {
 	if end == complete && acknowledged != len(steps) {
 		t.Errorf("%d of %d steps are done", acknowledged, len(steps))
 	}
-	s, err := Open(filepath.Join(dir, "queue.db"), zap.NewNop())
+	s, err := Open(filepath.Join(dir, "queue.db"), zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func TestFullDisk(t *testing.T) {
 			t.Parallel()
 			dir, filler := smallDisk(t, 4<<20, 1<<20)
 			synctest.Test(t, func(t *testing.T) {
-				s, err := Open(filepath.Join(dir, "queue.db"), zap.NewNop())
+				s, err := Open(filepath.Join(dir, "queue.db"), zap.NewNop)
 				if err != nil {
 					t.Fatal(err)
 				}

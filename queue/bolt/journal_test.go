@@ -197,7 +197,7 @@ func TestWithoutCheckpoint(t *testing.T) {
 		}
 	}
 	for range 2 { // the second time after a clean end, from the file alone
-		again, err := Open(crashed, zap.NewNop())
+		again, err := Open(crashed, zap.NewNop)
 		if err != nil {
 			t.Fatal(err)
 		}

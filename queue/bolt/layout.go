@@ -11,7 +11,7 @@ import (
 )
 
 // layoutVersion is the version of what follows.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // The buckets of the file. All numbers in keys are in 8 bytes, big endian; times
 // are in microseconds since 1970. An id is the number of an event, in the order

@@ -141,7 +141,7 @@ func (l *leaser) take(c *laneCursor) *queue.Event {
 	st, ok := l.pendingStatus(e.ID)
 	if !ok || !decodeRecord(l.txn.events.Get(l.id(e.ID)), e, true) {
 		l.damaged[e.ID] = struct{}{}
-		l.logger.Error("an event in the queue is damaged and cannot be delivered", zap.String("path", l.path), zap.Uint64("id", e.ID))
+		l.logger().Error("an event in the queue is damaged and cannot be delivered", zap.String("path", l.path), zap.Uint64("id", e.ID))
 		e = nil
 	}
 	next, _ := c.Next()
@@ -216,7 +216,9 @@ func (t *txn) postpone(id uint64, st status, due uint64) {
 	if st.lane == codeLive {
 		st.lane = codeRetried
 	}
-	st.attempts++
+	if st.attempts++; st.tried == 0 {
+		st.tried = t.now
+	}
 	st.due = due
 	t.put(t.pending, t.id(id), st.append)
 	t.enter(id, &st)

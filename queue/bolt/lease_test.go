@@ -20,7 +20,7 @@ func bubble(t *testing.T, test func(*testing.T, *Store)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "queue.db")
 	synctest.Test(t, func(t *testing.T) {
-		s, err := Open(path, zap.NewNop())
+		s, err := Open(path, zap.NewNop)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,7 +86,7 @@ func (m *machine) path() string { return filepath.Join(m.dir, fmt.Sprintf("queue
 
 func (m *machine) open(t *rapid.T) {
 	var err error
-	m.store, err = Open(m.path(), zap.NewNop())
+	m.store, err = Open(m.path(), zap.NewNop)
 	must(t, err)
 }
 

@@ -152,6 +152,9 @@ func (m *model) settle(id uint64, o queue.Outcome) {
 		return
 	}
 	e.Due = o.Due
+	if e.Tried.IsZero() {
+		e.Tried = now()
+	}
 	if e.Lane == queue.Live {
 		e.Lane = queue.Retried
 	}
@@ -167,7 +170,7 @@ func (m *model) requeue(f queue.Filter, interval time.Duration) (n int) {
 			e.place = m.places
 			e.State, e.Lane = queue.Pending, queue.Replayed
 			e.Requeued, e.Due, e.Settled = now, now.Add(time.Duration(n)*interval), time.Time{}
-			e.Attempts, e.LastError = 0, ""
+			e.Attempts, e.Tried, e.LastError = 0, time.Time{}, ""
 			n++
 		case e.Lane != queue.Live && e.Due.After(now):
 			e.Due = now
@@ -270,9 +273,9 @@ func describe(e *queue.Event) string {
 	}
 	body := e.Body
 	return fmt.Sprintf("%d %s recurring %t order %q account %s field %s url %s secret %s signature %x body %.20q (%d of %d), "+
-		"%s %s in flight %t, accepted %s requeued %s due %s settled %s, %d attempts %q",
+		"%s %s in flight %t, accepted %s requeued %s due %s settled %s, %d attempts since %s %q",
 		e.ID, e.Identity, e.Recurring, e.Order, e.Account, e.Field, e.URL, e.Secret, e.Signature[:4], body, len(body), e.Size,
-		e.State, e.Lane, e.InFlight, at(e.Accepted), at(e.Requeued), at(e.Due), at(e.Settled), e.Attempts, e.LastError)
+		e.State, e.Lane, e.InFlight, at(e.Accepted), at(e.Requeued), at(e.Due), at(e.Settled), e.Attempts, at(e.Tried), e.LastError)
 }
 
 // text describes events, a line each.

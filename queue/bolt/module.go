@@ -17,7 +17,9 @@ func init() {
 
 // Module keeps the events of a queue in a file of this machine, with a sync of
 // the disk for each answer. The file grows with the events that wait or are kept
-// and does not shrink by itself; its space is used again.
+// and does not shrink by itself; its space is used again. As long as Caddy runs, a
+// journal stands beside it, in which changes are on disk first: after a crash,
+// both together are the queue.
 type Module struct {
 	// Path is the file. It is made if it is missing, and so are directories.
 	// One process at a time can use it, and it must not be on a network file
@@ -56,7 +58,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 func (m *Module) Name() string { return m.path }
 
 // Open opens the file. It implements queue.Opener.
-func (m *Module) Open(logger *zap.Logger) (queue.Store, error) {
+func (m *Module) Open(logger func() *zap.Logger) (queue.Store, error) {
 	return Open(m.path, logger)
 }
 

@@ -87,12 +87,13 @@ type status struct {
 	attempts    uint32
 	position    uint64 // in its order
 	due         uint64
+	tried       uint64 // when the first attempt failed
 	requeued    uint64
 	settled     uint64
 	lastError   string
 }
 
-const statusFixed = 2 + 4 + 4*8
+const statusFixed = 2 + 4 + 5*8
 
 // The codes of states and lanes.
 const (
@@ -116,7 +117,7 @@ const maxError = 1024
 func (s *status) append(b []byte) []byte {
 	b = append(b, s.state, s.lane)
 	b = binary.BigEndian.AppendUint32(b, s.attempts)
-	for _, n := range [...]uint64{s.position, s.due, s.requeued, s.settled} {
+	for _, n := range [...]uint64{s.position, s.due, s.tried, s.requeued, s.settled} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	return append(b, s.lastError[:min(len(s.lastError), maxError)]...)
@@ -128,7 +129,7 @@ func decodeStatus(b []byte) (s status, ok bool) {
 	}
 	s.state, s.lane = b[0], b[1]
 	s.attempts = binary.BigEndian.Uint32(b[2:])
-	for i, n := range [...]*uint64{&s.position, &s.due, &s.requeued, &s.settled} {
+	for i, n := range [...]*uint64{&s.position, &s.due, &s.tried, &s.requeued, &s.settled} {
 		*n = binary.BigEndian.Uint64(b[6+8*i:])
 	}
 	s.lastError = string(b[statusFixed:])
@@ -143,6 +144,7 @@ func (s *status) into(e *queue.Event) {
 		e.Due = timeOf(s.due)
 	}
 	e.Attempts = int(s.attempts)
+	e.Tried = timeOf(s.tried)
 	e.LastError = s.lastError
 	e.Requeued = timeOf(s.requeued)
 	e.Settled = timeOf(s.settled)

@@ -203,7 +203,7 @@ func TestScript(t *testing.T) {
 		path := filepath.Join(dir, "queue.db")
 		a := &actor{held: make(map[string]*queue.Event)}
 		again(t, "open", func() (err error) {
-			a.Store, err = Open(path, zap.NewNop())
+			a.Store, err = Open(path, zap.NewNop)
 			return err
 		}, nil)
 		defer func() {

@@ -31,7 +31,7 @@ import (
 // that only reads.
 type Store struct {
 	path    string
-	logger  *zap.Logger
+	logger  func() *zap.Logger
 	group   *commit.Group[*operation]
 	closing chan struct{}
 
@@ -57,8 +57,9 @@ type Store struct {
 }
 
 // Open opens the queue in the file at path, which is made if it is missing. It
-// fails if another process has the file open.
-func Open(path string, logger *zap.Logger) (*Store, error) {
+// fails if another process has the file open. Each time it has something to log,
+// it asks logger where to.
+func Open(path string, logger func() *zap.Logger) (*Store, error) {
 	s := &Store{
 		path:    path,
 		logger:  logger,

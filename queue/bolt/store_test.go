@@ -17,7 +17,7 @@ var ctx = context.Background()
 
 func openStore(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(path, zap.NewNop())
+	s, err := Open(path, zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}
