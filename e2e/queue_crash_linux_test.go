@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -40,6 +41,22 @@ func TestQueueSurvivesKill(t *testing.T) {
 	crashQueue(t, t.TempDir(), func(*queueGateway) {}, func() {})
 }
 
+// checkpoints has the gateway check its queue again and again until it ends. Each
+// time all changes are written from the journal to the file.
+func (g *queueGateway) checkpoints() {
+	go func() {
+		client := &http.Client{Transport: new(http.Transport), Timeout: patience}
+		defer client.CloseIdleConnections()
+		for {
+			resp, err := client.Post("http://"+g.admin+"/instagram/queue/check", "", nil)
+			if err != nil {
+				return
+			}
+			resp.Body.Close()
+		}
+	}()
+}
+
 // crashQueue runs rounds of: start, storm, crash at a random moment, recover,
 // look into the file. In the end everything is delivered.
 func crashQueue(t *testing.T, dir string, crashing func(*queueGateway), recover func()) {
@@ -62,6 +79,9 @@ func crashQueue(t *testing.T, dir string, crashing func(*queueGateway), recover 
 			a.down(t)
 		}
 		start()
+		if round%2 == 1 {
+			g.checkpoints()
+		}
 		storm := l.storm(t, g.url, 1+rng.IntN(500))
 		crashing(g)
 		if err := g.cmd.Process.Kill(); err != nil {

@@ -58,11 +58,12 @@ func (s *Store) checkpoint() error {
 		s.reopen = s.wasWritten(id)
 		return err
 	}
-	window := t.window
-	if err = s.begin(t.buffer); err == nil {
-		s.txn.window = window
+	if err := s.begin(t.buffer); err != nil {
+		return err
 	}
-	return err
+	s.txn.window = t.window
+	_ = reclaim(s.txn.tx) // else all pages that it read stay in memory
+	return nil
 }
 
 // wasWritten reports whether the head of the file is that of a transaction whose
@@ -185,7 +186,7 @@ func (s *Store) replace() error {
 	if err := s.drop(); err != nil {
 		return err
 	}
-	if err := s.closeFiles(); err != nil {
+	if err := s.closeFiles(false); err != nil {
 		return err
 	}
 	return s.open()
@@ -205,11 +206,16 @@ func (s *Store) abandon() error {
 	return err
 }
 
-// closeFiles closes the file and the journal.
-func (s *Store) closeFiles() error {
-	db, journal := s.db, s.journal
+// closeFiles closes the file and the journal, and removes a journal that is not
+// needed any more: before another process, which waits for the file, makes its own.
+func (s *Store) closeFiles(complete bool) error {
+	db, journal := s.db, s.journal.file
 	s.db, s.journal, s.reopen = nil, nil, false
-	return errors.Join(db.Close(), journal.file.Close())
+	err := journal.Close()
+	if complete {
+		err = errors.Join(err, os.Remove(journal.Name()))
+	}
+	return errors.Join(err, db.Close())
 }
 
 // Close closes the file. It implements queue.Store.
@@ -234,9 +240,8 @@ func (s *Store) Close() error {
 		if err := s.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
 			s.logger().Warn("closing the queue", zap.String("path", s.path), zap.Error(err))
 		}
-		err = errors.Join(err, os.Remove(s.journal.file.Name()))
 	}
-	return errors.Join(err, s.closeFiles())
+	return errors.Join(err, s.closeFiles(complete))
 }
 
 // complete makes the file have all, and reports whether it has. Else the journal

@@ -7,8 +7,7 @@ import (
 
 // A frame is what one commit changes: room for the head of the journal's frame,
 // the counts and the last id after the commit, and the changes: a code each, and
-// what belongs to it. Frames can be replayed any number of times, from any
-// transaction that they may belong to.
+// what belongs to it.
 const (
 	frameCounts  = frameHead
 	frameLast    = frameCounts + sizeCounts

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -51,6 +52,9 @@ func (j *journal) begin(generation uint64) { j.generation, j.end = generation, 0
 // append makes a frame durable, which has room for the head at its beginning.
 // After an error cut must succeed before the next one.
 func (j *journal) append(frame []byte) error {
+	if uint64(len(frame)) > math.MaxUint32 {
+		return errors.New("too much to be stored at a time")
+	}
 	binary.BigEndian.PutUint32(frame[4:], uint32(len(frame)-frameHead))
 	binary.BigEndian.PutUint64(frame[8:], j.generation)
 	binary.BigEndian.PutUint32(frame, j.sum(frame))

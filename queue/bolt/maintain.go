@@ -57,7 +57,7 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	if err := s.copyTo(copied); err != nil {
 		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), os.Remove(copied))
 	}
-	err = errors.Join(s.abandon(), s.closeFiles())
+	err = errors.Join(s.abandon(), s.closeFiles(true))
 	if err == nil {
 		err = os.Rename(copied, s.path)
 	}
