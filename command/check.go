@@ -68,7 +68,7 @@ Exit codes:
   0  all is well
   1  there are warnings
   2  there are faults, or nothing could be checked
-`,
+` + unsaidCode,
 		Example: `  $ caddy instagram check https://hooks.example.com/webhooks --verify-token-file verify --app-secret-file secret
   $ caddy instagram check https://hooks.example.com/webhooks --config /etc/caddy/Caddyfile
   $ caddy instagram check https://hooks.example.com/webhooks --no-deliveries --token-file token \
@@ -109,14 +109,14 @@ func (k *checkFlags) run(cmd *cobra.Command, args []string) error {
 	if r != nil {
 		found = r
 	}
-	c.finish(found, err)
+	status := c.finish(found, err)
 	switch {
 	case err != nil, r.Status == doctor.Fault:
 		return exit(cmd, exitFault, err)
 	case r.Status == doctor.Warning:
 		return exit(cmd, exitInput, errors.New("there are warnings"))
 	}
-	return nil
+	return exit(cmd, status, nil)
 }
 
 func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *checked, err error) {

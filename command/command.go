@@ -53,13 +53,18 @@ Exit codes:
   2  Meta refused, or cannot be reached: nothing was changed
   3  something was changed, but not as asked, or it is not known: the message
      says what holds now
+` + unsaidCode
+
+// unsaidCode is the line of exitUnsaid, which all commands have.
+const unsaidCode = `  4  the result cannot be printed, whatever was done
 `
 
-// The exit codes. Caddy itself exits with 1 when it cannot read the flags.
+// The exit codes.
 const (
 	exitInput   = 1
 	exitRefused = 2
 	exitUnsure  = 3
+	exitUnsaid  = 4
 )
 
 // failure is an error with an exit code. Other errors are exitInput.

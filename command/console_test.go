@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -88,4 +89,33 @@ func TestDistance(t *testing.T) {
 			t.Errorf("from %q to %q: %d, want %d", test.a, test.b, got, test.want)
 		}
 	}
+}
+
+// full is a standard output on a full disk.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestResultsThatCannotBePrinted(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	closeQueue(t, store)
+	p := newPlayed(t)
+	ledger := keep(t, "ledger", "instagram/1/comments/2\n")
+	events := keep(t, "events", `{"object":"instagram","entry":[{"id":"1","changes":[{"field":"comments","value":{"id":"2"}}]}]}`+"\n")
+	for _, args := range [][]string{
+		{"fields"},
+		{"fields", "--json"},
+		{"sign", "--app-secret", "made-up"},
+		{"simulate", "--ledger", ledger, "--verify", events},
+		{"simulate", "--to", p.URL, "--app-secret", playedSecret, "--json"},
+		{"queue", "check", "--file", path},
+	} {
+		r := runCommandTo(t.Context(), full{}, "", args...)
+		r.want(t, exitUnsaid, "", "Error: the result cannot be printed: no space left")
+	}
+	// What went wrong before matters more.
+	runCommandTo(t.Context(), full{}, "", "simulate", "--ledger", ledger, "--verify", keep(t, "none", "")).
+		want(t, 1, "", "Error: 1 of 1 acknowledged events are missing")
+	runCommandTo(t.Context(), full{}, "", "check", p.URL, "--no-deliveries").want(t, 1, "", "cannot be printed")
 }

@@ -60,7 +60,7 @@ Exit codes:
   1  wrong usage
   2  the file could not be checked
   3  the file is damaged
-`,
+` + unsaidCode,
 		Example: `  $ caddy instagram queue check
   $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
 		RunE: run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {

@@ -77,7 +77,7 @@ Exit codes:
   1  not so
   2  there was no run, or it was cut short: wrong usage, a file that cannot be
      read or written, a queue that cannot be asked, an interrupt
-`,
+` + unsaidCode,
 		Example: `  # The verification request and one delivery of each field
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --verify-token-file verify
 
