@@ -92,9 +92,7 @@ Exit codes:
 	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is)")
 	flags.StringVar(&k.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	flags.StringSliceVar(&k.fields, "fields", nil, "The `fields` that the account must be subscribed to, with commas in between")
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return exit(cmd, newConsole(cmd).finish(nil, &failure{exitFault, err}), err)
-	})
+	refuseFlags(cmd, exitFault)
 	return cmd
 }
 

@@ -99,19 +99,12 @@ Exit codes:
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --from-log events.jsonl`,
 		RunE: run(0, s.run),
 	}
-	// What Caddy would exit with 1 for, which stands for something else here.
-	refuse := func(cmd *cobra.Command, err error) error {
-		return exit(cmd, newConsole(cmd).finish(nil, noRun(err)), err)
-	}
-	cmd.SetFlagErrorFunc(refuse)
+	refuseFlags(cmd, exitNoRun)
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		s.given = cmd.Flags().Changed
-		err := cmd.ValidateFlagGroups()
-		if err == nil && len(args) > 0 {
-			err = errors.New("simulate takes flags only") // which may be secrets in the wrong place
-		}
-		if err != nil {
-			return refuse(cmd, err)
+		if len(args) > 0 {
+			// They are not repeated: they may be secrets in the wrong place.
+			return cmd.FlagErrorFunc()(cmd, errors.New("simulate takes flags only"))
 		}
 		return nil
 	}
