@@ -71,7 +71,7 @@ func (c *Client) SetCallback(ctx context.Context, app string, b Callback, verify
 			"include_values": {strconv.FormatBool(values)},
 			"verify_token":   {string(verifyToken)},
 		},
-		secrets: []Secret{verifyToken},
+		secret: verifyToken,
 	})
 }
 

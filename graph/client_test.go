@@ -345,13 +345,16 @@ func TestNoSecretInErrors(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprintf(w, "<p>%s %s", r.Header.Get("Authorization"), r.RequestURI)
 	}))
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hijack(w, "HTTP/1.1 200 OK\r\n"+r.Header.Get("Authorization")+"\r\n\r\n")
+	}))
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
 	untrusted.Config.ErrorLog = nil
-	for _, s := range []*httptest.Server{answered, redirecting, html, untrusted} {
+	for _, s := range []*httptest.Server{answered, redirecting, html, broken, untrusted} {
 		t.Cleanup(s.Close)
 	}
 	for name, base := range map[string]string{
-		"answered": answered.URL, "closed": closed.URL, "redirecting": redirecting.URL, "html": html.URL, "untrusted": untrusted.URL,
+		"answered": answered.URL, "closed": closed.URL, "redirecting": redirecting.URL, "html": html.URL, "broken": broken.URL, "untrusted": untrusted.URL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
