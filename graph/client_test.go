@@ -216,6 +216,19 @@ func TestDebug(t *testing.T) {
 	}
 }
 
+func TestTimesCanBeWritten(t *testing.T) {
+	t.Parallel()
+	s := meta()
+	s.Fail(graphtest.Fault{Path: "/debug_token", Status: 200, Body: json.RawMessage(`{"data":{"expires_at":9000000000000000,"data_access_expires_at":-9000000000000000}}`)})
+	got, err := pageClient(s).Debug(t.Context())
+	if err != nil || got.Expires.UTC().Year() != 9999 || got.DataExpires.Unix() != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := json.Marshal(got); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	s := meta()

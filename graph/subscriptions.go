@@ -30,7 +30,7 @@ func (s *Subscription) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &answer); err != nil {
 		return err
 	}
-	s.App, s.Fields = answer.App, answer.Fields
+	s.App, s.Fields = answer.App, append([]string{}, answer.Fields...)
 	if s.App == "" {
 		s.App = answer.ID
 	}
