@@ -2,8 +2,6 @@ package command
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,8 +22,7 @@ type checkFlags struct {
 	metaFlags
 	config       string
 	verifyToken  *secretSource
-	ca           string
-	cert, key    string
+	tls          tlsFlags
 	timeout      time.Duration
 	noDeliveries bool
 	accountID    string
@@ -84,9 +81,7 @@ Exit codes:
 	k.verifyToken.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&k.config, "config", "", "The config `file` of the Caddy behind the URL: a Caddyfile, or JSON if the name ends in .json")
-	flags.StringVar(&k.ca, "ca", "", "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
-	flags.StringVar(&k.cert, "cert", "", "The PEM `file` with the client certificate to present, and its chain")
-	flags.StringVar(&k.key, "key", "", "The PEM `file` with its key")
+	k.tls.register(cmd, "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
 	flags.DurationVar(&k.timeout, "timeout", doctor.DefaultTimeout, "Longest `time` for each request and the like")
 	flags.BoolVar(&k.noDeliveries, "no-deliveries", false, "Send no deliveries")
 	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is)")
@@ -145,28 +140,11 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 }
 
 // trust reads the files for TLS.
-func (k *checkFlags) trust(d *doctor.Doctor) error {
-	if k.ca != "" {
-		bundle, err := os.ReadFile(k.ca)
-		if err != nil {
-			return fmt.Errorf("--ca: %w", err)
-		}
-		d.Roots = x509.NewCertPool()
-		if !d.Roots.AppendCertsFromPEM(bundle) {
-			return fmt.Errorf("--ca: there is no certificate in %s", k.ca)
-		}
+func (k *checkFlags) trust(d *doctor.Doctor) (err error) {
+	if d.Roots, err = k.tls.authorities(false); err == nil {
+		d.Certificate, err = k.tls.certificate()
 	}
-	if (k.cert == "") != (k.key == "") {
-		return errors.New("--cert and --key belong together")
-	}
-	if k.cert != "" {
-		cert, err := tls.LoadX509KeyPair(k.cert, k.key)
-		if err != nil {
-			return fmt.Errorf("--cert and --key: %w", err)
-		}
-		d.Certificate = &cert
-	}
-	return nil
+	return err
 }
 
 // secrets reads what to verify and sign with. What the config says beats the
