@@ -174,6 +174,11 @@ func (k *checkFlags) meta(c *console, d *doctor.Doctor) (err error) {
 	if d.Fields, err = names(k.fields); err != nil {
 		return err
 	}
+	if graph.Login(k.login) != graph.FacebookLogin { // else they are the Page's own
+		if err := checkFields(d.Fields); err != nil {
+			return err
+		}
+	}
 	token, err := k.token.lookup(c)
 	if err != nil || token == "" {
 		return err
