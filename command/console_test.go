@@ -48,6 +48,7 @@ func TestNearest(t *testing.T) {
 	for name, want := range map[string]string{
 		"comment":          "comments",
 		"Messages":         "messages",
+		"COMMENTS":         "comments",
 		"mesages":          "messages",
 		"mention":          "mentions",
 		"seen":             "messaging_seen",
