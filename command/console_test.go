@@ -118,5 +118,10 @@ func TestResultsThatCannotBePrinted(t *testing.T) {
 	// What went wrong before matters more.
 	runCommandTo(t.Context(), full{}, "", "simulate", "--ledger", ledger, "--verify", keep(t, "none", "")).
 		want(t, 1, "", "Error: 1 of 1 acknowledged events are missing")
+}
+
+func TestFindingsThatCannotBePrinted(t *testing.T) {
+	t.Setenv("IG_ACCESS_TOKEN", "") // nobody's is to be asked about
+	p := newPlayed(t)
 	runCommandTo(t.Context(), full{}, "", "check", p.URL, "--no-deliveries").want(t, 1, "", "cannot be printed")
 }
