@@ -43,6 +43,15 @@ func TestTablesObeyNobody(t *testing.T) {
 	}
 }
 
+func TestNotesObeyNobody(t *testing.T) {
+	t.Parallel()
+	ledger := keep(t, "ledger", "instagram/1/comments/2\n")
+	_, _, errs := simulateIn(t, "", "--ledger", ledger, "--verify", "none\x1b[31m\u009b\nred")
+	if strings.ContainsAny(errs, "\x1b\u009b") || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "red: ") {
+		t.Errorf("printed %q", errs)
+	}
+}
+
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -67,8 +67,12 @@ func (c *console) printed(err error) {
 	}
 }
 
-// note prints a line beside the result.
-func (c *console) note(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
+// note prints lines beside the result. They may name files of others.
+func (c *console) note(format string, args ...any) {
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		fmt.Fprintln(c.err, visible(line))
+	}
+}
 
 // table prints rows with aligned columns.
 func (c *console) table(rows ...[]string) {
