@@ -150,11 +150,10 @@ func local(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// know keeps secrets out of all texts, except those that are so short that they
-// would be found in any word.
+// know keeps secrets out of all texts.
 func (v *visit) know(secrets ...string) {
 	for _, s := range secrets {
-		if len(s) >= 4 && !slices.Contains(v.hidden, s) {
+		if !slices.Contains(v.hidden, s) {
 			v.hidden = append(v.hidden, s, url.QueryEscape(s))
 		}
 	}

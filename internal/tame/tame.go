@@ -10,11 +10,16 @@ import (
 // hidden stands where a secret was.
 const hidden = "[secret]"
 
+// shortest is the length of the shortest secret, in bytes, that is looked for.
+// Shorter ones would be found in any word.
+const shortest = 4
+
 // Text returns a text without secrets, without what a terminal would obey, and
-// cut off after a number of bytes. An empty secret is none.
+// cut off after a number of bytes. A secret that is part of another must come
+// after that.
 func Text(text string, most int, secrets ...string) string {
 	for _, secret := range secrets {
-		if secret != "" {
+		if len(secret) >= shortest {
 			text = strings.ReplaceAll(text, secret, hidden)
 		}
 	}

@@ -17,7 +17,7 @@ func TestText(t *testing.T) {
 		"token IGAA, IGAA again": "token [secret], [secret] again",
 		"\u202eright to left":    " right to left",
 	} {
-		if got := Text(in, 100, "", "IGAA"); got != want {
+		if got := Text(in, 100, "", "to", "IGAA"); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
 	}
