@@ -67,8 +67,8 @@ func (a *API) Routes() []caddy.AdminRoute {
 			endpoint{http.MethodDelete, nil, a.discard}),
 		a.route(root+"/events/{id}/retry", endpoint{http.MethodPost, nil, a.retry}),
 		a.route(root+"/retry", endpoint{http.MethodPost, []string{"state", "field", "account", "since", "rate", "dry_run"}, a.retryAll}),
-		a.route(root+"/check", endpoint{http.MethodPost, nil, a.check}),
-		a.route(root+"/compact", endpoint{http.MethodPost, nil, a.compact}),
+		a.route(root+"/check", endpoint{http.MethodPost, nil, a.maintain(check)}),
+		a.route(root+"/compact", endpoint{http.MethodPost, nil, a.maintain(compact)}),
 	}
 }
 

@@ -120,20 +120,17 @@ type Checked struct {
 }
 
 // check looks for damage.
-func (a *API) check(w http.ResponseWriter, r *request) error {
-	m, err := a.maintainer(r)
-	if err != nil {
-		return err
+func check(ctx context.Context, m queue.Maintainer) (any, error) {
+	switch err := m.Check(ctx); {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, queue.ErrClosed):
+		return nil, err
+	case err != nil:
+		return Checked{Damage: err.Error()}, nil
+	default:
+		return Checked{Sound: true}, nil
 	}
-	err = m.Check(r.Context())
-	if errors.Is(err, queue.ErrClosed) || r.Context().Err() != nil {
-		return err
-	}
-	checked := Checked{Sound: err == nil}
-	if err != nil {
-		checked.Damage = err.Error()
-	}
-	return answer(w, checked)
 }
 
 // Compacted is the size of a file in bytes, before and after unused space was
@@ -144,27 +141,27 @@ type Compacted struct {
 }
 
 // compact gives unused space back.
-func (a *API) compact(w http.ResponseWriter, r *request) error {
-	m, err := a.maintainer(r)
-	if err != nil {
-		return err
-	}
-	var c Compacted
-	if c.Before, c.After, err = m.Compact(r.Context()); err != nil {
-		return err
-	}
-	return answer(w, c)
+func compact(ctx context.Context, m queue.Maintainer) (any, error) {
+	before, after, err := m.Compact(ctx)
+	return Compacted{before, after}, err
 }
 
-// maintainer returns the store that a request is for, if it has a file.
-func (a *API) maintainer(r *request) (queue.Maintainer, error) {
-	store, err := a.store(r)
-	if err != nil {
-		return nil, err
+// maintain answers with what work finds out about the file of the store that a
+// request is for.
+func (a *API) maintain(work func(context.Context, queue.Maintainer) (any, error)) func(http.ResponseWriter, *request) error {
+	return func(w http.ResponseWriter, r *request) error {
+		store, err := a.store(r)
+		if err != nil {
+			return err
+		}
+		m, ok := store.Store.(queue.Maintainer)
+		if !ok {
+			return refuse(http.StatusBadRequest, "the store %s has no file to look after", store.Name)
+		}
+		found, err := work(r.Context(), m)
+		if err != nil {
+			return err
+		}
+		return answer(w, found)
 	}
-	m, ok := store.Store.(queue.Maintainer)
-	if !ok {
-		return nil, refuse(http.StatusBadRequest, "the store %s has no file to look after", store.Name)
-	}
-	return m, nil
 }

@@ -195,7 +195,7 @@ func (b *callbackFlags) remove(ctx context.Context, c *console, _ []string) (res
 	return b.change(ctx, c, client, func(before graph.Callback) (graph.Callback, error) {
 		left, err := without(before.Fields, fields)
 		if err != nil || len(left) == 0 {
-			return graph.Callback{Object: b.object}, err
+			return b.none(), err
 		}
 		before.Fields = left
 		return before, nil
@@ -246,7 +246,12 @@ func (b *callbackFlags) find(ctx context.Context, client *graph.Client) (graph.C
 			return found, err
 		}
 	}
-	return graph.Callback{Object: b.object}, err
+	return b.none(), err
+}
+
+// none is the callback of an object that has none.
+func (b *callbackFlags) none() graph.Callback {
+	return graph.Callback{Object: b.object, Fields: []string{}}
 }
 
 func same(a, b graph.Callback) bool {

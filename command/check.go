@@ -2,8 +2,6 @@ package command
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,8 +22,7 @@ type checkFlags struct {
 	metaFlags
 	config       string
 	verifyToken  *secretSource
-	ca           string
-	cert, key    string
+	tls          tlsFlags
 	timeout      time.Duration
 	noDeliveries bool
 	accountID    string
@@ -68,7 +65,7 @@ Exit codes:
   0  all is well
   1  there are warnings
   2  there are faults, or nothing could be checked
-`,
+` + unsaidCode,
 		Example: `  $ caddy instagram check https://hooks.example.com/webhooks --verify-token-file verify --app-secret-file secret
   $ caddy instagram check https://hooks.example.com/webhooks --config /etc/caddy/Caddyfile
   $ caddy instagram check https://hooks.example.com/webhooks --no-deliveries --token-file token \
@@ -84,17 +81,13 @@ Exit codes:
 	k.verifyToken.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&k.config, "config", "", "The config `file` of the Caddy behind the URL: a Caddyfile, or JSON if the name ends in .json")
-	flags.StringVar(&k.ca, "ca", "", "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
-	flags.StringVar(&k.cert, "cert", "", "The PEM `file` with the client certificate to present, and its chain")
-	flags.StringVar(&k.key, "key", "", "The PEM `file` with its key")
+	k.tls.register(cmd, "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
 	flags.DurationVar(&k.timeout, "timeout", doctor.DefaultTimeout, "Longest `time` for each request and the like")
 	flags.BoolVar(&k.noDeliveries, "no-deliveries", false, "Send no deliveries")
 	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is)")
 	flags.StringVar(&k.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	flags.StringSliceVar(&k.fields, "fields", nil, "The `fields` that the account must be subscribed to, with commas in between")
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return exit(cmd, newConsole(cmd).finish(nil, &failure{exitFault, err}), err)
-	})
+	refuseFlags(cmd, exitFault)
 	return cmd
 }
 
@@ -109,14 +102,14 @@ func (k *checkFlags) run(cmd *cobra.Command, args []string) error {
 	if r != nil {
 		found = r
 	}
-	c.finish(found, err)
+	status := c.finish(found, err)
 	switch {
 	case err != nil, r.Status == doctor.Fault:
 		return exit(cmd, exitFault, err)
 	case r.Status == doctor.Warning:
 		return exit(cmd, exitInput, errors.New("there are warnings"))
 	}
-	return nil
+	return exit(cmd, status, nil)
 }
 
 func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *checked, err error) {
@@ -147,28 +140,11 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 }
 
 // trust reads the files for TLS.
-func (k *checkFlags) trust(d *doctor.Doctor) error {
-	if k.ca != "" {
-		bundle, err := os.ReadFile(k.ca)
-		if err != nil {
-			return fmt.Errorf("--ca: %w", err)
-		}
-		d.Roots = x509.NewCertPool()
-		if !d.Roots.AppendCertsFromPEM(bundle) {
-			return fmt.Errorf("--ca: there is no certificate in %s", k.ca)
-		}
+func (k *checkFlags) trust(d *doctor.Doctor) (err error) {
+	if d.Roots, err = k.tls.authorities(false); err == nil {
+		d.Certificate, err = k.tls.certificate()
 	}
-	if (k.cert == "") != (k.key == "") {
-		return errors.New("--cert and --key belong together")
-	}
-	if k.cert != "" {
-		cert, err := tls.LoadX509KeyPair(k.cert, k.key)
-		if err != nil {
-			return fmt.Errorf("--cert and --key: %w", err)
-		}
-		d.Certificate = &cert
-	}
-	return nil
+	return err
 }
 
 // secrets reads what to verify and sign with. What the config says beats the
@@ -197,6 +173,11 @@ func (k *checkFlags) meta(c *console, d *doctor.Doctor) (err error) {
 	}
 	if d.Fields, err = names(k.fields); err != nil {
 		return err
+	}
+	if graph.Login(k.login) != graph.FacebookLogin { // else they are the Page's own
+		if err := checkFields(d.Fields); err != nil {
+			return err
+		}
 	}
 	token, err := k.token.lookup(c)
 	if err != nil || token == "" {

@@ -4,12 +4,16 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func init() {
@@ -43,6 +47,27 @@ object holds "error". Messages for people go to the standard error.
 		checkCommand(),
 	)
 	cmd.PersistentFlags().Bool("json", false, "Print JSON")
+	refuseFlags(cmd, exitInput)
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateFlagGroups(); err != nil {
+			return cmd.FlagErrorFunc()(cmd, err)
+		}
+		return nil
+	}
+}
+
+// refuseFlags makes wrong flags of a command and its sub-commands errors like
+// all others, with an exit code.
+func refuseFlags(cmd *cobra.Command, status int) {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() != "" {
+			// What follows the letter may be a secret in the wrong place.
+			err = fmt.Errorf("unknown shorthand flag: -%s", unknown.GetSpecifiedName())
+		}
+		c := newConsole(cmd)
+		c.json = c.json || slices.Contains(os.Args, "--json") // behind the flag that is wrong
+		return exit(cmd, c.finish(nil, &failure{status, err}), err)
+	})
 }
 
 // exitCodes is the part of a help text that tells the exit codes.
@@ -53,13 +78,18 @@ Exit codes:
   2  Meta refused, or cannot be reached: nothing was changed
   3  something was changed, but not as asked, or it is not known: the message
      says what holds now
+` + unsaidCode
+
+// unsaidCode is the line of exitUnsaid, which all commands have.
+const unsaidCode = `  4  the result cannot be printed, whatever was done
 `
 
-// The exit codes. Caddy itself exits with 1 when it cannot read the flags.
+// The exit codes.
 const (
 	exitInput   = 1
 	exitRefused = 2
 	exitUnsure  = 3
+	exitUnsaid  = 4
 )
 
 // failure is an error with an exit code. Other errors are exitInput.
@@ -80,7 +110,8 @@ func group(cmd *cobra.Command, long string, children ...*cobra.Command) *cobra.C
 			return cmd.Help()
 		}
 		// The argument is not repeated: it may be a secret in the wrong place.
-		return fmt.Errorf("there is no such sub-command; see '%s --help'", cmd.CommandPath())
+		err := fmt.Errorf("there is no such sub-command; see '%s --help'", cmd.CommandPath())
+		return exit(cmd, newConsole(cmd).finish(nil, err), err)
 	}
 	return cmd
 }

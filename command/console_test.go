@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -42,11 +43,21 @@ func TestTablesObeyNobody(t *testing.T) {
 	}
 }
 
+func TestNotesObeyNobody(t *testing.T) {
+	t.Parallel()
+	ledger := keep(t, "ledger", "instagram/1/comments/2\n")
+	_, _, errs := simulateIn(t, "", "--ledger", ledger, "--verify", "none\x1b[31m\u009b\nred")
+	if strings.ContainsAny(errs, "\x1b\u009b") || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "red: ") {
+		t.Errorf("printed %q", errs)
+	}
+}
+
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"comment":          "comments",
 		"Messages":         "messages",
+		"COMMENTS":         "comments",
 		"mesages":          "messages",
 		"mention":          "mentions",
 		"seen":             "messaging_seen",
@@ -88,4 +99,38 @@ func TestDistance(t *testing.T) {
 			t.Errorf("from %q to %q: %d, want %d", test.a, test.b, got, test.want)
 		}
 	}
+}
+
+// full is a standard output on a full disk.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestResultsThatCannotBePrinted(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	closeQueue(t, store)
+	p := newPlayed(t)
+	ledger := keep(t, "ledger", "instagram/1/comments/2\n")
+	events := keep(t, "events", `{"object":"instagram","entry":[{"id":"1","changes":[{"field":"comments","value":{"id":"2"}}]}]}`+"\n")
+	for _, args := range [][]string{
+		{"fields"},
+		{"fields", "--json"},
+		{"sign", "--app-secret", "made-up"},
+		{"simulate", "--ledger", ledger, "--verify", events},
+		{"simulate", "--to", p.URL, "--app-secret", playedSecret, "--json"},
+		{"queue", "check", "--file", path},
+	} {
+		r := runCommandTo(t.Context(), full{}, "", args...)
+		r.want(t, exitUnsaid, "", "Error: the result cannot be printed: no space left")
+	}
+	// What went wrong before matters more.
+	runCommandTo(t.Context(), full{}, "", "simulate", "--ledger", ledger, "--verify", keep(t, "none", "")).
+		want(t, 1, "", "Error: 1 of 1 acknowledged events are missing")
+}
+
+func TestFindingsThatCannotBePrinted(t *testing.T) {
+	t.Setenv("IG_ACCESS_TOKEN", "") // nobody's is to be asked about
+	p := newPlayed(t)
+	runCommandTo(t.Context(), full{}, "", "check", p.URL, "--no-deliveries").want(t, 1, "", "cannot be printed")
 }

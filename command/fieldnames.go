@@ -12,15 +12,20 @@ import (
 	"github.com/caddy-instagram/webhooks/graph"
 )
 
+// maxName is longer than the name of any field, in bytes, and shorter than an
+// access token.
+const maxName = 64
+
 // names returns the names of a flag's list, sorted, each once.
 func names(given []string) ([]string, error) {
 	var all []string
 	for _, name := range given {
 		name = strings.TrimSpace(name)
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool {
-			return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+		if name == "" || len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool {
+			return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 		}) {
-			return nil, errors.New("--fields needs names of small letters, digits and underscores, with commas in between")
+			// It is not repeated: it may be a secret in the wrong place.
+			return nil, errors.New("--fields needs names of letters, digits and underscores, with commas in between")
 		}
 		all = append(all, name)
 	}
@@ -63,7 +68,7 @@ func nearest(name string) []string {
 			valid = append(valid, f.Name)
 		}
 	}
-	return mostLike(name, valid, 2)
+	return mostLike(strings.ToLower(name), valid, 2)
 }
 
 // mostLike returns the n names that are most like a name, the likest first.

@@ -22,7 +22,7 @@ refuses stand last.
 Exit codes:
   0  done
   1  wrong usage
-`,
+` + unsaidCode,
 		Example: `  $ caddy instagram fields
   $ caddy instagram fields --json`,
 		RunE: run(0, func(context.Context, *console, []string) (result, error) {

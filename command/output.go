@@ -24,6 +24,7 @@ type console struct {
 	json     bool
 	colour   bool   // out is a terminal, and shows colours
 	taken    string // what the standard input was taken for
+	unsaid   error  // why not all could be printed
 }
 
 func newConsole(cmd *cobra.Command) *console {
@@ -54,10 +55,24 @@ func (c *console) stdin(what string) (io.Reader, error) {
 }
 
 // printf prints a result for people.
-func (c *console) printf(format string, args ...any) { fmt.Fprintf(c.out, format, args...) }
+func (c *console) printf(format string, args ...any) {
+	_, err := fmt.Fprintf(c.out, format, args...)
+	c.printed(err)
+}
 
-// note prints a line beside the result.
-func (c *console) note(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
+// printed remembers the first error of printing a result.
+func (c *console) printed(err error) {
+	if c.unsaid == nil {
+		c.unsaid = err
+	}
+}
+
+// note prints lines beside the result. They may name files of others.
+func (c *console) note(format string, args ...any) {
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		fmt.Fprintln(c.err, visible(line))
+	}
+}
 
 // table prints rows with aligned columns.
 func (c *console) table(rows ...[]string) {
@@ -68,7 +83,7 @@ func (c *console) table(rows ...[]string) {
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	_ = w.Flush()
+	c.printed(w.Flush())
 }
 
 // The colours of a terminal.
@@ -117,7 +132,8 @@ func (*outcome) text(*console) {}
 
 func (o *outcome) fail(p *problem) { o.Error = p }
 
-// finish prints a result and an error, and returns the exit code.
+// finish prints a result and an error, and returns the exit code. That of err
+// matters more than that of a result which cannot be printed.
 func (c *console) finish(found result, err error) (status int) {
 	p := describe(err)
 	if c.json && (found != nil || p != nil) {
@@ -130,15 +146,16 @@ func (c *console) finish(found result, err error) (status int) {
 		encoder := json.NewEncoder(c.out)
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
-		if failed := encoder.Encode(found); failed != nil && err == nil {
-			err = fmt.Errorf("printing the result: %w", failed)
-			p = describe(err)
-		}
+		c.printed(encoder.Encode(found))
 	} else if found != nil {
 		found.text(c)
 	}
+	if c.unsaid != nil {
+		c.note("Error: the result cannot be printed: %s", c.unsaid)
+		status = exitUnsaid
+	}
 	if p == nil {
-		return 0
+		return status
 	}
 	c.note("Error: %s", p.Message)
 	if p.Advice != "" {

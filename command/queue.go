@@ -13,7 +13,7 @@ Exit codes:
   2  Caddy refused or cannot be reached, or a file cannot be used: nothing was
      changed
   3  not all was done, or it is not known: the message says what was
-`
+` + unsaidCode
 
 // exitDamaged is the exit code of check for a file that is not sound.
 const exitDamaged = 3

@@ -47,7 +47,7 @@ Exit codes:
   1  wrong usage
   2  Caddy refused or cannot be reached, or a file cannot be used: what was
      written to the standard output is not all
-`,
+` + unsaidCode,
 		Example: `  $ caddy instagram queue export --state dead > dead.jsonl
   $ caddy instagram queue export --format meta --since 24h --output events.jsonl
   $ caddy instagram queue export --file /var/lib/caddy/.local/share/caddy/instagram/queue.db --output events.jsonl`,

@@ -46,6 +46,23 @@ func (f *fileFlag) open() (*bolt.Store, os.FileInfo, error) {
 	return nil, nil, &failure{exitRefused, err}
 }
 
+// onFile opens the file of a stopped server, works on it, and closes it. status
+// is the exit code if the work fails.
+func onFile[T any](ctx context.Context, f *fileFlag, status int, work func(*bolt.Store, os.FileInfo) (T, error)) (T, error) {
+	store, info, err := f.open()
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return await(ctx, func() (T, error) {
+		found, err := work(store, info)
+		if err = errors.Join(err, store.Close()); err != nil {
+			err = &failure{status, err}
+		}
+		return found, err
+	})
+}
+
 func queueCheckCommand(g *gateway) *cobra.Command {
 	var f fileFlag
 	cmd := &cobra.Command{
@@ -60,7 +77,7 @@ Exit codes:
   1  wrong usage
   2  the file could not be checked
   3  the file is damaged
-`,
+` + unsaidCode,
 		Example: `  $ caddy instagram queue check
   $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
 		RunE: run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {
@@ -93,13 +110,8 @@ func checkQueue(ctx context.Context, g *gateway, f *fileFlag) (result, error) {
 			return nil, err
 		}
 	} else {
-		store, _, err := f.open()
-		if err != nil {
-			return nil, err
-		}
-		damage, err := await(ctx, func() (error, error) {
-			damage := store.Check(ctx)
-			return damage, store.Close()
+		damage, err := onFile(ctx, f, exitRefused, func(store *bolt.Store, _ os.FileInfo) (error, error) {
+			return store.Check(ctx), nil
 		})
 		if err != nil {
 			return nil, err
@@ -162,18 +174,10 @@ func (r *compactedQueue) text(c *console) {
 
 // compactFile also keeps the owner of the file, which Caddy may not be able to
 // open otherwise.
-func compactFile(ctx context.Context, f *fileFlag) (c admin.Compacted, err error) {
-	store, info, err := f.open()
-	if err != nil {
-		return c, err
-	}
-	return await(ctx, func() (c admin.Compacted, err error) {
-		c.Before, c.After, err = store.Compact(ctx)
-		if err == nil {
+func compactFile(ctx context.Context, f *fileFlag) (admin.Compacted, error) {
+	return onFile(ctx, f, exitUnsure, func(store *bolt.Store, info os.FileInfo) (c admin.Compacted, err error) {
+		if c.Before, c.After, err = store.Compact(ctx); err == nil {
 			err = keepAccess(f.path, info)
-		}
-		if err = errors.Join(err, store.Close()); err != nil {
-			err = &failure{exitUnsure, err}
 		}
 		return c, err
 	})

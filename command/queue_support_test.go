@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -108,15 +109,23 @@ func runQueueUntil(t testing.TB, ctx context.Context, args ...string) ran {
 
 // runCommand runs `caddy instagram` with a standard input.
 func runCommand(ctx context.Context, in string, args ...string) ran {
+	var out bytes.Buffer
+	r := runCommandTo(ctx, &out, in, args...)
+	r.out = out.String()
+	return r
+}
+
+// runCommandTo is runCommand with a standard output.
+func runCommandTo(ctx context.Context, out io.Writer, in string, args ...string) ran {
 	top := &cobra.Command{Use: "instagram", SilenceUsage: true} // as Caddy's root has it
 	root(top)
-	var out, errs bytes.Buffer
+	var errs bytes.Buffer
 	top.SetIn(strings.NewReader(in))
-	top.SetOut(&out)
+	top.SetOut(out)
 	top.SetErr(&errs)
 	top.SetArgs(args)
 	err := top.ExecuteContext(ctx)
-	r := ran{out: out.String(), errors: errs.String()}
+	r := ran{errors: errs.String()}
 	if err != nil {
 		// Only Caddy knows the type that tells the exit code.
 		r.status = 1

@@ -43,12 +43,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"instagram": instagram,
-			"graph":     startGraph,
-			"receiver":  startReceiver,
-			"site":      startSite,
-			"state":     saveState,
-			"mode":      mode,
+			"instagram":  instagram,
+			"graph":      startGraph,
+			"receiver":   startReceiver,
+			"site":       startSite,
+			"queue-file": keepQueue,
+			"queue":      serveQueue,
+			"state":      saveState,
+			"mode":       mode,
 		},
 	})
 }

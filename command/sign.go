@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +24,7 @@ or it is -.
 Exit codes:
   0  done
   1  wrong usage, or the body or the app secret cannot be read
-`,
+` + unsaidCode,
 		Example: `  $ caddy instagram sign delivery.json --app-secret-file secret
   $ curl https://hooks.example.com/webhooks -H "$(caddy instagram sign delivery.json)" \
       -H 'Content-Type: application/json' --data-binary @delivery.json`,
@@ -45,8 +44,9 @@ type signed struct {
 	Size   int    `json:"size"`
 }
 
-// maxSigned bounds what is signed, in bytes. Meta's deliveries are far smaller.
-const maxSigned = 64 << 20
+// maxBody bounds a body out of a file, in bytes. Meta's deliveries are far
+// smaller.
+const maxBody = 64 << 20
 
 func sign(c *console, source *secretSource, name string) (result, error) {
 	key, err := source.read(c)
@@ -66,10 +66,7 @@ func sign(c *console, source *secretSource, name string) (result, error) {
 		defer f.Close()
 		in = f
 	}
-	body, err := io.ReadAll(io.LimitReader(in, maxSigned+1))
-	if err == nil && len(body) > maxSigned {
-		err = errors.New("it is longer than 64 MiB")
-	}
+	body, err := readAll(in, maxBody)
 	if err != nil {
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}

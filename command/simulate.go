@@ -16,6 +16,9 @@ import (
 // was cut short. A receiver that does what it should not is exitInput here.
 const exitNoRun = 2
 
+// maxConcurrency bounds the requests under way. Each needs a connection.
+const maxConcurrency = 10_000
+
 // maxSpeedup makes the 36 hours of retries an eighth of a second.
 const maxSpeedup = 1_000_000
 
@@ -34,7 +37,7 @@ type simulation struct {
 	duplicates, badSignatures share
 	outOfOrder, retry         bool
 
-	cert, key, ca string
+	tls tlsFlags
 
 	ledger      string
 	verify      []string
@@ -77,7 +80,7 @@ Exit codes:
   1  not so
   2  there was no run, or it was cut short: wrong usage, a file that cannot be
      read or written, a queue that cannot be asked, an interrupt
-`,
+` + unsaidCode,
 		Example: `  # The verification request and one delivery of each field
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --verify-token-file verify
 
@@ -99,19 +102,12 @@ Exit codes:
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --from-log events.jsonl`,
 		RunE: run(0, s.run),
 	}
-	// What Caddy would exit with 1 for, which stands for something else here.
-	refuse := func(cmd *cobra.Command, err error) error {
-		return exit(cmd, newConsole(cmd).finish(nil, noRun(err)), err)
-	}
-	cmd.SetFlagErrorFunc(refuse)
+	refuseFlags(cmd, exitNoRun)
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		s.given = cmd.Flags().Changed
-		err := cmd.ValidateFlagGroups()
-		if err == nil && len(args) > 0 {
-			err = errors.New("simulate takes flags only") // which may be secrets in the wrong place
-		}
-		if err != nil {
-			return refuse(cmd, err)
+		if len(args) > 0 {
+			// They are not repeated: they may be secrets in the wrong place.
+			return cmd.FlagErrorFunc()(cmd, errors.New("simulate takes flags only"))
 		}
 		return nil
 	}
@@ -142,9 +138,7 @@ func (s *simulation) register(cmd *cobra.Command) {
 	f.BoolVar(&s.retry, "retry", false, "Send again what is not answered with 200, as Meta does")
 	f.Float64Var(&s.speedup, "speedup", 1, "The `factor` by which the retries run faster than time")
 
-	f.StringVar(&s.cert, "cert", "", "The PEM `file` with the client certificate to present, and its chain")
-	f.StringVar(&s.key, "key", "", "The PEM `file` with its key")
-	f.StringVar(&s.ca, "ca", "", "The PEM `file` with CAs to trust besides those of the system")
+	s.tls.register(cmd, "The PEM `file` with CAs to trust besides those of the system")
 
 	f.StringVar(&s.ledger, "ledger", "", "The `file` to add the identities of acknowledged events to")
 	f.StringArrayVar(&s.verify, "verify", nil, "The event `file` to look for all acknowledged events in; repeatable")
@@ -157,7 +151,6 @@ func (s *simulation) register(cmd *cobra.Command) {
 	} {
 		cmd.MarkFlagsMutuallyExclusive(pair...)
 	}
-	cmd.MarkFlagsRequiredTogether("cert", "key")
 }
 
 // noRun gives an error the exit code exitNoRun.
@@ -275,8 +268,8 @@ func (s *simulation) check() error {
 		return errors.New("--count must not be negative")
 	case s.batch < 1 || s.batch > simulate.MaxBatch:
 		return fmt.Errorf("--batch must be 1 to %d", simulate.MaxBatch)
-	case s.concurrency < 1:
-		return errors.New("--concurrency must be at least 1")
+	case s.concurrency < 1 || s.concurrency > maxConcurrency:
+		return fmt.Errorf("--concurrency must be 1 to %d", maxConcurrency)
 	case !(s.rate >= 0):
 		return errors.New("--rate must not be negative")
 	case !(s.speedup > 0 && s.speedup <= maxSpeedup):

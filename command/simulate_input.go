@@ -1,8 +1,6 @@
 package command
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -31,24 +29,11 @@ func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 		return nil, "", s.secret.missing()
 	}
 	to := &simulate.Client{URL: s.to, Secret: string(secret)}
-	if s.cert != "" {
-		certificate, err := tls.LoadX509KeyPair(s.cert, s.key)
-		if err != nil {
-			return nil, "", fmt.Errorf("--cert: %w", err)
-		}
-		to.Certificate = &certificate
+	if to.Certificate, err = s.tls.certificate(); err != nil {
+		return nil, "", err
 	}
-	if s.ca != "" {
-		bundle, err := os.ReadFile(s.ca)
-		if err != nil {
-			return nil, "", fmt.Errorf("--ca: %w", err)
-		}
-		if to.Roots, err = x509.SystemCertPool(); err != nil {
-			to.Roots = x509.NewCertPool() // a system without any
-		}
-		if !to.Roots.AppendCertsFromPEM(bundle) {
-			return nil, "", fmt.Errorf("--ca: %s holds no certificate in PEM", s.ca)
-		}
+	if to.Roots, err = s.tls.authorities(true); err != nil {
+		return nil, "", err
 	}
 	if err := to.Validate(); err != nil {
 		return nil, "", fmt.Errorf("--to: %w", err)
@@ -71,16 +56,20 @@ func (s *simulation) deliveries() (_ simulate.Deliveries, total int, end func(),
 		if err != nil {
 			return nil, 0, nil, errors.Join(fmt.Errorf("--from-log: %w", err), file.Close())
 		}
-		// What the receiver adds to it meanwhile does not count: that could go
-		// on for ever.
-		all := simulate.Replay(io.LimitReader(file, info.Size()), s.batch)
+		log := io.Reader(file)
+		if info.Mode().IsRegular() {
+			// What the receiver adds to it meanwhile does not count: that could
+			// go on for ever.
+			log = io.LimitReader(file, info.Size())
+		}
+		all := simulate.Replay(log, s.batch)
 		end = func() { _ = file.Close() } // it was only read
 		if !s.given("count") {
 			return all, -1, end, nil
 		}
 		return simulate.Take(all, total), total, end, nil
 	case s.file != "":
-		body, err := os.ReadFile(s.file)
+		body, err := readFile(s.file, maxBody)
 		if err != nil {
 			return nil, 0, nil, fmt.Errorf("--file: %w", err)
 		}

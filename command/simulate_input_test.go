@@ -45,7 +45,8 @@ func TestSimulateRefusesFlags(t *testing.T) {
 		{"--field names no field", []string{"--to", to, "--field", ""}},
 		{"--count must not be negative", []string{"--to", to, "--count", "-1"}},
 		{"--batch must be 1 to 1000", []string{"--to", to, "--batch", "1001"}},
-		{"--concurrency must be at least 1", []string{"--to", to, "--concurrency", "0"}},
+		{"--concurrency must be 1 to 10000", []string{"--to", to, "--concurrency", "0"}},
+		{"--concurrency must be 1 to 10000", []string{"--to", to, "--concurrency", "10001"}},
 		{"--rate must not be negative", []string{"--to", to, "--rate", "NaN"}},
 		{"--speedup must be more than 0", []string{"--to", to, "--speedup", "0"}},
 		{"--speedup must be more than 0", []string{"--to", to, "--speedup", "Inf"}},
@@ -56,7 +57,11 @@ func TestSimulateRefusesFlags(t *testing.T) {
 		{"[verify verify-queue] were all set", []string{"--to", to, "--verify", "x", "--verify-queue"}},
 		{"--store is for --verify-queue", []string{"--to", to, "--store", "x"}},
 		{"--cert: ", []string{"--to", to, "--app-secret-file", secret, "--cert", "none", "--key", "none"}},
+		{"--key: ", []string{"--to", to, "--app-secret-file", secret, "--cert", secret, "--key", "none"}},
+		{"--cert and --key: ", []string{"--to", to, "--app-secret-file", secret, "--cert", secret, "--key", secret}},
 		{"--ca: ", []string{"--to", to, "--app-secret-file", secret, "--ca", "none"}},
+		{"--ca: it is longer than 4 MiB", []string{"--to", to, "--app-secret-file", secret, "--ca", sparse(t, maxPEM+1)}},
+		{"--file: it is longer than 64 MiB", []string{"--to", to, "--app-secret-file", secret, "--file", sparse(t, maxBody+1)}},
 		{"holds no certificate in PEM", []string{"--to", to, "--app-secret-file", secret, "--ca", secret}},
 		{"--file: ", []string{"--to", to, "--app-secret-file", secret, "--file", "none"}},
 		{"--from-log: ", []string{"--to", to, "--app-secret-file", secret, "--from-log", "none"}},
@@ -69,6 +74,16 @@ func TestSimulateRefusesFlags(t *testing.T) {
 			t.Errorf("%q: exit code %d, %s", tc.args, code, errs)
 		}
 	}
+}
+
+// sparse returns the path of a file of a size, which takes no space.
+func sparse(t *testing.T, size int64) (path string) {
+	t.Helper()
+	path = keep(t, "sparse", "")
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestSimulateReadsOneSecretFromStandardInput(t *testing.T) {

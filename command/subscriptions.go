@@ -112,8 +112,8 @@ func (s *subscriptionFlags) list(ctx context.Context, c *console, _ []string) (r
 	if err != nil {
 		return nil, refused(err)
 	}
-	for i := range all {
-		all[i].Fields = slices.Sorted(slices.Values(all[i].Fields))
+	for _, subscription := range all {
+		slices.Sort(subscription.Fields)
 	}
 	return &accountSubscriptions{Account: s.accountID, Subscriptions: append([]graph.Subscription{}, all...)}, nil
 }

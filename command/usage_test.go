@@ -66,6 +66,9 @@ func TestHelpTexts(t *testing.T) {
 		if !strings.Contains(cmd.Long, "Exit codes:") {
 			t.Errorf("%s: the help has no exit codes", cmd.CommandPath())
 		}
+		if !strings.Contains(cmd.Long, unsaidCode) {
+			t.Errorf("%s: the help does not tell the exit code of a full disk behind it", cmd.CommandPath())
+		}
 		if !cmd.HasSubCommands() && cmd.Name() != "help" {
 			examples := usages(cmd.Example)
 			if len(examples) == 0 {

@@ -14,11 +14,10 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/caddy-instagram/webhooks/graph"
+	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
 const (
@@ -151,12 +150,11 @@ func local(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// know keeps secrets out of all texts, except those that are so short that they
-// would be found in any word.
+// know keeps secrets out of all texts.
 func (v *visit) know(secrets ...string) {
 	for _, s := range secrets {
-		if len(s) >= 4 && !slices.Contains(v.hidden, s) {
-			v.hidden = append(v.hidden, s)
+		if !slices.Contains(v.hidden, s) {
+			v.hidden = append(v.hidden, s, url.QueryEscape(s))
 		}
 	}
 	// A secret may be part of a longer one.
@@ -167,21 +165,7 @@ func (v *visit) know(secrets ...string) {
 const maxText = 600
 
 // clean returns a text without secrets, control characters and excess length.
-func (v *visit) clean(text string) string {
-	for _, secret := range v.hidden {
-		text = strings.ReplaceAll(text, secret, "[secret]")
-		text = strings.ReplaceAll(text, url.QueryEscape(secret), "[secret]")
-	}
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
-}
+func (v *visit) clean(text string) string { return tame.Text(text, maxText, v.hidden...) }
 
 // add adds a finding. What fails while the checks are being ended says nothing.
 func (v *visit) add(f Finding) {

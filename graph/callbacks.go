@@ -38,7 +38,7 @@ func (b *Callback) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &answer); err != nil {
 		return err
 	}
-	*b = Callback{Object: answer.Object, URL: answer.URL, Active: answer.Active}
+	*b = Callback{Object: answer.Object, URL: answer.URL, Active: answer.Active, Fields: []string{}}
 	for _, f := range answer.Fields {
 		b.Fields = append(b.Fields, f.Name)
 	}
@@ -71,7 +71,7 @@ func (c *Client) SetCallback(ctx context.Context, app string, b Callback, verify
 			"include_values": {strconv.FormatBool(values)},
 			"verify_token":   {string(verifyToken)},
 		},
-		secrets: []Secret{verifyToken},
+		secret: verifyToken,
 	})
 }
 

@@ -20,6 +20,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
 // Login is the way in which an account gave an app its rights. It decides which
@@ -88,7 +90,7 @@ type request struct {
 	path        string // without the version, such as me
 	unversioned bool
 	params      url.Values
-	secrets     []Secret // in params
+	secret      Secret // in params, if there is one
 }
 
 // Validate returns an error if no call could be made with the client.
@@ -159,12 +161,12 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 	for key, values := range r.params {
 		params[key] = values
 	}
-	secrets := append([]Secret{c.Token, c.AppSecret}, r.secrets...)
+	secrets := []string{string(c.Token), string(c.AppSecret), string(r.secret)}
 	if _, key, isApp := strings.Cut(string(c.Token), "|"); isApp {
-		secrets = append(secrets, Secret(key))
+		secrets = append(secrets, key)
 	} else if c.Login == FacebookLogin && c.AppSecret != "" {
 		p := proof(c.Token, c.AppSecret)
-		params.Set("appsecret_proof", string(p))
+		params.Set("appsecret_proof", p)
 		secrets = append(secrets, p)
 	}
 
@@ -190,12 +192,13 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // without the URL and its parameters
 		}
-		return fmt.Errorf("%s: %w", name, err)
+		// It may repeat what came in place of an answer.
+		return fmt.Errorf("%s: %w", name, tame.Error(err, maxText, secrets...))
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
-		return fmt.Errorf("%s: reading the answer: %w", name, err)
+		return fmt.Errorf("%s: reading the answer: %w", name, tame.Error(err, maxText, secrets...))
 	}
 	if err := decode(resp, data, result); err != nil {
 		err.clean(secrets)

@@ -110,13 +110,18 @@ func TestListsAreReadToTheirEnd(t *testing.T) {
 
 func TestEndlessListsEnd(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, `{"data":[],"paging":{"cursors":{"after":"x"},"next":"n"}}`)
-	}))
-	t.Cleanup(server.Close)
-	c := &graph.Client{BaseURL: server.URL, Token: igToken}
-	if _, err := c.Subscriptions(t.Context(), account); err == nil || !strings.Contains(err.Error(), "pages") {
-		t.Errorf("got %v", err)
+	for answer, want := range map[string]string{
+		`{"data":[],"paging":{"cursors":{"after":"x"},"next":"n"}}`: "pages",
+		`{"data":[],"paging":{"next":"n"}}`:                         "does not say where",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, answer)
+		}))
+		t.Cleanup(server.Close)
+		c := &graph.Client{BaseURL: server.URL, Token: igToken}
+		if _, err := c.Subscriptions(t.Context(), account); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 
@@ -213,6 +218,19 @@ func TestDebug(t *testing.T) {
 	}
 	if _, err := client(s).Debug(t.Context()); err == nil {
 		t.Error("a token of Instagram Login was looked into")
+	}
+}
+
+func TestTimesCanBeWritten(t *testing.T) {
+	t.Parallel()
+	s := meta()
+	s.Fail(graphtest.Fault{Path: "/debug_token", Status: 200, Body: json.RawMessage(`{"data":{"expires_at":9000000000000000,"data_access_expires_at":-9000000000000000}}`)})
+	got, err := pageClient(s).Debug(t.Context())
+	if err != nil || got.Expires.UTC().Year() != 9999 || got.DataExpires.Unix() != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := json.Marshal(got); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -345,13 +363,16 @@ func TestNoSecretInErrors(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprintf(w, "<p>%s %s", r.Header.Get("Authorization"), r.RequestURI)
 	}))
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hijack(w, "HTTP/1.1 200 OK\r\n"+r.Header.Get("Authorization")+"\r\n\r\n")
+	}))
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
 	untrusted.Config.ErrorLog = nil
-	for _, s := range []*httptest.Server{answered, redirecting, html, untrusted} {
+	for _, s := range []*httptest.Server{answered, redirecting, html, broken, untrusted} {
 		t.Cleanup(s.Close)
 	}
 	for name, base := range map[string]string{
-		"answered": answered.URL, "closed": closed.URL, "redirecting": redirecting.URL, "html": html.URL, "untrusted": untrusted.URL,
+		"answered": answered.URL, "closed": closed.URL, "redirecting": redirecting.URL, "html": html.URL, "broken": broken.URL, "untrusted": untrusted.URL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

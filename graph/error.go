@@ -5,7 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
 // Error is what the Graph API says when it refuses a call. See Meta's
@@ -136,22 +137,9 @@ const maxText = 1000
 
 // clean takes secrets, control characters and excess length out of the texts.
 // Meta repeats a token that it cannot read, and what a callback answered.
-func (e *Error) clean(secrets []Secret) {
+func (e *Error) clean(secrets []string) {
 	for _, text := range []*string{&e.Type, &e.Message, &e.UserTitle, &e.UserMessage, &e.TraceID} {
-		for _, secret := range secrets {
-			if secret != "" {
-				*text = strings.ReplaceAll(*text, string(secret), hidden)
-			}
-		}
-		if len(*text) > maxText {
-			*text = strings.ToValidUTF8((*text)[:maxText], "") + "…"
-		}
-		*text = strings.Map(func(r rune) rune {
-			if !unicode.IsPrint(r) {
-				return ' '
-			}
-			return r
-		}, *text)
+		*text = tame.Text(*text, maxText, secrets...)
 	}
 	if e.Message == "" {
 		e.Message = "no message"

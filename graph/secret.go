@@ -29,8 +29,8 @@ func AppToken(app string, secret Secret) Secret { return Secret(app+"|") + secre
 
 // proof proves to graph.facebook.com that who has the token also has the app
 // secret. See Meta's "Graph API › Secure Graph API Calls".
-func proof(token, appSecret Secret) Secret {
+func proof(token, appSecret Secret) string {
 	mac := hmac.New(sha256.New, []byte(appSecret))
 	mac.Write([]byte(token))
-	return Secret(hex.EncodeToString(mac.Sum(nil)))
+	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -30,7 +30,7 @@ func (s *Subscription) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &answer); err != nil {
 		return err
 	}
-	s.App, s.Fields = answer.App, answer.Fields
+	s.App, s.Fields = answer.App, append([]string{}, answer.Fields...)
 	if s.App == "" {
 		s.App = answer.ID
 	}
@@ -61,8 +61,11 @@ func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 			return nil, err
 		}
 		all = append(all, part.Data...)
-		if part.Paging.Next == "" || part.Paging.Cursors.After == "" {
+		switch {
+		case part.Paging.Next == "":
 			return all, nil
+		case part.Paging.Cursors.After == "":
+			return nil, fmt.Errorf("GET %s: the list goes on, but the answer does not say where", path)
 		}
 		params.Set("after", part.Paging.Cursors.After)
 	}

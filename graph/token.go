@@ -93,13 +93,16 @@ func (c *Client) Debug(ctx context.Context) (Details, error) {
 	return Details{d.App, d.Kind, d.Valid, moment(d.Expires), moment(d.DataExpires), d.Permissions}, nil
 }
 
+// lastSecond is the end of the year 9999. Later times cannot be written as JSON.
+const lastSecond = 253402300799
+
 // moment returns the time of a number of seconds since 1970, and the zero time
 // for 0.
 func moment(seconds int64) time.Time {
 	if seconds == 0 {
 		return time.Time{}
 	}
-	return time.Unix(seconds, 0)
+	return time.Unix(min(max(seconds, 1), lastSecond), 0)
 }
 
 // TokenLife is how long an Instagram user token lives after it was made or

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
 // Timeout is how long Meta waits for an answer to a message.
@@ -124,6 +125,7 @@ func (c *Client) Verify(ctx context.Context, token string) Outcome {
 	challenge := strconv.Itoa(1_000_000_000 + rand.IntN(1_000_000_000))
 	o := c.send(ctx, http.MethodGet, appendVerification(nil, c.to, token, challenge))
 	if o.Err != nil {
+		o.Err = tame.Error(o.Err, maxError, token, url.QueryEscape(token))
 		return o
 	}
 	answer := string(o.Answer)

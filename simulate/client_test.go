@@ -2,11 +2,15 @@ package simulate
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -256,5 +260,32 @@ func TestBadURLs(t *testing.T) {
 				t.Errorf("%s: %v", text, err)
 			}
 		}
+	}
+}
+
+// TestErrorsAreTame: what comes in place of an answer is repeated neither whole
+// nor with a secret, and no terminal obeys it.
+func TestErrorsAreTame(t *testing.T) {
+	t.Parallel()
+	const token = "token of the test"
+	c, _ := newClient(t, func(_ int, r request) string {
+		_, rest, _ := strings.Cut(r.head, "hub.verify_token=")
+		sent, _, _ := strings.Cut(rest, " ")
+		return "HTTP/1.1 200 OK\r\n" + token + " " + sent + strings.Repeat("x", 100_000) + "\r\n\r\n"
+	})
+	o := c.Verify(t.Context(), token)
+	if text := fmt.Sprint(o.Err); !strings.Contains(text, "[secret] [secret]xxx") || len(text) > 600 || o.Label() != "connection" {
+		t.Errorf("%s, error %s", o.Label(), text)
+	}
+
+	wild := httptest.NewUnstartedServer(http.NotFoundHandler())
+	wild.Config.ErrorLog = log.New(io.Discard, "", 0)
+	wild.TLS = &tls.Config{Certificates: []tls.Certificate{*issue(t, nil, &x509.Certificate{DNSNames: []string{"\x1b[31mred"}})}}
+	wild.StartTLS()
+	t.Cleanup(wild.Close)
+	c = &Client{URL: strings.Replace(wild.URL, "127.0.0.1", "localhost", 1)}
+	o = c.Deliver(t.Context(), nil)
+	if text := fmt.Sprint(o.Err); !strings.Contains(text, "valid for  [31mred") || o.Label() != "tls" {
+		t.Errorf("%s, error %q", o.Label(), text)
 	}
 }

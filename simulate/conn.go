@@ -11,12 +11,15 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
 const (
 	maxAnswer = 4096    // bytes of an answer's body that are kept
 	maxRead   = 1 << 20 // bytes of an answer that are read, headers included
 	maxHints  = 8       // informational answers before the answer
+	maxError  = 500     // bytes of an error, which may repeat what came in place of an answer
 )
 
 // conn is one connection to the receiver.
@@ -55,7 +58,7 @@ func (c *Client) send(ctx context.Context, method string, request []byte) Outcom
 		case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 			o.Err = fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
 		default:
-			o.Err = err
+			o.Err = tame.Error(err, maxError)
 		}
 		return o
 	}

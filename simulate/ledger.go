@@ -22,7 +22,8 @@ type Ledger struct {
 }
 
 // OpenLedger opens or creates a ledger file, which has one identity a line. What
-// it holds already counts as acknowledged, and new identities are appended.
+// it holds already counts as acknowledged, and new identities are appended. A
+// file that holds something else is left alone.
 func OpenLedger(path string) (*Ledger, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -57,10 +58,13 @@ func ReadLedger(path string) (*Ledger, error) {
 // all the same, to be reported rather than forgotten.
 func (l *Ledger) load(r io.Reader) (cut bool, err error) {
 	l.ids = make(map[string]struct{})
-	in := bufio.NewReader(r)
-	for {
-		id, err := in.ReadString('\n')
-		id, whole := strings.CutSuffix(id, "\n")
+	in := bufio.NewReaderSize(r, maxIdentity)
+	for n := 1; ; n++ {
+		line, err := in.ReadSlice('\n')
+		id, whole := strings.CutSuffix(string(line), "\n")
+		if err == bufio.ErrBufferFull || strings.ContainsFunc(id, foreign) {
+			return false, fmt.Errorf("line %d is no identity of an event, so this is no ledger", n)
+		}
 		if id != "" {
 			l.ids[id] = struct{}{}
 			cut = !whole
@@ -73,6 +77,12 @@ func (l *Ledger) load(r io.Reader) (cut bool, err error) {
 		}
 	}
 }
+
+// maxIdentity is longer than any identity, in bytes.
+const maxIdentity = 4096
+
+// foreign reports whether a character stands in no identity.
+func foreign(r rune) bool { return r <= ' ' || r > '~' || r == '"' }
 
 // Acknowledge records the identities of events that were answered with 200.
 func (l *Ledger) Acknowledge(ids ...string) error {

@@ -91,6 +91,24 @@ func TestLedgerErrors(t *testing.T) {
 	}
 }
 
+func TestLedgerThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{
+		"instagram/1/comments/2\n" + `{"specversion":"1.0","id":"instagram/1/comments/2"}` + "\n",
+		"a\r\n", "a b\n", "\x00", "\x1b[31m", "é", strings.Repeat("x", 5000),
+	} {
+		path := write(t, "events.jsonl", content)
+		for name, open := range map[string]func(string) (*Ledger, error){"opened": OpenLedger, "read": ReadLedger} {
+			if _, err := open(path); err == nil || !strings.Contains(err.Error(), "so this is no ledger") {
+				t.Errorf("%.20q is %s as a ledger: %v", content, name, err)
+			}
+		}
+		if kept, err := os.ReadFile(path); err != nil || string(kept) != content {
+			t.Errorf("%.20q was changed: %v", content, err)
+		}
+	}
+}
+
 func TestLedgerConcurrently(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "acknowledged.txt")

@@ -1,0 +1,67 @@
+package command_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
+)
+
+// keepQueue <file> makes the file of a queue of three comments: the first is
+// dead, the second delivered, the third pending.
+func keepQueue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: queue-file <file>")
+	}
+	ctx := context.Background()
+	store, err := bolt.Open(ts.MkAbs(args[0]), zap.NewNop())
+	ts.Check(err)
+	for i, outcome := range []queue.Outcome{{State: queue.Dead, Error: "status 410"}, {State: queue.Delivered}, {}} {
+		delivery := fmt.Appendf(nil, `{"object":"instagram","entry":[{"id":"17841400000000001","changes":[{"field":"comments","value":{"id":"%d"}}]}]}`, i+1)
+		for _, e := range event.Split(delivery) {
+			_, err := store.Accept(ctx, []queue.Record{{
+				Identity: e.ID(), Account: e.Account, Field: e.Field, Body: e.Envelope(),
+				URL: "https://hooks.example.com/webhooks?token=" + marker, Secret: "instagram",
+			}}, queue.Admission{})
+			ts.Check(err)
+		}
+		if outcome.State == "" {
+			continue
+		}
+		leased, err := store.Lease(ctx, 1)
+		ts.Check(err)
+		ts.Check(store.Settle(ctx, leased[0], outcome))
+	}
+	ts.Check(store.Close())
+}
+
+// serveQueue <file> serves the queue in a file by Caddy's admin API, and sets
+// QUEUE.
+func serveQueue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: queue <file>")
+	}
+	store, err := bolt.Open(ts.MkAbs(args[0]), zap.NewNop())
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(store.Close()) })
+	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: "queue.db"}} }}
+	mux := http.NewServeMux()
+	for _, route := range api.Routes() {
+		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := route.Handler.ServeHTTP(w, r); err != nil {
+				http.Error(w, fmt.Sprintf(`{"error":%q}`, err), http.StatusNotFound)
+			}
+		})
+	}
+	server := httptest.NewServer(mux)
+	ts.Defer(server.Close)
+	ts.Setenv("QUEUE", server.Listener.Addr().String())
+}

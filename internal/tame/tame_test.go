@@ -1,0 +1,45 @@
+package tame
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                       "",
+		"Grüße, 日本":              "Grüße, 日本",
+		"\x1b[31mred\n\u009b0m":  " [31mred  0m",
+		"token IGAA, IGAA again": "token [secret], [secret] again",
+		"\u202eright to left":    " right to left",
+	} {
+		if got := Text(in, 100, "", "to", "IGAA"); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+	for most := range 7 {
+		got := Text("日本IGAA", most, "IGAA")
+		if len(got) > most+len("…") || !utf8.ValidString(got) || strings.Contains(got, "IG") {
+			t.Errorf("cut off after %d: %q", most, got)
+		}
+	}
+}
+
+func TestError(t *testing.T) {
+	t.Parallel()
+	if Error(nil, 10) != nil {
+		t.Error("an error out of nothing")
+	}
+	if got := Error(io.EOF, 10); got != io.EOF {
+		t.Errorf("EOF became %v", got)
+	}
+	wild := errors.Join(io.EOF, errors.New("\x1b[31ms3cr3t"))
+	got := Error(wild, 100, "s3cr3t")
+	if got.Error() != "EOF  [31m[secret]" || !errors.Is(got, io.EOF) {
+		t.Errorf("got %q", got)
+	}
+}
