@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -46,7 +44,7 @@ func TestFullDisk(t *testing.T) {
 			t.Parallel()
 			dir, filler := smallDisk(t, 4<<20, 1<<20)
 			synctest.Test(t, func(t *testing.T) {
-				s, err := Open(filepath.Join(dir, "queue.db"), zap.NewNop)
+				s, err := open(filepath.Join(dir, "queue.db"))
 				if err != nil {
 					t.Fatal(err)
 				}

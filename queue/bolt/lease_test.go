@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -20,7 +18,7 @@ func bubble(t *testing.T, test func(*testing.T, *Store)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "queue.db")
 	synctest.Test(t, func(t *testing.T) {
-		s, err := Open(path, zap.NewNop)
+		s, err := open(path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -114,7 +114,7 @@ func TestExpireInSteps(t *testing.T) {
 		accept(t, s, batch("b", 3)...)
 		settleAll(t, s, due(t, s, 3), queue.Outcome{State: queue.Dead})
 		accept(t, s, batch("c", 2)...)
-		retention := queue.Retention{Delivered: time.Hour, Dead: 2 * time.Hour, Dedupe: time.Hour}
+		retention := queue.Retention{Delivered: time.Hour, Dead: 2 * time.Hour, Dedupe: 48 * time.Hour}
 		expire := func(wantMore bool, want queue.Stats) {
 			t.Helper()
 			more, err := s.Expire(ctx, retention)

@@ -13,8 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -203,7 +201,7 @@ func TestScript(t *testing.T) {
 		path := filepath.Join(dir, "queue.db")
 		a := &actor{held: make(map[string]*queue.Event)}
 		again(t, "open", func() (err error) {
-			a.Store, err = Open(path, zap.NewNop)
+			a.Store, err = open(path)
 			return err
 		}, nil)
 		defer func() {

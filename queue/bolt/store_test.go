@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,9 +16,17 @@ import (
 
 var ctx = context.Background()
 
+// open is Open while no process is started: for a moment it would share the lock
+// of a file that is closed. In a bubble no wait for its end is long enough.
+func open(path string) (*Store, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return Open(path, zap.NewNop)
+}
+
 func openStore(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(path, zap.NewNop)
+	s, err := open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
