@@ -23,8 +23,8 @@ type buffer struct {
 
 const bufferParts = 16
 
-// maxChanges bounds the buffer: about 15 MB. Tests set it lower.
-var maxChanges = 1 << 17
+// maxChanges bounds the buffer: about 8 MB. Tests set it lower.
+var maxChanges = 1 << 16
 
 // part is a part of the buffer.
 type part struct {

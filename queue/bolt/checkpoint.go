@@ -62,7 +62,6 @@ func (s *Store) checkpoint() error {
 		return err
 	}
 	s.txn.window = t.window
-	_ = reclaim(s.txn.tx) // else all pages that it read stay in memory
 	return nil
 }
 

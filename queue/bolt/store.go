@@ -158,6 +158,7 @@ func (s *Store) apply(ops []*operation, now time.Time) (frame []byte, err error)
 // finish makes known what a commit has changed. The caller holds state.
 func (s *Store) finish(ops []*operation) {
 	t := s.txn
+	t.reclaim()
 	s.counts, s.last = t.counts, t.last
 	wake := t.wake
 	for _, op := range ops {

@@ -27,6 +27,7 @@ type txn struct {
 	orderCursor                           *bbolt.Cursor
 	generations                           []generation // of seen, the newest first
 	changes, bytes                        int          // since the transaction began
+	reclaimed                             int          // changes, when pages were reclaimed last
 	flushAll                              bool         // at the next checkpoint
 
 	// These are of a commit.
@@ -164,6 +165,17 @@ func (t *txn) free() (int64, error) {
 	free, err := t.space()
 	t.space = func() (int64, error) { return free, err }
 	return free, err
+}
+
+// reclaimAfter is after how many changes the pages that were read are reclaimed.
+// Else more and more of a large file would count as memory of this process.
+const reclaimAfter = 8192
+
+func (t *txn) reclaim() {
+	if t.changes-t.reclaimed > reclaimAfter {
+		t.reclaimed = t.changes
+		_ = reclaim(t.tx) // nothing but memory is lost
+	}
 }
 
 // store prepares the end of the transaction: it makes changes of the buffer if
