@@ -167,12 +167,16 @@ func (t *txn) free() (int64, error) {
 	return free, err
 }
 
-// reclaimAfter is after how many changes the pages that were read are reclaimed.
-// Else more and more of a large file would count as memory of this process.
-const reclaimAfter = 8192
+// After so many changes the pages that were read are reclaimed. Else more and more
+// of a large file would be memory of this process: the system maps 16 pages for
+// each that is read.
+const (
+	reclaimAfter = 2048
+	largeFile    = 32 << 20
+)
 
 func (t *txn) reclaim() {
-	if t.changes-t.reclaimed > reclaimAfter {
+	if t.changes-t.reclaimed > reclaimAfter && t.tx.Size() > largeFile {
 		t.reclaimed = t.changes
 		_ = reclaim(t.tx) // nothing but memory is lost
 	}
