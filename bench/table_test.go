@@ -1,0 +1,62 @@
+//go:build linux
+
+package main
+
+import (
+	"syscall"
+	"testing"
+)
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	table := &table{columns: []string{"a", "b"}, figures: [][]figures{
+		{{rate: 100, lost: 1}, {rate: 10}, {rate: 20}},
+		{{rate: 50}, {rate: 20}, {rate: 10, lost: 2}},
+	}}
+	if got := table.ratio("b", "a", rate); got != (spread{0.5, 0.5, 2}) {
+		t.Errorf("ratio %v, want 0.5 (0.5–2)", got)
+	}
+	if got := spreadOf([]float64{4, 1, 3, 2}); got != (spread{2.5, 1, 4}) {
+		t.Errorf("spread %v, want 2.5 (1–4)", got)
+	}
+	if got := table.lost(); got != 3 {
+		t.Errorf("%v lost, want 3", got)
+	}
+	for n, want := range map[float64]string{0: "0", 0.123: "0.12", 12.34: "12.3", 123.4: "123", 54321.9: "54322", 25: "25"} {
+		if got := number(n); got != want {
+			t.Errorf("%v is written %s, want %s", n, got, want)
+		}
+	}
+}
+
+// Bars that are missed must fail the command.
+func TestBars(t *testing.T) {
+	t.Parallel()
+	for _, b := range []struct {
+		bar  bar
+		want bool
+	}{
+		{bar{got: one(0.8), want: 0.8}, true},
+		{bar{got: one(0.79), want: 0.8}, false},
+		{bar{got: one(25), most: true, want: 25}, true},
+		{bar{got: one(26), most: true, want: 25}, false},
+	} {
+		if b.bar.holds() != b.want {
+			t.Errorf("%v, want %t", b.bar, b.want)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	u, err := usageOf(syscall.Getpgrp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.resident <= 0 || u.resident < u.anonymous+u.mapped {
+		t.Errorf("the group of this process uses %+v", u)
+	}
+	if _, err := usageOf(-5); err == nil {
+		t.Error("a group that cannot be uses something")
+	}
+}
