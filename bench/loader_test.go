@@ -36,6 +36,7 @@ func TestLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-all
+	<-b.expect(300) // which are known already
 	if marks != 2 || len(o.latencies) != 100 || o.wrong != 0 || b.known() != 300 {
 		t.Errorf("%d marks, %d latencies, %d wrong, %d events, want 2, 100, 0, 300", marks, len(o.latencies), o.wrong, b.known())
 	}
