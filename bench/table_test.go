@@ -47,6 +47,35 @@ func TestBars(t *testing.T) {
 	}
 }
 
+// Every bar must be about a column that is measured.
+func TestBarsOfResults(t *testing.T) {
+	t.Parallel()
+	r := results{tables: map[string]*table{"drain": {columns: []string{directly, drained}}}, million: new(million)}
+	for _, c := range comparisons {
+		if !c.special {
+			r.tables[c.name] = &table{columns: c.peers}
+		}
+	}
+	for _, table := range r.tables {
+		for range table.columns {
+			table.figures = append(table.figures, []figures{{rate: 100, events: 1e5, cpu: 10, p50: 1, p99: 2}})
+		}
+	}
+	failed := 0
+	for _, b := range r.bars() {
+		if !b.holds() {
+			failed++
+		}
+	}
+	if failed != 2 { // five and ten times Express
+		t.Errorf("%d bars are missed by servers that are all the same, want 2", failed)
+	}
+	r.tables["append"].figures[0][0].lost = 1
+	if last := r.bars()[len(r.bars())-1]; last.holds() {
+		t.Errorf("an event was lost: %v", last)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	u, err := usageOf(syscall.Getpgrp())
