@@ -63,13 +63,7 @@ func (b *bench) compare(c comparison) (*table, error) {
 			need(kind{c.events, true})
 		}
 	}
-	all, err := b.interleave(c.peers, func(i, _ int) (figures, error) { return b.turn(found[i], c, pools) })
-	if err != nil {
-		return nil, err
-	}
-	t := &table{columns: c.peers, figures: all}
-	t.print()
-	return t, nil
+	return b.interleave(c.name, c.peers, func(i, _ int) (figures, error) { return b.turn(found[i], c, pools) })
 }
 
 // secured returns the same bench over TLS.

@@ -42,7 +42,7 @@ var comparisons = []comparison{
 	},
 	{
 		name: "batches", about: "deliveries of 1000 events, several at a time",
-		peers: []string{"webhook", "queue", "deliver"},
+		peers: []string{"webhook", "queue"},
 		conns: 4, events: 1000,
 	},
 	{

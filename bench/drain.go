@@ -37,19 +37,13 @@ func (b *bench) drain() (*table, error) {
 	if _, requests, err = b.drainQueue(found[1], deliveries, backlog); err != nil {
 		return nil, err
 	}
-	all, err := b.interleave([]string{directly, drained}, func(i, _ int) (f figures, err error) {
+	return b.interleave("drain", []string{directly, drained}, func(i, _ int) (f figures, err error) {
 		if i == 0 {
 			return b.drive(found[0], requests)
 		}
 		f, _, err = b.drainQueue(found[1], deliveries, 0)
 		return f, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	t := &table{columns: []string{directly, drained}, figures: all}
-	t.print()
-	return t, nil
 }
 
 // drive sends all requests to a proxy.

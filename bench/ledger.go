@@ -42,7 +42,7 @@ func (s *server) lost(requests *pool, o *outcome, behind *backend) (float64, err
 	default:
 		select {
 		case <-behind.expect(len(acknowledged)):
-		case <-time.After(patience):
+		case <-time.After(10 * patience): // as for a backlog
 		}
 		return float64(behind.missing(acknowledged)), nil
 	}

@@ -34,6 +34,7 @@ type bench struct {
 	conns, events  int      // 0: what the comparison says
 	peers          []string // nil: likewise
 	profile        string   // folder; "": none
+	markdown       string   // file; "": none
 	verbose        bool
 
 	dir     string // is removed in the end
@@ -67,6 +68,7 @@ func run() (ok bool, err error) {
 	secure := flag.Bool("tls", false, "deliver over TLS")
 	bars := flag.Bool("bars", false, "run all and check what must hold; the status is 1 if something does not")
 	flag.StringVar(&b.profile, "profile", "", "folder for CPU profiles of Caddy, which make it slower")
+	flag.StringVar(&b.markdown, "markdown", "", "file that the tables are appended to, in Markdown, a line for each server")
 	flag.StringVar(&b.caddy, "caddy", "", "Caddy to measure; none: ./cmd/caddy is built")
 	flag.BoolVar(&b.verbose, "v", false, "print each turn")
 	flag.StringVar(&b.dir, "dir", "", "where files are written; it must be on a disk")

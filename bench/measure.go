@@ -87,12 +87,13 @@ func (m *meter) figures(deliveries, events, beside int) (f figures, err error) {
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
-// interleave gives each column a turn in each round, and returns the figures by
-// column and round.
-func (b *bench) interleave(columns []string, turn func(column, round int) (figures, error)) ([][]figures, error) {
-	all := make([][]figures, len(columns))
+// interleave gives each column a turn in each round, and prints and returns the
+// table of what came of it.
+func (b *bench) interleave(name string, columns []string, turn func(column, round int) (figures, error)) (*table, error) {
+	t := &table{name: name, columns: columns, figures: make([][]figures, len(columns))}
 	for round := range b.rounds {
-		fmt.Printf("round %d of %d, load %s\n", round+1, b.rounds, load())
+		t.loads = append(t.loads, load())
+		fmt.Printf("round %d of %d, load %s\n", round+1, b.rounds, t.loads[round])
 		for i, name := range columns {
 			unix.Sync() // what the last one has left is not this one's burden
 			runtime.GC()
@@ -103,10 +104,14 @@ func (b *bench) interleave(columns []string, turn func(column, round int) (figur
 			if b.verbose {
 				fmt.Printf("  %s: %s a second, %s µs, %.0f%% elsewhere\n", name, number(f.rate), number(f.cpu), 100*f.elsewhere)
 			}
-			all[i] = append(all[i], f)
+			t.figures[i] = append(t.figures[i], f)
 		}
 	}
-	return all, nil
+	t.print()
+	if b.markdown == "" {
+		return t, nil
+	}
+	return t, t.writeMarkdown(b.markdown)
 }
 
 func (b *bench) meter(s *server) *meter {

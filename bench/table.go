@@ -14,8 +14,10 @@ import (
 
 // table holds the figures of servers, by column and round.
 type table struct {
+	name    string // of the comparison
 	columns []string
 	figures [][]figures
+	loads   []string // of the machine, before each round
 }
 
 // row is a line of a table.

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -44,6 +46,33 @@ func TestBars(t *testing.T) {
 		if b.bar.holds() != b.want {
 			t.Errorf("%v, want %t", b.bar, b.want)
 		}
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	t.Parallel()
+	table := &table{name: "verify", columns: []string{"a", "b"}, loads: []string{"0 0 0", "1 1 1"}, figures: [][]figures{
+		{{rate: 100, events: 100, cpu: 10}, {rate: 200, events: 200, cpu: 10}},
+		{{rate: 50, events: 50, cpu: 20}, {rate: 100, events: 100, cpu: 20}},
+	}}
+	const want = `
+### verify
+
+Load before the rounds: 0 0 0; 1 1 1.
+
+| Server | deliveries/s | ratio | events/s | server CPU, µs/delivery | ratio | resident, MiB | loader CPU, µs/delivery | other programs, % of the machine |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|
+| a | 150 (100–200) | 1 | 150 | 10 (10–10) | 1 | 0 | 0 | 0 |
+| b | 75 (50–100) | 0.50 | 75 | 20 (20–20) | 2 | 0 | 0 | 0 |
+`
+	name := filepath.Join(t.TempDir(), "tables.md")
+	for range 2 {
+		if err := table.writeMarkdown(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(name); err != nil || string(got) != want+want {
+		t.Errorf("%v, written:\n%s", err, got)
 	}
 }
 
