@@ -51,12 +51,12 @@ var comparisons = []comparison{
 		conns: 32, events: 1,
 	},
 	{
-		name: "verify-20k", about: "the same, of 20 KB",
+		name: "verify-20k", about: "deliveries of 20 KB are checked and answered",
 		peers: []string{"respond", "webhook", "njs", "lua", "adnanh", "express-answer"},
 		conns: 32, events: events20K,
 	},
 	{ // without respond: it reads no body, and ends the connection if one is as large as these
-		name: "verify-1000", about: "the same, of 1000 events",
+		name: "verify-1000", about: "deliveries of 1000 events are checked and answered",
 		peers: []string{"webhook", "njs", "lua", "adnanh", "express-answer"},
 		conns: 32, events: 1000,
 	},
@@ -66,12 +66,12 @@ var comparisons = []comparison{
 		conns: 32, events: 1, tls: true,
 	},
 	{
-		name: "tls-20k", about: "the same, of 20 KB",
+		name: "tls-20k", about: "deliveries of 20 KB are checked and answered, over TLS",
 		peers: []string{"respond", "webhook", "webhook-cert", "njs", "lua", "express-answer"},
 		conns: 32, events: events20K, tls: true,
 	},
 	{
-		name: "tls-1000", about: "the same, of 1000 events",
+		name: "tls-1000", about: "deliveries of 1000 events are checked and answered, over TLS",
 		peers: []string{"webhook", "webhook-cert", "njs", "lua", "express-answer"},
 		conns: 32, events: 1000, tls: true,
 	},
@@ -116,7 +116,7 @@ var comparisons = []comparison{
 		conns: 64, events: 1,
 	},
 	{
-		name: "growth-million", about: "the same, up to a million; it takes longer",
+		name: "growth-million", about: "a million events that wait, accepted by the queue",
 		peers: []string{"pending-1000", "pending-1000000"},
 		conns: 64, events: 1, special: true,
 	},
