@@ -74,9 +74,10 @@ func (b *backend) release() {
 func (b *backend) expect(n int) <-chan time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wanted, b.reached = n, make(chan time.Time, 1)
-	b.tell()
-	return b.reached
+	reached := make(chan time.Time, 1)
+	b.wanted, b.reached = n, reached
+	b.tell() // which forgets the channel once it has used it
+	return reached
 }
 
 func (b *backend) tell() {

@@ -28,7 +28,7 @@ func (b *bench) drain() (*table, error) {
 	fmt.Printf("\ndrain: %d events that wait, to an application that answers at once\n", backlog)
 	fmt.Printf("  %-15s Caddy: reverse_proxy, %d connections, the requests that the queue makes\n", directly, workers)
 	fmt.Printf("  %-15s instagram_queue with reverse_proxy, %d workers\n", drained, workers)
-	found, err := find("proxy", "queue")
+	found, err := b.checkedPeers("proxy", "queue")
 	if err != nil {
 		return nil, err
 	}
@@ -37,19 +37,13 @@ func (b *bench) drain() (*table, error) {
 	if _, requests, err = b.drainQueue(found[1], deliveries, backlog); err != nil {
 		return nil, err
 	}
-	all, err := b.interleave([]string{directly, drained}, func(i, _ int) (f figures, err error) {
+	return b.interleave("drain", []string{directly, drained}, func(i, _ int) (f figures, err error) {
 		if i == 0 {
 			return b.drive(found[0], requests)
 		}
 		f, _, err = b.drainQueue(found[1], deliveries, 0)
 		return f, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	t := &table{columns: []string{directly, drained}, figures: all}
-	t.print()
-	return t, nil
 }
 
 // drive sends all requests to a proxy.
@@ -60,16 +54,16 @@ func (b *bench) drive(p peer, requests *pool) (f figures, err error) {
 	}
 	defer done()
 	m := b.meter(s)
-	l := loader{address: s.address, tls: b.tls, conns: workers, pool: requests, mark: m.mark}
+	l := loader{address: s.address, tls: b.tls, party: party{pool: requests, conns: workers}, mark: m.mark}
 	o, err := l.run()
 	if err != nil {
 		return f, err
 	}
-	if f, err = m.figures(len(o.latencies), len(o.latencies)); err != nil {
+	if f, err = m.figures(len(o.latencies), len(o.latencies), 0); err != nil {
 		return f, err
 	}
 	f.p50, f.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
-	f.refused, f.lost = float64(o.refused), float64(requests.len()-behind.known())
+	f.wrong, f.lost = float64(o.wrong), float64(requests.len()-behind.known())
 	return f, nil
 }
 
@@ -97,7 +91,7 @@ func (b *bench) drainQueue(p peer, deliveries *pool, capture int) (f figures, go
 	case <-time.After(10 * patience):
 		return f, nil, fmt.Errorf("only %d of %d events came within %s", behind.known(), len(acknowledged), 10*patience)
 	}
-	f, err = m.figures(len(acknowledged), len(acknowledged))
+	f, err = m.figures(len(acknowledged), len(acknowledged), 0)
 	f.lost = float64(behind.missing(acknowledged))
 	return f, behind.requests, err
 }
@@ -105,12 +99,12 @@ func (b *bench) drainQueue(p peer, deliveries *pool, capture int) (f figures, go
 // fill sends all deliveries, each of which must be acknowledged, and returns the
 // identities of their events.
 func (b *bench) fill(s *server, deliveries *pool) (acknowledged []string, err error) {
-	l := loader{address: s.address, tls: b.tls, conns: 2, pool: deliveries, mark: func() {}}
+	l := loader{address: s.address, tls: b.tls, party: party{pool: deliveries, conns: 2}, mark: func() {}}
 	o, err := l.run()
 	if err != nil {
 		return nil, err
 	}
-	if o.refused > 0 {
+	if o.wrong > 0 {
 		return nil, errors.New("a delivery was refused")
 	}
 	for i := range deliveries.len() {

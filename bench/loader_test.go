@@ -4,11 +4,17 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+	"time"
 
+	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/event/sample"
 )
 
@@ -24,14 +30,15 @@ func TestLedger(t *testing.T) {
 	requests := newPool(sample.New(1), 100, 3)
 	all := b.expect(300)
 	marks := 0
-	l := loader{address: b.address(), conns: 4, pool: requests, mark: func() { marks++ }}
+	l := loader{address: b.address(), party: party{pool: requests, conns: 4}, mark: func() { marks++ }}
 	o, err := l.run()
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-all
-	if marks != 2 || len(o.latencies) != 100 || o.refused != 0 || b.known() != 300 {
-		t.Errorf("%d marks, %d latencies, %d refused, %d events, want 2, 100, 0, 300", marks, len(o.latencies), o.refused, b.known())
+	<-b.expect(300) // which are known already
+	if marks != 2 || len(o.latencies) != 100 || o.wrong != 0 || b.known() != 300 {
+		t.Errorf("%d marks, %d latencies, %d wrong, %d events, want 2, 100, 0, 300", marks, len(o.latencies), o.wrong, b.known())
 	}
 	for i, ok := range o.acknowledged {
 		if n := b.missing(identities(requests.body(i))); !ok || n != 0 {
@@ -102,56 +109,103 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
+// receiver is a server that checks signatures, or takes everything.
+func receiver(t *testing.T, checks bool) (address string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // half a body has no right signature
+		if checks && r.Header.Get("X-Hub-Signature-256") != sign(body, secret) {
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// What a crowd sends is counted, and not measured; forgeries must be refused,
+// and a forger comes again when his connection is closed.
+func TestCrowd(t *testing.T) {
 	t.Parallel()
-	table := &table{columns: []string{"a", "b"}, figures: [][]figures{
-		{{rate: 100, lost: 1}, {rate: 10}, {rate: 20}},
-		{{rate: 50}, {rate: 20}, {rate: 10, lost: 2}},
-	}}
-	if got := table.ratio("b", "a", rate); got != (spread{0.5, 0.5, 2}) {
-		t.Errorf("ratio %v, want 0.5 (0.5–2)", got)
-	}
-	if got := spreadOf([]float64{4, 1, 3, 2}); got != (spread{2.5, 1, 4}) {
-		t.Errorf("spread %v, want 2.5 (1–4)", got)
-	}
-	if got := table.lost(); got != 3 {
-		t.Errorf("%v lost, want 3", got)
-	}
-	for n, want := range map[float64]string{0: "0", 0.123: "0.12", 12.34: "12.3", 123.4: "123", 54321.9: "54322", 25: "25"} {
-		if got := number(n); got != want {
-			t.Errorf("%v is written %s, want %s", n, got, want)
+	deliveries, forgeries := newPool(sample.New(1), 50, 1), newSignedPool(sample.New(2), 10, 1, wrongSecret)
+	for _, checks := range []bool{true, false} {
+		l := loader{
+			address: receiver(t, checks), mark: func() {}, window: 200 * time.Millisecond,
+			party: party{pool: deliveries, conns: 2, again: true},
+			crowd: &party{pool: forgeries, conns: 8, again: true, forged: true},
+		}
+		o, err := l.run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(o.latencies) < 50 || o.beside < 20 || checks != (o.wrong == 0) || !checks && o.wrong < o.beside {
+			t.Errorf("signatures checked: %t; %d deliveries, %d forgeries, %d wrong answers", checks, len(o.latencies), o.beside, o.wrong)
 		}
 	}
 }
 
-// Bars that are missed must fail the command.
-func TestBars(t *testing.T) {
+func TestCheck(t *testing.T) {
 	t.Parallel()
-	for _, b := range []struct {
-		bar  bar
-		want bool
-	}{
-		{bar{got: one(0.8), want: 0.8}, true},
-		{bar{got: one(0.79), want: 0.8}, false},
-		{bar{got: one(25), most: true, want: 25}, true},
-		{bar{got: one(26), most: true, want: 25}, false},
-	} {
-		if b.bar.holds() != b.want {
-			t.Errorf("%v, want %t", b.bar, b.want)
+	address, careless := receiver(t, true), receiver(t, false)
+	for _, a := range attempts(sample.New(1)) {
+		if err := a.try(address, nil); err != nil {
+			t.Error(err)
+		}
+		if err := a.try(careless, nil); (err == nil) != a.right {
+			t.Errorf("%s, to a server that checks nothing: %v", a.what, err)
 		}
 	}
 }
 
-func TestUsage(t *testing.T) {
+func TestComparisons(t *testing.T) {
 	t.Parallel()
-	u, err := usageOf(syscall.Getpgrp())
+	names := make(map[string]bool)
+	for _, p := range peers {
+		if names[p.name] {
+			t.Errorf("two peers are called %s", p.name)
+		}
+		names[p.name] = true
+	}
+	for _, c := range comparisons {
+		found, err := find(c.peers...)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		for _, p := range found {
+			if c.kindOf(p).events == 0 || p.tls && !c.tls {
+				t.Errorf("%s in %s: %+v", p.name, c.name, p)
+			}
+		}
+	}
+}
+
+func TestWrittenTo(t *testing.T) {
+	t.Parallel()
+	requests := newPool(sample.New(1), 6, 3)
+	var text []byte
+	for i := range 4 { // deliveries, then events of theirs as CloudEvents
+		if i < 2 {
+			text = append(append(text, requests.body(i)...), '\n')
+			continue
+		}
+		for _, e := range event.Split(requests.body(i)) {
+			text = append(e.AppendCloudEvent(text), '\n')
+		}
+	}
+	text = append(text, requests.body(4)...) // without its end
+	name := filepath.Join(t.TempDir(), ledgerFile)
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	written, err := writtenTo(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.resident <= 0 || u.resident < u.anonymous+u.mapped {
-		t.Errorf("the group of this process uses %+v", u)
-	}
-	if _, err := usageOf(-5); err == nil {
-		t.Error("a group that cannot be uses something")
+	for i := range requests.len() {
+		for _, id := range identities(requests.body(i)) {
+			if written[id] != (i < 4) {
+				t.Errorf("event %s of delivery %d: written %t", id, i, written[id])
+			}
+		}
 	}
 }

@@ -3,7 +3,7 @@
 // Command bench measures the gateway and what people use instead, side by side:
 //
 //	bench/setup
-//	go run ./bench [flags] [accept|batch|drain|million ...]
+//	go run ./bench [flags] [comparison ...]
 //
 // It must be started in the root of the checkout. The servers run one at a time,
 // in turns, several rounds, on this machine, which the loader shares with them.
@@ -34,14 +34,16 @@ type bench struct {
 	conns, events  int      // 0: what the comparison says
 	peers          []string // nil: likewise
 	profile        string   // folder; "": none
+	markdown       string   // file; "": none
 	verbose        bool
 
 	dir     string // is removed in the end
 	caddy   string // program
 	samples *sample.Generator
 
-	tls               *tls.Config // nil: plain
-	certFile, keyFile string
+	certificates *certificates
+	tls          *tls.Config // nil: plain
+	checked      map[string]bool
 }
 
 func main() {
@@ -56,7 +58,7 @@ func main() {
 }
 
 func run() (ok bool, err error) {
-	b := &bench{samples: sample.New(1)}
+	b := &bench{samples: sample.New(1), checked: make(map[string]bool)}
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each server has its turn")
 	flag.DurationVar(&b.window, "window", 3*time.Second, "how long is measured in a turn")
 	flag.DurationVar(&b.warmup, "warmup", time.Second, "how long deliveries are sent before that")
@@ -66,9 +68,11 @@ func run() (ok bool, err error) {
 	secure := flag.Bool("tls", false, "deliver over TLS")
 	bars := flag.Bool("bars", false, "run all and check what must hold; the status is 1 if something does not")
 	flag.StringVar(&b.profile, "profile", "", "folder for CPU profiles of Caddy, which make it slower")
+	flag.StringVar(&b.markdown, "markdown", "", "file that the tables are appended to, in Markdown, a line for each server")
 	flag.StringVar(&b.caddy, "caddy", "", "Caddy to measure; none: ./cmd/caddy is built")
 	flag.BoolVar(&b.verbose, "v", false, "print each turn")
 	flag.StringVar(&b.dir, "dir", "", "where files are written; it must be on a disk")
+	flag.Usage = help
 	flag.Parse()
 	if *only != "" {
 		b.peers = strings.Split(*only, ",")
@@ -84,10 +88,22 @@ func run() (ok bool, err error) {
 	return true, b.run(flag.Args())
 }
 
+// help prints the flags, and what can be compared.
+func help() {
+	w := flag.CommandLine.Output()
+	fmt.Fprintln(w, "go run ./bench [flags] [comparison ...]")
+	flag.PrintDefaults()
+	fmt.Fprintln(w, "comparisons:")
+	for _, c := range comparisons {
+		fmt.Fprintf(w, "  %-15s %s\n", c.name, c.about)
+	}
+	fmt.Fprintf(w, "  %-15s %s\n  %-15s %s\n", "drain", "a backlog that leaves the queue", "million", "memory and starts with a million events that wait")
+}
+
 // run runs the comparisons with these names, or all.
 func (b *bench) run(names []string) (err error) {
 	if len(names) == 0 {
-		names = []string{"accept", "batch", "drain", "million"}
+		names = append(usual(), "drain", "million")
 	}
 	for _, name := range names {
 		switch i := slices.IndexFunc(comparisons, func(c comparison) bool { return c.name == name }); {
@@ -128,6 +144,7 @@ func (b *bench) prepare(secure bool) (done func(), err error) {
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-interrupted
+		killAll()
 		done()
 		os.Exit(1)
 	}()
@@ -142,10 +159,11 @@ func (b *bench) build(secure bool) (err error) {
 	if b.dir, err = filepath.Abs(b.dir); err != nil {
 		return err
 	}
+	if b.certificates, err = makeCertificates(b.dir); err != nil {
+		return err
+	}
 	if secure {
-		if err := b.makeCertificate(); err != nil {
-			return err
-		}
+		b.tls = b.certificates.client
 	}
 	if b.caddy != "" {
 		b.caddy, err = filepath.Abs(b.caddy)

@@ -27,7 +27,7 @@ const pendingEvents = 1_000_000
 // crash of the machine.
 func (b *bench) million() (*million, error) {
 	fmt.Printf("\nmillion: %d events that wait; load %s\n", pendingEvents, load())
-	found, err := find("queue")
+	found, err := b.checkedPeers("queue")
 	if err != nil {
 		return nil, err
 	}

@@ -7,13 +7,23 @@ import (
 	"slices"
 )
 
-// peer is a server that is measured.
+// peer is a server that is measured, and what is particular about its turns.
 type peer struct {
 	name, about string
 	folder      string // in peers, which it is started in
 	start       []string
+	bare        bool // it checks no signature
+	proxies     bool // it hands deliveries to its application
 	held        bool // its application never answers
 	queue       bool // it has a queue
+	file        bool // it writes events to the file ledgerFile
+	tls         bool // it is there over TLS only
+
+	forged  bool      // it is sent forgeries
+	events  int       // a delivery; 0: what the comparison says
+	waiting int       // events that its queue holds from the start
+	secrets int       // that are tried in vain before the right one
+	crowd   crowdKind // who else sends to it
 }
 
 // peers are all servers, by what they can be called.
@@ -21,34 +31,91 @@ type peer struct {
 // A further one needs a folder in peers with its configuration, an entry here
 // with the command that starts it, and its packages in setup. The command finds
 // what it needs to know in its environment: see server.go.
-var peers = []peer{
-	caddy("respond", "Caddy: respond 200"),
-	caddy("proxy", "Caddy: reverse_proxy"),
+var peers = append([]peer{
+	caddy("respond", "Caddy: respond 200", func(p *peer) { p.bare = true }),
+	caddy("proxy", "Caddy: reverse_proxy", func(p *peer) { p.bare, p.proxies = true, true }),
 	caddy("webhook", "instagram_webhook, respond 200"),
-	queued("queue", "instagram_webhook, instagram_queue, the application does not answer", true),
-	queued("deliver", "instagram_webhook, instagram_queue, the application answers at once", false),
+	caddy("webhook-cert", "instagram_webhook with client_cert, respond 200", func(p *peer) { p.tls = true }),
+	caddy("webhook-proxy", "instagram_webhook, reverse_proxy", func(p *peer) { p.proxies = true }),
+	caddy("file", "instagram_webhook, instagram_file: each event is on disk", func(p *peer) { p.file = true }),
+	caddy("queue", "instagram_webhook, instagram_queue, the application does not answer", queued, func(p *peer) { p.held = true }),
+	caddy("queue", "instagram_webhook, instagram_queue, the application answers at once", queued, named("deliver")),
+	nginx("njs", "respond", "nginx with njs, HMAC by its WebCrypto"),
+	nginx("njs", "proxy", "nginx with njs, proxy_pass", func(p *peer) { p.proxies = true }),
+	nginx("njs", "append", "nginx with njs, the delivery is written to a file", func(p *peer) { p.file = true }),
+	nginx("lua", "respond", "nginx with Lua, HMAC by libcrypto"),
+	nginx("lua", "proxy", "nginx with Lua, proxy_pass", func(p *peer) { p.proxies = true }),
+	newPeer("adnanh", "webhook of Debian, it starts /bin/true for each delivery", "adnanh", "./run"),
 	express("answer", "Express, HMAC by node:crypto"),
-	express("append", "the same, each event is written to a file"),
-	express("fsync", "the same, each event is written to a file and synced"),
+	express("append", "Express, each event is written to a file", func(p *peer) { p.file = true }),
+	express("fsync", "Express, each event is written to a file and synced", func(p *peer) { p.file = true }),
+}, variants()...)
+
+// variants returns peers that are others under special conditions.
+func variants() (all []peer) {
+	webhook := caddy("webhook", "instagram_webhook, respond 200")
+	queue := caddy("queue", "instagram_webhook, instagram_queue", queued, func(p *peer) { p.held = true })
+	forged := func(p *peer) { p.forged = true }
+	for _, p := range []peer{webhook, nginx("njs", "respond", "nginx with njs"), nginx("lua", "respond", "nginx with Lua"), express("answer", "Express")} {
+		all = append(all, p.with(named(p.name+"-forged"), about("%s, sent forgeries", p.about), forged))
+	}
+	for _, kind := range []crowdKind{honest, forging} {
+		all = append(all, webhook.with(named("webhook-"+string(kind)), about("instagram_webhook, respond 200, with %d connections more that are %s", crowdConns, kind),
+			func(p *peer) { p.crowd = kind }))
+	}
+	for _, n := range []int{1, 10, 100, 1000} {
+		events := func(p *peer) { p.events = n }
+		all = append(all,
+			webhook.with(named(fmt.Sprintf("webhook-%d", n)), about("%s, %d events a delivery", webhook.about, n), events),
+			queue.with(named(fmt.Sprintf("queue-%d", n)), about("%s, %d events a delivery", queue.about, n), events))
+	}
+	for n := range 5 {
+		all = append(all, webhook.with(named(fmt.Sprintf("secrets-%d", n+1)), about("%s, secret %d of %d is right", webhook.about, n+1, n+1),
+			func(p *peer) { p.secrets = n }))
+	}
+	for n := 1000; n <= pendingEvents; n *= 10 {
+		all = append(all, queue.with(named(fmt.Sprintf("pending-%d", n)), about("%s, %d events wait from the start", queue.about, n),
+			func(p *peer) { p.waiting = n }))
+	}
+	return all
 }
 
 const caddyProgram = "caddy" // stands for the one that was built
 
-func caddy(config, about string) peer {
-	return peer{
-		name: config, about: about, folder: "caddy",
-		start: []string{caddyProgram, "run", "--adapter", "caddyfile", "--config", config + ".Caddyfile"},
-	}
+func newPeer(name, about, folder string, start ...string) peer {
+	return peer{name: name, about: about, folder: folder, start: start}
 }
 
-func queued(name, about string, held bool) peer {
-	p := caddy("queue", about)
-	p.name, p.held, p.queue = name, held, true
+func caddy(config, about string, adjust ...func(*peer)) peer {
+	return newPeer(config, about, "caddy", caddyProgram, "run", "--adapter", "caddyfile", "--config", config+".Caddyfile").with(adjust...)
+}
+
+func nginx(language, mode, about string, adjust ...func(*peer)) peer {
+	name := language
+	if mode != "respond" {
+		name += "-" + mode
+	}
+	return newPeer(name, about, "nginx", "./run", language, mode).with(adjust...)
+}
+
+func express(mode, about string, adjust ...func(*peer)) peer {
+	return newPeer("express-"+mode, about, "express", "node", "server.js", mode).with(adjust...)
+}
+
+// with returns the peer, changed.
+func (p peer) with(adjust ...func(*peer)) peer {
+	for _, a := range adjust {
+		a(&p)
+	}
 	return p
 }
 
-func express(mode, about string) peer {
-	return peer{name: "express-" + mode, about: about, folder: "express", start: []string{"node", "server.js", mode}}
+func queued(p *peer) { p.queue = true }
+
+func named(name string) func(*peer) { return func(p *peer) { p.name = name } }
+
+func about(format string, args ...any) func(*peer) {
+	return func(p *peer) { p.about = fmt.Sprintf(format, args...) }
 }
 
 // command returns the command that starts the peer.
@@ -60,6 +127,10 @@ func (p peer) command(caddy string) []string {
 }
 
 func (p peer) isCaddy() bool { return p.start[0] == caddyProgram }
+
+// hasLedger reports whether it can be told which events the peer has taken, so
+// that no delivery may be sent twice.
+func (p peer) hasLedger() bool { return !p.forged && (p.queue || p.file || p.proxies) }
 
 func find(names ...string) ([]peer, error) {
 	var found []peer

@@ -19,6 +19,9 @@ const (
 	path   = "/webhooks"
 )
 
+// wrongSecret is what forgeries are signed with.
+const wrongSecret = "not-the-app-secret"
+
 // pool is a number of requests as they stand on the wire, made before they are
 // sent: the loader shares the machine with the servers.
 type pool struct {
@@ -37,6 +40,14 @@ func (p *pool) request(i int) []byte {
 	return p.text[start:p.ends[i]]
 }
 
+// size returns the mean size of a body.
+func (p *pool) size() (mean int) {
+	for i := range p.ends {
+		mean += p.ends[i] - p.bodies[i]
+	}
+	return mean / len(p.ends)
+}
+
 // add adds a request, head and body.
 func (p *pool) add(head string, body []byte) {
 	p.text = append(p.text, head...)
@@ -53,29 +64,37 @@ const (
 
 // newPool makes signed deliveries of so many events each, at most n. Half of
 // them are comments, half messages, as Meta writes them.
-func newPool(g *sample.Generator, n, events int) *pool {
+func newPool(g *sample.Generator, n, events int) *pool { return newSignedPool(g, n, events, secret) }
+
+func newSignedPool(g *sample.Generator, n, events int, key string) *pool {
 	p := new(pool)
 	for i := 0; i < n && len(p.text) < maxText; i++ {
 		style, field := sample.Spaced, "comments"
 		if i%2 == 1 {
 			style, field = sample.Compact, "messages"
 		}
-		p.addDelivery(g.Delivery(style, events, field))
+		body := g.Delivery(style, events, field)
+		p.add(head(body, "X-Hub-Signature-256: "+sign(body, key)+"\r\n"), body)
 	}
 	return p
 }
 
-func (p *pool) addDelivery(body []byte) {
-	mac := hmac.New(sha256.New, []byte(secret))
+// sign returns the value of the signature's header.
+func sign(body []byte, key string) string {
+	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write(body)
-	p.add(fmt.Sprintf("POST %s HTTP/1.1\r\n"+
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// head returns the head of a delivery, with further lines.
+func head(body []byte, more string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\n"+
 		"Host: "+host+"\r\n"+
 		"User-Agent: facebookexternalua\r\n"+
 		"Accept: */*\r\n"+
 		"Accept-Encoding: deflate, gzip\r\n"+
 		"Content-Type: application/json\r\n"+
-		"X-Hub-Signature-256: sha256=%s\r\n"+
-		"Content-Length: %d\r\n\r\n", path, hex.EncodeToString(mac.Sum(nil)), len(body)), body)
+		"%sContent-Length: %d\r\n\r\n", path, more, len(body))
 }
 
 // identities returns the identities of the events in a delivery.

@@ -39,7 +39,7 @@ func usageOf(group int) (u usage, err error) {
 			continue
 		}
 		found = true
-		for _, ticks := range fields[11:13] {
+		for _, ticks := range fields[11:15] { // of the process, and of those that it has waited for
 			n, _ := strconv.ParseInt(ticks, 10, 64) // a number by its definition
 			u.cpu += time.Duration(n) * tick
 		}
@@ -59,7 +59,7 @@ func statFields(stat string) ([]string, error) {
 		return nil, err
 	}
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return nil, fmt.Errorf("%s: %q", stat, text)
 	}
 	return fields, nil

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,18 @@ type server struct {
 	output  bytes.Buffer
 	exited  chan struct{}
 	started time.Time
+}
+
+// running holds the process groups of all servers: some have processes that do
+// not end with the first one.
+var running sync.Map
+
+// killAll ends all servers.
+func killAll() {
+	running.Range(func(group, _ any) bool {
+		_ = syscall.Kill(-group.(int), syscall.SIGKILL) // if it fails, all have ended
+		return true
+	})
 }
 
 // start starts a peer with a directory and an application behind it, and returns
@@ -50,6 +63,7 @@ func (b *bench) start(p peer, dir string, behind *backend) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.name, err)
 	}
+	running.Store(s.cmd.Process.Pid, nil)
 	go func() {
 		_ = s.cmd.Wait() // how it ended stands in cmd.ProcessState
 		close(s.exited)
@@ -63,16 +77,21 @@ func (b *bench) start(p peer, dir string, behind *backend) (*server, error) {
 
 // environment is what the configurations of peers refer to.
 func (b *bench) environment(s *server, behind *backend) []string {
+	c := b.certificates
 	scheme, tls := "http", ""
 	if b.tls != nil {
-		scheme, tls = "https", "tls "+b.certFile+" "+b.keyFile
+		scheme, tls = "https", "tls "+c.file+" "+c.key
+	}
+	var others strings.Builder
+	for i := range s.peer.secrets {
+		fmt.Fprintf(&others, "app_secret other-app-secret-%d\n", i)
 	}
 	_, port, _ := net.SplitHostPort(s.address) // it was made by JoinHostPort
 	_, admin, _ := net.SplitHostPort(s.admin)
 	return []string{
 		"PORT=" + port, "ADMIN=" + admin, "DIR=" + s.dir, "BACKEND=" + behind.address(),
-		"SECRET=" + secret, "TOKEN=" + token,
-		"SCHEME=" + scheme, "TLS=" + tls, "CERT=" + b.certFile, "KEY=" + b.keyFile,
+		"SECRET=" + secret, "OTHER_SECRETS=" + others.String(), "TOKEN=" + token,
+		"SCHEME=" + scheme, "TLS=" + tls, "CERT=" + c.file, "KEY=" + c.key, "CLIENT_CA=" + c.clientCA,
 		"HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir,
 		"NODE_ENV=production",
 	}
@@ -132,6 +151,7 @@ func (s *server) stop() {
 // kill ends the server at once.
 func (s *server) kill() {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // if it fails, all have ended
+	running.Delete(s.cmd.Process.Pid)
 	<-s.exited
 }
 

@@ -14,8 +14,10 @@ import (
 
 // table holds the figures of servers, by column and round.
 type table struct {
+	name    string // of the comparison
 	columns []string
 	figures [][]figures
+	loads   []string // of the machine, before each round
 }
 
 // row is a line of a table.
@@ -29,13 +31,15 @@ type row struct {
 var rows = []row{
 	{"deliveries/s", true, false, func(f figures) float64 { return f.rate }},
 	{"events/s", false, false, func(f figures) float64 { return f.events }},
+	{"answers to others/s", false, true, func(f figures) float64 { return f.beside }},
 	{"server CPU, µs/delivery", true, false, func(f figures) float64 { return f.cpu }},
+	{"server CPU, µs/event", false, true, func(f figures) float64 { return f.cpuOfEvent() }},
 	{"p50, ms", false, true, func(f figures) float64 { return f.p50 }},
-	{"p99, ms", false, true, func(f figures) float64 { return f.p99 }},
+	{"p99, ms", true, true, func(f figures) float64 { return f.p99 }},
 	{"resident, MiB", false, false, func(f figures) float64 { return f.resident }},
 	{"loader CPU, µs/delivery", false, false, func(f figures) float64 { return f.loader }},
 	{"other programs, % of the machine", false, false, func(f figures) float64 { return 100 * f.elsewhere }},
-	{"answers that are not 200", false, true, func(f figures) float64 { return f.refused }},
+	{"wrong answers", false, true, func(f figures) float64 { return f.wrong }},
 	{"lost events", false, true, func(f figures) float64 { return f.lost }},
 }
 
@@ -95,7 +99,7 @@ func (t *table) print() {
 		cells, ratios := []string{r.name}, []string{"  ratio"}
 		for _, column := range t.columns {
 			cells = append(cells, spreadOf(t.of(column, r.value)).String())
-			ratios = append(ratios, t.ratio(column, t.columns[0], r.value).String())
+			ratios = append(ratios, t.ratioCell(column, r))
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 		if r.ratio {
@@ -103,6 +107,14 @@ func (t *table) print() {
 		}
 	}
 	_ = w.Flush() // as any writing to the terminal
+}
+
+// ratioCell is empty for a column that has no such figure.
+func (t *table) ratioCell(column string, r row) string {
+	if spreadOf(t.of(column, r.value)).greatest == 0 {
+		return ""
+	}
+	return t.ratio(column, t.columns[0], r.value).String()
 }
 
 func (t *table) isZero(r row) bool {

@@ -41,10 +41,11 @@ app.post('/webhooks', express.raw({ type: '*/*', limit: '8mb', inflate: false })
   res.sendStatus(200);
 });
 
-function* eventsOf(delivery) {
-  for (const { id, time, ...lists } of delivery.entry) {
-    for (const list of Object.values(lists)) {
-      for (const item of list) yield { account: id, time, ...item };
+// eventsOf takes a delivery apart: each event is one of its own.
+function* eventsOf({ object, entry }) {
+  for (const { id, time, ...lists } of entry) {
+    for (const [name, list] of Object.entries(lists)) {
+      for (const item of list) yield { object, entry: [{ id, time, [name]: [item] }] };
     }
   }
 }

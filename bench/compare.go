@@ -1,0 +1,144 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/caddy-instagram/webhooks/event/sample"
+)
+
+// kind is what is particular about the deliveries that a peer is sent.
+type kind struct {
+	events int // a delivery
+	forged bool
+}
+
+func (k kind) newPool(g *sample.Generator) *pool {
+	key := secret
+	if k.forged {
+		key = wrongSecret
+	}
+	return newSignedPool(g, maxRequests, k.events, key)
+}
+
+func (c comparison) kindOf(p peer) kind {
+	k := kind{c.events, p.forged}
+	if p.events > 0 {
+		k.events = p.events
+	}
+	return k
+}
+
+// compare measures the servers of a comparison and prints a table.
+func (b *bench) compare(c comparison) (*table, error) {
+	if c.tls {
+		b = b.secured()
+	}
+	if b.peers != nil {
+		c.peers = b.peers
+	}
+	if b.conns > 0 {
+		c.conns = b.conns
+	}
+	if b.events > 0 {
+		c.events = b.events
+	}
+	fmt.Printf("\n%s: %s, %d connections\n", c.name, c.about, c.conns)
+	found, err := b.checkedPeers(c.peers...)
+	if err != nil {
+		return nil, err
+	}
+	pools := make(map[kind]*pool)
+	need := func(k kind) *pool {
+		if pools[k] == nil {
+			pools[k] = k.newPool(b.samples)
+		}
+		return pools[k]
+	}
+	for _, p := range found {
+		fmt.Printf("  %-21s %s; about %d bytes\n", p.name, p.about, need(c.kindOf(p)).size())
+		if p.crowd == forging {
+			need(kind{c.events, true})
+		}
+	}
+	return b.interleave(c.name, c.peers, func(i, _ int) (figures, error) { return b.turn(found[i], c, pools) })
+}
+
+// secured returns the same bench over TLS.
+func (b *bench) secured() *bench {
+	over := *b
+	over.tls = b.certificates.client
+	return &over
+}
+
+// turn measures one server once.
+func (b *bench) turn(p peer, c comparison, pools map[kind]*pool) (f figures, err error) {
+	s, behind, done, err := b.stage(p)
+	if err != nil {
+		return f, err
+	}
+	defer done()
+	if err := b.fillWith(s, p.waiting); err != nil {
+		return f, err
+	}
+	m, k := b.meter(s), c.kindOf(p)
+	l := loader{
+		address: s.address, tls: b.tls, warmup: b.warmup, window: b.window, mark: m.mark,
+		party: party{pool: pools[k], conns: c.conns, forged: p.forged, again: !p.hasLedger()},
+	}
+	if p.crowd != "" {
+		others := kind{c.events, p.crowd == forging}
+		l.crowd = &party{pool: pools[others], conns: crowdConns, forged: others.forged, again: true}
+	}
+	o, err := l.run()
+	if err != nil {
+		return f, fmt.Errorf("%w; the server wrote:\n%s", err, s.written())
+	}
+	if f, err = m.figures(len(o.latencies), len(o.latencies)*k.events, o.beside); err != nil {
+		return f, err
+	}
+	f.p50, f.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
+	f.wrong = float64(o.wrong)
+	if p.hasLedger() {
+		f.lost, err = s.lost(pools[k], o, behind)
+	}
+	return f, err
+}
+
+// fillWith puts so many events into the queue, in full deliveries.
+func (b *bench) fillWith(s *server, events int) error {
+	for events > 0 {
+		n := min(events, backlog)
+		if _, err := b.fill(s, newPool(b.samples, n/batch, batch)); err != nil {
+			return err
+		}
+		events -= n
+	}
+	return nil
+}
+
+// stage starts a server in a directory of its own and with an application of its
+// own. done ends and removes all of it.
+func (b *bench) stage(p peer) (s *server, behind *backend, done func(), err error) {
+	dir, err := os.MkdirTemp(b.dir, p.name+"-")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if behind, err = newBackend(); err != nil {
+		return nil, nil, nil, err
+	}
+	if p.held {
+		behind.hold()
+	}
+	remove := func() {
+		behind.close()
+		_ = os.RemoveAll(dir) // it is below a directory that is removed in the end
+	}
+	if s, err = b.start(p, dir, behind); err != nil {
+		remove()
+		return nil, nil, nil, err
+	}
+	return s, behind, func() { s.kill(); remove() }, nil
+}
