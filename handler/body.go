@@ -105,9 +105,14 @@ type replay struct {
 }
 
 func newReplay(buf *buffer) *replay {
-	b := &replay{buf: buf}
-	b.reader.Reset(buf.data)
+	b := new(replay)
+	b.begin(buf)
 	return b
+}
+
+func (b *replay) begin(buf *buffer) {
+	b.buf = buf
+	b.reader.Reset(buf.data)
 }
 
 // Read reads from the body. It implements io.Reader.

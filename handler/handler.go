@@ -12,8 +12,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/caddy-instagram/webhooks/event"
 )
 
 func init() {
@@ -141,34 +139,57 @@ func (h *Handler) Cleanup() error {
 
 // ServeHTTP authenticates r and passes an authentic delivery to next.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	sanitize(r)
-	entry := h.journal.open(w, r)
-	defer entry.close(r)
-	return entry.settle(r, h.serve(entry, r, next))
+	e := h.open(w, r)
+	defer h.close(e, r)
+	return e.settle(r, h.serve(e, r, next))
 }
 
+// open takes a request over, before anybody else sees it.
+func (h *Handler) open(w http.ResponseWriter, r *http.Request) *entry {
+	sanitize(r)
+	return h.journal.open(w, r)
+}
+
+// close ends a request.
+func (h *Handler) close(e *entry, r *http.Request) {
+	h.metrics.ended(e)
+	e.close(r)
+}
+
+// serve keeps little on the stack while next runs. Under Caddy's own frames that
+// decides whether the stack has to grow, which costs more than the signature.
 func (h *Handler) serve(e *entry, r *http.Request, next caddyhttp.Handler) error {
-	switch r.Method {
-	case http.MethodGet:
-		result := accepted
-		refused := h.verify(e.w, r)
-		if refused != nil {
-			result = refused.reason.name
-		}
-		h.metrics.verifications.WithLabelValues(result).Inc()
-		return h.refuse(e, r, refused)
-	case http.MethodPost:
-		return h.deliver(e, r, next)
-	default:
+	if r.Method != http.MethodPost {
+		return h.answer(e, r)
+	}
+	if err := h.receive(e, r); err != nil {
+		return err
+	}
+	if err := next.ServeHTTP(e.w, r); err != nil {
+		return err
+	}
+	return h.finish(e, r)
+}
+
+// answer answers what is no delivery.
+func (h *Handler) answer(e *entry, r *http.Request) error {
+	if r.Method != http.MethodGet {
 		e.w.Header().Set("Allow", "GET, POST")
 		refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
 		h.metrics.refused(refused.reason)
 		return h.refuse(e, r, refused)
 	}
+	refused := h.verify(e.w, r)
+	if refused == nil {
+		h.metrics.verifications.WithLabelValues(accepted).Inc()
+		return nil
+	}
+	h.metrics.verifications.WithLabelValues(refused.reason.name).Inc()
+	return h.refuse(e, r, refused)
 }
 
-// deliver authenticates a delivery and hands it to next.
-func (h *Handler) deliver(e *entry, r *http.Request, next caddyhttp.Handler) error {
+// receive authenticates a delivery and makes r what the next handler sees.
+func (h *Handler) receive(e *entry, r *http.Request) error {
 	secret, body, refused := h.authenticate(r)
 	h.metrics.seconds.Observe(time.Since(e.start).Seconds())
 	if refused != nil {
@@ -176,22 +197,20 @@ func (h *Handler) deliver(e *entry, r *http.Request, next caddyhttp.Handler) err
 		return h.refuse(e, r, refused)
 	}
 	h.metrics.bytes.Add(float64(len(body.data)))
-	result := accepted
-	defer func() { h.metrics.deliveries.WithLabelValues(result, secret.name).Inc() }()
-
-	e.delivery = &event.Delivery{Body: body.data, Secret: secret.name, Signer: secret}
-	e.body = newReplay(body)
+	e.accept(secret, body)
 	pass(r, e.delivery, e.body)
-	if err := next.ServeHTTP(e.w, r); err != nil {
-		return err
-	}
+	return nil
+}
+
+// finish answers for the next handlers if none of them did.
+func (h *Handler) finish(e *entry, r *http.Request) error {
 	switch answered := e.w.Status() >= http.StatusOK; {
 	case answered:
 	case e.delivery.Accepted():
 		e.w.WriteHeader(http.StatusOK)
 	default:
 		// An empty 200 would make Meta forget what nobody has taken.
-		result = untaken.name
+		e.untaken = true
 		return h.refuse(e, r, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
 	}
 	return nil
@@ -225,12 +244,8 @@ func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
 	return nil, nil, refused
 }
 
-// refuse logs a refusal and turns it into Caddy's error. It returns nil for a
-// request that was not refused.
+// refuse logs a refusal and turns it into Caddy's error.
 func (h *Handler) refuse(e *entry, r *http.Request, refused *refusal) error {
-	if refused == nil {
-		return nil
-	}
 	if e.body == nil {
 		withhold(r)
 	}

@@ -42,17 +42,33 @@ type entry struct {
 	start  time.Time
 	skip   bool
 
-	// delivery and body are set once a delivery is authentic.
+	// These are set once a delivery is authentic.
+	secret   *secret
 	delivery *event.Delivery
 	body     *replay
+	untaken  bool // by the next handlers
+
+	room struct { // for delivery and body, which end with the request
+		delivery event.Delivery
+		body     replay
+	}
+}
+
+// accept makes e the entry of an authentic delivery.
+func (e *entry) accept(s *secret, body *buffer) {
+	e.secret, e.delivery, e.body = s, &e.room.delivery, &e.room.body
+	e.delivery.Body, e.delivery.Secret, e.delivery.Signer = body.data, s.name, s
+	e.body.begin(body)
 }
 
 // open takes the request over from Caddy's logs.
 func (j journal) open(w http.ResponseWriter, r *http.Request) *entry {
 	e := &entry{journal: j, start: time.Now(), w: caddyhttp.NewResponseRecorder(w, nil, nil)}
 	e.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	e.skip, _ = caddyhttp.GetVar(r.Context(), caddyhttp.LogSkipVar).(bool)
-	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	if vars, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
+		e.skip, _ = vars[caddyhttp.LogSkipVar].(bool)
+		vars[caddyhttp.LogSkipVar] = true
+	}
 	return e
 }
 

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // signatureHeader carries Meta's HMAC-SHA256 of the body (see "Webhooks ›
@@ -35,6 +37,9 @@ type AppSecret struct {
 type secret struct {
 	name string
 	macs sync.Pool // of *mac
+
+	count    sync.Once
+	accepted prometheus.Counter // of deliveries, from count on
 }
 
 // mac is one reusable HMAC state with room for its sum.
