@@ -138,10 +138,17 @@ func (h *Handler) Cleanup() error {
 }
 
 // ServeHTTP authenticates r and passes an authentic delivery to next.
+//
+// It keeps little on the stack while next runs. Under Caddy's own frames that
+// decides whether the stack has to grow, which costs more than the signature.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	e := h.open(w, r)
 	defer h.close(e, r)
-	return e.settle(r, h.serve(e, r, next))
+	err := h.receive(e, r)
+	if e.delivery != nil {
+		err = h.finish(e, r, next.ServeHTTP(e.w, r))
+	}
+	return e.settle(r, err)
 }
 
 // open takes a request over, before anybody else sees it.
@@ -156,29 +163,23 @@ func (h *Handler) close(e *entry, r *http.Request) {
 	e.close(r)
 }
 
-// serve keeps little on the stack while next runs. Under Caddy's own frames that
-// decides whether the stack has to grow, which costs more than the signature.
-func (h *Handler) serve(e *entry, r *http.Request, next caddyhttp.Handler) error {
-	if r.Method != http.MethodPost {
+// receive answers or refuses a request, or makes it what the next handler sees:
+// an authentic delivery, which e has from then on.
+func (h *Handler) receive(e *entry, r *http.Request) error {
+	switch r.Method {
+	case http.MethodPost:
+		return h.deliver(e, r)
+	case http.MethodGet:
 		return h.answer(e, r)
 	}
-	if err := h.receive(e, r); err != nil {
-		return err
-	}
-	if err := next.ServeHTTP(e.w, r); err != nil {
-		return err
-	}
-	return h.finish(e, r)
+	e.w.Header().Set("Allow", "GET, POST")
+	refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
+	h.metrics.refused(refused.reason)
+	return h.refuse(e, r, refused)
 }
 
-// answer answers what is no delivery.
+// answer answers a verification request.
 func (h *Handler) answer(e *entry, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		e.w.Header().Set("Allow", "GET, POST")
-		refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
-		h.metrics.refused(refused.reason)
-		return h.refuse(e, r, refused)
-	}
 	refused := h.verify(e.w, r)
 	if refused == nil {
 		h.metrics.verifications.WithLabelValues(accepted).Inc()
@@ -188,8 +189,8 @@ func (h *Handler) answer(e *entry, r *http.Request) error {
 	return h.refuse(e, r, refused)
 }
 
-// receive authenticates a delivery and makes r what the next handler sees.
-func (h *Handler) receive(e *entry, r *http.Request) error {
+// deliver authenticates a delivery and makes r what the next handler sees.
+func (h *Handler) deliver(e *entry, r *http.Request) error {
 	secret, body, refused := h.authenticate(r)
 	h.metrics.seconds.Observe(time.Since(e.start).Seconds())
 	if refused != nil {
@@ -202,9 +203,11 @@ func (h *Handler) receive(e *entry, r *http.Request) error {
 	return nil
 }
 
-// finish answers for the next handlers if none of them did.
-func (h *Handler) finish(e *entry, r *http.Request) error {
+// finish answers for the next handlers, which returned err, if none of them did.
+func (h *Handler) finish(e *entry, r *http.Request, err error) error {
 	switch answered := e.w.Status() >= http.StatusOK; {
+	case err != nil:
+		return err
 	case answered:
 	case e.delivery.Accepted():
 		e.w.WriteHeader(http.StatusOK)
