@@ -146,7 +146,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer h.close(e, r)
 	err := h.receive(e, r)
 	if e.delivery != nil {
-		err = h.finish(e, r, next.ServeHTTP(e.w, r))
+		err = h.finish(e, r, next.ServeHTTP(&e.w, r))
 	}
 	return e.settle(r, err)
 }
@@ -180,7 +180,7 @@ func (h *Handler) receive(e *entry, r *http.Request) error {
 
 // answer answers a verification request.
 func (h *Handler) answer(e *entry, r *http.Request) error {
-	refused := h.verify(e.w, r)
+	refused := h.verify(&e.w, r)
 	if refused == nil {
 		h.metrics.verifications.WithLabelValues(accepted).Inc()
 		return nil
@@ -205,10 +205,10 @@ func (h *Handler) deliver(e *entry, r *http.Request) error {
 
 // finish answers for the next handlers, which returned err, if none of them did.
 func (h *Handler) finish(e *entry, r *http.Request, err error) error {
-	switch answered := e.w.Status() >= http.StatusOK; {
+	switch {
 	case err != nil:
 		return err
-	case answered:
+	case e.w.written():
 	case e.delivery.Accepted():
 		e.w.WriteHeader(http.StatusOK)
 	default:

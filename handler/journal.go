@@ -37,7 +37,7 @@ func newJournal(ctx caddy.Context) journal {
 // entry is one request on its way through the journal.
 type entry struct {
 	journal
-	w      caddyhttp.ResponseRecorder
+	w      recorder
 	server *caddyhttp.Server
 	start  time.Time
 	skip   bool
@@ -63,7 +63,8 @@ func (e *entry) accept(s *secret, body *buffer) {
 
 // open takes the request over from Caddy's logs.
 func (j journal) open(w http.ResponseWriter, r *http.Request) *entry {
-	e := &entry{journal: j, start: time.Now(), w: caddyhttp.NewResponseRecorder(w, nil, nil)}
+	e := &entry{journal: j, start: time.Now()}
+	e.w.ResponseWriter = w
 	e.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if vars, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
 		e.skip, _ = vars[caddyhttp.LogSkipVar].(bool)
@@ -82,7 +83,7 @@ func (e *entry) close(r *http.Request) {
 		return
 	}
 	level := zapcore.InfoLevel
-	if e.w.Status() >= http.StatusInternalServerError {
+	if e.w.status >= http.StatusInternalServerError {
 		level = zapcore.ErrorLevel
 	}
 	if name, ok := caddyhttp.GetVar(r.Context(), caddyhttp.LogLevelVar).(string); ok {
@@ -101,8 +102,8 @@ func (e *entry) close(r *http.Request) {
 				zap.Int("bytes_read", e.size()),
 				zap.String("user_id", userID),
 				zap.Duration("duration", time.Since(e.start)),
-				zap.Int("size", e.w.Size()),
-				zap.Int("status", e.w.Status()),
+				zap.Int("size", e.w.size),
+				zap.Int("status", e.w.status),
 				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: e.w.Header()}))
 		}
 	}
@@ -138,7 +139,7 @@ func (e *entry) settle(r *http.Request, err error) error {
 	failed := e.server.Errors.WithError(r, err)
 	level := zapcore.DebugLevel
 	if e.server.Errors != nil && len(e.server.Errors.Routes) > 0 {
-		if err2 := e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(e.w, failed); err2 != nil {
+		if err2 := e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(&e.w, failed); err2 != nil {
 			level, message = zapcore.ErrorLevel, "error handling handler error"
 			fields = append(fields, zap.NamedError("first_error", err), zap.String("error", err2.Error()))
 			e.w.WriteHeader(status)
