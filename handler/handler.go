@@ -9,7 +9,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -240,9 +239,7 @@ func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
 			return s, body, nil
 		}
 	}
-	refused = signatureMismatch.because(fmt.Errorf(
-		"the signature of %s matches none of the %d app secrets: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret; a body changed on the way here fails too",
-		humanize.IBytes(uint64(len(body.data))), len(h.secrets)))
+	refused = signatureMismatch.because(mismatch{len(body.data), len(h.secrets)})
 	body.free()
 	return nil, nil, refused
 }
@@ -253,7 +250,11 @@ func (h *Handler) refuse(e *entry, r *http.Request, refused *refusal) error {
 		withhold(r)
 	}
 	h.refusals.warn(r, refused)
-	return caddyhttp.Error(refused.reason.status, refused.err)
+	return caddyhttp.Error(refused.reason.status, caddyhttp.HandlerError{
+		Err:        refused.err,
+		StatusCode: refused.reason.status,
+		Trace:      refused.reason.name, // one out of the call stack costs much and would always be this line
+	})
 }
 
 // MarshalLogObject keeps tokens and secrets out of Caddy's handler trace.

@@ -134,14 +134,16 @@ func (e *entry) settle(r *http.Request, err error) error {
 		e.body = e.body.restart()
 		r.Body = e.body
 	}
-	status, message, fields := describe(err)
-	request := loggable(r)
-	failed := e.server.Errors.WithError(r, err)
-	level := zapcore.DebugLevel
+	status, level := http.StatusInternalServerError, zapcore.DebugLevel
+	var handled caddyhttp.HandlerError
+	if errors.As(err, &handled) {
+		status = handled.StatusCode
+	}
+	var failure error // of the error routes
 	if e.server.Errors != nil && len(e.server.Errors.Routes) > 0 {
-		if err2 := e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(&e.w, failed); err2 != nil {
-			level, message = zapcore.ErrorLevel, "error handling handler error"
-			fields = append(fields, zap.NamedError("first_error", err), zap.String("error", err2.Error()))
+		failed := e.server.Errors.WithError(r, err)
+		if failure = e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(&e.w, failed); failure != nil {
+			level = zapcore.ErrorLevel
 			e.w.WriteHeader(status)
 		}
 	} else {
@@ -150,25 +152,40 @@ func (e *entry) settle(r *http.Request, err error) error {
 		}
 		e.w.WriteHeader(status)
 	}
-	for _, logger := range e.loggers(e.errors, r) {
-		if c := logger.Check(level, message); c != nil {
-			c.Write(append(fields, zap.Object("request", request), zap.Duration("duration", duration))...)
-		}
+	// A forger must not make work of lines that nobody wants.
+	if e.errors.Core().Enabled(level) {
+		e.report(r, level, err, failure, duration)
 	}
 	return nil
 }
 
+// report writes the line of an error, and of the failure of the error routes if
+// that is not nil.
+func (e *entry) report(r *http.Request, level zapcore.Level, err, failure error, duration time.Duration) {
+	message, fields := describe(err)
+	if failure != nil {
+		message = "error handling handler error"
+		fields = append(fields, zap.NamedError("first_error", err), zap.String("error", failure.Error()))
+	}
+	fields = append(fields, zap.Object("request", loggable(r)), zap.Duration("duration", duration))
+	for _, logger := range e.loggers(e.errors, r) {
+		if c := logger.Check(level, message); c != nil {
+			c.Write(fields...)
+		}
+	}
+}
+
 // describe returns what Caddy logs about an error.
-func describe(err error) (status int, message string, fields []zapcore.Field) {
+func describe(err error) (message string, fields []zapcore.Field) {
 	var handled caddyhttp.HandlerError
 	if !errors.As(err, &handled) {
-		return http.StatusInternalServerError, err.Error(), nil
+		return err.Error(), nil
 	}
 	message = handled.Error()
 	if handled.Err != nil {
 		message = handled.Err.Error()
 	}
-	return handled.StatusCode, message, []zapcore.Field{
+	return message, []zapcore.Field{
 		zap.Int("status", handled.StatusCode),
 		zap.String("err_id", handled.ID),
 		zap.String("err_trace", handled.Trace),

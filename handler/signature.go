@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/dustin/go-humanize"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -130,4 +131,14 @@ func parseSignature(header http.Header) (signature [sha256.Size]byte, refused *r
 		return signature, signatureMalformed.because(errors.New("the header X-Hub-Signature-256 holds something else than hexadecimal digits"))
 	}
 	return signature, nil
+}
+
+// mismatch is the error of a delivery whose signature matches no secret. It
+// becomes text where somebody reads it: forgeries come in floods.
+type mismatch struct{ size, secrets int }
+
+func (m mismatch) Error() string {
+	return fmt.Sprintf(
+		"the signature of %s matches none of the %d app secrets: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret; a body changed on the way here fails too",
+		humanize.IBytes(uint64(m.size)), m.secrets)
 }
