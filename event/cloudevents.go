@@ -143,6 +143,9 @@ func (e *Event) subject() string {
 	if e.Kind == Change && d.media() != "" {
 		subject = d.media()
 	}
+	if isUnreserved(subject) { // as ids usually are
+		return subject
+	}
 	if strings.ContainsFunc(subject, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
 		return ""
 	}
@@ -151,7 +154,7 @@ func (e *Event) subject() string {
 
 // appendString appends a printable text as a JSON string.
 func appendString(dst []byte, text string) []byte {
-	if !strings.ContainsFunc(text, func(r rune) bool { return r > '~' || strings.ContainsRune(`"\<>&`, r) }) {
+	if isUnreserved(text) || !strings.ContainsFunc(text, func(r rune) bool { return r > '~' || strings.ContainsRune(`"\<>&`, r) }) {
 		return append(append(append(dst, '"'), text...), '"')
 	}
 	quoted, _ := json.Marshal(text)

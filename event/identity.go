@@ -50,10 +50,13 @@ func (e *Event) appendID(dst []byte) []byte {
 		whole := true
 		parts, n := e.identity()
 		for _, part := range parts[:n] {
-			// A replacement character may have replaced anything.
-			whole = whole && part != "" && (unreserved(part) == len(part) || !strings.ContainsRune(part, utf8.RuneError))
 			dst = append(dst, '/')
+			at := len(dst)
 			dst = appendPart(dst, part)
+			// A replacement character may have replaced anything. A part that
+			// is written as it is holds none.
+			asIs := len(dst)-at == len(part)
+			whole = whole && part != "" && (asIs || !strings.ContainsRune(part, utf8.RuneError))
 		}
 		if whole && len(dst) > prefix {
 			return dst
@@ -175,6 +178,8 @@ func unreserved(part string) int {
 	}
 	return len(part)
 }
+
+func isUnreserved(part string) bool { return unreserved(part) == len(part) }
 
 // appendPart appends a part of an identity.
 func appendPart(dst []byte, part string) []byte {

@@ -52,7 +52,7 @@ type entry struct {
 // them.
 func Split(body []byte) []Event {
 	s := splitter{scanner: scanner{text: string(body)}}
-	s.events = make([]Event, 0, 1+min(len(body)/512, 1000)) // events take 300 to 500 bytes
+	s.events = make([]Event, 0, min(1+max(0, len(body)-512)/256, 1000)) // events take 250 to 500 bytes
 	if s.space() == '[' {
 		for at := range s.elements {
 			s.delivery(at, true)
