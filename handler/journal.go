@@ -37,16 +37,16 @@ func newJournal(ctx caddy.Context) journal {
 // entry is one request on its way through the journal.
 type entry struct {
 	journal
-	w      recorder
-	server *caddyhttp.Server
-	start  time.Time
-	skip   bool
+	w       recorder
+	server  *caddyhttp.Server
+	start   time.Time
+	skip    bool // no line in the access log
+	untaken bool // by the next handlers
 
 	// These are set once a delivery is authentic.
 	secret   *secret
 	delivery *event.Delivery
 	body     *replay
-	untaken  bool // by the next handlers
 
 	room struct { // for delivery and body, which end with the request
 		delivery event.Delivery
