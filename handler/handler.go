@@ -142,12 +142,12 @@ func (h *Handler) Cleanup() error {
 // decides whether the stack has to grow, which costs more than the signature.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	e := h.open(w, r)
-	defer h.close(e, r)
-	err := h.receive(e, r)
-	if e.delivery != nil {
-		err = h.finish(e, r, next.ServeHTTP(&e.w, r))
+	defer h.close(e)
+	err := h.receive(e)
+	if e.secret != nil {
+		err = h.finish(e, next.ServeHTTP(&e.w, r))
 	}
-	return e.settle(r, err)
+	return e.settle(err)
 }
 
 // open takes a request over, before anybody else sees it.
@@ -157,53 +157,53 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) *entry {
 }
 
 // close ends a request.
-func (h *Handler) close(e *entry, r *http.Request) {
+func (h *Handler) close(e *entry) {
 	h.metrics.ended(e)
-	e.close(r)
+	e.close()
 }
 
 // receive answers or refuses a request, or makes it what the next handler sees:
 // an authentic delivery, which e has from then on.
-func (h *Handler) receive(e *entry, r *http.Request) error {
-	switch r.Method {
+func (h *Handler) receive(e *entry) error {
+	switch e.r.Method {
 	case http.MethodPost:
-		return h.deliver(e, r)
+		return h.deliver(e)
 	case http.MethodGet:
-		return h.answer(e, r)
+		return h.answer(e)
 	}
 	e.w.Header().Set("Allow", "GET, POST")
 	refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
 	h.metrics.refused(refused.reason)
-	return h.refuse(e, r, refused)
+	return h.refuse(e, refused)
 }
 
 // answer answers a verification request.
-func (h *Handler) answer(e *entry, r *http.Request) error {
-	refused := h.verify(&e.w, r)
+func (h *Handler) answer(e *entry) error {
+	refused := h.verify(&e.w, e.r)
 	if refused == nil {
 		h.metrics.verifications.WithLabelValues(accepted).Inc()
 		return nil
 	}
 	h.metrics.verifications.WithLabelValues(refused.reason.name).Inc()
-	return h.refuse(e, r, refused)
+	return h.refuse(e, refused)
 }
 
 // deliver authenticates a delivery and makes r what the next handler sees.
-func (h *Handler) deliver(e *entry, r *http.Request) error {
-	secret, body, refused := h.authenticate(r)
+func (h *Handler) deliver(e *entry) error {
+	secret, body, refused := h.authenticate(e.r)
 	h.metrics.seconds.Observe(time.Since(e.start).Seconds())
 	if refused != nil {
 		h.metrics.refused(refused.reason)
-		return h.refuse(e, r, refused)
+		return h.refuse(e, refused)
 	}
 	h.metrics.bytes.Add(float64(len(body.data)))
 	e.accept(secret, body)
-	pass(r, e.delivery, e.body)
+	pass(e.r, &e.delivery, e.body)
 	return nil
 }
 
 // finish answers for the next handlers, which returned err, if none of them did.
-func (h *Handler) finish(e *entry, r *http.Request, err error) error {
+func (h *Handler) finish(e *entry, err error) error {
 	switch {
 	case err != nil:
 		return err
@@ -213,7 +213,7 @@ func (h *Handler) finish(e *entry, r *http.Request, err error) error {
 	default:
 		// An empty 200 would make Meta forget what nobody has taken.
 		e.untaken = true
-		return h.refuse(e, r, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
+		return h.refuse(e, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
 	}
 	return nil
 }
@@ -245,11 +245,11 @@ func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
 }
 
 // refuse logs a refusal and turns it into Caddy's error.
-func (h *Handler) refuse(e *entry, r *http.Request, refused *refusal) error {
-	if e.body == nil {
-		withhold(r)
+func (h *Handler) refuse(e *entry, refused *refusal) error {
+	if e.secret == nil {
+		withhold(e.r)
 	}
-	h.refusals.warn(r, refused)
+	h.refusals.warn(e.r, refused)
 	return caddyhttp.Error(refused.reason.status, caddyhttp.HandlerError{
 		Err:        refused.err,
 		StatusCode: refused.reason.status,

@@ -38,6 +38,7 @@ func newJournal(ctx caddy.Context) journal {
 type entry struct {
 	journal
 	w       recorder
+	r       *http.Request
 	server  *caddyhttp.Server
 	start   time.Time
 	skip    bool // no line in the access log
@@ -45,25 +46,21 @@ type entry struct {
 
 	// These are set once a delivery is authentic.
 	secret   *secret
-	delivery *event.Delivery
+	delivery event.Delivery
 	body     *replay
-
-	room struct { // for delivery and body, which end with the request
-		delivery event.Delivery
-		body     replay
-	}
+	first    replay // body, until there is an error
 }
 
 // accept makes e the entry of an authentic delivery.
 func (e *entry) accept(s *secret, body *buffer) {
-	e.secret, e.delivery, e.body = s, &e.room.delivery, &e.room.body
+	e.secret, e.body = s, &e.first
 	e.delivery.Body, e.delivery.Secret, e.delivery.Signer = body.data, s.name, s
 	e.body.begin(body)
 }
 
 // open takes the request over from Caddy's logs.
 func (j journal) open(w http.ResponseWriter, r *http.Request) *entry {
-	e := &entry{journal: j, start: time.Now()}
+	e := &entry{journal: j, r: r, start: time.Now()}
 	e.w.ResponseWriter = w
 	e.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if vars, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
@@ -75,9 +72,10 @@ func (j journal) open(w http.ResponseWriter, r *http.Request) *entry {
 
 // close ends the request: it writes the access log line, where the server writes access logs and
 // log_skip was not set before this handler.
-func (e *entry) close(r *http.Request) {
+func (e *entry) close() {
+	r := e.r
 	if e.body != nil {
-		defer e.body.end(e.delivery)
+		defer e.body.end(&e.delivery)
 	}
 	if e.skip || !logsAccess(e.server, r.Host) {
 		return
@@ -95,7 +93,7 @@ func (e *entry) close(r *http.Request) {
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		userID, _ = repl.GetString("http.auth.user.id")
 	}
-	for _, logger := range e.loggers(e.access, r) {
+	for _, logger := range e.loggers(e.access) {
 		if c := logger.Check(level, "handled request"); c != nil {
 			c.Write(
 				zap.Object("request", loggable(r)),
@@ -111,7 +109,7 @@ func (e *entry) close(r *http.Request) {
 
 // size returns the size of the delivery, 0 for what was refused.
 func (e *entry) size() int {
-	if e.delivery == nil {
+	if e.secret == nil {
 		return 0
 	}
 	return e.delivery.Size()
@@ -119,11 +117,11 @@ func (e *entry) size() int {
 
 // settle does with an error what Caddy's server does: log it and run the error
 // routes, or write its status. It returns nil where it could.
-func (e *entry) settle(r *http.Request, err error) error {
+func (e *entry) settle(err error) error {
 	if err == nil || e.server == nil {
 		return err
 	}
-	duration := time.Since(e.start)
+	r, duration := e.r, time.Since(e.start)
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		r.Method = original.Method
 		r.RemoteAddr = original.RemoteAddr
@@ -154,21 +152,21 @@ func (e *entry) settle(r *http.Request, err error) error {
 	}
 	// A forger must not make work of lines that nobody wants.
 	if e.errors.Core().Enabled(level) {
-		e.report(r, level, err, failure, duration)
+		e.report(level, err, failure, duration)
 	}
 	return nil
 }
 
 // report writes the line of an error, and of the failure of the error routes if
 // that is not nil.
-func (e *entry) report(r *http.Request, level zapcore.Level, err, failure error, duration time.Duration) {
+func (e *entry) report(level zapcore.Level, err, failure error, duration time.Duration) {
 	message, fields := describe(err)
 	if failure != nil {
 		message = "error handling handler error"
 		fields = append(fields, zap.NamedError("first_error", err), zap.String("error", failure.Error()))
 	}
-	fields = append(fields, zap.Object("request", loggable(r)), zap.Duration("duration", duration))
-	for _, logger := range e.loggers(e.errors, r) {
+	fields = append(fields, zap.Object("request", loggable(e.r)), zap.Duration("duration", duration))
+	for _, logger := range e.loggers(e.errors) {
 		if c := logger.Check(level, message); c != nil {
 			c.Write(fields...)
 		}
@@ -221,19 +219,19 @@ func logsAccess(server *caddyhttp.Server, host string) bool {
 
 // loggers returns logger under the names that the config gives it for this
 // request: those of log_name, of its host, or of the wildcard over its host.
-func (e *entry) loggers(logger *zap.Logger, r *http.Request) []*zap.Logger {
+func (e *entry) loggers(logger *zap.Logger) []*zap.Logger {
 	if e.server.Logs == nil {
 		return []*zap.Logger{logger}
 	}
 	var names []string
-	if chosen, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
+	if chosen, ok := caddyhttp.GetVar(e.r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
 		for _, name := range chosen {
 			if s, ok := name.(string); ok {
 				names = append(names, s)
 			}
 		}
 	} else {
-		names = loggerNames(e.server.Logs, strings.ToLower(hostname(r.Host)))
+		names = loggerNames(e.server.Logs, strings.ToLower(hostname(e.r.Host)))
 	}
 	loggers := make([]*zap.Logger, 0, len(names))
 	for _, name := range names {
