@@ -1,7 +1,13 @@
 // Package caddyfile turns the plugin's Caddyfile directives into JSON config.
 package caddyfile
 
-import "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+import (
+	"errors"
+	"math"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/dustin/go-humanize"
+)
 
 // The directives take their place after those that authenticate a request and
 // before those that hand it to a backend, so that no `order` option is needed
@@ -15,4 +21,13 @@ func init() {
 	for _, directive := range []string{"instagram_queue", "instagram_file", "instagram_webhook"} {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "forward_auth")
 	}
+}
+
+// parseSize parses a size such as 8MiB, in bytes.
+func parseSize(text string) (int64, error) {
+	size, err := humanize.ParseBytes(text)
+	if err == nil && size > math.MaxInt64 {
+		err = errors.New("the size is too large")
+	}
+	return int64(size), err
 }

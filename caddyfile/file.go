@@ -2,14 +2,12 @@ package caddyfile
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-instagram/webhooks/file"
 )
@@ -100,11 +98,9 @@ func parseFileOption(d *caddyfile.Dispenser, events *file.Handler) error {
 	case "mode":
 		events.Mode, err = file.ParseMode(arg)
 	case "roll_size":
-		var size uint64
-		if size, err = humanize.ParseBytes(arg); err != nil || size == 0 || size > math.MaxInt64 {
+		if roll.Size, err = parseSize(arg); err != nil || roll.Size == 0 {
 			return d.Errf("roll_size %q is not a size such as 100MiB", arg)
 		}
-		roll.Size = int64(size)
 	case "roll_interval":
 		roll.Interval, err = parseDuration(arg)
 	case "roll_at":

@@ -1,14 +1,12 @@
 package caddyfile
 
 import (
-	"math"
 	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-instagram/webhooks/queue"
 )
@@ -175,18 +173,18 @@ func parseQueueMaxPending(d *caddyfile.Dispenser, q *queue.Handler) error {
 		return err
 	}
 	limit, unit := &q.MaxPending, "number"
-	size, err := strconv.ParseUint(arg, 10, 64)
+	size, err := strconv.ParseInt(arg, 10, 64)
 	if strings.ContainsAny(arg, "bBkKmMgGtTpPeE") {
 		limit, unit = &q.MaxPendingSize, "size"
-		size, err = humanize.ParseBytes(arg)
+		size, err = parseSize(arg)
 	}
-	if err != nil || size == 0 || size > math.MaxInt64 {
+	if err != nil || size <= 0 {
 		return d.Errf("max_pending %q is neither a number of events nor a size such as 1GiB", arg)
 	}
 	if *limit != 0 {
 		return d.Errf("max_pending is given twice with a %s", unit)
 	}
-	*limit = int64(size)
+	*limit = size
 	return nil
 }
 
@@ -195,11 +193,11 @@ func parseQueueMinFreeSpace(d *caddyfile.Dispenser, q *queue.Handler) error {
 	if err != nil {
 		return err
 	}
-	size, err := humanize.ParseBytes(arg)
-	if err != nil || size > math.MaxInt64 {
+	size, err := parseSize(arg)
+	if err != nil {
 		return d.Errf("min_free_space %q is not a size such as 100MiB", arg)
 	}
-	q.MinFreeSpace = new(int64(size))
+	q.MinFreeSpace = &size
 	return nil
 }
 

@@ -1,14 +1,11 @@
 package caddyfile
 
 import (
-	"math"
-
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-instagram/webhooks/handler"
 )
@@ -161,13 +158,13 @@ func parseMaxSize(d *caddyfile.Dispenser, webhook *handler.Handler) error {
 	if webhook.MaxSize != 0 {
 		return d.Err("max_size is given twice")
 	}
-	size, err := humanize.ParseBytes(arg)
+	size, err := parseSize(arg)
 	if err != nil {
 		return d.Errf("max_size %q is not a size such as 8MiB", arg)
 	}
-	if size == 0 || size > math.MaxInt64 {
-		return d.Errf("max_size must be more than nothing and less than 8 EiB: %s", arg)
+	if size == 0 {
+		return d.Errf("max_size must be more than nothing: %s", arg)
 	}
-	webhook.MaxSize = int64(size)
+	webhook.MaxSize = size
 	return nil
 }

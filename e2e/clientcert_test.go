@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
 // certCase is one client certificate and what must become of a delivery that
@@ -25,39 +27,39 @@ type certCase struct {
 }
 
 // certCases are the certificates that Meta's may be, and those of others.
-func certCases(t *testing.T, root *issuer) []certCase {
-	between := root.intermediate(t, "Outbound API intermediate")
-	stranger := newRoot(t, "Somebody else's root")
-	leaf := between.client(t, nil)
+func certCases(t *testing.T, root *testpki.Cert) []certCase {
+	between := root.CA(t, "Outbound API intermediate")
+	stranger := testpki.NewCA(t, "Somebody else's root")
+	leaf := between.Client(t)
 	return []certCase{
-		{"right, from the root", root.client(t, nil), "", false},
-		{"right, with its intermediate", sending(leaf, between), "", false},
-		{"right, with the whole chain", sending(leaf, between, root), "", false},
-		{"without EKU", root.client(t, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "", false},
-		{"with the EKU of servers only", root.client(t, func(c *x509.Certificate) {
+		{"right, from the root", root.Client(t).TLS(), "", false},
+		{"right, with its intermediate", leaf.TLS(between), "", false},
+		{"right, with the whole chain", leaf.TLS(between, root), "", false},
+		{"without EKU", root.Client(t, func(c *x509.Certificate) { c.ExtKeyUsage = nil }).TLS(), "", false},
+		{"with the EKU of servers only", root.Client(t, func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-		}), "", true},
-		{"without its intermediate", leaf, `unknown issuer "CN=Outbound API intermediate`, true},
-		{"self-signed with the right CN", selfSigned(t), `unknown issuer "CN=` + metaCN, true},
-		{"from another CA", stranger.client(t, nil), `unknown issuer "CN=Somebody else's root`, true},
-		{"from another CA of the same name", newRoot(t, root.cert.Subject.CommonName).client(t, nil),
-			`unknown issuer "CN=` + root.cert.Subject.CommonName, true},
-		{"with another CA in its chain", sending(stranger.client(t, nil), stranger), `unknown issuer "CN=Somebody else's root`, true},
-		{"CN with a suffix", root.client(t, func(c *x509.Certificate) { c.Subject.CommonName += ".evil.example" }),
-			`wrong CN "` + metaCN + `.evil.example"`, false},
-		{"CN with a prefix", root.client(t, func(c *x509.Certificate) { c.Subject.CommonName = "x." + c.Subject.CommonName }),
-			`wrong CN "x.` + metaCN + `"`, false},
-		{"CN in capitals", root.client(t, func(c *x509.Certificate) { c.Subject.CommonName = strings.ToUpper(metaCN) }),
-			`wrong CN "` + strings.ToUpper(metaCN) + `"`, false},
-		{"right name as SAN only", root.client(t, func(c *x509.Certificate) {
+		}).TLS(), "", true},
+		{"without its intermediate", leaf.TLS(), `unknown issuer "CN=Outbound API intermediate`, true},
+		{"self-signed with the right CN", (*testpki.Cert)(nil).Client(t).TLS(), `unknown issuer "CN=` + testpki.MetaName, true},
+		{"from another CA", stranger.Client(t).TLS(), `unknown issuer "CN=Somebody else's root`, true},
+		{"from another CA of the same name", testpki.NewCA(t, root.Subject.CommonName).Client(t).TLS(),
+			`unknown issuer "CN=` + root.Subject.CommonName, true},
+		{"with another CA in its chain", stranger.Client(t).TLS(stranger), `unknown issuer "CN=Somebody else's root`, true},
+		{"CN with a suffix", root.Client(t, func(c *x509.Certificate) { c.Subject.CommonName += ".evil.example" }).TLS(),
+			`wrong CN "` + testpki.MetaName + `.evil.example"`, false},
+		{"CN with a prefix", root.Client(t, func(c *x509.Certificate) { c.Subject.CommonName = "x." + c.Subject.CommonName }).TLS(),
+			`wrong CN "x.` + testpki.MetaName + `"`, false},
+		{"CN in capitals", root.Client(t, func(c *x509.Certificate) { c.Subject.CommonName = strings.ToUpper(testpki.MetaName) }).TLS(),
+			`wrong CN "` + strings.ToUpper(testpki.MetaName) + `"`, false},
+		{"right name as SAN only", root.Client(t, func(c *x509.Certificate) {
 			c.Subject.CommonName = "somebody.example"
-			c.DNSNames = []string{metaCN}
-		}), `wrong CN "somebody.example"`, false},
-		{"expired", root.client(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), "expired on", true},
-		{"not yet valid", root.client(t, func(c *x509.Certificate) {
+			c.DNSNames = []string{testpki.MetaName}
+		}).TLS(), `wrong CN "somebody.example"`, false},
+		{"expired", root.Client(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }).TLS(), "expired on", true},
+		{"not yet valid", root.Client(t, func(c *x509.Certificate) {
 			c.NotBefore = time.Now().Add(time.Hour)
 			c.NotAfter = c.NotBefore.Add(time.Hour)
-		}), "not valid before", true},
+		}).TLS(), "not valid before", true},
 		{"none", nil, "sent no certificate", true},
 	}
 }
@@ -78,12 +80,12 @@ func TestClientCertificateRequired(t *testing.T) {
 }
 
 func testClientCertificates(t *testing.T, required bool, clientAuth func(ca string) string) {
-	root := newRoot(t, "Outbound API root")
-	old := newRoot(t, "Outbound API root of last year")
+	root := testpki.NewCA(t, "Outbound API root")
+	old := testpki.NewCA(t, "Outbound API root of last year")
 	cases := certCases(t, root)
 	u := startUpstream(t)
 	s := newSecured(t)
-	ca := s.write(t, "ca.pem", pemOf(old, root))
+	ca := s.write(t, "ca.pem", string(testpki.PEM(old, root)))
 
 	// A handler for each case: each logs a reason at most once a second.
 	var site strings.Builder
@@ -186,9 +188,9 @@ func (g *gateway) refusal(t *testing.T, bytes int) string {
 // too, other names, and a connection without TLS.
 func TestClientCertificateOptions(t *testing.T) {
 	t.Parallel()
-	root := newRoot(t, "Outbound API root")
+	root := testpki.NewCA(t, "Outbound API root")
 	s := newSecured(t)
-	ca := s.write(t, "ca.pem", pemOf(root))
+	ca := s.write(t, "ca.pem", string(testpki.PEM(root)))
 	handler := func(path, options string) string {
 		return fmt.Sprintf(`handle %s {
 			instagram_webhook {
@@ -213,8 +215,8 @@ func TestClientCertificateOptions(t *testing.T) {
 	s.handshake(t, s.name)
 	s.handshake(t, unasked)
 
-	right := root.client(t, nil)
-	other := root.client(t, func(c *x509.Certificate) { c.Subject.CommonName = "third.example" })
+	right := root.Client(t).TLS()
+	other := root.Client(t, func(c *x509.Certificate) { c.Subject.CommonName = "third.example" }).TLS()
 	body := []byte("{}")
 	post := func(url string) *http.Request { return delivery(t, http1, url, secret, body) }
 	get := func(url string) *http.Request { return verification(t, url, "subscribe", "x", "7") }
@@ -232,7 +234,7 @@ func TestClientCertificateOptions(t *testing.T) {
 		{"verification, demanded, right", get("https://" + s.name + "/verification"), right, 200, ""},
 		{"verification, demanded, wrong", get("https://" + s.name + "/verification"), other, 403, "wrong CN"},
 		{"configured name", post("https://" + s.name + "/names"), other, 200, ""},
-		{"default name beside configured ones", post("https://" + s.name + "/names"), right, 403, `wrong CN "` + metaCN + `"`},
+		{"default name beside configured ones", post("https://" + s.name + "/names"), right, 403, `wrong CN "` + testpki.MetaName + `"`},
 	} {
 		addr := s.addr
 		if test.req.URL.Scheme == "http" {

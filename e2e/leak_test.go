@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
 // TestSearchFindsLeaks is the control of the tests below: without the plugin,
@@ -57,7 +59,7 @@ func TestNothingLeaksWithDebug(t *testing.T) {
 		WEBHOOK(
 			client_cert {
 				trust_pool inline {
-					trust_der `+derOf(t)+`
+					trust_der `+testpki.DER(testpki.NewCA(t, "Inline root"))+`
 				}
 				verification
 			}

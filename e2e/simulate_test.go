@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-instagram/webhooks/internal/testpki"
 	"github.com/caddy-instagram/webhooks/simulate"
 )
 
@@ -113,7 +114,7 @@ func (s *simulated) verify(t *testing.T, want int, ledger string, args ...string
 // way.
 func TestSimulateAgainstFiles(t *testing.T) {
 	t.Parallel()
-	root := newRoot(t, "Outbound API root")
+	root := testpki.NewCA(t, "Outbound API root")
 	s := newSimulated(t, func(s *simulated) string {
 		return fmt.Sprintf(`tls {
 	issuer internal
@@ -130,9 +131,9 @@ handle /webhooks {
 		}
 	}
 	instagram_file %q
-}`, token, secret, s.write(t, "ca.pem", pemOf(root)), s.out("events.jsonl"))
+}`, token, secret, s.write(t, "ca.pem", string(testpki.PEM(root))), s.out("events.jsonl"))
 	})
-	cert, key := writePair(t, s.gateway, root.client(t, nil))
+	cert, key := writePair(t, s.gateway, root.Client(t).TLS())
 	s.serve(t)
 	file, ledger := s.out("events.jsonl"), filepath.Join(t.TempDir(), "acknowledged.txt")
 

@@ -123,3 +123,26 @@ func BenchmarkCloudEvent(b *testing.B) {
 		buf = ev.AppendCloudEvent(buf[:0])
 	}
 }
+
+// BenchmarkStored is all that is needed of an event to store it, beside its
+// signature.
+func BenchmarkStored(b *testing.B) {
+	for _, batch := range batches {
+		b.Run(batch.name, func(b *testing.B) {
+			n := 0
+			var text []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				text = text[:0]
+				events := event.Split(batch.body)
+				for i := range events {
+					e := &events[i]
+					text = e.AppendEnvelope(text)
+					_, _, _ = e.ID(), e.Recurring(), e.Conversation()
+				}
+				n += len(events)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/event")
+		})
+	}
+}

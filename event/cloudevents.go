@@ -37,11 +37,10 @@ type Attributes struct {
 // Attributes returns the attributes of the event as a CloudEvent. Characters of
 // Account and Field that do not fit are percent-encoded, as in ID.
 func (e *Event) Attributes() Attributes {
-	d := e.details()
 	a := Attributes{
 		Source:          string(e.appendSource(make([]byte, 0, 64))),
 		Type:            string(e.appendType(make([]byte, 0, 64))),
-		Subject:         e.subject(&d),
+		Subject:         e.subject(),
 		Time:            e.when(),
 		DataContentType: contentJSON,
 	}
@@ -69,15 +68,14 @@ const (
 // is the Envelope, without white space between its tokens if it had line breaks there.
 // An envelope that is not JSON in UTF-8 comes as data_base64.
 func (e *Event) AppendCloudEvent(dst []byte) []byte {
-	d := e.details()
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
-	dst = e.appendID(dst, &d)
+	dst = e.appendID(dst)
 	dst = append(dst, `","source":"`...)
 	dst = e.appendSource(dst)
 	dst = append(dst, `","type":"`...)
 	dst = e.appendType(dst)
 	dst = append(dst, '"')
-	if subject := e.subject(&d); subject != "" {
+	if subject := e.subject(); subject != "" {
 		dst = append(dst, `,"subject":`...)
 		dst = appendString(dst, subject)
 	}
@@ -139,10 +137,14 @@ func (e *Event) when() time.Time {
 
 // subject returns the id of what the event is about. CloudEvents allows no
 // control characters in it; a text with these is no id.
-func (e *Event) subject(d *details) string {
+func (e *Event) subject() string {
+	d := e.about()
 	subject := d.mid
 	if e.Kind == Change && d.media() != "" {
 		subject = d.media()
+	}
+	if isUnreserved(subject) { // as ids usually are
+		return subject
 	}
 	if strings.ContainsFunc(subject, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
 		return ""
@@ -152,7 +154,7 @@ func (e *Event) subject(d *details) string {
 
 // appendString appends a printable text as a JSON string.
 func appendString(dst []byte, text string) []byte {
-	if !strings.ContainsFunc(text, func(r rune) bool { return r > '~' || strings.ContainsRune(`"\<>&`, r) }) {
+	if isUnreserved(text) || !strings.ContainsFunc(text, func(r rune) bool { return r > '~' || strings.ContainsRune(`"\<>&`, r) }) {
 		return append(append(append(dst, '"'), text...), '"')
 	}
 	quoted, _ := json.Marshal(text)

@@ -25,18 +25,6 @@ func (d *details) media() string {
 	return d.mediaObject
 }
 
-// details reads the details of an event's item again.
-func (e *Event) details() (d details) {
-	s := scanner{text: e.item}
-	switch e.Kind {
-	case Change:
-		s.change(&d)
-	case Message, Standby:
-		s.details(&d)
-	}
-	return d
-}
-
 // change reads an object with "field" and "value" and returns the field.
 func (s *scanner) change(d *details) (field string) {
 	for _, name := range s.members {

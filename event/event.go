@@ -80,9 +80,18 @@ type Event struct {
 	// the same message id as the message it takes back.
 	Unsent bool
 
-	entry *entry // nil: a delivery that is unparsed as a whole
-	list  string // name of the list that the item stands in; "": item is the entry
-	item  string // raw text of the item
+	entry   *entry   // nil: a delivery that is unparsed as a whole
+	list    string   // name of the list that the item stands in; "": item is the entry
+	item    string   // raw text of the item
+	details *details // of the item; nil: it has none
+}
+
+// about returns the details of the event's item.
+func (e *Event) about() *details {
+	if e.details == nil {
+		return new(details)
+	}
+	return e.details
 }
 
 // Conversation returns a key that is the same for all events of one
@@ -100,8 +109,7 @@ func (e *Event) Conversation() string {
 		other = e.Recipient
 	}
 	if e.Kind == Change {
-		d := e.details()
-		if media := d.media(); media != "" {
+		if media := e.about().media(); media != "" {
 			other = media
 		}
 	}

@@ -35,12 +35,11 @@ import (
 // quotes or spaces, fit for a header, less than 2000 bytes long, and usually
 // less than 300.
 func (e *Event) ID() string {
-	d := e.details()
-	return string(e.appendID(make([]byte, 0, 320), &d))
+	return string(e.appendID(make([]byte, 0, 320)))
 }
 
-// appendID appends the ID of the event with these details.
-func (e *Event) appendID(dst []byte, d *details) []byte {
+// appendID appends the ID of the event.
+func (e *Event) appendID(dst []byte) []byte {
 	dst = appendPart(dst, e.Object)
 	dst = append(dst, '/')
 	dst = appendPart(dst, e.Account)
@@ -49,11 +48,15 @@ func (e *Event) appendID(dst []byte, d *details) []byte {
 
 	if prefix := len(dst); e.Object != "" && e.Account != "" {
 		whole := true
-		for _, part := range e.identity(d) {
-			// A replacement character may have replaced anything.
-			whole = whole && part != "" && !strings.ContainsRune(part, utf8.RuneError)
+		parts, n := e.identity()
+		for _, part := range parts[:n] {
 			dst = append(dst, '/')
+			at := len(dst)
 			dst = appendPart(dst, part)
+			// A replacement character may have replaced anything. A part that
+			// is written as it is holds none.
+			asIs := len(dst)-at == len(part)
+			whole = whole && part != "" && (asIs || !strings.ContainsRune(part, utf8.RuneError))
 		}
 		if whole && len(dst) > prefix {
 			return dst
@@ -73,59 +76,66 @@ func (e *Event) Recurring() bool {
 	if e.Kind != Change {
 		return false
 	}
-	value := e.details().value
+	value := e.about().value
 	return value == "" || value == "null"
 }
 
+// maxParts is the most parts that an identity has.
+const maxParts = 5
+
 // identity returns what tells the event from others of its field and account,
 // and nothing when Meta gives it no such thing.
-func (e *Event) identity(d *details) []string {
+func (e *Event) identity() (parts [maxParts]string, n int) {
+	d := e.about()
 	if e.Field != "standby" {
-		return d.identity(e.Field)
+		n = d.identity(e.Field, parts[:])
+		return parts, n
 	}
-	parts := d.identity(d.field)
-	if parts == nil {
-		return nil
+	parts[0] = d.field
+	if n = d.identity(d.field, parts[1:]); n > 0 {
+		n++
 	}
-	return append([]string{d.field}, parts...)
+	return parts, n
 }
 
-func (d *details) identity(field string) []string {
+// identity puts the parts for a field into parts and returns their number.
+func (d *details) identity(field string, parts []string) int {
+	set := func(from ...string) int { return copy(parts, from) }
 	switch field {
 	case "comments", "live_comments":
 		if d.id != "" {
-			return []string{d.id}
+			return set(d.id)
 		}
-		return []string{d.commentID}
+		return set(d.commentID)
 	case "mentions":
-		return []string{d.mediaID, d.commentID}
+		return set(d.mediaID, d.commentID)
 	case "story_insights":
 		sum := sha256.Sum256(appendCompact(nil, d.value))
-		return []string{d.mediaID, hex.EncodeToString(sum[:])}
+		return set(d.mediaID, hex.EncodeToString(sum[:]))
 	case "messages":
 		if d.deleted {
-			return []string{d.mid, "deleted"}
+			return set(d.mid, "deleted")
 		}
-		return []string{d.mid}
+		return set(d.mid)
 	case "message_reactions":
-		return []string{d.mid, d.sender, d.action, d.timestamp}
+		return set(d.mid, d.sender, d.action, d.timestamp)
 	case "messaging_seen":
-		return []string{d.mid, d.timestamp}
+		return set(d.mid, d.timestamp)
 	case "message_edit":
-		return []string{d.mid, d.numEdit, d.timestamp}
+		return set(d.mid, d.numEdit, d.timestamp)
 	case "messaging_postbacks":
 		if d.mid != "" {
-			return []string{d.mid}
+			return set(d.mid)
 		}
-		return []string{d.sender, d.timestamp, d.payload}
+		return set(d.sender, d.timestamp, d.payload)
 	case "messaging_referral":
-		return []string{d.sender, d.timestamp, d.ref}
+		return set(d.sender, d.timestamp, d.ref)
 	case "messaging_optins":
-		return []string{d.sender, d.timestamp}
+		return set(d.sender, d.timestamp)
 	case "messaging_handover":
-		return []string{d.sender, d.timestamp, d.key}
+		return set(d.sender, d.timestamp, d.key)
 	}
-	return nil
+	return 0
 }
 
 // compactItem returns what the hash of an event without ids is taken of.
@@ -149,6 +159,28 @@ func (e *Event) compactItem() []byte {
 	}
 }
 
+// plainPart tells the bytes that stand for themselves in an identity.
+var plainPart = func() (t [256]bool) {
+	for c := range t {
+		c := byte(c)
+		t[c] = 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+	}
+	return t
+}()
+
+// unreserved returns how many bytes at the beginning of part stand for
+// themselves.
+func unreserved(part string) int {
+	for i := range len(part) {
+		if !plainPart[part[i]] {
+			return i
+		}
+	}
+	return len(part)
+}
+
+func isUnreserved(part string) bool { return unreserved(part) == len(part) }
+
 // appendPart appends a part of an identity.
 func appendPart(dst []byte, part string) []byte {
 	const (
@@ -156,16 +188,16 @@ func appendPart(dst []byte, part string) []byte {
 		digits  = "0123456789ABCDEF"
 	)
 	start := len(dst)
-	for i := 0; i < len(part); i++ {
-		c := part[i]
-		if 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~' {
-			dst = append(dst, c)
-		} else {
-			dst = append(dst, '%', digits[c>>4], digits[c&15])
+	for rest := part; rest != "" && len(dst)-start <= maxPart; {
+		n := unreserved(rest)
+		dst = append(dst, rest[:n]...)
+		if rest = rest[n:]; rest != "" {
+			dst = append(dst, '%', digits[rest[0]>>4], digits[rest[0]&15])
+			rest = rest[1:]
 		}
-		if len(dst)-start > maxPart {
-			return appendHash(dst[:start], []byte(part))
-		}
+	}
+	if len(dst)-start > maxPart {
+		return appendHash(dst[:start], []byte(part))
 	}
 	return dst
 }

@@ -16,6 +16,16 @@ var fieldNames = func() []string {
 	return append(names, Unparsed)
 }()
 
+// fieldLabels holds the fieldNames by themselves. A label is asked for with each
+// event, and must not keep the text of one in memory.
+var fieldLabels = func() map[string]string {
+	labels := make(map[string]string)
+	for _, name := range fieldNames {
+		labels[name] = name
+	}
+	return labels
+}()
+
 // ValidateFields returns an error for a name that is neither in the table of
 // Fields nor Unparsed.
 func ValidateFields(names []string) error {
@@ -31,8 +41,8 @@ func ValidateFields(names []string) error {
 // that nobody knows yet, so such a field becomes "other", which bounds the
 // values.
 func FieldLabel(field string) string {
-	if slices.Contains(fieldNames, field) {
-		return field
+	if label, ok := fieldLabels[field]; ok {
+		return label
 	}
 	return "other"
 }

@@ -52,7 +52,7 @@ type entry struct {
 // them.
 func Split(body []byte) []Event {
 	s := splitter{scanner: scanner{text: string(body)}}
-	s.events = make([]Event, 0, 1+min(len(body)/512, 1000)) // events take 300 to 500 bytes
+	s.events = make([]Event, 0, min(1+max(0, len(body)-512)/256, 1000)) // events take 250 to 500 bytes
 	if s.space() == '[' {
 		for at := range s.elements {
 			s.delivery(at, true)
@@ -71,8 +71,19 @@ func Split(body []byte) []Event {
 type splitter struct {
 	scanner
 	events []Event
-	found  bool // an entry
-	shared int  // bytes that all envelopes together repeat
+	room   []details // for those of the next events
+	found  bool      // an entry
+	shared int       // bytes that all envelopes together repeat
+}
+
+// newDetails returns those of the next event.
+func (s *splitter) newDetails() *details {
+	if len(s.room) == 0 {
+		s.room = make([]details, min(max(1, cap(s.events)-len(s.events)), 64))
+	}
+	d := &s.room[0]
+	s.room = s.room[1:]
+	return d
 }
 
 // delivery reads one delivery object, which begins at at.
@@ -169,20 +180,20 @@ func (s *splitter) entry(d *delivery, at int) {
 
 // item reads one item of a list of e, which begins at at.
 func (s *splitter) item(e *entry, list string, at int) {
-	ev := s.add(Event{entry: e, list: list})
-	var d details
+	d := s.newDetails()
+	ev := s.add(Event{entry: e, list: list, details: d})
 	switch list {
 	case "messaging":
 		ev.Kind = Message
-		s.details(&d)
+		s.details(d)
 		ev.Field = d.field
 	case "standby":
 		ev.Kind = Standby
 		ev.Field = "standby"
-		s.details(&d)
+		s.details(d)
 	case "changes":
 		ev.Kind = Change
-		ev.Field = s.change(&d)
+		ev.Field = s.change(d)
 	case "changed_fields":
 		ev.Kind = Change
 		if s.peek() == '"' {
@@ -192,25 +203,26 @@ func (s *splitter) item(e *entry, list string, at int) {
 		}
 	}
 	ev.item = s.text[at:s.pos]
-	ev.describe(&d)
+	ev.describe()
 }
 
 // bare adds the event of an entry that has no items: that of a change which
 // stands directly in it, or the entry as it is.
 func (s *splitter) bare(e *entry, text string, flat bool) {
 	ev := s.add(Event{entry: e, item: text})
-	var d details
 	if flat {
+		ev.details = s.newDetails()
 		in := scanner{text: text}
-		if ev.Field = in.change(&d); ev.Field != "" {
+		if ev.Field = in.change(ev.details); ev.Field != "" {
 			ev.Kind = Change
 		}
 	}
-	ev.describe(&d)
+	ev.describe()
 }
 
 // describe copies what the item says of itself.
-func (e *Event) describe(d *details) {
+func (e *Event) describe() {
+	d := e.about()
 	if e.Field == "" {
 		e.Field = Unparsed
 	}

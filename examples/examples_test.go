@@ -3,24 +3,17 @@ package examples_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io/fs"
-	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-instagram/webhooks"
+	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
 // TestExamplesProvision adapts and provisions each example.
@@ -65,7 +58,9 @@ func enterServer(t *testing.T) {
 	t.Setenv("IG_VERIFY_TOKEN", "token")
 	t.Setenv("IG_APP_SECRET", "instagram secret")
 	t.Setenv("META_APP_SECRET", "meta secret")
-	writeCA(t, "meta-outbound-api-ca-2025-12.pem")
+	if err := os.WriteFile("meta-outbound-api-ca-2025-12.pem", testpki.PEM(testpki.NewCA(t, "Example CA")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // leftNothing checks that there is no file but those of enterServer.
@@ -92,25 +87,5 @@ func provision(t *testing.T, config []byte) {
 		t.Errorf("%v\n%s", err, config)
 	} else if err := caddy.Validate(&cfg); err != nil {
 		t.Errorf("%v\n%s", err, config)
-	}
-}
-
-func writeCA(t *testing.T, path string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example CA"},
-		NotBefore: time.Now(), NotAfter: time.Now().Add(365 * 24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -2,20 +2,26 @@ package file
 
 import "sync"
 
-// buffers are used again and again: events are rendered into one, and the lines
-// of a batch gathered in another.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+// Buffers are used again and again. Those that the lines of a batch are gathered
+// in become much larger than those that the events of a delivery are rendered
+// into, so the two are kept apart.
+var rendered, gathered sync.Pool
 
 // maxPooled is the capacity above which a buffer is left to the garbage
 // collector.
 const maxPooled = 1 << 20
 
-// borrow returns an empty buffer, to be given back by giveBack.
-func borrow() *[]byte { return buffers.Get().(*[]byte) }
+// borrow returns an empty buffer of a pool, to be given back by giveBack.
+func borrow(from *sync.Pool) *[]byte {
+	if b, ok := from.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
 
-func giveBack(b *[]byte) {
+func giveBack(b *[]byte, to *sync.Pool) {
 	if cap(*b) <= maxPooled {
 		*b = (*b)[:0]
-		buffers.Put(b)
+		to.Put(b)
 	}
 }

@@ -157,8 +157,8 @@ func (h *Handler) store(d *event.Delivery) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	text := borrow()
-	defer giveBack(text)
+	text := borrow(&rendered)
+	defer giveBack(text, &rendered)
 	err := h.write(h.targets(d, wanted, text))
 	result := resultWritten
 	if err != nil {

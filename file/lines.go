@@ -57,8 +57,8 @@ func (l *lines) close() error {
 }
 
 func (l *lines) commit(batch [][]record) error {
-	text := borrow()
-	defer giveBack(text)
+	text := borrow(&gathered)
+	defer giveBack(text, &gathered)
 	for _, records := range batch {
 		for _, r := range records {
 			*text = append(append(*text, r.data...), '\n')

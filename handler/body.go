@@ -105,9 +105,14 @@ type replay struct {
 }
 
 func newReplay(buf *buffer) *replay {
-	b := &replay{buf: buf}
-	b.reader.Reset(buf.data)
+	b := new(replay)
+	b.begin(buf)
 	return b
+}
+
+func (b *replay) begin(buf *buffer) {
+	b.buf = buf
+	b.reader.Reset(buf.data)
 }
 
 // Read reads from the body. It implements io.Reader.
@@ -186,7 +191,9 @@ func withhold(r *http.Request) {
 func setBody(r *http.Request, body io.ReadCloser, length int) {
 	r.Body, r.ContentLength = body, int64(length)
 	r.TransferEncoding, r.Trailer = nil, nil
-	r.Header.Del("Trailer")
+	if _, announced := r.Header["Trailer"]; announced { // deleting what is not there costs more
+		delete(r.Header, "Trailer")
+	}
 }
 
 // pass makes r what the next handler sees: the same bytes with a known length,

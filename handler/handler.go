@@ -9,11 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/caddy-instagram/webhooks/event"
 )
 
 func init() {
@@ -140,59 +137,83 @@ func (h *Handler) Cleanup() error {
 }
 
 // ServeHTTP authenticates r and passes an authentic delivery to next.
+//
+// It keeps little on the stack while next runs. Under Caddy's own frames that
+// decides whether the stack has to grow, which costs more than the signature.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	sanitize(r)
-	entry := h.journal.open(w, r)
-	defer entry.close(r)
-	return entry.settle(r, h.serve(entry, r, next))
-}
-
-func (h *Handler) serve(e *entry, r *http.Request, next caddyhttp.Handler) error {
-	switch r.Method {
-	case http.MethodGet:
-		result := accepted
-		refused := h.verify(e.w, r)
-		if refused != nil {
-			result = refused.reason.name
-		}
-		h.metrics.verifications.WithLabelValues(result).Inc()
-		return h.refuse(e, r, refused)
-	case http.MethodPost:
-		return h.deliver(e, r, next)
-	default:
-		e.w.Header().Set("Allow", "GET, POST")
-		refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
-		h.metrics.refused(refused.reason)
-		return h.refuse(e, r, refused)
+	e := h.open(w, r)
+	defer h.close(e)
+	err := h.receive(e)
+	if e.secret != nil {
+		err = h.finish(e, next.ServeHTTP(&e.w, r))
 	}
+	return e.settle(err)
 }
 
-// deliver authenticates a delivery and hands it to next.
-func (h *Handler) deliver(e *entry, r *http.Request, next caddyhttp.Handler) error {
-	secret, body, refused := h.authenticate(r)
+// open takes a request over, before anybody else sees it.
+func (h *Handler) open(w http.ResponseWriter, r *http.Request) *entry {
+	sanitize(r)
+	return h.journal.open(w, r)
+}
+
+// close ends a request.
+func (h *Handler) close(e *entry) {
+	h.metrics.ended(e)
+	e.close()
+}
+
+// receive answers or refuses a request, or makes it what the next handler sees:
+// an authentic delivery, which e has from then on.
+func (h *Handler) receive(e *entry) error {
+	switch e.r.Method {
+	case http.MethodPost:
+		return h.deliver(e)
+	case http.MethodGet:
+		return h.answer(e)
+	}
+	e.w.Header().Set("Allow", "GET, POST")
+	refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
+	h.metrics.refused(refused.reason)
+	return h.refuse(e, refused)
+}
+
+// answer answers a verification request.
+func (h *Handler) answer(e *entry) error {
+	refused := h.verify(&e.w, e.r)
+	if refused == nil {
+		h.metrics.verifications.WithLabelValues(accepted).Inc()
+		return nil
+	}
+	h.metrics.verifications.WithLabelValues(refused.reason.name).Inc()
+	return h.refuse(e, refused)
+}
+
+// deliver authenticates a delivery and makes r what the next handler sees.
+func (h *Handler) deliver(e *entry) error {
+	secret, body, refused := h.authenticate(e.r)
 	h.metrics.seconds.Observe(time.Since(e.start).Seconds())
 	if refused != nil {
 		h.metrics.refused(refused.reason)
-		return h.refuse(e, r, refused)
+		return h.refuse(e, refused)
 	}
 	h.metrics.bytes.Add(float64(len(body.data)))
-	result := accepted
-	defer func() { h.metrics.deliveries.WithLabelValues(result, secret.name).Inc() }()
+	e.accept(secret, body)
+	pass(e.r, &e.delivery, e.body)
+	return nil
+}
 
-	e.delivery = &event.Delivery{Body: body.data, Secret: secret.name, Signer: secret}
-	e.body = newReplay(body)
-	pass(r, e.delivery, e.body)
-	if err := next.ServeHTTP(e.w, r); err != nil {
+// finish answers for the next handlers, which returned err, if none of them did.
+func (h *Handler) finish(e *entry, err error) error {
+	switch {
+	case err != nil:
 		return err
-	}
-	switch answered := e.w.Status() >= http.StatusOK; {
-	case answered:
+	case e.w.written():
 	case e.delivery.Accepted():
 		e.w.WriteHeader(http.StatusOK)
 	default:
 		// An empty 200 would make Meta forget what nobody has taken.
-		result = untaken.name
-		return h.refuse(e, r, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
+		e.untaken = true
+		return h.refuse(e, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
 	}
 	return nil
 }
@@ -218,24 +239,22 @@ func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
 			return s, body, nil
 		}
 	}
-	refused = signatureMismatch.because(fmt.Errorf(
-		"the signature of %s matches none of the %d app secrets: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret; a body changed on the way here fails too",
-		humanize.IBytes(uint64(len(body.data))), len(h.secrets)))
+	refused = signatureMismatch.because(mismatch{len(body.data), len(h.secrets)})
 	body.free()
 	return nil, nil, refused
 }
 
-// refuse logs a refusal and turns it into Caddy's error. It returns nil for a
-// request that was not refused.
-func (h *Handler) refuse(e *entry, r *http.Request, refused *refusal) error {
-	if refused == nil {
-		return nil
+// refuse logs a refusal and turns it into Caddy's error.
+func (h *Handler) refuse(e *entry, refused *refusal) error {
+	if e.secret == nil {
+		withhold(e.r)
 	}
-	if e.body == nil {
-		withhold(r)
-	}
-	h.refusals.warn(r, refused)
-	return caddyhttp.Error(refused.reason.status, refused.err)
+	h.refusals.warn(e.r, refused)
+	return caddyhttp.Error(refused.reason.status, caddyhttp.HandlerError{
+		Err:        refused.err,
+		StatusCode: refused.reason.status,
+		Trace:      refused.reason.name, // one out of the call stack costs much and would always be this line
+	})
 }
 
 // MarshalLogObject keeps tokens and secrets out of Caddy's handler trace.

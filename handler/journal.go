@@ -37,36 +37,51 @@ func newJournal(ctx caddy.Context) journal {
 // entry is one request on its way through the journal.
 type entry struct {
 	journal
-	w      caddyhttp.ResponseRecorder
-	server *caddyhttp.Server
-	start  time.Time
-	skip   bool
+	w       recorder
+	r       *http.Request
+	server  *caddyhttp.Server
+	start   time.Time
+	skip    bool // no line in the access log
+	untaken bool // by the next handlers
 
-	// delivery and body are set once a delivery is authentic.
-	delivery *event.Delivery
+	// These are set once a delivery is authentic.
+	secret   *secret
+	delivery event.Delivery
 	body     *replay
+	first    replay // body, until there is an error
+}
+
+// accept makes e the entry of an authentic delivery.
+func (e *entry) accept(s *secret, body *buffer) {
+	e.secret, e.body = s, &e.first
+	e.delivery.Body, e.delivery.Secret, e.delivery.Signer = body.data, s.name, s
+	e.body.begin(body)
 }
 
 // open takes the request over from Caddy's logs.
 func (j journal) open(w http.ResponseWriter, r *http.Request) *entry {
-	e := &entry{journal: j, start: time.Now(), w: caddyhttp.NewResponseRecorder(w, nil, nil)}
+	e := &entry{journal: j, r: r, start: time.Now()}
+	e.w.ResponseWriter = w
 	e.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	e.skip, _ = caddyhttp.GetVar(r.Context(), caddyhttp.LogSkipVar).(bool)
-	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	if vars, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
+		e.skip, _ = vars[caddyhttp.LogSkipVar].(bool)
+		vars[caddyhttp.LogSkipVar] = true
+	}
 	return e
 }
 
 // close ends the request: it writes the access log line, where the server writes access logs and
 // log_skip was not set before this handler.
-func (e *entry) close(r *http.Request) {
+func (e *entry) close() {
+	r := e.r
 	if e.body != nil {
-		defer e.body.end(e.delivery)
+		defer e.body.end(&e.delivery)
 	}
 	if e.skip || !logsAccess(e.server, r.Host) {
 		return
 	}
 	level := zapcore.InfoLevel
-	if e.w.Status() >= http.StatusInternalServerError {
+	if e.w.status >= http.StatusInternalServerError {
 		level = zapcore.ErrorLevel
 	}
 	if name, ok := caddyhttp.GetVar(r.Context(), caddyhttp.LogLevelVar).(string); ok {
@@ -78,15 +93,15 @@ func (e *entry) close(r *http.Request) {
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		userID, _ = repl.GetString("http.auth.user.id")
 	}
-	for _, logger := range e.loggers(e.access, r) {
+	for _, logger := range e.loggers(e.access) {
 		if c := logger.Check(level, "handled request"); c != nil {
 			c.Write(
 				zap.Object("request", loggable(r)),
 				zap.Int("bytes_read", e.size()),
 				zap.String("user_id", userID),
 				zap.Duration("duration", time.Since(e.start)),
-				zap.Int("size", e.w.Size()),
-				zap.Int("status", e.w.Status()),
+				zap.Int("size", e.w.size),
+				zap.Int("status", e.w.status),
 				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: e.w.Header()}))
 		}
 	}
@@ -94,7 +109,7 @@ func (e *entry) close(r *http.Request) {
 
 // size returns the size of the delivery, 0 for what was refused.
 func (e *entry) size() int {
-	if e.delivery == nil {
+	if e.secret == nil {
 		return 0
 	}
 	return e.delivery.Size()
@@ -102,11 +117,11 @@ func (e *entry) size() int {
 
 // settle does with an error what Caddy's server does: log it and run the error
 // routes, or write its status. It returns nil where it could.
-func (e *entry) settle(r *http.Request, err error) error {
+func (e *entry) settle(err error) error {
 	if err == nil || e.server == nil {
 		return err
 	}
-	duration := time.Since(e.start)
+	r, duration := e.r, time.Since(e.start)
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		r.Method = original.Method
 		r.RemoteAddr = original.RemoteAddr
@@ -117,14 +132,16 @@ func (e *entry) settle(r *http.Request, err error) error {
 		e.body = e.body.restart()
 		r.Body = e.body
 	}
-	status, message, fields := describe(err)
-	request := loggable(r)
-	failed := e.server.Errors.WithError(r, err)
-	level := zapcore.DebugLevel
+	status, level := http.StatusInternalServerError, zapcore.DebugLevel
+	var handled caddyhttp.HandlerError
+	if errors.As(err, &handled) {
+		status = handled.StatusCode
+	}
+	var failure error // of the error routes
 	if e.server.Errors != nil && len(e.server.Errors.Routes) > 0 {
-		if err2 := e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(e.w, failed); err2 != nil {
-			level, message = zapcore.ErrorLevel, "error handling handler error"
-			fields = append(fields, zap.NamedError("first_error", err), zap.String("error", err2.Error()))
+		failed := e.server.Errors.WithError(r, err)
+		if failure = e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(&e.w, failed); failure != nil {
+			level = zapcore.ErrorLevel
 			e.w.WriteHeader(status)
 		}
 	} else {
@@ -133,25 +150,40 @@ func (e *entry) settle(r *http.Request, err error) error {
 		}
 		e.w.WriteHeader(status)
 	}
-	for _, logger := range e.loggers(e.errors, r) {
-		if c := logger.Check(level, message); c != nil {
-			c.Write(append(fields, zap.Object("request", request), zap.Duration("duration", duration))...)
-		}
+	// A forger must not make work of lines that nobody wants.
+	if e.errors.Core().Enabled(level) {
+		e.report(level, err, failure, duration)
 	}
 	return nil
 }
 
+// report writes the line of an error, and of the failure of the error routes if
+// that is not nil.
+func (e *entry) report(level zapcore.Level, err, failure error, duration time.Duration) {
+	message, fields := describe(err)
+	if failure != nil {
+		message = "error handling handler error"
+		fields = append(fields, zap.NamedError("first_error", err), zap.String("error", failure.Error()))
+	}
+	fields = append(fields, zap.Object("request", loggable(e.r)), zap.Duration("duration", duration))
+	for _, logger := range e.loggers(e.errors) {
+		if c := logger.Check(level, message); c != nil {
+			c.Write(fields...)
+		}
+	}
+}
+
 // describe returns what Caddy logs about an error.
-func describe(err error) (status int, message string, fields []zapcore.Field) {
+func describe(err error) (message string, fields []zapcore.Field) {
 	var handled caddyhttp.HandlerError
 	if !errors.As(err, &handled) {
-		return http.StatusInternalServerError, err.Error(), nil
+		return err.Error(), nil
 	}
 	message = handled.Error()
 	if handled.Err != nil {
 		message = handled.Err.Error()
 	}
-	return handled.StatusCode, message, []zapcore.Field{
+	return message, []zapcore.Field{
 		zap.Int("status", handled.StatusCode),
 		zap.String("err_id", handled.ID),
 		zap.String("err_trace", handled.Trace),
@@ -187,19 +219,19 @@ func logsAccess(server *caddyhttp.Server, host string) bool {
 
 // loggers returns logger under the names that the config gives it for this
 // request: those of log_name, of its host, or of the wildcard over its host.
-func (e *entry) loggers(logger *zap.Logger, r *http.Request) []*zap.Logger {
+func (e *entry) loggers(logger *zap.Logger) []*zap.Logger {
 	if e.server.Logs == nil {
 		return []*zap.Logger{logger}
 	}
 	var names []string
-	if chosen, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
+	if chosen, ok := caddyhttp.GetVar(e.r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
 		for _, name := range chosen {
 			if s, ok := name.(string); ok {
 				names = append(names, s)
 			}
 		}
 	} else {
-		names = loggerNames(e.server.Logs, strings.ToLower(hostname(r.Host)))
+		names = loggerNames(e.server.Logs, strings.ToLower(hostname(e.r.Host)))
 	}
 	loggers := make([]*zap.Logger, 0, len(names))
 	for _, name := range names {

@@ -58,3 +58,15 @@ func (m *metrics) register(registry *prometheus.Registry) error {
 func (m *metrics) refused(why reason) {
 	m.deliveries.WithLabelValues(why.name, "").Inc()
 }
+
+// ended counts a delivery that was authentic.
+func (m *metrics) ended(e *entry) {
+	switch {
+	case e.secret == nil:
+	case e.untaken:
+		m.deliveries.WithLabelValues(untaken.name, e.secret.name).Inc()
+	default:
+		e.secret.count.Do(func() { e.secret.accepted = m.deliveries.WithLabelValues(accepted, e.secret.name) })
+		e.secret.accepted.Inc()
+	}
+}

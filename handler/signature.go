@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/dustin/go-humanize"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // signatureHeader carries Meta's HMAC-SHA256 of the body (see "Webhooks ›
@@ -35,6 +38,9 @@ type AppSecret struct {
 type secret struct {
 	name string
 	macs sync.Pool // of *mac
+
+	count    sync.Once
+	accepted prometheus.Counter // of deliveries, from count on
 }
 
 // mac is one reusable HMAC state with room for its sum.
@@ -125,4 +131,14 @@ func parseSignature(header http.Header) (signature [sha256.Size]byte, refused *r
 		return signature, signatureMalformed.because(errors.New("the header X-Hub-Signature-256 holds something else than hexadecimal digits"))
 	}
 	return signature, nil
+}
+
+// mismatch is the error of a delivery whose signature matches no secret. It
+// becomes text where somebody reads it: forgeries come in floods.
+type mismatch struct{ size, secrets int }
+
+func (m mismatch) Error() string {
+	return fmt.Sprintf(
+		"the signature of %s matches none of the %d app secrets: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret; a body changed on the way here fails too",
+		humanize.IBytes(uint64(m.size)), m.secrets)
 }
