@@ -37,6 +37,13 @@ func ValidateFields(names []string) error {
 	return nil
 }
 
+// Selects reports whether fields, the names that an option asks for, select events
+// of a field: no names select all. Unparsed is always selected: nobody knows what
+// it is.
+func Selects(fields []string, field string) bool {
+	return len(fields) == 0 || field == Unparsed || slices.Contains(fields, field)
+}
+
 // FieldLabel returns field for use as a label in metrics: Meta can send a field
 // that nobody knows yet, so such a field becomes "other", which bounds the
 // values.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -60,7 +59,8 @@ type Handler struct {
 
 	// Fields are the fields of the events to write, such as `comments`. Others
 	// are left out, and counted in the metrics; so is a raw delivery without
-	// any of these. Default: all.
+	// any of these. What could not be taken apart is always written: nobody
+	// knows what it is. Default: all.
 	Fields []string `json:"fields,omitempty"`
 
 	// Mode is the permission bits of new files. Default: `0640`.
@@ -201,7 +201,7 @@ func (h *Handler) writeTo(t target) error {
 func (h *Handler) wanted(events []event.Event) []*event.Event {
 	wanted := make([]*event.Event, 0, len(events))
 	for i := range events {
-		if e := &events[i]; len(h.Fields) == 0 || slices.Contains(h.Fields, e.Field) {
+		if e := &events[i]; event.Selects(h.Fields, e.Field) {
 			wanted = append(wanted, e)
 		} else {
 			count(resultSkipped, e.Field)

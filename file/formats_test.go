@@ -96,6 +96,11 @@ func TestFileFields(t *testing.T) {
 	if got := count(resultSkipped, "other") - other; got != 1 {
 		t.Errorf("skipped others: got %v, want 1", got)
 	}
+	// It may be a message or a mention.
+	deliver(t, h, &event.Delivery{Body: []byte(`{"cut":`)})
+	if lines := readLines(t, path); len(lines) != 2 || lines[1] != "{\"cut\":\n" {
+		t.Errorf("what cannot be taken apart: got %q", lines)
+	}
 }
 
 func TestFilePerField(t *testing.T) {

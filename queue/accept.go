@@ -36,14 +36,25 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	if err != nil {
 		return err
 	}
-	for i := range records {
-		result := resultAccepted
-		if duplicates != nil && duplicates[i] {
-			result = resultDuplicate
-		}
-		metrics.count(result, records[i].Field)
-	}
+	count(records, duplicates)
 	return nil
+}
+
+// count counts what was accepted, by runs of the same field: looking a counter up
+// costs more than adding to it.
+func count(records []Record, duplicates []bool) {
+	result := func(i int) string {
+		if duplicates != nil && duplicates[i] {
+			return resultDuplicate
+		}
+		return resultAccepted
+	}
+	for first, i := 0, 1; i <= len(records); i++ {
+		if i == len(records) || records[i].Field != records[first].Field || result(i) != result(first) {
+			metrics.add(result(first), records[first].Field, i-first)
+			first = i
+		}
+	}
 }
 
 // await returns the store. Requests can come before the config has started.
@@ -83,7 +94,7 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []Re
 	url := urlOf(r)
 	for i := range events {
 		e := &events[i]
-		if !h.wants(e.Field) {
+		if !event.Selects(h.Fields, e.Field) {
 			metrics.count(resultSkipped, e.Field)
 			continue
 		}

@@ -55,8 +55,10 @@ func (c *collectors) register(registry *prometheus.Registry) error {
 	return registration.Register(registry, c.events, c.failures, c.seconds, c.gauges)
 }
 
-func (c *collectors) count(result, field string) {
-	c.events.WithLabelValues(result, event.FieldLabel(field)).Inc()
+func (c *collectors) count(result, field string) { c.add(result, field, 1) }
+
+func (c *collectors) add(result, field string, events int) {
+	c.events.WithLabelValues(result, event.FieldLabel(field)).Add(float64(events))
 }
 
 // gauges shows what the open stores hold at the time of asking.

@@ -22,7 +22,7 @@ func TestOptionDefaults(t *testing.T) {
 	if got := h.queue.policy(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got the policy %+v, want %+v", got, want)
 	}
-	if h.Order != "conversation" || h.MaxPending != 0 || h.MaxPendingSize != 0 || !h.wants("comments") || !h.wants("unheard_of") {
+	if h.Order != "conversation" || h.MaxPending != 0 || h.MaxPendingSize != 0 || h.Fields != nil {
 		t.Errorf("got the options %+v", h)
 	}
 	bare := new(Handler)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/app"
-	"github.com/caddy-instagram/webhooks/event"
 )
 
 // queue is what works for a Handler beside requests: it runs from the start of
@@ -115,8 +113,3 @@ func (q *queue) policy() Policy {
 // errNotOpen is what a request gets that comes while the config starts, if the
 // store takes long to open.
 var errNotOpen = errors.New("the store is not open yet")
-
-// wants reports whether events of a field are kept.
-func (h *Handler) wants(field string) bool {
-	return len(h.Fields) == 0 || field == event.Unparsed || slices.Contains(h.Fields, field)
-}
