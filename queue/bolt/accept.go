@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -89,6 +90,7 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 	// A failure is left to the commit, which will tell.
 	needed := int64(a.size) + pagesFor(a.size) // in the journal, and in the file
 	if free, err := t.free(); err == nil && free-needed < limits.MinFree {
+		t.starved = true
 		return fmt.Errorf("%w: %d bytes are free in it and on its disk, the delivery needs %d, and %d must remain", queue.ErrFull, free, needed, limits.MinFree)
 	}
 	return nil
@@ -142,9 +144,10 @@ func (t *txn) loadSeen() {
 		return
 	}
 	c := t.seen.Cursor()
-	for key, _ := c.Last(); key != nil; key, _ = c.Prev() {
+	for key, _ := c.First(); key != nil; key, _ = c.Next() {
 		t.generations = append(t.generations, generation{t.seen.Bucket(key), lastID(key)})
 	}
+	slices.Reverse(t.generations)
 }
 
 // wasSeen reports whether an event with this identity was accepted within the

@@ -18,7 +18,8 @@ import (
 // a time is made, so that a checkpoint writes a part of the pages only.
 type buffer struct {
 	parts   [bufferParts]part
-	changes int // that are in bucketLog, or will be
+	changes int  // that are in bucketLog, or will be
+	turn    byte // part to be made next
 }
 
 const bufferParts = 16
@@ -205,14 +206,16 @@ func (b *buffer) store(tx *bbolt.Tx) error {
 	return nil
 }
 
-// fullest returns the number of the part with the most changes.
-func (b *buffer) fullest() (number byte) {
-	for i := range b.parts {
-		if b.parts[i].changes > b.parts[number].changes {
-			number = byte(i)
-		}
+// due returns the numbers of the parts to flush, so that at most so many changes
+// remain. All parts have their turn. They come in the order of their keys: in any
+// other, a tree that is still small would have them inserted in its middle.
+func (b *buffer) due(most int) (numbers []byte) {
+	for left := b.changes; left > most; b.turn = (b.turn + 1) % bufferParts {
+		left -= b.parts[b.turn].changes
+		numbers = append(numbers, b.turn)
 	}
-	return number
+	slices.Sort(numbers)
+	return numbers
 }
 
 // flush makes the changes of a part in the buckets, and takes them out of

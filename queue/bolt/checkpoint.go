@@ -30,10 +30,12 @@ const (
 func pagesFor(bytes int) int64 { return 2*int64(bytes) + 64<<10 }
 
 // checkpointFor makes a checkpoint if one is due or one of the operations asks
-// for it. After a failure it makes room in the journal. The caller holds state.
-func (s *Store) checkpointFor(ops []*operation) error {
+// for it. After a failure it makes room in the journal, and when something did
+// not fit, in the file. The caller holds state.
+func (s *Store) checkpointFor(ops []*operation, now time.Time) error {
 	t := s.txn
-	asked := s.cause != nil || slices.ContainsFunc(ops, func(op *operation) bool { return op.checkpoint })
+	asked := s.cause != nil || t.starved && now.Sub(s.ended) > pause ||
+		slices.ContainsFunc(ops, func(op *operation) bool { return op.checkpoint })
 	switch {
 	case t.flushAll, t.changes > 0 && asked, t.changes > maxOpenChanges, t.bytes > maxOpenBytes, s.journal.end > maxJournal:
 		return s.checkpoint()
@@ -46,7 +48,8 @@ func (s *Store) checkpointFor(ops []*operation) error {
 func (s *Store) checkpoint() error {
 	t := s.txn
 	id := t.tx.ID()
-	t.now = micros(time.Now())
+	s.ended = time.Now()
+	t.now = micros(s.ended)
 	err := guarded(func() error {
 		if err := t.store(); err != nil {
 			return err
@@ -62,6 +65,7 @@ func (s *Store) checkpoint() error {
 		return err
 	}
 	s.txn.window = t.window
+	s.journal.shrink()
 	return nil
 }
 
@@ -119,11 +123,17 @@ func (s *Store) resume() error {
 	return nil
 }
 
-// failed takes note of a commit that failed, and takes back what it changed. The
-// caller holds mu for reading, and state, and is the only one to commit.
+// failed takes note of a failure of the disk, and takes back what a commit has
+// changed. The caller holds mu for reading, and state, and is the only one to
+// commit.
 func (s *Store) failed(cause error) {
 	s.broken, s.cause = time.Now(), cause
 	s.logger().Error("the queue could not be written", zap.String("path", s.path), zap.Error(cause))
+	s.takeBack()
+}
+
+// takeBack takes back what a commit has changed that failed.
+func (s *Store) takeBack() {
 	if s.reopen || s.restore() != nil {
 		s.spoiled.Store(true)
 	}
@@ -198,7 +208,7 @@ func (s *Store) abandon() error {
 	if t == nil {
 		return nil
 	}
-	err := t.tx.Rollback()
+	err := guarded(t.tx.Rollback)
 	if errors.Is(err, bbolterrors.ErrTxClosed) {
 		err = nil // its commit failed
 	}
@@ -236,7 +246,7 @@ func (s *Store) Close() error {
 	if complete {
 		// The list of free pages need not be gathered at the next start.
 		s.db.NoFreelistSync = false
-		if err := s.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
+		if err := guarded(func() error { return s.db.Update(func(*bbolt.Tx) error { return nil }) }); err != nil {
 			s.logger().Warn("closing the queue", zap.String("path", s.path), zap.Error(err))
 		}
 	}

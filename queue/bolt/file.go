@@ -37,18 +37,25 @@ func options() *bbolt.Options {
 	return o
 }
 
+// open opens the file and the journal.
 func (s *Store) open() error {
-	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-		if err := create(s.path); err != nil {
-			return fmt.Errorf("making the queue %s: %w", s.path, err)
-		}
-	}
 	db, err := openFile(s.path)
 	if err != nil {
 		return err
 	}
 	if err := guarded(func() error { return s.load(db) }); err != nil {
 		return errors.Join(fmt.Errorf("opening the queue %s: %w", s.path, err), db.Close())
+	}
+	return nil
+}
+
+// createMissing makes an empty queue if there is none.
+func createMissing(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // what is wrong with it tells openFile
+	}
+	if err := create(path); err != nil {
+		return fmt.Errorf("making the queue %s: %w", path, err)
 	}
 	return nil
 }
@@ -81,7 +88,7 @@ func create(path string) error {
 func openFile(path string) (db *bbolt.DB, err error) {
 	if err = look(path); err == nil {
 		err = guarded(func() (err error) {
-			db, err = bbolt.Open(path, 0o600, options())
+			db, err = openLocked(path)
 			return err
 		})
 	}
@@ -94,6 +101,34 @@ func openFile(path string) (db *bbolt.DB, err error) {
 		return nil, fmt.Errorf("opening the queue %s: %w", path, err)
 	}
 	return db, nil
+}
+
+// openLocked opens the file that has this path once it is locked: while this waits
+// for the lock, whoever holds it may put a compacted file in its place.
+func openLocked(path string) (*bbolt.DB, error) {
+	for {
+		var file *os.File
+		o := options()
+		o.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		}
+		db, err := bbolt.Open(path, 0o600, o)
+		if err != nil {
+			return nil, err
+		}
+		opened, err := file.Stat()
+		there, err2 := os.Stat(path)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		if os.SameFile(opened, there) {
+			return db, nil
+		}
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // load makes sure that what is in the file is on disk, and goes on with what is
@@ -132,11 +167,14 @@ func (s *Store) load(db *bbolt.DB) error {
 		return err
 	}
 	s.db, s.journal = db, journal
-	if err := s.resume(); err != nil {
-		s.db, s.journal = nil, nil
-		return errors.Join(err, journal.file.Close())
+	if err = s.resume(); err == nil {
+		if err = journal.secure(); err == nil {
+			return nil
+		}
+		err = errors.Join(err, s.abandon())
 	}
-	return nil
+	s.db, s.journal = nil, nil
+	return errors.Join(err, journal.file.Close())
 }
 
 // journalSuffix is what the name of the journal has after that of the file.

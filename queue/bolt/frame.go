@@ -2,6 +2,8 @@ package bolt
 
 import (
 	"encoding/binary"
+	"errors"
+	"math"
 	"time"
 )
 
@@ -101,6 +103,9 @@ func (t *txn) forget(key []byte) {
 func (t *txn) finish() ([]byte, error) {
 	if t.frame == nil || t.err != nil {
 		return nil, t.err
+	}
+	if uint64(len(t.frame)) > math.MaxUint32 { // the journal has 4 bytes for it
+		return nil, errors.New("too much to be stored at a time")
 	}
 	copy(t.frame[frameCounts:], t.counts.encode())
 	binary.BigEndian.PutUint64(t.frame[frameLast:], t.last)

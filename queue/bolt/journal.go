@@ -3,8 +3,9 @@ package bolt
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
-	"math"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -22,7 +23,7 @@ type journal struct {
 	file       *os.File
 	seed       uint32 // of checksums
 	generation uint64 // transaction of the queue's file that the frames belong to
-	end        int64  // of the last frame, where the next one goes
+	last, end  int64  // of the last frame; the next one goes to its end
 	doubt      bool   // a frame that could not be synced may follow
 }
 
@@ -52,9 +53,6 @@ func (j *journal) begin(generation uint64) { j.generation, j.end = generation, 0
 // append makes a frame durable, which has room for the head at its beginning.
 // After an error cut must succeed before the next one.
 func (j *journal) append(frame []byte) error {
-	if uint64(len(frame)) > math.MaxUint32 {
-		return errors.New("too much to be stored at a time")
-	}
 	binary.BigEndian.PutUint32(frame[4:], uint32(len(frame)-frameHead))
 	binary.BigEndian.PutUint64(frame[8:], j.generation)
 	binary.BigEndian.PutUint32(frame, j.sum(frame))
@@ -90,54 +88,92 @@ var errJournal = errors.New("the journal of the queue is damaged")
 // replay calls visit with the content of each frame since begin. It may keep
 // that.
 func (j *journal) replay(visit func(content []byte) error) error {
-	info, err := j.file.Stat()
+	size, err := j.size()
 	if err != nil {
 		return err
 	}
+	j.last = 0
 	for {
-		frame, err := j.read(j.end, info.Size())
+		frame, generation, err := j.read(j.end, size)
 		if err != nil {
 			return err
 		}
 		if frame == nil {
 			break
 		}
+		if generation > j.generation {
+			return fmt.Errorf("%s belongs to a newer state of the queue: if you have restored that from a backup, remove this file", j.file.Name())
+		}
 		if err := visit(frame[frameHead:]); err != nil {
 			return err
 		}
+		j.last = j.end
 		j.end += units(len(frame))
 	}
 	// Only the last frame can be incomplete: by a write that was broken off.
-	for at := j.end + frameUnit; at < info.Size(); at += frameUnit {
-		if frame, err := j.read(at, info.Size()); frame != nil || err != nil {
+	for at := j.end + frameUnit; at < size; at += frameUnit {
+		if frame, generation, err := j.read(at, size); frame != nil && generation == j.generation || err != nil {
 			return errors.Join(errJournal, err)
 		}
 	}
 	return nil
 }
 
-// read reads the frame that begins at at in a file of this size. It returns nil
-// if there is none.
-func (j *journal) read(at, size int64) ([]byte, error) {
+// secure makes what was replayed durable, and takes away the rest. The process
+// before may have ended, or failed, in the sync of the last frame, which then is
+// perhaps in the cache of the system only, and known as written there.
+func (j *journal) secure() error {
+	last := make([]byte, j.end-j.last)
+	n, err := j.file.ReadAt(last, j.last)
+	if err != nil && err != io.EOF { // the end of the last unit need not be there
+		return err
+	}
+	if _, err := j.file.WriteAt(last[:n], j.last); err != nil {
+		return err
+	}
+	j.doubt = true
+	return j.cut()
+}
+
+// shrink gives the space of an unusually large journal back, in which nothing
+// counts any more. If that fails, the space is used again at least.
+func (j *journal) shrink() {
+	if size, err := j.size(); err == nil && size > 2*maxJournal {
+		_ = j.file.Truncate(0)
+	}
+}
+
+func (j *journal) size() (int64, error) {
+	info, err := j.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// read reads the frame that begins at at in a file of this size, and its
+// generation. It returns nil if there is none.
+func (j *journal) read(at, size int64) (frame []byte, generation uint64, err error) {
 	var head [frameHead]byte
 	if size-at < frameHead {
-		return nil, nil
+		return nil, 0, nil
 	}
 	if _, err := j.file.ReadAt(head[:], at); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	length := frameHead + int64(binary.BigEndian.Uint32(head[4:]))
-	if binary.BigEndian.Uint64(head[8:]) != j.generation || size-at < length {
-		return nil, nil
+	generation = binary.BigEndian.Uint64(head[8:])
+	if generation < j.generation || size-at < length {
+		return nil, 0, nil
 	}
-	frame := make([]byte, length)
+	frame = make([]byte, length)
 	if _, err := j.file.ReadAt(frame, at); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if binary.BigEndian.Uint32(frame) != j.sum(frame) {
-		return nil, nil
+		return nil, 0, nil
 	}
-	return frame, nil
+	return frame, generation, nil
 }
 
 // sum returns the checksum of a frame.

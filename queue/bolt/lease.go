@@ -52,7 +52,7 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 // lease leases what is due now, and returns when more will be.
 func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err error) {
 	err = s.use(func(t *txn) error {
-		events, next = s.leaseDue(t, limit)
+		next = s.leaseDue(t, limit, &events)
 		return nil
 	})
 	if err != nil { // a panic in the middle
@@ -62,11 +62,11 @@ func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err err
 	return events, next, nil
 }
 
-// leaseDue is lease for a caller that holds state.
-func (s *Store) leaseDue(t *txn, limit int) (events []*queue.Event, next time.Time) {
+// leaseDue is lease for a caller that holds state. It appends to events.
+func (s *Store) leaseDue(t *txn, limit int, events *[]*queue.Event) (next time.Time) {
 	l := leaser{Store: s, txn: t, now: micros(time.Now())}
 	live, retried, replayed := l.open(t.live), l.open(t.retried), l.open(t.replayed)
-	for len(events) < limit {
+	for len(*events) < limit {
 		lane := replayed
 		switch {
 		case live.id != 0 && (retried.id == 0 || s.turn%2 == 0):
@@ -74,16 +74,16 @@ func (s *Store) leaseDue(t *txn, limit int) (events []*queue.Event, next time.Ti
 		case retried.id != 0:
 			lane = retried
 		case replayed.id == 0:
-			return events, timeOf(l.next)
+			return timeOf(l.next)
 		}
 		if e := l.take(lane); e != nil {
-			events = append(events, e)
+			*events = append(*events, e)
 			if lane != replayed {
 				s.turn++
 			}
 		}
 	}
-	return events, timeOf(l.next)
+	return timeOf(l.next)
 }
 
 // leaser is what it takes to lease events.

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 
 	bbolt "go.etcd.io/bbolt"
@@ -64,6 +65,9 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 				if from = id + 1; !oldest {
 					from = id - 1
 				}
+				if id > s.last {
+					continue // not durable yet
+				}
 				e := queue.Event{ID: id}
 				match, err := w.match(&e, value, filter)
 				if err != nil {
@@ -96,12 +100,16 @@ type walk struct {
 
 type position struct {
 	*bbolt.Cursor
+	first      []byte // key
 	key, value []byte
 }
 
 // add adds a bucket, from an id on.
 func (w *walk) add(b table, from uint64) {
 	p := &position{Cursor: b.Cursor()}
+	if p.first, _ = p.First(); p.first == nil {
+		return // there, Last would not return
+	}
 	switch {
 	case from != 0:
 		p.key, p.value = p.Seek(number(from))
@@ -110,7 +118,7 @@ func (w *walk) add(b table, from uint64) {
 		case p.key == nil:
 			p.key, p.value = p.Last()
 		case lastID(p.key) > from:
-			p.key, p.value = p.Prev()
+			p.key, p.value = p.prev()
 		}
 	case w.oldest:
 		p.key, p.value = p.First()
@@ -138,7 +146,7 @@ func (w *walk) next() (id uint64, value []byte) {
 	if w.oldest {
 		best.key, best.value = best.Next()
 	} else {
-		best.key, best.value = best.Prev()
+		best.key, best.value = best.prev()
 	}
 	return id, value
 }
@@ -161,4 +169,13 @@ func (w *walk) match(e *queue.Event, value []byte, filter queue.Filter) (bool, e
 	}
 	st.into(e)
 	return (filter.Field == "" || filter.Field == e.Field) && (filter.Account == "" || filter.Account == e.Account), nil
+}
+
+// prev is Prev, which ends at a page that deletions in the open transaction have
+// left empty.
+func (p *position) prev() (key, value []byte) {
+	for key == nil && bytes.Compare(p.key, p.first) > 0 {
+		key, value = p.Prev()
+	}
+	return key, value
 }

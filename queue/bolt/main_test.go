@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	flag.Parse()
-	if flag.Lookup("test.bench").Value.String() == "" {
+	if flag.Lookup("test.bench").Value.String() == "" && os.Getenv(productionVariable) == "" {
 		// There are many checkpoints and flushes of the buffer, but not always.
 		maxOpenChanges = 20
 		maxChanges = 30

@@ -125,7 +125,7 @@ func (s *Store) Discard(ctx context.Context, id uint64) error {
 		return queue.ErrLeased
 	}
 	defer s.giveBack(taken)
-	return s.do(ctx, &operation{apply: func(t *txn) error {
+	return s.do(ctx, &operation{exclusive: true, apply: func(t *txn) error {
 		if st, ok := t.pendingStatus(id); ok {
 			t.stepOut(id, &st, taken[0].Order)
 			t.delete(t.pending, t.id(id))

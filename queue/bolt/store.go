@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +42,9 @@ type Store struct {
 	spoiled atomic.Bool // txn holds what was refused: it must begin anew
 	reopen  bool        // so must these
 
-	broken time.Time // when a commit failed last; of the one who commits
-	cause  error     // why, or nil after one that did not fail
+	broken time.Time // when the disk failed last; of the one who commits
+	cause  error     // why, or nil after a commit
+	ended  time.Time // when the last checkpoint was tried; likewise
 	tried  time.Time // when a repair was tried last; guarded by mu
 
 	state   sync.Mutex // guards what follows
@@ -70,6 +72,9 @@ func Open(path string, logger func() *zap.Logger) (*Store, error) {
 		wake:    make(chan struct{}),
 	}
 	s.group = commit.NewGroup(s.commit)
+	if err := createMissing(path); err != nil {
+		return nil, err
+	}
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -85,6 +90,7 @@ type operation struct {
 	size  int // of what it changes, about
 
 	settles    uint64 // event whose lease ends
+	exclusive  bool   // nothing may be leased before it is durable
 	checkpoint bool   // the file must have all that was changed before
 }
 
@@ -114,28 +120,37 @@ func (s *Store) commit(ops []*operation) error {
 	}
 	s.state.Lock()
 	defer s.state.Unlock()
-	err := s.checkpointFor(ops)
-	var frame []byte
-	if err == nil {
-		frame, err = s.apply(ops, start)
-	}
-	if frame != nil {
-		// Meanwhile others may read. What is not durable is not leased.
-		s.state.Unlock()
-		err = s.journal.append(frame)
-		s.state.Lock()
-	}
-	if err != nil {
+	if err := s.checkpointFor(ops, start); err != nil {
 		s.failed(err)
 		return err
 	}
-	s.cause = nil
+	frame, err := s.apply(ops, start)
+	if err != nil { // of an event that is damaged, not of the disk
+		s.takeBack()
+		return err
+	}
 	if frame != nil {
+		if err := s.write(frame, ops); err != nil {
+			s.failed(err)
+			return err
+		}
+		s.cause = nil
 		commitSeconds.Observe(time.Since(start).Seconds())
 		commitOperations.Observe(float64(len(ops)))
 	}
 	s.finish(ops)
 	return nil
+}
+
+// write makes the frame of a batch durable. Meanwhile others may read: what is not
+// durable is not leased, as long as it is new or its order is busy. The caller
+// holds state.
+func (s *Store) write(frame []byte, ops []*operation) error {
+	if !slices.ContainsFunc(ops, func(op *operation) bool { return op.exclusive }) {
+		s.state.Unlock()
+		defer s.state.Lock()
+	}
+	return s.journal.append(frame)
 }
 
 // apply makes the changes of a batch, and returns their frame, or nil if there
@@ -179,12 +194,13 @@ func (s *Store) notify() {
 }
 
 // free returns how many bytes can be written: on the disk, and in the file, which
-// does not shrink, but whose free pages are used first. Half of these count: not
-// all make up runs that are long enough. What the next checkpoint needs is not
-// free.
+// does not shrink, but whose free pages are used first. Not all of these count:
+// each checkpoint leaves some, and not all make up runs that are long enough. What
+// the next checkpoint needs is not free.
 func (s *Store) free() (int64, error) {
 	free, err := freespace.Of(filepath.Dir(s.path))
-	return free + int64(s.db.Stats().FreeAlloc)/2 - pagesFor(s.txn.bytes), err
+	pages := max(0, int64(s.db.Stats().FreeAlloc)-256<<10) / 2
+	return free + pages - pagesFor(s.txn.bytes), err
 }
 
 // use calls fn with the open transaction, while nobody changes it.

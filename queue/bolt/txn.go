@@ -29,6 +29,7 @@ type txn struct {
 	changes, bytes                        int          // since the transaction began
 	reclaimed                             int          // changes, when pages were reclaimed last
 	flushAll                              bool         // at the next checkpoint
+	starved                               bool         // something did not fit
 
 	// These are of a commit.
 	now      uint64
@@ -185,8 +186,12 @@ func (t *txn) reclaim() {
 // store prepares the end of the transaction: it makes changes of the buffer if
 // there are many, and stores what else was only in memory.
 func (t *txn) store() error {
-	for t.buffer.changes > maxChanges || t.flushAll && t.buffer.changes > 0 {
-		if err := t.buffer.flush(t, t.buffer.fullest()); err != nil {
+	most := maxChanges
+	if t.flushAll {
+		most = 0
+	}
+	for _, number := range t.buffer.due(most) {
+		if err := t.buffer.flush(t, number); err != nil {
 			return err
 		}
 	}
