@@ -3,12 +3,7 @@ package bolt
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"slices"
-	"time"
-
-	bbolt "go.etcd.io/bbolt"
 
 	"github.com/caddy-instagram/webhooks/queue"
 )
@@ -18,6 +13,8 @@ type acceptance struct {
 	records    []queue.Record
 	admission  queue.Admission
 	identities []identity
+	lines      []lineKey // of those that have an order
+	ahead      lookahead
 	duplicates []bool // nil: none
 	bytes      int64  // of all bodies
 	size       int    // of all that is stored, about
@@ -29,20 +26,30 @@ type identity [16]byte
 // status: three keys, and two changes of the buffer.
 const accepting = 3*(1+1+8+4) + lengthSeen + lengthPut
 
-// Accept implements queue.Store.
-func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
+func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {
 	a := &acceptance{
 		records:    records,
 		admission:  admission,
 		identities: make([]identity, len(records)),
+		lines:      make([]lineKey, len(records)),
 	}
 	for i := range records {
 		r := &records[i]
 		sum := sha256.Sum256([]byte(r.Identity))
 		copy(a.identities[i][:], sum[:])
+		if r.Order != "" {
+			a.lines[i] = lineOf(codeLive, r.Order)
+		}
 		a.bytes += int64(len(r.Body))
 		a.size += recordSize(r) + statusFixed + accepting
 	}
+	return a
+}
+
+// Accept implements queue.Store.
+func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
+	a := newAcceptance(records, admission)
+	s.lookAhead(a)
 	if err := s.do(ctx, &operation{apply: a.apply, size: a.size}); err != nil {
 		return nil, err
 	}
@@ -68,7 +75,11 @@ func (a *acceptance) apply(t *txn) error {
 		t.put(t.events, t.id(id), func(dst []byte) []byte { return appendRecord(dst, r, t.now) })
 		st := status{state: codePending, lane: codeLive, position: id}
 		t.put(t.pending, t.id(id), st.append)
-		t.queueUp(id, &st, r.Order)
+		if r.Order == "" {
+			t.enter(id, &st)
+		} else {
+			t.queueUp(id, &st, a.lines[i], a.ahead.mayWait(t, i))
+		}
 		if a.admission.Dedupe > 0 && !r.Recurring {
 			t.see(a.identities[i])
 		}
@@ -112,7 +123,7 @@ func (a *acceptance) recognise(t *txn) (fresh, size int64) {
 			continue
 		}
 		id := a.identities[i]
-		if !here[id] && !t.wasSeen(id, a.admission.Dedupe) {
+		if !here[id] && !a.wasSeen(t, i) {
 			if here != nil {
 				here[id] = true
 			}
@@ -126,59 +137,4 @@ func (a *acceptance) recognise(t *txn) (fresh, size int64) {
 		size -= int64(len(a.records[i].Body))
 	}
 	return fresh, size
-}
-
-// Identities are forgotten by the bucket: each of a few holds those of a part of
-// the time, so that there is no need to look for old ones.
-const parts = 4
-
-// generation is a bucket of identities.
-type generation struct {
-	*bbolt.Bucket
-	start uint64
-}
-
-// loadSeen lists the generations.
-func (t *txn) loadSeen() {
-	if t.generations != nil {
-		return
-	}
-	c := t.seen.Cursor()
-	for key, _ := c.First(); key != nil; key, _ = c.Next() {
-		t.generations = append(t.generations, generation{t.seen.Bucket(key), lastID(key)})
-	}
-	slices.Reverse(t.generations)
-}
-
-// wasSeen reports whether an event with this identity was accepted within the
-// window.
-func (t *txn) wasSeen(id identity, window time.Duration) bool {
-	recent := func(at uint64) bool { return at+uint64(window.Microseconds()) > t.now }
-	if at, ok := t.buffer.seenAt(id); ok {
-		return recent(at)
-	}
-	t.loadSeen()
-	for _, g := range t.generations {
-		if at := g.Get(id[:]); len(at) == 8 && recent(binary.BigEndian.Uint64(at)) {
-			return true
-		}
-	}
-	return false
-}
-
-// generation returns the bucket that identities are stored in now.
-func (t *txn) generation() (*bbolt.Bucket, error) {
-	t.loadSeen()
-	if len(t.generations) > 0 {
-		newest := t.generations[0]
-		if t.window == 0 || newest.start+uint64(t.window.Microseconds())/parts > t.now {
-			return newest.Bucket, nil
-		}
-	}
-	b, err := t.seen.CreateBucketIfNotExists(number(t.now))
-	if err != nil {
-		return nil, err
-	}
-	t.generations = append([]generation{{b, t.now}}, t.generations...)
-	return b, nil
 }

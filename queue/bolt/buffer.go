@@ -170,6 +170,12 @@ func (b *buffer) hasSeen() bool {
 	return slices.ContainsFunc(b.parts[:], func(p part) bool { return len(p.seen) > 0 })
 }
 
+// has reports whether the buffer has places of a line.
+func (b *buffer) has(line lineKey) bool {
+	_, ok := b.parts[ofLine(line)].lines[line]
+	return ok
+}
+
 // head returns the first place of a line. Those in bucketOrder came before those
 // in the buffer.
 func (b *buffer) head(order *bbolt.Cursor, line lineKey) (place, bool) {

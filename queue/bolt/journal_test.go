@@ -134,7 +134,7 @@ func TestFrames(t *testing.T) {
 	s := newStore(t)
 	s.state.Lock()
 	defer s.state.Unlock()
-	a := acceptance{records: batch("a", 2), identities: make([]identity, 2), admission: queue.Admission{Dedupe: time.Hour}}
+	a := newAcceptance(batch("a", 2), queue.Admission{Dedupe: time.Hour})
 	frame, err := s.apply([]*operation{{apply: a.apply}}, time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -89,12 +89,12 @@ func settledKey(state byte, at, id uint64) []byte {
 	return binary.BigEndian.AppendUint64(key, id)
 }
 
-// lineOf returns the line that an event waits in. Two order keys with the same
-// hash share one, which does no harm. Those that are requeued have lines of
+// lineOf returns the line that an event of a lane waits in. Two order keys with the
+// same hash share one, which does no harm. Those that are requeued have lines of
 // their own.
-func lineOf(s *status, order string) (line lineKey) {
+func lineOf(lane byte, order string) (line lineKey) {
 	line[0] = codeLive
-	if s.lane == codeReplayed {
+	if lane == codeReplayed {
 		line[0] = codeReplayed
 	}
 	sum := sha256.Sum256([]byte(order))

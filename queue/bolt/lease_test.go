@@ -250,8 +250,7 @@ func TestLeaseWaitsForTheDisk(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	accept(t, s, record("first", "1"))
-	second := record("second", "2")
-	a := acceptance{records: []queue.Record{second}, identities: make([]identity, 1)}
+	a := newAcceptance([]queue.Record{record("second", "2")}, queue.Admission{})
 	s.state.Lock()
 	frame, err := s.apply([]*operation{{apply: a.apply}}, time.Now())
 	s.state.Unlock()

@@ -19,6 +19,7 @@ func TestMain(m *testing.M) {
 		// There are many checkpoints and flushes of the buffer, but not always.
 		maxOpenChanges = 20
 		maxChanges = 30
+		worthLookahead = 2
 	}
 	os.Exit(m.Run())
 }

@@ -117,7 +117,7 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 		free := true
 		if e.Order != "" {
 			ordered++
-			head, _ := buffer.head(order, lineOf(&st, e.Order))
+			head, _ := buffer.head(order, lineOf(st.lane, e.Order))
 			free = head.id == lastID(key)
 		}
 		t := txn{

@@ -108,7 +108,7 @@ func TestNotDurableIsNotListed(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	accept(t, s, record("a", "1"))
-	a := acceptance{records: []queue.Record{record("b", "2")}, identities: make([]identity, 1)}
+	a := newAcceptance([]queue.Record{record("b", "2")}, queue.Admission{})
 	s.state.Lock()
 	_, err := s.apply([]*operation{{apply: a.apply}}, time.Now())
 	s.state.Unlock()

@@ -101,7 +101,11 @@ func (t *txn) requeue(e *queue.Event, due uint64) bool {
 	// A place at the end of those that were requeued before it.
 	st = status{state: codePending, lane: codeReplayed, position: t.nextID(), due: due, requeued: t.now}
 	t.put(t.pending, t.id(e.ID), st.append)
-	t.queueUp(e.ID, &st, e.Order)
+	if e.Order == "" {
+		t.enter(e.ID, &st)
+	} else {
+		t.queueUp(e.ID, &st, lineOf(st.lane, e.Order), true)
+	}
 	t.counts.pending++
 	t.counts.bytes += int64(e.Size)
 	return true

@@ -121,15 +121,13 @@ func (t *txn) leave(id uint64, s *status) bool {
 	return true
 }
 
-// queueUp puts an event behind those with the same order. The first may be
-// leased.
-func (t *txn) queueUp(id uint64, s *status, order string) {
-	if order == "" {
-		t.enter(id, s)
-		return
+// queueUp puts an event behind those in its line. The first may be leased. If the
+// file has no places of the line, there is no need to look for them.
+func (t *txn) queueUp(id uint64, s *status, line lineKey, inFile bool) {
+	waits := t.buffer.has(line)
+	if !waits && inFile {
+		_, waits = t.buffer.head(t.orderCursor, line)
 	}
-	line := lineOf(s, order)
-	_, waits := t.buffer.head(t.orderCursor, line)
 	t.join(line, place{s.position, id})
 	if !waits {
 		t.enter(id, s)
@@ -143,7 +141,7 @@ func (t *txn) stepOut(id uint64, s *status, order string) {
 	if order == "" {
 		return
 	}
-	line := lineOf(s, order)
+	line := lineOf(s.lane, order)
 	t.quit(line, s.position)
 	if !first {
 		return

@@ -1,0 +1,59 @@
+package bolt
+
+import (
+	"bytes"
+
+	bbolt "go.etcd.io/bbolt"
+)
+
+// lookahead is what the file knows of the events of a delivery. It is looked up
+// before the turn of the delivery comes: others wait for a commit. It holds until
+// the next checkpoint.
+type lookahead struct {
+	tx    int      // transaction that was read; 0: nothing was looked up
+	seen  []uint64 // by record: when its identity was accepted last, or 0
+	lines []bool   // by record: its line has places in bucketOrder
+}
+
+// worthLookahead is how many events are worth a transaction that reads. Tests set
+// it lower.
+var worthLookahead = 16
+
+// lookAhead looks up what the file knows of a delivery. A failure is left to the
+// commit, which will look for itself.
+func (s *Store) lookAhead(a *acceptance) {
+	if len(a.records) < worthLookahead {
+		return
+	}
+	_ = s.view(func(tx *bbolt.Tx) error {
+		seen, lines := make([]uint64, len(a.records)), make([]bool, len(a.records))
+		t := txn{seen: tx.Bucket(bucketSeen)}
+		order := tx.Bucket(bucketOrder).Cursor()
+		for i := range a.records {
+			if a.admission.Dedupe > 0 {
+				seen[i] = t.seenAt(a.identities[i])
+			}
+			if line := a.lines[i]; a.records[i].Order != "" {
+				key, _ := order.Seek(line[:])
+				lines[i] = bytes.HasPrefix(key, line[:])
+			}
+		}
+		a.ahead = lookahead{tx.ID(), seen, lines}
+		return nil
+	})
+}
+
+// holds reports whether there was no checkpoint since.
+func (l *lookahead) holds(t *txn) bool { return l.tx != 0 && l.tx+1 == t.tx.ID() }
+
+// seenAt returns when the identity of a record was accepted last, as far as the
+// file knows, or 0.
+func (l *lookahead) seenAt(t *txn, i int, id identity) uint64 {
+	if l.holds(t) {
+		return l.seen[i]
+	}
+	return t.seenAt(id)
+}
+
+// mayWait reports whether the line of a record may have places in bucketOrder.
+func (l *lookahead) mayWait(t *txn, i int) bool { return !l.holds(t) || l.lines[i] }
