@@ -18,7 +18,7 @@ func (s *Store) sync(ctx context.Context) error { return s.do(ctx, &operation{ch
 
 // A checkpoint is due after so many changes, bytes of frames, or bytes of the
 // journal. Until then what was changed is in memory. Tests set the first lower.
-var maxOpenChanges = 1 << 13
+var maxOpenChanges = 1 << 12
 
 const (
 	maxOpenBytes = 8 << 20
