@@ -50,7 +50,7 @@ func TestClientCertificates(t *testing.T) {
 				c.tls.MaxVersion = tls.VersionTLS12
 			}
 			if test.handler == demands {
-				c.serve = newReceiver(t, func(h *handler.Handler) { h.ClientCert = &handler.ClientCert{TrustPoolRaw: ca.trustPool()} })
+				c.serve = newReceiver(t, func(h *handler.Handler) { h.ClientCert = &handler.ClientCert{TrustPoolRaw: ca.trustPool(t)} })
 			}
 			switch test.present {
 			case "right":
@@ -79,7 +79,7 @@ func TestExpiredIntermediate(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	long := func(cert *x509.Certificate) {
-		cert.NotBefore, cert.NotAfter = c.root.cert.NotBefore, c.root.cert.NotAfter
+		cert.NotBefore, cert.NotAfter = c.root.NotBefore, c.root.NotAfter
 	}
 	between := newCAUntil(t, c.root, "Old", time.Now().Add(-time.Hour))
 	c.tls = present(with(between.server(t, long), between))

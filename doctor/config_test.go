@@ -216,7 +216,7 @@ func TestConfigDemandsClientCertificate(t *testing.T) {
 	free(10<<30)(c, dir)
 	meta := newCA(t, nil, "Meta's")
 	c.serve = newReceiver(t, func(h *handler.Handler) {
-		h.ClientCert = &handler.ClientCert{TrustPoolRaw: meta.trustPool(), Verification: true}
+		h.ClientCert = &handler.ClientCert{TrustPoolRaw: meta.trustPool(t), Verification: true}
 	})
 	c.tls.ClientAuth = 1 // tls.RequestClientCert
 	r := c.run()

@@ -2,44 +2,28 @@ package simulate
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
 // issue makes a certificate for what template says; without an issuer it signs
 // itself.
 func issue(t *testing.T, by *tls.Certificate, template *x509.Certificate) *tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := template, any(key)
+	var issuer *testpki.Cert
 	if by != nil {
-		parent, signer = by.Leaf, by.PrivateKey
+		issuer = &testpki.Cert{Certificate: by.Leaf, Key: by.PrivateKey.(*ecdsa.PrivateKey)}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	return issuer.Issue(t, *template).TLS()
 }
 
 func authority(t *testing.T, name string) *tls.Certificate {
