@@ -170,7 +170,7 @@ func (t *txn) free() (int64, error) {
 // of a large file would be memory of this process: the system maps 16 pages for
 // each that is read.
 const (
-	reclaimAfter = 1280
+	reclaimAfter = 640
 	largeFile    = 32 << 20
 )
 
