@@ -95,23 +95,32 @@ func (g *gateway) reload(t *testing.T, path string) string {
 	return string(out)
 }
 
-// adminGet returns what the admin endpoint answers.
-func (g *gateway) adminGet(t *testing.T, path string) string {
+// adminGet returns what the admin endpoint answers. A reload puts another server
+// in its place, which may break a request off.
+func (g *gateway) adminGet(t *testing.T, path string) (body string) {
 	t.Helper()
+	var err error
+	for range 5 {
+		if body, err = g.tryAdminGet(path); err == nil {
+			return body
+		}
+	}
+	t.Fatal(err)
+	return ""
+}
+
+func (g *gateway) tryAdminGet(path string) (string, error) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + g.admin + path)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("admin %s: %s\n%s", path, resp.Status, body)
 	}
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("admin %s: %s\n%s", path, resp.Status, body)
-	}
-	return string(body)
+	return string(body), err
 }
 
 // written returns everything that the gateway wrote, by where: its output and

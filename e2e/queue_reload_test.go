@@ -141,9 +141,19 @@ func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 		defer close(reloaded)
 		g.change(t, quick+"reverse_proxy "+next.addr)
 	}()
+	client := &http.Client{Transport: new(http.Transport), Timeout: patience}
+	defer client.CloseIdleConnections()
 	for n := 0; ; n++ {
-		// Until one reaches the new config, these are held too, or wait.
-		g.send(t, talks(talk(fmt.Sprintf("c%d", n), 0)), 200)
+		// Until one reaches the new config, these are held too, or wait. The
+		// reload may break a connection off.
+		resp, err := client.Do(delivery(t, http1, g.url, secret, talks(talk(fmt.Sprintf("c%d", n), 0))))
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("a delivery is answered with %s", resp.Status)
+		}
 		if g.metric(t, `queue_events_total{field="messages",result="delivered"}`) > 0 {
 			break
 		}
