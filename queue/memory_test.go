@@ -162,7 +162,7 @@ func (m *memory) Settle(_ context.Context, leased *Event, o Outcome) error {
 	if o.State == Pending {
 		e.Due = o.Due
 		if e.Tried.IsZero() {
-			e.Tried = time.Now()
+			e.Tried = o.Ended
 		}
 		if e.Lane == Live {
 			e.Lane = Retried

@@ -28,7 +28,7 @@ func (p *Policy) outcome(e *Event, r result, now time.Time) Outcome {
 	if due.After(deadline) {
 		due = deadline
 	}
-	return Outcome{State: Pending, Due: due, Error: r.text}
+	return Outcome{State: Pending, Due: due, Ended: now, Error: r.text}
 }
 
 // refused reports whether the backend does not want the event, now or later.

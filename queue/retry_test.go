@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -211,6 +212,32 @@ func TestDeadline(t *testing.T) {
 			t.Errorf("%s: delivered, but %s", name, o.State)
 		}
 	}
+}
+
+// TestSlowSettlements shows that the time a store takes to write down the first
+// failure is none of the event's: one attempt falls on the end of its time.
+func TestSlowSettlements(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := dispatch(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}, func(s Store) Store { return slowToSettle{s} }, func(p *Policy) { p.For = 3 * time.Second })
+		tr.accept("a", 1)
+		time.Sleep(4 * time.Second)
+		tr.expect(map[State]int{Dead: 1})
+		if e := tr.only(); e.Attempts != 2 {
+			t.Errorf("%d attempts, want 2", e.Attempts)
+		}
+	})
+}
+
+// slowToSettle is a Store that takes a while to settle an event.
+type slowToSettle struct{ Store }
+
+func (s slowToSettle) Settle(ctx context.Context, e *Event, o Outcome) error {
+	time.Sleep(5 * time.Millisecond)
+	return s.Store.Settle(ctx, e, o)
 }
 
 // TestRestartsDoNotPostpone has an event that always fails, and a dispatcher that

@@ -165,6 +165,9 @@ type Outcome struct {
 	State State
 	Due   time.Time
 
+	// Ended is when an attempt ended that is not the last.
+	Ended time.Time
+
 	// Error says why the attempt failed.
 	Error string
 

@@ -189,7 +189,7 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 		}
 		st.lastError = outcome.Error
 		if outcome.State == queue.Pending {
-			t.postpone(id, st, micros(outcome.Due))
+			t.postpone(id, st, micros(outcome.Due), micros(outcome.Ended))
 			return nil
 		}
 		t.stepOut(id, &st, e.Order)
@@ -210,14 +210,14 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 	}})
 }
 
-// postpone makes an event due later, after an attempt that failed.
-func (t *txn) postpone(id uint64, st status, due uint64) {
+// postpone makes an event due later, after an attempt that failed and ended then.
+func (t *txn) postpone(id uint64, st status, due, ended uint64) {
 	t.leave(id, &st)
 	if st.lane == codeLive {
 		st.lane = codeRetried
 	}
 	if st.attempts++; st.tried == 0 {
-		st.tried = t.now
+		st.tried = ended
 	}
 	st.due = due
 	t.put(t.pending, t.id(id), st.append)

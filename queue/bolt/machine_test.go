@@ -201,7 +201,7 @@ func (m *machine) settleOne(t *rapid.T) {
 	case 0:
 		o.State = queue.Delivered
 	case 1:
-		o.State, o.Due = queue.Pending, now().Add(duration.Draw(t, "due")-time.Second)
+		o.State, o.Due, o.Ended = queue.Pending, now().Add(duration.Draw(t, "due")-time.Second), now().Add(-duration.Draw(t, "ended"))
 	case 2:
 		o.State = queue.Dead
 	case 3:

@@ -153,7 +153,7 @@ func (m *model) settle(id uint64, o queue.Outcome) {
 	}
 	e.Due = o.Due
 	if e.Tried.IsZero() {
-		e.Tried = now()
+		e.Tried = o.Ended
 	}
 	if e.Lane == queue.Live {
 		e.Lane = queue.Retried

@@ -75,7 +75,7 @@ func script() (steps []change) {
 	accept(10, "a/1", "b/1", "c/2")
 	accept(0, "d/2", "a/1", "e/")
 	settle("a", queue.Outcome{State: queue.Delivered})
-	settle("c", queue.Outcome{State: queue.Pending, Error: "500", Due: time.Now().Add(1000 * time.Hour)})
+	settle("c", queue.Outcome{State: queue.Pending, Error: "500", Ended: now(), Due: time.Now().Add(1000 * time.Hour)})
 	settle("e", queue.Outcome{State: queue.Dead, Error: "410"})
 	var many []string
 	for i := range 40 {
