@@ -22,9 +22,9 @@ type acceptance struct {
 
 type identity [16]byte
 
-// accepting is what the frame of a commit has for an event beside its record and
-// status: three keys, and two changes of the buffer.
-const accepting = 3*(1+1+8+4) + lengthSeen + lengthPut
+// accepting is what the frame of a commit has for an event beside its record, at
+// most: three keys, two blocks of ids, and two changes of the buffer.
+const accepting = 3*(1+1+8+4) + 2*8 + lengthSeen + lengthPut
 
 func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {
 	a := &acceptance{
@@ -41,7 +41,7 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 			a.lines[i] = lineOf(codeLive, r.Order)
 		}
 		a.bytes += int64(len(r.Body))
-		a.size += recordSize(r) + statusFixed + accepting
+		a.size += recordSize(r) + accepting
 	}
 	return a
 }
@@ -73,8 +73,8 @@ func (a *acceptance) apply(t *txn) error {
 		id := t.nextID()
 
 		t.put(t.events, t.id(id), func(dst []byte) []byte { return appendRecord(dst, r, t.now) })
-		st := status{state: codePending, lane: codeLive, position: id}
-		t.put(t.pending, t.id(id), st.append)
+		t.add(&t.live, id)
+		st := liveStatus(id)
 		if r.Order == "" {
 			t.enter(id, &st)
 		} else {

@@ -101,6 +101,8 @@ func (t *txn) forget(key []byte) {
 
 // finish ends a commit and returns its frame, or nil if nothing was changed.
 func (t *txn) finish() ([]byte, error) {
+	t.save(&t.live)
+	t.save(&t.ready)
 	if t.frame == nil || t.err != nil {
 		return nil, t.err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // layoutVersion is the version of what follows.
-const layoutVersion = 2
+const layoutVersion = 3
 
 // The buckets of the file. All numbers in keys are in 8 bytes, big endian; times
 // are in microseconds since 1970. An id is the number of an event, in the order
@@ -22,9 +22,12 @@ var (
 	// What is known of every event: id → record, which never changes.
 	bucketEvents = []byte("events")
 
-	// Each event stands either here, id → status…
+	// Each event stands in one of these. Pending ones as they were accepted, a
+	// set of ids, see idSet…
+	bucketLive = []byte("live")
+	// …pending ones that were tried or requeued, id → status…
 	bucketPending = []byte("pending")
-	// …or here, id → status.
+	// …and those that are done, id → status.
 	bucketDone = []byte("done")
 
 	// Done events in the order in which they are to be forgotten:
@@ -36,7 +39,7 @@ var (
 	bucketOrder = []byte("order")
 
 	// Pending events that nothing holds back: heads, and those without an order.
-	bucketLive     = []byte("live")     // id → nothing
+	bucketReady    = []byte("ready")    // the live ones, a set of ids
 	bucketRetried  = []byte("retried")  // time when it is due, id → nothing
 	bucketReplayed = []byte("replayed") // time when it is due, id → nothing
 
@@ -49,8 +52,8 @@ var (
 	bucketLog = []byte("log")
 
 	buckets = [][]byte{
-		bucketMeta, bucketEvents, bucketPending, bucketDone, bucketSettled,
-		bucketOrder, bucketLive, bucketRetried, bucketReplayed, bucketSeen, bucketLog,
+		bucketMeta, bucketEvents, bucketLive, bucketPending, bucketDone, bucketSettled,
+		bucketOrder, bucketReady, bucketRetried, bucketReplayed, bucketSeen, bucketLog,
 	}
 
 	keyVersion = []byte("version")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	bbolt "go.etcd.io/bbolt"
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/queue"
@@ -65,7 +64,8 @@ func (s *Store) lease(limit int) (events []*queue.Event, next time.Time, err err
 // leaseDue is lease for a caller that holds state. It appends to events.
 func (s *Store) leaseDue(t *txn, limit int, events *[]*queue.Event) (next time.Time) {
 	l := leaser{Store: s, txn: t, now: micros(time.Now())}
-	live, retried, replayed := l.open(t.live), l.open(t.retried), l.open(t.replayed)
+	live := l.open(t.ready.position(true, 0))
+	retried, replayed := l.open(t.retried.position(true, 0)), l.open(t.replayed.position(true, 0))
 	for len(*events) < limit {
 		lane := replayed
 		switch {
@@ -96,30 +96,28 @@ type leaser struct {
 
 // laneCursor stands at an event of a lane that may be leased.
 type laneCursor struct {
-	*bbolt.Cursor
+	position
 	id uint64 // 0: none is left
 }
 
-func (l *leaser) open(lane table) *laneCursor {
-	c := &laneCursor{Cursor: lane.Cursor()}
-	key, _ := c.First()
-	l.settle(c, key)
+func (l *leaser) open(p position) *laneCursor {
+	c := &laneCursor{position: p}
+	l.settle(c)
 	return c
 }
 
-// settle moves c on from key to the first event that may be leased.
-func (l *leaser) settle(c *laneCursor, key []byte) {
-	for c.id = 0; key != nil; key, _ = c.Next() {
-		if len(key) == 16 {
-			if due := lastID(key[:8]); due > l.now {
+// settle moves c on to the first event that may be leased.
+func (l *leaser) settle(c *laneCursor) {
+	for c.id = 0; c.key != nil; c.advance() {
+		if len(c.key) == 16 {
+			if due := lastID(c.key[:8]); due > l.now {
 				if l.next == 0 || due < l.next {
 					l.next = due
 				}
 				return
 			}
 		}
-		id := lastID(key)
-		if l.mayLease(id) {
+		if id := c.position.id(); l.mayLease(id) {
 			c.id = id
 			return
 		}
@@ -144,8 +142,8 @@ func (l *leaser) take(c *laneCursor) *queue.Event {
 		l.logger().Error("an event in the queue is damaged and cannot be delivered", zap.String("path", l.path), zap.Uint64("id", e.ID))
 		e = nil
 	}
-	next, _ := c.Next()
-	l.settle(c, next)
+	c.advance()
+	l.settle(c)
 	if e == nil {
 		return nil
 	}
@@ -193,7 +191,7 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 			return nil
 		}
 		t.stepOut(id, &st, e.Order)
-		t.delete(t.pending, t.id(id))
+		t.removePending(id, &st)
 		t.counts.pending--
 		t.counts.bytes -= int64(e.Size)
 		st.settled = t.now
@@ -214,6 +212,7 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 func (t *txn) postpone(id uint64, st status, due, ended uint64) {
 	t.leave(id, &st)
 	if st.lane == codeLive {
+		t.remove(&t.live, id)
 		st.lane = codeRetried
 	}
 	if st.attempts++; st.tried == 0 {

@@ -1,10 +1,7 @@
 package bolt
 
 import (
-	"bytes"
 	"context"
-
-	bbolt "go.etcd.io/bbolt"
 
 	"github.com/caddy-instagram/webhooks/queue"
 )
@@ -49,15 +46,12 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 			if filter.ID == 0 {
 				defer func() { _ = reclaim(t.tx) }() // else all that is read stays in memory
 			}
-			w := walk{oldest: oldest, events: t.events}
-			if filter.State == "" || filter.State == queue.Pending {
-				w.add(t.pending, from)
-			}
-			if filter.State != queue.Pending {
-				w.add(t.done, from)
-			}
+			w := t.walk(filter.State, oldest, from)
 			for range chunk {
-				id, value := w.next()
+				id, st, err := w.next()
+				if err != nil {
+					return err
+				}
 				if id == 0 || filter.ID != 0 && id != filter.ID || id <= filter.After || filter.Before != 0 && id >= filter.Before {
 					goOn = false
 					return nil
@@ -69,7 +63,7 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 					continue // not durable yet
 				}
 				e := queue.Event{ID: id}
-				match, err := w.match(&e, value, filter)
+				match, err := t.match(&e, &st, filter)
 				if err != nil {
 					return err
 				}
@@ -91,76 +85,12 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 	return nil
 }
 
-// walk goes through pending and done events in the order of their ids.
-type walk struct {
-	oldest bool
-	events table
-	at     []*position
-}
-
-type position struct {
-	*bbolt.Cursor
-	first      []byte // key
-	key, value []byte
-}
-
-// add adds a bucket, from an id on.
-func (w *walk) add(b table, from uint64) {
-	p := &position{Cursor: b.Cursor()}
-	if p.first, _ = p.First(); p.first == nil {
-		return // there, Last would not return
-	}
-	switch {
-	case from != 0:
-		p.key, p.value = p.Seek(number(from))
-		switch {
-		case w.oldest:
-		case p.key == nil:
-			p.key, p.value = p.Last()
-		case lastID(p.key) > from:
-			p.key, p.value = p.prev()
-		}
-	case w.oldest:
-		p.key, p.value = p.First()
-	default:
-		p.key, p.value = p.Last()
-	}
-	w.at = append(w.at, p)
-}
-
-// next returns the next id and its status, or 0.
-func (w *walk) next() (id uint64, value []byte) {
-	var best *position
-	for _, p := range w.at {
-		if p.key == nil {
-			continue
-		}
-		if best == nil || w.oldest == (lastID(p.key) < lastID(best.key)) {
-			best = p
-		}
-	}
-	if best == nil {
-		return 0, nil
-	}
-	id, value = lastID(best.key), best.value
-	if w.oldest {
-		best.key, best.value = best.Next()
-	} else {
-		best.key, best.value = best.prev()
-	}
-	return id, value
-}
-
 // match reads an event, and reports whether the filter selects it.
-func (w *walk) match(e *queue.Event, value []byte, filter queue.Filter) (bool, error) {
-	st, ok := decodeStatus(value)
-	if !ok {
-		return false, errDamaged
-	}
+func (t *txn) match(e *queue.Event, st *status, filter queue.Filter) (bool, error) {
 	if filter.State != "" && states[st.state] != filter.State {
 		return false, nil
 	}
-	record := w.events.Get(number(e.ID))
+	record := t.events.Get(t.id(e.ID))
 	if !filter.Since.IsZero() && recordAccepted(record).Before(filter.Since) {
 		return false, nil
 	}
@@ -169,13 +99,4 @@ func (w *walk) match(e *queue.Event, value []byte, filter queue.Filter) (bool, e
 	}
 	st.into(e)
 	return (filter.Field == "" || filter.Field == e.Field) && (filter.Account == "" || filter.Account == e.Account), nil
-}
-
-// prev is Prev, which ends at a page that deletions in the open transaction have
-// left empty.
-func (p *position) prev() (key, value []byte) {
-	for key == nil && bytes.Compare(p.key, p.first) > 0 {
-		key, value = p.Prev()
-	}
-	return key, value
 }

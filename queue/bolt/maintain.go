@@ -98,73 +98,62 @@ func size(path string) (int64, error) {
 
 // checkEvents looks for events that contradict themselves.
 func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
-	var found counts
-	events := tx.Bucket(bucketEvents)
 	buffer, err := loadBuffer(tx)
 	if err != nil {
 		return err
 	}
-	order := tx.Bucket(bucketOrder).Cursor()
-	heads, ordered := 0, 0
-	err = tx.Bucket(bucketPending).ForEach(func(key, value []byte) error {
-		var e queue.Event
-		st, ok := decodeStatus(value)
-		if !ok || !decodeRecord(events.Get(key), &e, false) {
-			return fmt.Errorf("the pending event %d is incomplete", lastID(key))
+	t, err := newTxn(tx, buffer)
+	if err != nil {
+		return err
+	}
+	var found counts
+	heads, ordered, last := 0, 0, uint64(0)
+	for w := t.walk("", true, 0); ; {
+		id, st, err := w.next()
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
 		}
-		found.pending++
-		found.bytes += int64(e.Size)
+		if id == 0 {
+			break
+		}
+		if id == last {
+			return fmt.Errorf("the event %d is there twice", id)
+		}
+		last = id
+		var e queue.Event
+		if !decodeRecord(t.events.Get(t.id(id)), &e, false) {
+			return fmt.Errorf("the event %d is incomplete", id)
+		}
+		switch st.state {
+		case codePending:
+			found.pending++
+			found.bytes += int64(e.Size)
+		case codeDead:
+			found.dead++
+		default:
+			found.delivered++
+		}
+		if st.state != codePending {
+			if t.settled.Get(settledKey(st.state, st.settled, id)) == nil {
+				return fmt.Errorf("the settled event %d would never be forgotten", id)
+			}
+			continue
+		}
 		free := true
 		if e.Order != "" {
 			ordered++
-			head, _ := buffer.head(order, lineOf(st.lane, e.Order))
-			free = head.id == lastID(key)
+			head, _ := buffer.head(t.orderCursor, lineOf(st.lane, e.Order))
+			free = head.id == id
 		}
-		t := txn{
-			live:     table{Bucket: tx.Bucket(bucketLive)},
-			retried:  table{Bucket: tx.Bucket(bucketRetried)},
-			replayed: table{Bucket: tx.Bucket(bucketReplayed)},
-		}
-		bucket, lane := t.laneKey(lastID(key), &st)
-		if in := bucket.Get(lane) != nil; in != free {
-			return fmt.Errorf("the pending event %d can be leased: %t, want %t", lastID(key), in, free)
+		if in := t.isFree(id, &st); in != free {
+			return fmt.Errorf("the pending event %d can be leased: %t, want %t", id, in, free)
 		}
 		if free {
 			heads++
 		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return err
 	}
-	err = tx.Bucket(bucketDone).ForEach(func(key, value []byte) error {
-		st, ok := decodeStatus(value)
-		var e queue.Event
-		if !ok || !decodeRecord(events.Get(key), &e, false) {
-			return fmt.Errorf("the settled event %d is incomplete", lastID(key))
-		}
-		if tx.Bucket(bucketPending).Get(key) != nil {
-			return fmt.Errorf("the event %d is pending and settled", lastID(key))
-		}
-		if tx.Bucket(bucketSettled).Get(settledKey(st.state, st.settled, lastID(key))) == nil {
-			return fmt.Errorf("the settled event %d would never be forgotten", lastID(key))
-		}
-		if st.state == codeDead {
-			found.dead++
-		} else {
-			found.delivered++
-		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return err
-	}
-	var kept counts
-	if err := kept.decode(tx.Bucket(bucketMeta).Get(keyCounts)); err != nil {
-		return err
-	}
-	if kept != found {
-		return fmt.Errorf("the counts are %+v, but there are %+v", kept, found)
+	if t.counts != found {
+		return fmt.Errorf("the counts are %+v, but there are %+v", t.counts, found)
 	}
 	waiting, gone := 0, 0
 	for i := range buffer.parts {
@@ -173,12 +162,16 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 		}
 		gone += len(buffer.parts[i].gone)
 	}
-	keys := func(bucket []byte) int { return tx.Bucket(bucket).Stats().KeyN }
+	keys := func(b table) int { return b.Stats().KeyN }
+	ready := 0
+	for p := t.ready.position(true, 0); p.key != nil; p.advance() {
+		ready++
+	}
 	for what, n := range map[string][2]int{
-		"events":              {keys(bucketEvents), int(found.pending + found.dead + found.delivered)},
-		"settled events":      {keys(bucketSettled), int(found.dead + found.delivered)},
-		"ordered events":      {keys(bucketOrder) - gone + waiting, ordered},
-		"events in the lanes": {keys(bucketLive) + keys(bucketRetried) + keys(bucketReplayed), heads},
+		"events":              {keys(t.events), int(found.pending + found.dead + found.delivered)},
+		"settled events":      {keys(t.settled), int(found.dead + found.delivered)},
+		"ordered events":      {keys(t.order) - gone + waiting, ordered},
+		"events in the lanes": {ready + keys(t.retried) + keys(t.replayed), heads},
 	} {
 		if n[0] != n[1] {
 			return fmt.Errorf("there are %d %s, want %d", n[0], what, n[1])

@@ -136,6 +136,11 @@ func decodeStatus(b []byte) (s status, ok bool) {
 	return s, true
 }
 
+// liveStatus returns the status of an event that is as it was accepted.
+func liveStatus(id uint64) status {
+	return status{state: codePending, lane: codeLive, position: id}
+}
+
 // into sets the parts of e that a status knows.
 func (s *status) into(e *queue.Event) {
 	e.State = states[s.state]

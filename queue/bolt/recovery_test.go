@@ -126,7 +126,11 @@ func TestDamageStopsNobodyElse(t *testing.T) {
 	s := newStore(t)
 	accept(t, s, record("a", "1"), record("b", "1"), record("c", "2"))
 	check(t, s)
-	if err := s.use(func(tx *txn) error { return tx.pending.Delete(tx.id(2)) }); err != nil {
+	if err := s.use(func(tx *txn) error {
+		tx.remove(&tx.live, 2)
+		tx.live.changed = false
+		return tx.live.Put(tx.id(tx.live.block), number(tx.live.members))
+	}); err != nil {
 		t.Fatal(err)
 	}
 	s.state.Lock()

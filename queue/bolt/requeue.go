@@ -132,7 +132,7 @@ func (s *Store) Discard(ctx context.Context, id uint64) error {
 	return s.do(ctx, &operation{exclusive: true, apply: func(t *txn) error {
 		if st, ok := t.pendingStatus(id); ok {
 			t.stepOut(id, &st, taken[0].Order)
-			t.delete(t.pending, t.id(id))
+			t.removePending(id, &st)
 			t.counts.pending--
 			t.counts.bytes -= int64(taken[0].Size)
 		} else if st, ok := decodeStatus(t.done.Get(t.id(id))); ok {

@@ -249,8 +249,8 @@ func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
 			Dead:         s.counts.dead,
 			Delivered:    s.counts.delivered,
 		}
-		if key, _ := t.pending.Cursor().First(); key != nil {
-			stats.Oldest = recordAccepted(t.events.Get(key))
+		if oldest := t.walk(queue.Pending, true, 0).here(); oldest != nil {
+			stats.Oldest = recordAccepted(t.events.Get(t.id(oldest.id())))
 		}
 		return nil
 	})

@@ -21,7 +21,8 @@ type txn struct {
 	window time.Duration // for which identities are remembered; 0: not known
 
 	events, pending, done, settled, order table
-	live, retried, replayed               table
+	retried, replayed                     table
+	live, ready                           idSet
 	seen                                  *bbolt.Bucket
 	tables                                map[byte]table
 	orderCursor                           *bbolt.Cursor
@@ -56,20 +57,22 @@ func newTxn(tx *bbolt.Tx, b *buffer) (*txn, error) {
 	if err := t.counts.decode(tx.Bucket(bucketMeta).Get(keyCounts)); err != nil {
 		return nil, err
 	}
+	var live, ready table
 	for i, to := range []struct {
 		table *table
 		name  []byte
 	}{
 		{&t.events, bucketEvents}, {&t.pending, bucketPending}, {&t.done, bucketDone}, {&t.settled, bucketSettled},
-		{&t.order, bucketOrder}, {&t.live, bucketLive}, {&t.retried, bucketRetried}, {&t.replayed, bucketReplayed},
+		{&t.order, bucketOrder}, {&live, bucketLive}, {&ready, bucketReady}, {&t.retried, bucketRetried}, {&t.replayed, bucketReplayed},
 	} {
 		*to.table = table{tx.Bucket(to.name), byte(i)}
 		t.tables[byte(i)] = *to.table
 	}
+	t.live, t.ready = newIDSet(live), newIDSet(ready)
 	t.last = t.events.Sequence()
 	t.orderCursor = t.order.Cursor()
 	// Their keys come in order: pages need no room for others in between.
-	for _, b := range []table{t.events, t.pending, t.done, t.live} {
+	for _, b := range []table{t.events, live, ready, t.done} {
 		b.FillPercent = 0.95
 	}
 	return t, nil
@@ -90,35 +93,44 @@ func (t *txn) nextID() uint64 {
 // returns a key.
 func (t *txn) id(id uint64) []byte { return binary.BigEndian.AppendUint64(t.key[:0], id) }
 
-// laneKey returns the bucket that an event with this status is in when nothing
-// holds it back, and its key there.
-func (t *txn) laneKey(id uint64, s *status) (table, []byte) {
-	switch s.lane {
-	case codeRetried:
-		return t.retried, pair(s.due, id)
-	case codeReplayed:
-		return t.replayed, pair(s.due, id)
-	default:
-		return t.live, t.id(id)
+// lane returns the bucket of a lane that is not live. An event with this status
+// has the key pair(s.due, id) there when nothing holds it back.
+func (t *txn) lane(s *status) table {
+	if s.lane == codeReplayed {
+		return t.replayed
 	}
+	return t.retried
 }
 
 // enter lets an event be leased.
 func (t *txn) enter(id uint64, s *status) {
-	b, key := t.laneKey(id, s)
-	t.put(b, key, nil)
+	if s.lane == codeLive {
+		t.add(&t.ready, id)
+	} else {
+		t.put(t.lane(s), pair(s.due, id), nil)
+	}
 	t.wake = true
+}
+
+// isFree reports whether an event can be leased.
+func (t *txn) isFree(id uint64, s *status) bool {
+	if s.lane == codeLive {
+		return t.has(&t.ready, id)
+	}
+	return t.lane(s).Get(pair(s.due, id)) != nil
 }
 
 // leave takes an event from where it can be leased, and reports whether it was
 // there.
 func (t *txn) leave(id uint64, s *status) bool {
-	b, key := t.laneKey(id, s)
-	if b.Get(key) == nil {
-		return false
+	if s.lane == codeLive {
+		return t.remove(&t.ready, id)
 	}
-	t.delete(b, key)
-	return true
+	free := t.isFree(id, s)
+	if free {
+		t.delete(t.lane(s), pair(s.due, id))
+	}
+	return free
 }
 
 // queueUp puts an event behind those in its line. The first may be leased. If the
@@ -157,7 +169,22 @@ func (t *txn) stepOut(id uint64, s *status, order string) {
 	}
 }
 
-func (t *txn) pendingStatus(id uint64) (status, bool) { return decodeStatus(t.pending.Get(t.id(id))) }
+// pendingStatus returns the status of a pending event.
+func (t *txn) pendingStatus(id uint64) (status, bool) {
+	if t.has(&t.live, id) {
+		return liveStatus(id), true
+	}
+	return decodeStatus(t.pending.Get(t.id(id)))
+}
+
+// removePending takes an event from those that are pending.
+func (t *txn) removePending(id uint64, s *status) {
+	if s.lane == codeLive {
+		t.remove(&t.live, id)
+	} else {
+		t.delete(t.pending, t.id(id))
+	}
+}
 
 // free returns how many bytes can be written. It is asked for once in a commit.
 func (t *txn) free() (int64, error) {
