@@ -78,7 +78,7 @@ func (a *acceptance) apply(t *txn) error {
 		if r.Order == "" {
 			t.enter(id, &st)
 		} else {
-			t.queueUp(id, &st, a.lines[i], a.ahead.mayWait(t, i))
+			t.queueUp(id, &st, a.lines[i], a.ahead.mayWait(t, i, a.lines[i]))
 		}
 		if a.admission.Dedupe > 0 && !r.Recurring {
 			t.see(a.identities[i])

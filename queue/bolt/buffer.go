@@ -20,6 +20,10 @@ type buffer struct {
 	parts   [bufferParts]part
 	changes int  // that are in bucketLog, or will be
 	turn    byte // part to be made next
+
+	// What was made lately, by part. It is complete since a transaction.
+	made  [bufferParts][]made
+	since int
 }
 
 const bufferParts = 16
@@ -82,6 +86,7 @@ func ofIdentity(id identity) byte { return id[0] / (256 / bufferParts) }
 // loadBuffer reads what is in bucketLog.
 func loadBuffer(tx *bbolt.Tx) (*buffer, error) {
 	b := newBuffer()
+	b.since = tx.ID()
 	err := tx.Bucket(bucketLog).ForEach(func(_, changes []byte) error {
 		for len(changes) > 0 {
 			length := lengths[changes[0]]
@@ -239,6 +244,7 @@ func (b *buffer) flush(t *txn, number byte) error {
 		}
 	}
 	b.changes -= p.changes
+	b.made[number] = append(b.made[number], made{t.tx.ID(), p.seen, p.lines})
 	*p = newPart()
 	return nil
 }

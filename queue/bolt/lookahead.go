@@ -7,9 +7,10 @@ import (
 )
 
 // lookahead is what the file knows of the events of a delivery. It is looked up
-// before the turn of the delivery comes: others wait for a commit. It holds until
-// the next checkpoint.
+// before the turn of the delivery comes: others wait for a commit. What the file
+// has got since then, the buffer tells for a while.
 type lookahead struct {
+	db    *bbolt.DB
 	tx    int      // transaction that was read; 0: nothing was looked up
 	seen  []uint64 // by record: when its identity was accepted last, or 0
 	lines []bool   // by record: its line has places in bucketOrder
@@ -38,22 +39,26 @@ func (s *Store) lookAhead(a *acceptance) {
 				lines[i] = bytes.HasPrefix(key, line[:])
 			}
 		}
-		a.ahead = lookahead{tx.ID(), seen, lines}
+		a.ahead = lookahead{tx.DB(), tx.ID(), seen, lines}
 		return nil
 	})
 }
 
-// holds reports whether there was no checkpoint since.
-func (l *lookahead) holds(t *txn) bool { return l.tx != 0 && l.tx+1 == t.tx.ID() }
+// holds reports whether it is known what the file has got since.
+func (l *lookahead) holds(t *txn) bool {
+	return l.tx != 0 && l.tx >= t.buffer.since && l.db == t.tx.DB()
+}
 
 // seenAt returns when the identity of a record was accepted last, as far as the
 // file knows, or 0.
 func (l *lookahead) seenAt(t *txn, i int, id identity) uint64 {
 	if l.holds(t) {
-		return l.seen[i]
+		return max(l.seen[i], t.buffer.seenSince(l.tx, id))
 	}
 	return t.seenAt(id)
 }
 
 // mayWait reports whether the line of a record may have places in bucketOrder.
-func (l *lookahead) mayWait(t *txn, i int) bool { return !l.holds(t) || l.lines[i] }
+func (l *lookahead) mayWait(t *txn, i int, line lineKey) bool {
+	return !l.holds(t) || l.lines[i] || t.buffer.hadSince(l.tx, line)
+}

@@ -215,6 +215,7 @@ func (t *txn) store() error {
 	if t.flushAll {
 		most = 0
 	}
+	t.buffer.forget(t.tx.ID())
 	for _, number := range t.buffer.due(most) {
 		if err := t.buffer.flush(t, number); err != nil {
 			return err
