@@ -20,7 +20,13 @@ type acceptance struct {
 	size       int    // of all that is stored, about
 }
 
+// identity is the hash of an event's identity.
 type identity [16]byte
+
+func newIdentity(text string) identity {
+	sum := sha256.Sum256([]byte(text))
+	return identity(sum[:])
+}
 
 // accepting is what the frame of a commit has for an event beside its record, at
 // most: three keys, two blocks of ids, and two changes of the buffer.
@@ -35,8 +41,7 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 	}
 	for i := range records {
 		r := &records[i]
-		sum := sha256.Sum256([]byte(r.Identity))
-		copy(a.identities[i][:], sum[:])
+		a.identities[i] = newIdentity(r.Identity)
 		if r.Order != "" {
 			a.lines[i] = lineOf(codeLive, r.Order)
 		}
@@ -64,7 +69,6 @@ func (a *acceptance) apply(t *txn) error {
 	if err := a.fits(t, fresh, size); err != nil {
 		return err
 	}
-	t.window = a.admission.Dedupe
 	for i := range a.records {
 		if a.duplicates != nil && a.duplicates[i] {
 			continue
@@ -107,6 +111,12 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 	return nil
 }
 
+// wasSeen reports whether an event with an identity was accepted within the window.
+func (a *acceptance) wasSeen(t *txn, id identity) bool {
+	at := t.seen.at(id)
+	return at+uint64(a.admission.Dedupe.Microseconds()) > t.now && at > 0
+}
+
 // recognise finds the duplicates, and returns how many events are none and the
 // size of their bodies.
 func (a *acceptance) recognise(t *txn) (fresh, size int64) {
@@ -123,7 +133,7 @@ func (a *acceptance) recognise(t *txn) (fresh, size int64) {
 			continue
 		}
 		id := a.identities[i]
-		if !here[id] && !a.wasSeen(t, i) {
+		if !here[id] && !a.wasSeen(t, id) {
 			if here != nil {
 				here[id] = true
 			}

@@ -8,10 +8,10 @@ import (
 	bbolt "go.etcd.io/bbolt"
 )
 
-// buffer holds changes of bucketOrder and bucketSeen that are not made there
-// yet. The keys of these buckets come in no order, so that each change would
-// write a page of its own. In the buffer most changes of bucketOrder undo each
-// other before long, and the others are made sorted, many to a page.
+// buffer holds changes of bucketOrder that are not made there yet. Its keys come
+// in no order, so that each change would write a page of its own. In the buffer
+// most changes undo each other before long, and the others are made sorted, many
+// to a page.
 //
 // At a checkpoint the changes are stored in bucketLog, from which the buffer is
 // read again at the next start. It has parts, by the first bits of a hash: one at
@@ -28,12 +28,11 @@ type buffer struct {
 
 const bufferParts = 16
 
-// maxChanges bounds the buffer: about 8 MB. Tests set it lower.
-var maxChanges = 1 << 16
+// maxChanges bounds the buffer: about 5 MB. Tests set it lower.
+var maxChanges = 3 << 14
 
 // part is a part of the buffer.
 type part struct {
-	seen    map[identity]uint64
 	lines   map[lineKey]waiting
 	gone    map[orderKey]struct{} // deleted from bucketOrder
 	passed  map[lineKey]uint64    // up to where all of a line is gone; not complete
@@ -72,16 +71,14 @@ func newBuffer() *buffer {
 
 func newPart() part {
 	return part{
-		seen:   make(map[identity]uint64),
 		lines:  make(map[lineKey]waiting),
 		gone:   make(map[orderKey]struct{}),
 		passed: make(map[lineKey]uint64),
 	}
 }
 
-// ofLine and ofIdentity return the number of a part.
-func ofLine(line lineKey) byte    { return line[1] / (256 / bufferParts) }
-func ofIdentity(id identity) byte { return id[0] / (256 / bufferParts) }
+// ofLine returns the number of the part that a line is in.
+func ofLine(line lineKey) byte { return line[1] / (256 / bufferParts) }
 
 // loadBuffer reads what is in bucketLog.
 func loadBuffer(tx *bbolt.Tx) (*buffer, error) {
@@ -107,13 +104,6 @@ func loadBuffer(tx *bbolt.Tx) (*buffer, error) {
 // note takes over a change as it stands in a frame.
 func (b *buffer) note(change []byte) {
 	b.changes++
-	if change[0] == codeSeen {
-		id := identity(change[1:])
-		p := &b.parts[ofIdentity(id)]
-		p.note(change)
-		p.seen[id] = binary.BigEndian.Uint64(change[17:])
-		return
-	}
 	line, position := lineKey(change[1:]), binary.BigEndian.Uint64(change[10:])
 	p := &b.parts[ofLine(line)]
 	p.note(change)
@@ -162,17 +152,6 @@ func (p *part) quit(line lineKey, position uint64) {
 		}
 	}
 	p.gone[line.at(position)] = struct{}{}
-}
-
-// seenAt returns when an identity was seen, if the buffer knows it.
-func (b *buffer) seenAt(id identity) (at uint64, ok bool) {
-	at, ok = b.parts[ofIdentity(id)].seen[id]
-	return at, ok
-}
-
-// hasSeen reports whether the buffer knows identities.
-func (b *buffer) hasSeen() bool {
-	return slices.ContainsFunc(b.parts[:], func(p part) bool { return len(p.seen) > 0 })
 }
 
 // has reports whether the buffer has places of a line.
@@ -244,7 +223,7 @@ func (b *buffer) flush(t *txn, number byte) error {
 		}
 	}
 	b.changes -= p.changes
-	b.made[number] = append(b.made[number], made{t.tx.ID(), p.seen, p.lines})
+	b.made[number] = append(b.made[number], made{t.tx.ID(), p.lines})
 	*p = newPart()
 	return nil
 }
@@ -265,18 +244,6 @@ func (p *part) make(t *txn) error {
 	}
 	for _, key := range sorted(places, compareKeys) {
 		if err := t.order.Put(key[:], number(places[key])); err != nil {
-			return err
-		}
-	}
-	if len(p.seen) == 0 {
-		return nil
-	}
-	seen, err := t.generation()
-	if err != nil {
-		return err
-	}
-	for _, id := range sorted(p.seen, compareIdentities) {
-		if err := seen.Put(id[:], number(p.seen[id])); err != nil {
 			return err
 		}
 	}

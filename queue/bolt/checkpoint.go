@@ -27,7 +27,9 @@ const (
 
 // pagesFor returns how many bytes a checkpoint writes, at most, for frames of so
 // many.
-func pagesFor(bytes int) int64 { return 2*int64(bytes) + 64<<10 }
+func pagesFor(bytes int) int64 {
+	return 2*int64(bytes) + int64(maxRun*(seenSize+filterBits/8)) + 64<<10
+}
 
 // checkpointFor makes a checkpoint if one is due or one of the operations asks
 // for it. After a failure it makes room in the journal, and when something did
@@ -61,10 +63,9 @@ func (s *Store) checkpoint() error {
 		s.reopen = s.wasWritten(id)
 		return err
 	}
-	if err := s.begin(t.buffer); err != nil {
+	if err := s.begin(t.buffer, t.seen); err != nil {
 		return err
 	}
-	s.txn.window = t.window
 	s.journal.shrink()
 	return nil
 }
@@ -83,13 +84,13 @@ func (s *Store) wasWritten(id int) (written bool) {
 
 // begin begins a transaction of the file. Frames of the one before do not count
 // any more.
-func (s *Store) begin(b *buffer) error {
+func (s *Store) begin(b *buffer, known *seen) error {
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return err
 	}
 	err = guarded(func() error {
-		s.txn, err = newTxn(tx, b)
+		s.txn, err = newTxn(tx, b, known)
 		return err
 	})
 	if err != nil {
@@ -112,10 +113,15 @@ func (s *Store) resume() error {
 	if err != nil {
 		return err
 	}
-	if err := s.begin(b); err != nil {
+	if err := s.begin(b, newSeen()); err != nil {
 		return err
 	}
-	err = guarded(func() error { return s.journal.replay(s.txn.replay) })
+	err = guarded(func() error {
+		if err := s.journal.replay(s.txn.replay); err != nil {
+			return err
+		}
+		return s.txn.seen.load()
+	})
 	if err != nil {
 		return errors.Join(err, s.abandon())
 	}

@@ -46,23 +46,18 @@ func (t *txn) expire(state byte, keep time.Duration) (more bool) {
 	return len(due) == step
 }
 
-// expireSeen forgets the oldest identities, and reports whether there may be
-// more to forget. Those in the buffer can be forgotten after a checkpoint.
+// expireSeen forgets the identities of runs that are old enough, and reports
+// whether there may be more to forget. Those in memory can be forgotten after a
+// checkpoint.
 func (t *txn) expireSeen(window time.Duration) (more bool) {
-	if window == 0 && t.buffer.hasSeen() {
+	s := t.seen
+	if window == 0 && len(s.recent) > 0 {
 		t.flushAll = true
 		more = true
 	}
-	t.loadSeen()
-	n := len(t.generations)
-	if n == 0 || n == 1 && window > 0 {
-		return more
+	for len(s.runs) > 0 && s.runs[0].newest+uint64(window.Microseconds()) <= t.now {
+		t.delete(s.table, t.id(s.runs[0].number))
+		s.runs = s.runs[1:]
 	}
-	// Nothing was added to a generation once the next one had begun.
-	if n > 1 && t.generations[n-2].start+uint64(window.Microseconds()) > t.now {
-		return false
-	}
-	t.forget(number(t.generations[n-1].start))
-	t.generations = t.generations[:n-1]
-	return true
+	return more
 }

@@ -23,18 +23,16 @@ const (
 	codeSeen   = 's'  // identity, time
 	codePut    = 'p'  // order key, id
 	codeGone   = 'g'  // order key
-	codeForget = 'f'  // key of a bucket of identities
 )
 
 const (
-	lengthSeen   = 1 + 16 + 8
-	lengthPut    = 1 + 17 + 8
-	lengthGone   = 1 + 17
-	lengthForget = 1 + 8
+	lengthSeen = 1 + 16 + 8
+	lengthPut  = 1 + 17 + 8
+	lengthGone = 1 + 17
 )
 
 // lengths holds the length of each change that has always the same.
-var lengths = [256]int{codeSeen: lengthSeen, codePut: lengthPut, codeGone: lengthGone, codeForget: lengthForget}
+var lengths = [256]int{codeSeen: lengthSeen, codePut: lengthPut, codeGone: lengthGone}
 
 // begin begins a commit, whose frame will have about so many bytes.
 func (t *txn) begin(now time.Time, bytes int, space func() (int64, error)) {
@@ -75,7 +73,7 @@ func (t *txn) delete(b table, key []byte) {
 func (t *txn) see(id identity) {
 	t.note(codeSeen, id[:])
 	t.frame = binary.BigEndian.AppendUint64(t.frame, t.now)
-	t.buffer.note(t.frame[len(t.frame)-lengthSeen:])
+	t.seen.recent[id] = t.now
 }
 
 // join adds an event at the end of a line.
@@ -91,12 +89,6 @@ func (t *txn) quit(line lineKey, position uint64) {
 	key := line.at(position)
 	t.note(codeGone, key[:])
 	t.buffer.note(t.frame[len(t.frame)-lengthGone:])
-}
-
-// forget forgets a bucket of identities.
-func (t *txn) forget(key []byte) {
-	t.note(codeForget, key)
-	t.fail(t.seen.DeleteBucket(key))
 }
 
 // finish ends a commit and returns its frame, or nil if nothing was changed.
@@ -143,11 +135,11 @@ func (t *txn) redo(changes []byte) (n int, err error) {
 		if len(changes) < length {
 			return 0, errJournal
 		}
-		if code == codeForget {
-			t.generations = nil
-			return length, t.seen.DeleteBucket(changes[1:length])
+		if code == codeSeen {
+			t.seen.recent[identity(changes[1:])] = binary.BigEndian.Uint64(changes[17:])
+		} else {
+			t.buffer.note(changes[:length])
 		}
-		t.buffer.note(changes[:length])
 		return length, nil
 	}
 	b, ok := t.tables[code&^codeDelete]

@@ -43,12 +43,11 @@ var (
 	bucketRetried  = []byte("retried")  // time when it is due, id → nothing
 	bucketReplayed = []byte("replayed") // time when it is due, id → nothing
 
-	// Identities that were seen, in buckets by the time from when on these were
-	// filled: time → (first 16 bytes of the SHA-256 of an identity → time).
+	// Identities that were seen: number → run, see seen. Of an identity it has the
+	// first 16 bytes of its SHA-256.
 	bucketSeen = []byte("seen")
 
-	// Changes of bucketOrder and bucketSeen that were not made there yet, see
-	// buffer: part (1 byte), number → changes.
+	// Changes of bucketOrder that were not made there yet, see buffer: part (1 byte), number → changes.
 	bucketLog = []byte("log")
 
 	buckets = [][]byte{

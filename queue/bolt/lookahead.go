@@ -11,9 +11,8 @@ import (
 // has got since then, the buffer tells for a while.
 type lookahead struct {
 	db    *bbolt.DB
-	tx    int      // transaction that was read; 0: nothing was looked up
-	seen  []uint64 // by record: when its identity was accepted last, or 0
-	lines []bool   // by record: its line has places in bucketOrder
+	tx    int    // transaction that was read; 0: nothing was looked up
+	lines []bool // by record: its line has places in bucketOrder
 }
 
 // worthLookahead is how many events are worth a transaction that reads. Tests set
@@ -27,19 +26,15 @@ func (s *Store) lookAhead(a *acceptance) {
 		return
 	}
 	_ = s.view(func(tx *bbolt.Tx) error {
-		seen, lines := make([]uint64, len(a.records)), make([]bool, len(a.records))
-		t := txn{seen: tx.Bucket(bucketSeen)}
+		lines := make([]bool, len(a.records))
 		order := tx.Bucket(bucketOrder).Cursor()
 		for i := range a.records {
-			if a.admission.Dedupe > 0 {
-				seen[i] = t.seenAt(a.identities[i])
-			}
 			if line := a.lines[i]; a.records[i].Order != "" {
 				key, _ := order.Seek(line[:])
 				lines[i] = bytes.HasPrefix(key, line[:])
 			}
 		}
-		a.ahead = lookahead{tx.DB(), tx.ID(), seen, lines}
+		a.ahead = lookahead{tx.DB(), tx.ID(), lines}
 		return nil
 	})
 }
@@ -47,15 +42,6 @@ func (s *Store) lookAhead(a *acceptance) {
 // holds reports whether it is known what the file has got since.
 func (l *lookahead) holds(t *txn) bool {
 	return l.tx != 0 && l.tx >= t.buffer.since && l.db == t.tx.DB()
-}
-
-// seenAt returns when the identity of a record was accepted last, as far as the
-// file knows, or 0.
-func (l *lookahead) seenAt(t *txn, i int, id identity) uint64 {
-	if l.holds(t) {
-		return max(l.seen[i], t.buffer.seenSince(l.tx, id))
-	}
-	return t.seenAt(id)
 }
 
 // mayWait reports whether the line of a record may have places in bucketOrder.

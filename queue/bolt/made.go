@@ -5,7 +5,6 @@ import "slices"
 // made is what a transaction has made of a part.
 type made struct {
 	tx    int
-	seen  map[identity]uint64
 	lines map[lineKey]waiting
 }
 
@@ -18,17 +17,6 @@ func (b *buffer) forget(tx int) {
 	for i := range b.made {
 		b.made[i] = slices.DeleteFunc(b.made[i], func(m made) bool { return m.tx <= b.since })
 	}
-}
-
-// seenSince returns when an identity was seen that was made after a transaction,
-// or 0.
-func (b *buffer) seenSince(tx int, id identity) (at uint64) {
-	for _, m := range b.made[ofIdentity(id)] {
-		if m.tx > tx {
-			at = max(at, m.seen[id])
-		}
-	}
-	return at
 }
 
 // hadSince reports whether places of a line were made after a transaction.

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 		maxOpenChanges = 20
 		maxChanges = 30
 		worthLookahead = 2
+		maxRun = 16
 	}
 	os.Exit(m.Run())
 }

@@ -102,8 +102,11 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	t, err := newTxn(tx, buffer)
+	t, err := newTxn(tx, buffer, newSeen())
 	if err != nil {
+		return err
+	}
+	if err := t.seen.load(); err != nil {
 		return err
 	}
 	var found counts

@@ -3,7 +3,6 @@ package bolt
 import (
 	"encoding/binary"
 	"errors"
-	"time"
 
 	bbolt "go.etcd.io/bbolt"
 )
@@ -16,21 +15,19 @@ import (
 type txn struct {
 	tx     *bbolt.Tx
 	buffer *buffer
+	seen   *seen
 	counts counts
-	last   uint64        // id of the last event
-	window time.Duration // for which identities are remembered; 0: not known
+	last   uint64 // id of the last event
 
 	events, pending, done, settled, order table
 	retried, replayed                     table
 	live, ready                           idSet
-	seen                                  *bbolt.Bucket
 	tables                                map[byte]table
 	orderCursor                           *bbolt.Cursor
-	generations                           []generation // of seen, the newest first
-	changes, bytes                        int          // since the transaction began
-	reclaimed                             int          // changes, when pages were reclaimed last
-	flushAll                              bool         // at the next checkpoint
-	starved                               bool         // something did not fit
+	changes, bytes                        int  // since the transaction began
+	reclaimed                             int  // changes, when pages were reclaimed last
+	flushAll                              bool // at the next checkpoint
+	starved                               bool // something did not fit
 
 	// These are of a commit.
 	now      uint64
@@ -51,9 +48,10 @@ type table struct {
 
 var errDamaged = errors.New("the queue is damaged: an event is incomplete")
 
-// newTxn returns a transaction that goes on with what the buffer holds.
-func newTxn(tx *bbolt.Tx, b *buffer) (*txn, error) {
-	t := &txn{tx: tx, buffer: b, seen: tx.Bucket(bucketSeen), tables: make(map[byte]table)}
+// newTxn returns a transaction that goes on with what a buffer holds, and what is
+// known of the identities.
+func newTxn(tx *bbolt.Tx, b *buffer, s *seen) (*txn, error) {
+	t := &txn{tx: tx, buffer: b, seen: s, tables: make(map[byte]table)}
 	if err := t.counts.decode(tx.Bucket(bucketMeta).Get(keyCounts)); err != nil {
 		return nil, err
 	}
@@ -64,6 +62,7 @@ func newTxn(tx *bbolt.Tx, b *buffer) (*txn, error) {
 	}{
 		{&t.events, bucketEvents}, {&t.pending, bucketPending}, {&t.done, bucketDone}, {&t.settled, bucketSettled},
 		{&t.order, bucketOrder}, {&live, bucketLive}, {&ready, bucketReady}, {&t.retried, bucketRetried}, {&t.replayed, bucketReplayed},
+		{&s.table, bucketSeen},
 	} {
 		*to.table = table{tx.Bucket(to.name), byte(i)}
 		t.tables[byte(i)] = *to.table
@@ -222,6 +221,7 @@ func (t *txn) store() error {
 		}
 	}
 	return errors.Join(
+		t.seen.store(),
 		t.buffer.store(t.tx),
 		t.events.SetSequence(t.last),
 		t.tx.Bucket(bucketMeta).Put(keyCounts, t.counts.encode()),
