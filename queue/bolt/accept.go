@@ -29,8 +29,8 @@ func newIdentity(text string) identity {
 }
 
 // accepting is what the frame of a commit has for an event beside its record, at
-// most: three keys, two blocks of ids, and two changes of the buffer.
-const accepting = 3*(1+1+8+4) + 2*8 + lengthSeen + lengthPut
+// most: a length, three keys, two blocks of ids, and two changes of the buffer.
+const accepting = 4 + 3*(1+1+8+4) + 2*8 + lengthSeen + lengthPut
 
 func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {
 	a := &acceptance{
@@ -76,7 +76,7 @@ func (a *acceptance) apply(t *txn) error {
 		r := &a.records[i]
 		id := t.nextID()
 
-		t.put(t.events, t.id(id), func(dst []byte) []byte { return appendRecord(dst, r, t.now) })
+		t.putRecord(id, r)
 		t.add(&t.live, id)
 		st := liveStatus(id)
 		if r.Order == "" {

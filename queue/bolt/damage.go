@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -83,8 +84,15 @@ func readable(tx *bbolt.Tx) error {
 	})
 }
 
+// readBucket also makes sure that keys are in order, and that the first one is
+// where it is looked for: where bbolt finds that they are not, it ends the process.
 func readBucket(b *bbolt.Bucket) error {
+	var last []byte
 	return b.ForEach(func(key, value []byte) error {
+		if bytes.Compare(last, key) >= 0 || last == nil && !isFound(b, key) {
+			return errors.New("the queue is damaged: its keys are out of order")
+		}
+		last = key
 		if value == nil {
 			if nested := b.Bucket(key); nested != nil {
 				return readBucket(nested)
@@ -92,4 +100,9 @@ func readBucket(b *bbolt.Bucket) error {
 		}
 		return nil
 	})
+}
+
+func isFound(b *bbolt.Bucket, key []byte) bool {
+	found, _ := b.Cursor().Seek(key)
+	return bytes.Equal(found, key)
 }

@@ -41,7 +41,7 @@ func (t *txn) expire(state byte, keep time.Duration) (more bool) {
 			return false
 		}
 		t.forgetDone(id, &st)
-		t.delete(t.events, t.id(id))
+		t.removeRecord(id)
 	}
 	return len(due) == step
 }

@@ -93,6 +93,7 @@ func (t *txn) quit(line lineKey, position uint64) {
 
 // finish ends a commit and returns its frame, or nil if nothing was changed.
 func (t *txn) finish() ([]byte, error) {
+	t.putBundle()
 	t.save(&t.live)
 	t.save(&t.ready)
 	if t.frame == nil || t.err != nil {

@@ -19,7 +19,7 @@ const layoutVersion = 3
 var (
 	bucketMeta = []byte("meta") // keyVersion, keyCounts, keySalt
 
-	// What is known of every event: id → record, which never changes.
+	// What is known of every event and never changes: id → records, see bundle.
 	bucketEvents = []byte("events")
 
 	// Each event stands in one of these. Pending ones as they were accepted, a

@@ -137,7 +137,7 @@ func (l *leaser) mayLease(id uint64) bool {
 func (l *leaser) take(c *laneCursor) *queue.Event {
 	e := &queue.Event{ID: c.id, InFlight: true}
 	st, ok := l.pendingStatus(e.ID)
-	if !ok || !decodeRecord(l.txn.events.Get(l.id(e.ID)), e, true) {
+	if !ok || !decodeRecord(l.record(e.ID), e, true) {
 		l.damaged[e.ID] = struct{}{}
 		l.logger().Error("an event in the queue is damaged and cannot be delivered", zap.String("path", l.path), zap.Uint64("id", e.ID))
 		e = nil

@@ -90,7 +90,7 @@ func (t *txn) match(e *queue.Event, st *status, filter queue.Filter) (bool, erro
 	if filter.State != "" && states[st.state] != filter.State {
 		return false, nil
 	}
-	record := t.events.Get(t.id(e.ID))
+	record := t.record(e.ID)
 	if !filter.Since.IsZero() && recordAccepted(record).Before(filter.Since) {
 		return false, nil
 	}

@@ -124,7 +124,7 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 		}
 		last = id
 		var e queue.Event
-		if !decodeRecord(t.events.Get(t.id(id)), &e, false) {
+		if !decodeRecord(t.record(id), &e, false) {
 			return fmt.Errorf("the event %d is incomplete", id)
 		}
 		switch st.state {
@@ -165,13 +165,22 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 		}
 		gone += len(buffer.parts[i].gone)
 	}
+	for key, records := t.eventCursor.First(); key != nil; key, records = t.eventCursor.Next() {
+		needed := false
+		for id := lastID(key); len(records) > 0 && !needed; id-- {
+			needed = t.exists(id)
+			_, records = cutRecord(records)
+		}
+		if !needed {
+			return fmt.Errorf("the record of the event %d is not needed", lastID(key))
+		}
+	}
 	keys := func(b table) int { return b.Stats().KeyN }
 	ready := 0
 	for p := t.ready.position(true, 0); p.key != nil; p.advance() {
 		ready++
 	}
 	for what, n := range map[string][2]int{
-		"events":              {keys(t.events), int(found.pending + found.dead + found.delivered)},
 		"settled events":      {keys(t.settled), int(found.dead + found.delivered)},
 		"ordered events":      {keys(t.order) - gone + waiting, ordered},
 		"events in the lanes": {ready + keys(t.retried) + keys(t.replayed), heads},

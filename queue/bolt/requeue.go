@@ -140,7 +140,7 @@ func (s *Store) Discard(ctx context.Context, id uint64) error {
 		} else {
 			return queue.ErrNotFound
 		}
-		t.delete(t.events, t.id(id))
+		t.removeRecord(id)
 		return nil
 	}})
 }

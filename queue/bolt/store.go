@@ -250,7 +250,7 @@ func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
 			Delivered:    s.counts.delivered,
 		}
 		if oldest := t.walk(queue.Pending, true, 0).here(); oldest != nil {
-			stats.Oldest = recordAccepted(t.events.Get(t.id(oldest.id())))
+			stats.Oldest = recordAccepted(t.record(oldest.id()))
 		}
 		return nil
 	})

@@ -23,7 +23,7 @@ type txn struct {
 	retried, replayed                     table
 	live, ready                           idSet
 	tables                                map[byte]table
-	orderCursor                           *bbolt.Cursor
+	eventCursor, orderCursor              *bbolt.Cursor
 	changes, bytes                        int  // since the transaction began
 	reclaimed                             int  // changes, when pages were reclaimed last
 	flushAll                              bool // at the next checkpoint
@@ -31,6 +31,7 @@ type txn struct {
 
 	// These are of a commit.
 	now      uint64
+	bundle   bundle
 	expected int                   // bytes of the frame
 	frame    []byte                // see frame.go
 	wake     bool                  // an event may have become due
@@ -69,7 +70,7 @@ func newTxn(tx *bbolt.Tx, b *buffer, s *seen) (*txn, error) {
 	}
 	t.live, t.ready = newIDSet(live), newIDSet(ready)
 	t.last = t.events.Sequence()
-	t.orderCursor = t.order.Cursor()
+	t.eventCursor, t.orderCursor = t.events.Cursor(), t.order.Cursor()
 	// Their keys come in order: pages need no room for others in between.
 	for _, b := range []table{t.events, live, ready, t.done} {
 		b.FillPercent = 0.95
