@@ -49,7 +49,7 @@ func TestGuard(t *testing.T) {
 		{
 			name: "a batch that the queue accepts, to taking it apart",
 			path: s.batch("/queue"), yardstick: s.split(),
-			most: 17, allocations: 25_000, requests: 1, // 11 and 18000
+			most: 12, allocations: 6_000, requests: 1, // 7.5 and 3900
 		},
 	} {
 		t.Run(g.name, g.run)
