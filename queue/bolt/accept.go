@@ -20,6 +20,9 @@ type acceptance struct {
 	size       int    // of all that is stored, about
 }
 
+// settling is how many bytes the file needs for an event to be settled and kept.
+const settling = 128
+
 // identity is the hash of an event's identity.
 type identity [16]byte
 
@@ -103,7 +106,7 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 		return fmt.Errorf("%w: %d bytes are pending, the limit is %d", queue.ErrFull, t.counts.bytes, limits.MaxBytes)
 	}
 	// A failure is left to the commit, which will tell.
-	needed := int64(a.size) + pagesFor(a.size) // in the journal, and in the file
+	needed := int64(a.size) + pagesFor(a.size) + settling*(t.counts.pending+events) // in the journal, and in the file
 	if free, err := t.free(); err == nil && free-needed < limits.MinFree {
 		t.starved = true
 		return fmt.Errorf("%w: %d bytes are free in it and on its disk, the delivery needs %d, and %d must remain", queue.ErrFull, free, needed, limits.MinFree)

@@ -28,7 +28,7 @@ const (
 // pagesFor returns how many bytes a checkpoint writes, at most, for frames of so
 // many.
 func pagesFor(bytes int) int64 {
-	return 2*int64(bytes) + int64(maxRun*(seenSize+filterBits/8)) + 64<<10
+	return 2*int64(bytes) + runBytes() + 64<<10
 }
 
 // checkpointFor makes a checkpoint if one is due or one of the operations asks
@@ -120,7 +120,11 @@ func (s *Store) resume() error {
 		if err := s.journal.replay(s.txn.replay); err != nil {
 			return err
 		}
-		return s.txn.seen.load()
+		damaged, err := s.txn.seen.load()
+		if damaged > 0 {
+			s.logger().Error("a part of the identities in the queue is damaged: events that come again may be delivered again", zap.String("path", s.path))
+		}
+		return err
 	})
 	if err != nil {
 		return errors.Join(err, s.abandon())

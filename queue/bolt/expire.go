@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/queue"
@@ -55,9 +56,12 @@ func (t *txn) expireSeen(window time.Duration) (more bool) {
 		t.flushAll = true
 		more = true
 	}
-	for len(s.runs) > 0 && s.runs[0].newest+uint64(window.Microseconds()) <= t.now {
-		t.delete(s.table, t.id(s.runs[0].number))
-		s.runs = s.runs[1:]
-	}
+	s.runs = slices.DeleteFunc(s.runs, func(r run) bool {
+		old := r.newest+uint64(window.Microseconds()) <= t.now
+		if old {
+			t.forget(r.number)
+		}
+		return old
+	})
 	return more
 }

@@ -23,16 +23,18 @@ const (
 	codeSeen   = 's'  // identity, time
 	codePut    = 'p'  // order key, id
 	codeGone   = 'g'  // order key
+	codeForget = 'f'  // number of a run of identities
 )
 
 const (
-	lengthSeen = 1 + 16 + 8
-	lengthPut  = 1 + 17 + 8
-	lengthGone = 1 + 17
+	lengthSeen   = 1 + 16 + 8
+	lengthPut    = 1 + 17 + 8
+	lengthGone   = 1 + 17
+	lengthForget = 1 + 8
 )
 
 // lengths holds the length of each change that has always the same.
-var lengths = [256]int{codeSeen: lengthSeen, codePut: lengthPut, codeGone: lengthGone}
+var lengths = [256]int{codeSeen: lengthSeen, codePut: lengthPut, codeGone: lengthGone, codeForget: lengthForget}
 
 // begin begins a commit, whose frame will have about so many bytes.
 func (t *txn) begin(now time.Time, bytes int, space func() (int64, error)) {
@@ -91,6 +93,13 @@ func (t *txn) quit(line lineKey, position uint64) {
 	t.buffer.note(t.frame[len(t.frame)-lengthGone:])
 }
 
+// forget forgets a run of identities.
+func (t *txn) forget(run uint64) {
+	key := t.id(run)
+	t.note(codeForget, key)
+	t.fail(t.seen.bucket.DeleteBucket(key))
+}
+
 // finish ends a commit and returns its frame, or nil if nothing was changed.
 func (t *txn) finish() ([]byte, error) {
 	t.putBundle()
@@ -136,9 +145,12 @@ func (t *txn) redo(changes []byte) (n int, err error) {
 		if len(changes) < length {
 			return 0, errJournal
 		}
-		if code == codeSeen {
+		switch code {
+		case codeSeen:
 			t.seen.recent[identity(changes[1:])] = binary.BigEndian.Uint64(changes[17:])
-		} else {
+		case codeForget:
+			return length, t.seen.bucket.DeleteBucket(changes[1:length])
+		default:
 			t.buffer.note(changes[:length])
 		}
 		return length, nil

@@ -50,19 +50,24 @@ func (t *txn) save(s *idSet) {
 	s.changed = false
 }
 
-func (t *txn) has(s *idSet, id uint64) bool { return t.look(s, id)&s.members != 0 }
+func (t *txn) has(s *idSet, id uint64) bool {
+	bit := t.look(s, id)
+	return s.members&bit != 0
+}
 
 func (t *txn) add(s *idSet, id uint64) {
-	s.members |= t.look(s, id)
+	bit := t.look(s, id)
+	s.members |= bit
 	s.changed = true
 }
 
 // remove reports whether the id was in the set.
 func (t *txn) remove(s *idSet, id uint64) bool {
-	if !t.has(s, id) {
+	bit := t.look(s, id)
+	if s.members&bit == 0 {
 		return false
 	}
-	s.members &^= t.look(s, id)
+	s.members &^= bit
 	s.changed = true
 	return true
 }

@@ -43,7 +43,7 @@ var (
 	bucketRetried  = []byte("retried")  // time when it is due, id → nothing
 	bucketReplayed = []byte("replayed") // time when it is due, id → nothing
 
-	// Identities that were seen: number → run, see seen. Of an identity it has the
+	// Identities that were seen: number → a bucket that holds a run, see seen. Of an identity it has the
 	// first 16 bytes of its SHA-256.
 	bucketSeen = []byte("seen")
 

@@ -59,17 +59,16 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, oldest bool, visi
 				if from = id + 1; !oldest {
 					from = id - 1
 				}
-				if id > s.last {
-					continue // not durable yet
-				}
-				e := queue.Event{ID: id}
-				match, err := t.match(&e, &st, filter)
-				if err != nil {
-					return err
-				}
-				if match {
-					e.InFlight = s.isLeased(id)
-					goOn = visit(e)
+				if id <= s.last { // else it is not durable yet
+					e := queue.Event{ID: id}
+					match, err := t.match(&e, &st, filter)
+					if err != nil {
+						return err
+					}
+					if match {
+						e.InFlight = s.isLeased(id)
+						goOn = visit(e)
+					}
 				}
 				if !goOn || from == 0 {
 					goOn = false

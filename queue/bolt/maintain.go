@@ -106,8 +106,12 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := t.seen.load(); err != nil {
+	damaged, err := t.seen.load()
+	if err != nil {
 		return err
+	}
+	if damaged > 0 {
+		return fmt.Errorf("%d runs of identities are damaged", damaged)
 	}
 	var found counts
 	heads, ordered, last := 0, 0, uint64(0)

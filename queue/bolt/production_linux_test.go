@@ -30,6 +30,8 @@ func TestProduction(t *testing.T) {
 	t.Run("lists", func(t *testing.T) { t.Parallel(); listsWithEmptyPages(t) })
 	t.Run("huge delivery", func(t *testing.T) { t.Parallel(); hugeDelivery(t) })
 	t.Run("full", func(t *testing.T) { t.Parallel(); notFullForEver(t) })
+	t.Run("full of small ones", func(t *testing.T) { t.Parallel(); settlesOnFullDisk(t) })
+	t.Run("runs", func(t *testing.T) { t.Parallel(); checkpointsOfRuns(t) })
 }
 
 // listsWithEmptyPages lists events while deletions have left pages of the open
@@ -83,6 +85,65 @@ func hugeDelivery(t *testing.T) {
 	}
 	if size, err := s.journal.size(); size > 2*maxJournal || err != nil {
 		t.Errorf("the journal has %d bytes, %v", size, err)
+	}
+	check(t, s)
+}
+
+// settlesOnFullDisk fills a disk with small events: all of them can be delivered,
+// though they are kept.
+func settlesOnFullDisk(t *testing.T) {
+	dir, _ := smallDisk(t, 24<<20, 1)
+	s := openStore(t, filepath.Join(dir, "queue.db"))
+	for i := 0; ; i++ {
+		var small []queue.Record
+		for j := range 100 {
+			small = append(small, record(fmt.Sprint(i, j), fmt.Sprint(i, j)))
+		}
+		_, err := s.Accept(ctx, small, queue.Admission{Dedupe: time.Hour, MinFree: 3 << 20})
+		if errors.Is(err, queue.ErrFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stats, err := s.Stats(ctx)
+	if err != nil || stats.Pending < 10_000 {
+		t.Fatalf("%d events fit: %v", stats.Pending, err)
+	}
+	for left := int(stats.Pending); left > 0; {
+		events := due(t, s, min(left, 1000))
+		settleAll(t, s, events, queue.Outcome{State: queue.Delivered})
+		left -= len(events)
+	}
+	check(t, s)
+}
+
+// checkpointsOfRuns makes many checkpoints, and shows that none writes more than
+// is set aside for it, and most of them much less.
+func checkpointsOfRuns(t *testing.T) {
+	s := newStore(t)
+	const rounds, each = 150, 1300
+	var all int64
+	for i := range rounds {
+		s.state.Lock()
+		for j := range each {
+			s.txn.seen.recent[newIdentity(fmt.Sprint(i, j))] = 1
+		}
+		s.txn.changes++
+		tx := s.txn.tx
+		s.state.Unlock()
+		if err := s.sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		stats := tx.Stats()
+		wrote := stats.GetPageAlloc()
+		if limit := pagesFor(each * lengthSeen); wrote > limit {
+			t.Errorf("a checkpoint wrote %d bytes, more than %d", wrote, limit)
+		}
+		all += wrote
+	}
+	if all/rounds > 300<<10 {
+		t.Errorf("checkpoints wrote %d bytes on average", all/rounds)
 	}
 	check(t, s)
 }

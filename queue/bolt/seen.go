@@ -3,9 +3,10 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"sort"
+
+	bbolt "go.etcd.io/bbolt"
 )
 
 // seen is which identities were seen, and when. What came since the last
@@ -14,16 +15,16 @@ import (
 // few. The filters of the runs are in memory: they tell for most identities that
 // there is no need to look.
 type seen struct {
-	table  table
+	bucket *bbolt.Bucket
 	recent map[identity]uint64
 	runs   []run // the oldest first
 }
 
 // run is what is known of a run that is stored.
 type run struct {
-	number uint64 // its key in bucketSeen
-	count  int
-	newest uint64 // time
+	number uint64
+	count  int    // of identities
+	newest uint64 // of their times
 	filter filter
 }
 
@@ -32,40 +33,56 @@ type run struct {
 var maxRun = 1 << 16
 
 // A stored run begins with the number of its identities and the newest of their
-// times. These follow, sorted, each with its time, and the filter.
+// times. These follow, sorted, each with its time, and the filter. It is in a
+// bucket of its own: beside others in a page it would be written again with each
+// of them.
 const (
 	runHead  = 4 + 8
 	seenSize = len(identity{}) + 8
 )
 
+// runBytes is how many bytes a run takes up, at most.
+func runBytes() int64 { return int64(runHead + maxRun*seenSize + filterSize(maxRun)) }
+
+var keyRun = []byte("run")
+
 func newSeen() *seen { return &seen{recent: make(map[identity]uint64)} }
 
-// load learns which runs are stored.
-func (s *seen) load() error {
+// load learns which runs are stored, and returns how many of them are damaged.
+// These are left out: that an event comes twice is better than that none does.
+func (s *seen) load() (damaged int, err error) {
 	s.runs = nil
-	return s.table.ForEach(func(key, value []byte) error {
-		r := run{number: lastID(key)}
-		entries, ok := r.decode(value)
+	err = s.bucket.ForEachBucket(func(key []byte) error {
+		r, _, ok := s.stored(lastID(key))
 		if !ok {
-			return fmt.Errorf("the queue is damaged: the identities of run %d are incomplete", r.number)
+			damaged++
+			return nil
 		}
-		r.filter = bytes.Clone(value[runHead+len(entries):])
+		r.filter = bytes.Clone(r.filter)
 		s.runs = append(s.runs, r)
 		return nil
 	})
+	return damaged, err
 }
 
-// decode reads the head of a stored run, and returns its identities.
-func (r *run) decode(value []byte) (entries []byte, ok bool) {
+// stored reads a stored run. Its filter and its identities are valid until the end
+// of the transaction, or its next change. It reports false for a damaged run.
+func (s *seen) stored(n uint64) (r run, entries []byte, ok bool) {
+	b := s.bucket.Bucket(number(n))
+	if b == nil {
+		return r, nil, false
+	}
+	value := b.Get(keyRun)
 	if len(value) < runHead {
-		return nil, false
+		return r, nil, false
 	}
-	r.count = int(binary.BigEndian.Uint32(value))
-	r.newest = binary.BigEndian.Uint64(value[4:])
-	if len(value) != runHead+r.count*seenSize+filterSize(r.count) {
-		return nil, false
+	r = run{number: n, count: int(binary.BigEndian.Uint32(value)), newest: binary.BigEndian.Uint64(value[4:])}
+	end := runHead + r.count*seenSize
+	if r.count == 0 || len(value) != end+filterSize(r.count) {
+		return r, nil, false
 	}
-	return value[runHead : runHead+r.count*seenSize], true
+	r.filter = value[end:]
+	return r, value[runHead:end], true
 }
 
 // at returns when an identity was accepted last, or 0.
@@ -74,8 +91,8 @@ func (s *seen) at(id identity) uint64 {
 		return at
 	}
 	for i := len(s.runs) - 1; i >= 0; i-- {
-		if r := &s.runs[i]; r.filter.has(id) {
-			if at := r.at(s.table, id); at != 0 {
+		if s.runs[i].filter.has(id) {
+			if at := s.inRun(s.runs[i].number, id); at != 0 {
 				return at
 			}
 		}
@@ -83,22 +100,19 @@ func (s *seen) at(id identity) uint64 {
 	return 0
 }
 
-func (r *run) at(b table, id identity) uint64 {
-	entries, ok := new(run).decode(b.Get(number(r.number)))
-	if !ok {
+// inRun returns when an identity was accepted, as far as a run knows, or 0.
+func (s *seen) inRun(n uint64, id identity) uint64 {
+	r, entries, _ := s.stored(n)
+	entry := func(i int) []byte { return entries[i*seenSize:][:seenSize] }
+	i := sort.Search(r.count, func(i int) bool { return bytes.Compare(entry(i), id[:]) >= 0 })
+	if i == r.count || !bytes.HasPrefix(entry(i), id[:]) {
 		return 0
 	}
-	n := len(entries) / seenSize
-	i := sort.Search(n, func(i int) bool { return bytes.Compare(entries[i*seenSize:][:len(id)], id[:]) >= 0 })
-	if i == n || !bytes.Equal(entries[i*seenSize:][:len(id)], id[:]) {
-		return 0
-	}
-	return binary.BigEndian.Uint64(entries[i*seenSize+len(id):])
+	return binary.BigEndian.Uint64(entry(i)[len(id):])
 }
 
 // store stores what is in memory as a run.
 func (s *seen) store() error {
-	b := s.table
 	if len(s.recent) == 0 {
 		return nil
 	}
@@ -111,22 +125,26 @@ func (s *seen) store() error {
 		if n := len(entries) / seenSize; last.count >= 2*n || last.count+n > maxRun {
 			break
 		}
-		older, ok := new(run).decode(b.Get(number(last.number)))
+		_, older, ok := s.stored(last.number)
 		if !ok {
-			return errDamaged
+			break
 		}
 		entries = merge(older, entries)
-		if err := b.Delete(number(last.number)); err != nil {
+		if err := s.bucket.DeleteBucket(number(last.number)); err != nil {
 			return err
 		}
 		s.runs = s.runs[:len(s.runs)-1]
 	}
 	r, value := newRun(entries)
 	var err error
-	if r.number, err = b.NextSequence(); err != nil {
+	if r.number, err = s.bucket.NextSequence(); err != nil {
 		return err
 	}
-	if err := b.Put(number(r.number), value); err != nil {
+	b, err := s.bucket.CreateBucket(number(r.number))
+	if err != nil {
+		return err
+	}
+	if err := b.Put(keyRun, value); err != nil {
 		return err
 	}
 	s.runs = append(s.runs, r)

@@ -2,9 +2,13 @@ package bolt
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/caddy-instagram/webhooks/queue"
 )
 
 // TestSeen has identities seen, some of them again, over many runs, and asks for
@@ -18,7 +22,7 @@ func TestSeen(t *testing.T) {
 		known := s.txn.seen
 		defer func() {
 			for _, r := range known.runs {
-				must(t, known.table.Delete(number(r.number)))
+				must(t, known.bucket.DeleteBucket(number(r.number)))
 			}
 			known.runs = nil
 			clear(known.recent)
@@ -35,7 +39,11 @@ func TestSeen(t *testing.T) {
 				}
 			},
 			"store": func(*rapid.T) { must(t, known.store()) },
-			"load":  func(*rapid.T) { must(t, known.load()) },
+			"load": func(t *rapid.T) {
+				if damaged, err := known.load(); damaged > 0 || err != nil {
+					t.Fatal(damaged, err)
+				}
+			},
 			"": func(t *rapid.T) {
 				for id := range want {
 					if got := known.at(id); got != want[id] {
@@ -60,6 +68,74 @@ func TestSeen(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestExpireWithClockAhead has an identity seen while the clock was far ahead:
+// others must be forgotten all the same.
+func TestExpireWithClockAhead(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *Store) {
+		s.state.Lock()
+		s.txn.seen.recent[newIdentity("ahead")] = micros(time.Now().Add(365 * 24 * time.Hour))
+		s.txn.changes++
+		s.state.Unlock()
+		check(t, s)
+		for n := range 300 {
+			accept(t, s, record(fmt.Sprint(n), ""))
+			time.Sleep(time.Hour)
+			if _, err := s.Expire(ctx, queue.Retention{Dedupe: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept := len(s.txn.seen.recent)
+		for _, r := range s.txn.seen.runs {
+			kept += r.count
+		}
+		if kept > 3*maxRun {
+			t.Errorf("%d identities are kept in %d runs", kept, len(s.txn.seen.runs))
+		}
+	})
+}
+
+// TestDamagedRuns has runs damaged: events are delivered all the same, those in
+// other runs are recognised, and a check tells.
+func TestDamagedRuns(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string][]byte{"short": make([]byte, 11), "empty": make([]byte, 12), "missing": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "queue.db")
+			s := openStore(t, path)
+			accept(t, s, record("a", ""))
+			check(t, s)
+			s.state.Lock()
+			known := s.txn.seen
+			b := known.bucket.Bucket(number(known.runs[0].number))
+			err := b.Delete(keyRun)
+			if value != nil {
+				err = b.Put(keyRun, value)
+			}
+			s.txn.changes++
+			s.state.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			accept(t, s, record("b", "")) // with what is known in memory
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			again := openStore(t, path)
+			for _, identity := range []string{"c", "b", "a"} {
+				if _, err := again.Accept(ctx, []queue.Record{record(identity, "")}, queue.Admission{Dedupe: time.Hour}); err != nil {
+					t.Errorf("accepting %s: %v", identity, err)
+				}
+			}
+			expectDue(t, again, 9, "a", "b", "c", "a")
+			if err := again.Check(ctx); err == nil {
+				t.Error("the check finds nothing")
+			}
+		})
+	}
 }
 
 // TestFilter measures how often a filter errs.

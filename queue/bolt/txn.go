@@ -63,11 +63,11 @@ func newTxn(tx *bbolt.Tx, b *buffer, s *seen) (*txn, error) {
 	}{
 		{&t.events, bucketEvents}, {&t.pending, bucketPending}, {&t.done, bucketDone}, {&t.settled, bucketSettled},
 		{&t.order, bucketOrder}, {&live, bucketLive}, {&ready, bucketReady}, {&t.retried, bucketRetried}, {&t.replayed, bucketReplayed},
-		{&s.table, bucketSeen},
 	} {
 		*to.table = table{tx.Bucket(to.name), byte(i)}
 		t.tables[byte(i)] = *to.table
 	}
+	s.bucket = tx.Bucket(bucketSeen)
 	t.live, t.ready = newIDSet(live), newIDSet(ready)
 	t.last = t.events.Sequence()
 	t.eventCursor, t.orderCursor = t.events.Cursor(), t.order.Cursor()
