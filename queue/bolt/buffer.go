@@ -21,7 +21,8 @@ type buffer struct {
 	changes int  // that are in bucketLog, or will be
 	turn    byte // part to be made next
 
-	// What was made lately, by part. It is complete since a transaction.
+	// What was made lately, by part. It is complete since a transaction: who has
+	// looked at the file after that one knows what it has now.
 	made  [bufferParts][]made
 	since int
 }

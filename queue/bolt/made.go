@@ -2,7 +2,7 @@ package bolt
 
 import "slices"
 
-// made is what a transaction has made of a part.
+// made is which lines got places in bucketOrder when a transaction made a part.
 type made struct {
 	tx    int
 	lines map[lineKey]waiting
