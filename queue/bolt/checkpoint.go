@@ -25,11 +25,9 @@ const (
 	maxJournal   = 16 << 20
 )
 
-// pagesFor returns how many bytes a checkpoint writes, at most, for frames of so
-// many.
-func pagesFor(bytes int) int64 {
-	return 2*int64(bytes) + runBytes() + 64<<10
-}
+// pagesFor returns how many bytes a checkpoint writes for frames of so many, at
+// most, beside a run of identities.
+func pagesFor(bytes int) int64 { return 2*int64(bytes) + 64<<10 }
 
 // checkpointFor makes a checkpoint if one is due or one of the operations asks
 // for it. After a failure it makes room in the journal, and when something did

@@ -72,10 +72,10 @@ func (t *txn) remove(s *idSet, id uint64) bool {
 	return true
 }
 
-// first returns the id of a block's first member.
-func first(block, members uint64) uint64 {
+// firstOf returns the id of a block's first member.
+func firstOf(block, members uint64) uint64 {
 	return block*blockSize + uint64(bits.TrailingZeros64(members))
 }
 
-// last returns the id of a block's last member.
-func last(block, members uint64) uint64 { return block*blockSize + uint64(bits.Len64(members)) - 1 }
+// lastOf returns the id of a block's last member.
+func lastOf(block, members uint64) uint64 { return block*blockSize + uint64(bits.Len64(members)) - 1 }

@@ -129,7 +129,7 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 		last = id
 		var e queue.Event
 		if !decodeRecord(t.record(id), &e, false) {
-			return fmt.Errorf("the event %d is incomplete", id)
+			return fmt.Errorf("the %s event %d is incomplete", states[st.state], id)
 		}
 		switch st.state {
 		case codePending:

@@ -41,9 +41,6 @@ const (
 	seenSize = len(identity{}) + 8
 )
 
-// runBytes is how many bytes a run takes up, at most.
-func runBytes() int64 { return int64(runHead + maxRun*seenSize + filterSize(maxRun)) }
-
 var keyRun = []byte("run")
 
 func newSeen() *seen { return &seen{recent: make(map[identity]uint64)} }
@@ -109,6 +106,16 @@ func (s *seen) inRun(n uint64, id identity) uint64 {
 		return 0
 	}
 	return binary.BigEndian.Uint64(entry(i)[len(id):])
+}
+
+// room returns how many bytes the next run has, at most.
+func (s *seen) room() int64 {
+	n := len(s.recent)
+	for _, r := range s.runs {
+		n += r.count
+	}
+	n = min(n, max(maxRun, len(s.recent)))
+	return int64(runHead + n*seenSize + filterSize(n))
 }
 
 // store stores what is in memory as a run.

@@ -200,7 +200,7 @@ func (s *Store) notify() {
 func (s *Store) free() (int64, error) {
 	free, err := freespace.Of(filepath.Dir(s.path))
 	pages := max(0, int64(s.db.Stats().FreeAlloc)-256<<10) / 2
-	return free + pages - pagesFor(s.txn.bytes), err
+	return free + pages - pagesFor(s.txn.bytes) - s.txn.seen.room(), err
 }
 
 // use calls fn with the open transaction, while nobody changes it.

@@ -122,9 +122,9 @@ func (p *position) id() uint64 {
 	case !p.set:
 		return lastID(p.key)
 	case p.up:
-		return first(lastID(p.key), p.members)
+		return firstOf(lastID(p.key), p.members)
 	default:
-		return last(lastID(p.key), p.members)
+		return lastOf(lastID(p.key), p.members)
 	}
 }
 
