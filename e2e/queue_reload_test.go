@@ -143,11 +143,14 @@ func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 	}()
 	client := &http.Client{Transport: new(http.Transport), Timeout: patience}
 	defer client.CloseIdleConnections()
-	for n := 0; ; n++ {
+	for n, broken := 0, 0; ; n++ {
 		// Until one reaches the new config, these are held too, or wait. The
 		// reload may break a connection off.
 		resp, err := client.Do(delivery(t, http1, g.url, secret, talks(talk(fmt.Sprintf("c%d", n), 0))))
 		if err != nil {
+			if broken++; broken > 5 {
+				t.Fatal(err)
+			}
 			continue
 		}
 		resp.Body.Close()

@@ -24,7 +24,9 @@ type acceptance struct {
 const settling = 128
 
 // identity is the hash of an event's identity.
-type identity [16]byte
+type identity [identitySize]byte
+
+const identitySize = 16
 
 func newIdentity(text string) identity {
 	sum := sha256.Sum256([]byte(text))

@@ -50,10 +50,7 @@ func TestDedupeWindow(t *testing.T) {
 			}
 			kept := 0
 			if err := s.do(ctx, &operation{apply: func(t *txn) error {
-				kept = len(t.seen.recent)
-				for _, r := range t.seen.runs {
-					kept += r.count
-				}
+				kept = t.seen.count()
 				return nil
 			}}); err != nil || kept > 3*maxRun {
 				t.Fatalf("there are %d identities: %v", kept, err)

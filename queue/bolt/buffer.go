@@ -251,8 +251,6 @@ func (p *part) make(t *txn) error {
 	return nil
 }
 
-func compareIdentities(a, b identity) int { return bytes.Compare(a[:], b[:]) }
-
 func compareKeys(a, b orderKey) int { return bytes.Compare(a[:], b[:]) }
 
 // sorted returns the keys of m in order.

@@ -78,14 +78,20 @@ func (t *txn) removeRecord(id uint64) {
 	if key == nil {
 		return
 	}
-	last := lastID(key)
-	for other := last; len(records) > 0; other-- {
-		if t.exists(other) {
-			return
+	if last := lastID(key); !t.isNeeded(last, records) {
+		t.delete(t.events, t.id(last))
+	}
+}
+
+// isNeeded reports whether an event of a bundle exists.
+func (t *txn) isNeeded(last uint64, records []byte) bool {
+	for id := last; len(records) > 0; id-- {
+		if t.exists(id) {
+			return true
 		}
 		_, records = cutRecord(records)
 	}
-	t.delete(t.events, t.id(last))
+	return false
 }
 
 // exists reports whether an event is pending or done.

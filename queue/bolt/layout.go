@@ -143,3 +143,12 @@ func (c *counts) decode(b []byte) error {
 	}
 	return nil
 }
+
+// count counts an event in or out of a state that it stays in.
+func (c *counts) count(state byte, n int64) {
+	if state == codeDead {
+		c.dead += n
+	} else {
+		c.delivered += n
+	}
+}

@@ -201,7 +201,7 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 		if st.state == codeDead {
 			st.attempts++
 		}
-		t.count(st.state, 1)
+		t.counts.count(st.state, 1)
 		t.put(t.done, t.id(id), st.append)
 		t.put(t.settled, settledKey(st.state, st.settled, id), nil)
 		return nil
@@ -221,15 +221,6 @@ func (t *txn) postpone(id uint64, st status, due, ended uint64) {
 	st.due = due
 	t.put(t.pending, t.id(id), st.append)
 	t.enter(id, &st)
-}
-
-// count counts an event in or out of a state that it stays in.
-func (t *txn) count(state byte, n int64) {
-	if state == codeDead {
-		t.counts.dead += n
-	} else {
-		t.counts.delivered += n
-	}
 }
 
 // isLeased reports whether an event is leased. The caller holds state.

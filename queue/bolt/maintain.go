@@ -113,81 +113,93 @@ func checkEvents(ctx context.Context, tx *bbolt.Tx) error {
 	if damaged > 0 {
 		return fmt.Errorf("%d runs of identities are damaged", damaged)
 	}
-	var found counts
-	heads, ordered, last := 0, 0, uint64(0)
+	found, err := t.checkEach(ctx)
+	if err != nil {
+		return err
+	}
+	if t.counts != found.counts {
+		return fmt.Errorf("the counts are %+v, but there are %+v", t.counts, found.counts)
+	}
+	for key, records := t.eventCursor.First(); key != nil; key, records = t.eventCursor.Next() {
+		if !t.isNeeded(lastID(key), records) {
+			return fmt.Errorf("the record of the event %d is not needed", lastID(key))
+		}
+	}
+	return t.checkKeys(found)
+}
+
+// findings are the events that a check has found.
+type findings struct {
+	counts
+	ordered, free int // pending ones that have an order, and that can be leased
+}
+
+// checkEach looks at each event by itself.
+func (t *txn) checkEach(ctx context.Context) (found findings, err error) {
+	last := uint64(0)
 	for w := t.walk("", true, 0); ; {
 		id, st, err := w.next()
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		if id == 0 {
-			break
+		if err := errors.Join(err, ctx.Err()); err != nil || id == 0 {
+			return found, err
 		}
 		if id == last {
-			return fmt.Errorf("the event %d is there twice", id)
+			return found, fmt.Errorf("the event %d is there twice", id)
 		}
 		last = id
 		var e queue.Event
 		if !decodeRecord(t.record(id), &e, false) {
-			return fmt.Errorf("the %s event %d is incomplete", states[st.state], id)
+			return found, fmt.Errorf("the %s event %d is incomplete", states[st.state], id)
 		}
-		switch st.state {
-		case codePending:
+		if st.state == codePending {
 			found.pending++
 			found.bytes += int64(e.Size)
-		case codeDead:
-			found.dead++
-		default:
-			found.delivered++
-		}
-		if st.state != codePending {
+			err = t.checkPending(id, &st, e.Order, &found)
+		} else {
+			found.count(st.state, 1)
 			if t.settled.Get(settledKey(st.state, st.settled, id)) == nil {
-				return fmt.Errorf("the settled event %d would never be forgotten", id)
+				err = fmt.Errorf("the settled event %d would never be forgotten", id)
 			}
-			continue
 		}
-		free := true
-		if e.Order != "" {
-			ordered++
-			head, _ := buffer.head(t.orderCursor, lineOf(st.lane, e.Order))
-			free = head.id == id
-		}
-		if in := t.isFree(id, &st); in != free {
-			return fmt.Errorf("the pending event %d can be leased: %t, want %t", id, in, free)
-		}
-		if free {
-			heads++
+		if err != nil {
+			return found, err
 		}
 	}
-	if t.counts != found {
-		return fmt.Errorf("the counts are %+v, but there are %+v", t.counts, found)
+}
+
+// checkPending looks whether a pending event can be leased if nothing holds it back.
+func (t *txn) checkPending(id uint64, st *status, order string, found *findings) error {
+	want := true
+	if order != "" {
+		found.ordered++
+		head, _ := t.buffer.head(t.orderCursor, lineOf(st.lane, order))
+		want = head.id == id
 	}
-	waiting, gone := 0, 0
-	for i := range buffer.parts {
-		for _, w := range buffer.parts[i].lines {
+	if free := t.isFree(id, st); free != want {
+		return fmt.Errorf("the pending event %d can be leased: %t, want %t", id, free, want)
+	}
+	if want {
+		found.free++
+	}
+	return nil
+}
+
+// checkKeys compares how many keys there are with how many events.
+func (t *txn) checkKeys(found findings) error {
+	waiting, gone, ready := 0, 0, 0
+	for i := range t.buffer.parts {
+		for _, w := range t.buffer.parts[i].lines {
 			waiting += 1 + len(w.others)
 		}
-		gone += len(buffer.parts[i].gone)
+		gone += len(t.buffer.parts[i].gone)
 	}
-	for key, records := t.eventCursor.First(); key != nil; key, records = t.eventCursor.Next() {
-		needed := false
-		for id := lastID(key); len(records) > 0 && !needed; id-- {
-			needed = t.exists(id)
-			_, records = cutRecord(records)
-		}
-		if !needed {
-			return fmt.Errorf("the record of the event %d is not needed", lastID(key))
-		}
-	}
-	keys := func(b table) int { return b.Stats().KeyN }
-	ready := 0
 	for p := t.ready.position(true, 0); p.key != nil; p.advance() {
 		ready++
 	}
+	keys := func(b table) int { return b.Stats().KeyN }
 	for what, n := range map[string][2]int{
 		"settled events":      {keys(t.settled), int(found.dead + found.delivered)},
-		"ordered events":      {keys(t.order) - gone + waiting, ordered},
-		"events in the lanes": {ready + keys(t.retried) + keys(t.replayed), heads},
+		"ordered events":      {keys(t.order) - gone + waiting, found.ordered},
+		"events in the lanes": {ready + keys(t.retried) + keys(t.replayed), found.free},
 	} {
 		if n[0] != n[1] {
 			return fmt.Errorf("there are %d %s, want %d", n[0], what, n[1])

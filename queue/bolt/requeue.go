@@ -117,7 +117,7 @@ func (t *txn) requeue(e *queue.Event, due uint64) bool {
 func (t *txn) forgetDone(id uint64, st *status) {
 	t.delete(t.done, t.id(id))
 	t.delete(t.settled, settledKey(st.state, st.settled, id))
-	t.count(st.state, -1)
+	t.counts.count(st.state, -1)
 }
 
 // Discard implements queue.Store.

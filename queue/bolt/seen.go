@@ -38,7 +38,7 @@ var maxRun = 1 << 16
 // of them.
 const (
 	runHead  = 4 + 8
-	seenSize = len(identity{}) + 8
+	seenSize = identitySize + 8
 )
 
 var keyRun = []byte("run")
@@ -105,16 +105,21 @@ func (s *seen) inRun(n uint64, id identity) uint64 {
 	if i == r.count || !bytes.HasPrefix(entry(i), id[:]) {
 		return 0
 	}
-	return binary.BigEndian.Uint64(entry(i)[len(id):])
+	return binary.BigEndian.Uint64(entry(i)[identitySize:])
 }
 
-// room returns how many bytes the next run has, at most.
-func (s *seen) room() int64 {
+// count returns how many identities there are.
+func (s *seen) count() int {
 	n := len(s.recent)
 	for _, r := range s.runs {
 		n += r.count
 	}
-	n = min(n, max(maxRun, len(s.recent)))
+	return n
+}
+
+// room returns how many bytes the next run has, at most.
+func (s *seen) room() int64 {
+	n := min(s.count(), max(maxRun, len(s.recent)))
 	return int64(runHead + n*seenSize + filterSize(n))
 }
 
@@ -159,13 +164,15 @@ func (s *seen) store() error {
 	return nil
 }
 
+func compareIdentities(a, b identity) int { return bytes.Compare(a[:], b[:]) }
+
 // newRun makes a run of sorted identities, which value is to be stored.
 func newRun(entries []byte) (r run, value []byte) {
 	r.count = len(entries) / seenSize
 	r.filter = newFilter(r.count)
 	for entry := range slices.Chunk(entries, seenSize) {
-		r.filter.add(identity(entry[:16]))
-		r.newest = max(r.newest, binary.BigEndian.Uint64(entry[16:]))
+		r.filter.add(identity(entry))
+		r.newest = max(r.newest, binary.BigEndian.Uint64(entry[identitySize:]))
 	}
 	value = make([]byte, 0, runHead+len(entries)+len(r.filter))
 	value = binary.BigEndian.AppendUint32(value, uint32(r.count))
@@ -177,7 +184,7 @@ func newRun(entries []byte) (r run, value []byte) {
 func merge(older, newer []byte) []byte {
 	all := make([]byte, 0, len(older)+len(newer))
 	for len(older) > 0 && len(newer) > 0 {
-		switch order := bytes.Compare(older[:16], newer[:16]); {
+		switch order := bytes.Compare(older[:identitySize], newer[:identitySize]); {
 		case order < 0:
 			all, older = append(all, older[:seenSize]...), older[seenSize:]
 		case order == 0:

@@ -126,11 +126,11 @@ func (t *txn) leave(id uint64, s *status) bool {
 	if s.lane == codeLive {
 		return t.remove(&t.ready, id)
 	}
-	free := t.isFree(id, s)
-	if free {
-		t.delete(t.lane(s), pair(s.due, id))
+	if !t.isFree(id, s) {
+		return false
 	}
-	return free
+	t.delete(t.lane(s), pair(s.due, id))
+	return true
 }
 
 // queueUp puts an event behind those in its line. The first may be leased. If the

@@ -96,7 +96,8 @@ func (s *idSet) position(up bool, from uint64) position {
 
 // begin goes to a key, or else to the end.
 func (p *position) begin(from uint64, end bool) {
-	if p.first, _ = p.cursor.First(); p.first == nil {
+	first, value := p.cursor.First()
+	if p.first = first; first == nil {
 		return // there, Last would not return
 	}
 	switch {
@@ -110,7 +111,7 @@ func (p *position) begin(from uint64, end bool) {
 			p.step()
 		}
 	case p.up:
-		p.key, p.value = p.cursor.First()
+		p.key, p.value = first, value
 	default:
 		p.key, p.value = p.cursor.Last()
 	}
