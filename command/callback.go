@@ -146,8 +146,9 @@ func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result
 	if len(fields) == 0 {
 		return nil, errors.New("--fields is missing; 'caddy instagram fields' lists them")
 	}
-	if b.object == "instagram" {
-		if err := checkFields(fields); err != nil {
+	// The app's fields have the names that its accounts have.
+	if login, known := map[string]graph.Login{"instagram": graph.InstagramLogin, "page": graph.FacebookLogin}[b.object]; known {
+		if err := checkFields(c, login, fields); err != nil {
 			return nil, err
 		}
 	}
@@ -276,8 +277,8 @@ func (r *callbackChange) plan(c *console) {
 	}
 	r.difference.text(c)
 	if r.Wanted.URL != "" && r.Wanted.Object == "instagram" {
-		for _, login := range []graph.Login{graph.InstagramLogin, graph.FacebookLogin} {
-			needed(login, r.Wanted.Fields).text(c, login)
+		for _, login := range graph.Logins() {
+			printPermissions(c, login, login.Permissions(r.Wanted.Fields))
 		}
 	}
 }

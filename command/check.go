@@ -55,8 +55,9 @@ Run it as Caddy's user and with Caddy's environment. Verify token and app secret
 are those of the config, unless they are given by --verify-token-file and
 --app-secret-file.
 
-With an access token, it asks Meta how long that lives and what the account is
-subscribed to.
+With an access token, it asks Meta how long that lives, what the account is
+subscribed to, and, where the login has a call for that, whether the token lacks
+a permission.
 
 Checks that need something that is missing or broken are skipped. Each has a name
 that stays the same.
@@ -84,7 +85,7 @@ Exit codes:
 	k.tls.register(cmd, "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
 	flags.DurationVar(&k.timeout, "timeout", doctor.DefaultTimeout, "Longest `time` for each request and the like")
 	flags.BoolVar(&k.noDeliveries, "no-deliveries", false, "Send no deliveries")
-	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is)")
+	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is; needed with --login unified)")
 	flags.StringVar(&k.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	flags.StringSliceVar(&k.fields, "fields", nil, "The `fields` that the account must be subscribed to, with commas in between")
 	refuseFlags(cmd, exitFault)
@@ -174,10 +175,8 @@ func (k *checkFlags) meta(c *console, d *doctor.Doctor) (err error) {
 	if d.Fields, err = names(k.fields); err != nil {
 		return err
 	}
-	if graph.Login(k.login) != graph.FacebookLogin { // else they are the Page's own
-		if err := checkFields(d.Fields); err != nil {
-			return err
-		}
+	if err := checkFields(c, graph.Login(k.login), d.Fields); err != nil {
+		return err
 	}
 	token, err := k.token.lookup(c)
 	if err != nil || token == "" {
@@ -188,7 +187,7 @@ func (k *checkFlags) meta(c *console, d *doctor.Doctor) (err error) {
 	}
 	d.Graph.Token = token
 	d.Graph.HTTP = &http.Client{Timeout: k.timeout}
-	if d.Graph.Login == graph.FacebookLogin {
+	if d.Graph.Login.Proves() {
 		if d.Graph.AppSecret = d.AppSecret; d.AppSecret == "" {
 			// It was not read because of the config, so it is in the environment.
 			if d.Graph.AppSecret, err = k.secret.lookup(c); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/graph"
 )
 
 func TestColoursOnlyWhereTheyAreShown(t *testing.T) {
@@ -78,7 +79,7 @@ func TestNearest(t *testing.T) {
 func TestFieldsAreTakenAndRefused(t *testing.T) {
 	t.Parallel()
 	for _, f := range event.Fields() {
-		if err := checkFields([]string{f.Name}); (err != nil) != f.Refused {
+		if err := checkFields(new(console), graph.InstagramLogin, []string{f.Name}); (err != nil) != f.Refused {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 		for _, name := range nearest(f.Name) {

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/caddy-instagram/webhooks/event"
-	"github.com/caddy-instagram/webhooks/graph"
 )
 
 // maxName is longer than the name of any field, in bytes, and shorter than an
@@ -31,21 +29,6 @@ func names(given []string) ([]string, error) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
-}
-
-// checkFields returns an error that names the fields that Meta would refuse for
-// Instagram's webhooks, with the valid ones that are nearest.
-func checkFields(fields []string) error {
-	var wrong []string
-	for _, name := range fields {
-		if complaint := complain(name); complaint != "" {
-			wrong = append(wrong, complaint)
-		}
-	}
-	if wrong == nil {
-		return nil
-	}
-	return fmt.Errorf("one field that Meta refuses voids them all:\n  %s\n'caddy instagram fields' lists them all", strings.Join(wrong, "\n  "))
 }
 
 // complain says what is wrong with the name of a field, or "".
@@ -105,54 +88,6 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// permissions are what an app needs to get fields with a login.
-type permissions struct {
-	// Needed has the fields of each permission.
-	Needed map[string][]string `json:"needed"`
-
-	// NotOffered are the fields that the login does not offer, Unknown those
-	// for which Meta documents no permission.
-	NotOffered []string `json:"not_offered,omitempty"`
-	Unknown    []string `json:"unknown,omitempty"`
-}
-
-// needed returns the permissions for fields. Names that are not in the table,
-// such as a Page's own, are left to Meta.
-func needed(login graph.Login, fields []string) permissions {
-	p := permissions{Needed: map[string][]string{}}
-	for _, name := range fields {
-		f, _ := event.FieldByName(name)
-		permission := f.InstagramLogin
-		if login == graph.FacebookLogin {
-			permission = f.FacebookLogin
-		}
-		switch permission {
-		case "":
-			p.Unknown = append(p.Unknown, name)
-		case event.NotOffered:
-			p.NotOffered = append(p.NotOffered, name)
-		default:
-			p.Needed[permission] = append(p.Needed[permission], name)
-		}
-	}
-	return p
-}
-
-func (p permissions) text(c *console, login graph.Login) {
-	c.printf("Permissions needed with %s:\n", loginName(login))
-	var rows [][]string
-	for _, permission := range slices.Sorted(maps.Keys(p.Needed)) {
-		rows = append(rows, []string{"  " + permission, "for " + list(p.Needed[permission])})
-	}
-	if p.Unknown != nil {
-		rows = append(rows, []string{"  not documented", "for " + list(p.Unknown)})
-	}
-	if p.NotOffered != nil {
-		rows = append(rows, []string{"  not offered", "for " + list(p.NotOffered) + ": no such event will come"})
-	}
-	c.table(rows...)
 }
 
 // difference is what a change of fields does.

@@ -26,7 +26,7 @@ type metaFlags struct {
 // register adds the flags that all these sub-commands have.
 func (m *metaFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.version, "api-version", graph.DefaultVersion, "The `version` of the Graph API")
-	cmd.Flags().StringVar(&m.url, "graph-url", "", "The `url` in place of https://graph.instagram.com or https://graph.facebook.com")
+	cmd.Flags().StringVar(&m.url, "graph-url", "", fmt.Sprintf("The `url` in place of https://%s or https://%s", graph.InstagramLogin.Host(), graph.FacebookLogin.Host()))
 	cmd.Flags().DurationVar(&m.wait, "wait", time.Minute, "Longest `time` to wait, in each call, for Meta to get well or to stop throttling")
 }
 
@@ -34,13 +34,18 @@ func (m *metaFlags) register(cmd *cobra.Command) {
 // of an account.
 func (m *metaFlags) registerAccount(cmd *cobra.Command) {
 	m.register(cmd)
-	cmd.Flags().StringVar(&m.login, "login", string(graph.InstagramLogin), "The `login` that the access token is of: instagram or facebook")
+	m.registerLogin(cmd)
 	m.token = accessToken()
 	m.token.register(cmd)
 }
 
-// registerProof adds the flag for the secret that proves calls with Facebook
-// Login.
+// registerLogin adds the flag for the login.
+func (m *metaFlags) registerLogin(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&m.login, "login", string(graph.InstagramLogin), "The `login` that the access token is of: "+graph.LoginList())
+}
+
+// registerProof adds the flag for the secret that proves calls to
+// graph.facebook.com.
 func (m *metaFlags) registerProof(cmd *cobra.Command) {
 	m.secret = appSecret()
 	m.secret.register(cmd)
@@ -63,7 +68,7 @@ func (m *metaFlags) account(c *console) (*graph.Client, error) {
 	if client.Token, err = m.token.read(c); err != nil {
 		return nil, err
 	}
-	if m.secret != nil && client.Login == graph.FacebookLogin {
+	if m.secret != nil && client.Login.Proves() {
 		client.AppSecret, err = m.secret.lookup(c)
 	}
 	return client, err
@@ -109,14 +114,6 @@ func refused(err error) error {
 		return nil
 	}
 	return &failure{exitRefused, err}
-}
-
-// loginName returns a login as people call it.
-func loginName(l graph.Login) string {
-	if l == graph.FacebookLogin {
-		return "Facebook Login"
-	}
-	return "Instagram Login"
 }
 
 // readBackTime is how long reading back may take when the operator has already

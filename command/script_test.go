@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	_ "github.com/caddy-instagram/webhooks/command"
+	"github.com/caddy-instagram/webhooks/graph"
 	"github.com/caddy-instagram/webhooks/graph/graphtest"
 )
 
@@ -40,6 +41,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			// The race detector would wait for a second at the end of each command.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("VERSION", graph.DefaultVersion)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

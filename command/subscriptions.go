@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/graph"
 )
 
@@ -33,6 +32,8 @@ callback set'.
 
 The account is an Instagram account. With --login facebook it is the Facebook
 Page that the Instagram account is linked to, and the fields are the Page's own.
+With --login unified it is the Instagram account again, and must be named by
+--account: the access token, of a system user, does not tell it.
 `+exitCodes, subscriptionsListCommand(), subscriptionsSetCommand(), subscriptionsRemoveCommand())
 }
 
@@ -41,7 +42,7 @@ func (s *subscriptionFlags) command(use, short, long, example string, do action)
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(0, do)}
 	s.registerAccount(cmd)
 	s.registerProof(cmd)
-	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is)")
+	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is; needed with --login unified)")
 	cmd.Flags().StringVar(&s.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	return cmd
 }
@@ -61,8 +62,16 @@ func subscriptionsSetCommand() *cobra.Command {
 Subscribes your app to fields of an account. They replace those that it was
 subscribed to. Before, it names the fields that Meta would refuse, and the
 permissions that the others need. After, it reads back what holds.
+
+With --login facebook the fields have the Page's names: message_reads, for
+example, where Instagram says messaging_seen. A Page has none for comments,
+live_comments, mentions and story_insights: subscribe the app to these, and the
+Page to any field of its own, such as feed. With --login unified there are nine
+fields. 'caddy instagram fields' has all names.
 `+exitCodes, `  $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token --dry-run
-  $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token`, s.set)
+  $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token
+  $ caddy instagram subscriptions set --login facebook --account 100000000000001 --fields messages,message_reads --token-file page-token
+  $ caddy instagram subscriptions set --login unified --account 17841400000000001 --fields comments,messages --token-file system-token`, s.set)
 	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "The `fields` to get, with commas in between (needed)")
 	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "Only show what would change")
 	return cmd
@@ -80,6 +89,9 @@ fields. After, it reads back what holds.
 	return cmd
 }
 
+// errNoAccount is for a token that does not tell whose account it is for.
+var errNoAccount = errors.New("--account is missing: an access token of Unified Login is a system user's, and does not tell the account. Give the id of the Instagram professional account, not that of a Page")
+
 // open returns a client and the id of the account.
 func (s *subscriptionFlags) open(ctx context.Context, c *console) (*graph.Client, error) {
 	for _, id := range []struct{ flag, value string }{{"account", s.accountID}, {"app", s.app}} {
@@ -90,6 +102,9 @@ func (s *subscriptionFlags) open(ctx context.Context, c *console) (*graph.Client
 	client, err := s.account(c)
 	if err != nil || s.accountID != "" {
 		return client, err
+	}
+	if client.Login == graph.UnifiedLogin {
+		return nil, errNoAccount
 	}
 	owner, err := client.Me(ctx)
 	s.accountID = owner.Account
@@ -139,7 +154,7 @@ type subscriptionChange struct {
 	Before  []string    `json:"before"`
 	Wanted  []string    `json:"wanted"`
 	difference
-	Permissions permissions `json:"permissions"`
+	Permissions graph.Permissions `json:"permissions"`
 
 	// After is what was read back; it is not there if that failed.
 	After []string `json:"after,omitzero"`
@@ -153,13 +168,7 @@ func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (re
 	if len(fields) == 0 {
 		return nil, errors.New("--fields is missing; 'caddy instagram fields' lists them")
 	}
-	if graph.Login(s.login) == graph.FacebookLogin {
-		for _, name := range fields {
-			if _, known := event.FieldByName(name); !known {
-				c.note("Note: %s. With Facebook Login the fields are the Page's own, so Meta decides.", complain(name))
-			}
-		}
-	} else if err := checkFields(fields); err != nil {
+	if err := checkFields(c, graph.Login(s.login), fields); err != nil {
 		return nil, err
 	}
 	return s.change(ctx, c, func([]string) ([]string, error) { return fields, nil })
@@ -202,7 +211,7 @@ func (s *subscriptionFlags) change(ctx context.Context, c *console, wanted func(
 	}
 	r := &subscriptionChange{
 		Account: s.accountID, Login: client.Login, DryRun: s.dryRun, Before: before, Wanted: fields,
-		difference: compare(before, fields), Permissions: needed(client.Login, fields),
+		difference: compare(before, fields), Permissions: client.Login.Permissions(fields),
 	}
 	if !c.json {
 		r.plan(c)
@@ -233,7 +242,7 @@ func (s *subscriptionFlags) own(ctx context.Context, client *graph.Client) ([]st
 	if err != nil {
 		return nil, refused(err)
 	}
-	if s.app == "" && client.Login == graph.FacebookLogin && len(all) > 0 {
+	if s.app == "" && client.Login.Debugs() && len(all) > 0 {
 		// A Page shows the apps of others, too.
 		details, err := client.Debug(ctx)
 		if err != nil {
@@ -256,12 +265,12 @@ func (s *subscriptionFlags) own(ctx context.Context, client *graph.Client) ([]st
 
 // plan prints what is to be done, before it is done.
 func (r *subscriptionChange) plan(c *console) {
-	c.printf("Account %s, %s\n", r.Account, loginName(r.Login))
+	c.printf("Account %s, %s\n", r.Account, r.Login.Name())
 	r.difference.text(c)
 	if len(r.Wanted) == 0 {
 		c.printf("Your app is to get nothing of this account.\n")
 	} else {
-		r.Permissions.text(c, r.Login)
+		printPermissions(c, r.Login, r.Permissions)
 	}
 }
 

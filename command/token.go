@@ -18,8 +18,9 @@ func tokenCommand() *cobra.Command {
 		Use:   "token",
 		Short: "Whose an access token is, and how long it lives",
 	}, `
-Shows whose an access token is and until when it is valid, and renews it. A dead
-token ends the account's webhooks.
+Shows whose an access token is and until when it is valid, and renews one of
+Instagram Login. Tokens of other logins can only be watched. A dead token ends the
+account's webhooks.
 `+exitCodes, tokenShowCommand(), tokenRefreshCommand())
 }
 
@@ -34,9 +35,14 @@ Shows whose an access token is, and until when it is valid.
 Of a token of Instagram Login, Meta tells the end only when it is refreshed. For
 one that is in a file, the latest end is shown: 60 days after the file was
 written, unless the token was refreshed elsewhere since.
+
+A token of Facebook Login or Unified Login is looked into: Meta tells its end and
+its permissions. One of Unified Login is a system user's (Business Integration
+System User), and does not tell which Instagram account it is for.
 ` + exitCodes,
 		Example: `  $ caddy instagram token show --token-file token
-  $ caddy instagram token show --login facebook --token-file page-token --json`,
+  $ caddy instagram token show --login facebook --token-file page-token --json
+  $ caddy instagram token show --login unified --token-file system-token`,
 		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return showToken(ctx, c, m) }),
 	}
 	m.registerAccount(cmd)
@@ -48,7 +54,8 @@ written, unless the token was refreshed elsewhere since.
 // and Never is set for a token that does not end.
 type tokenInfo struct {
 	outcome
-	Account     string      `json:"account"`
+	Account     string      `json:"account,omitempty"`
+	SystemUser  string      `json:"system_user,omitempty"`
 	Name        string      `json:"name"`
 	Login       graph.Login `json:"login"`
 	App         string      `json:"app,omitempty"`
@@ -69,8 +76,8 @@ func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
-	r := &tokenInfo{Account: owner.Account, Name: owner.Name, Login: client.Login}
-	if client.Login != graph.FacebookLogin {
+	r := &tokenInfo{Account: owner.Account, SystemUser: owner.SystemUser, Name: owner.Name, Login: client.Login}
+	if !client.Login.Debugs() {
 		if info, err := os.Stat(m.token.file); err == nil && info.Mode().IsRegular() {
 			r.Latest = info.ModTime().Add(graph.TokenLife).UTC().Truncate(time.Second)
 		}
@@ -89,8 +96,14 @@ func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
 	return r, nil
 }
 
+// watchOnly is what can be done for a token that Meta has no call to renew.
+const watchOnly = "there is no call for it: watch the token, and before its end get a new one by a new login"
+
 func (t *tokenInfo) text(c *console) {
-	rows := [][]string{{"account", t.Account + " (" + t.Name + ")"}, {"login", loginName(t.Login)}}
+	rows := [][]string{{"account", t.Account + " (" + t.Name + ")"}, {"login", t.Login.Name()}}
+	if t.SystemUser != "" {
+		rows[0] = []string{"system user", t.SystemUser + " (" + t.Name + "); the token does not tell the account"}
+	}
 	if t.App != "" {
 		rows = append(rows, []string{"app", t.App}, []string{"kind", t.Kind})
 	}
@@ -110,6 +123,9 @@ func (t *tokenInfo) text(c *console) {
 	if t.Permissions != nil {
 		rows = append(rows, []string{"permissions", list(t.Permissions)})
 	}
+	if !t.Login.Refreshes() {
+		rows = append(rows, []string{"renewal", watchOnly})
+	}
 	c.table(rows...)
 }
 
@@ -128,13 +144,14 @@ Renews a long-lived access token of Instagram Login, which must be at least a da
 old and not expired, for 60 more days. The new token replaces the old one in its
 file at once, with the same mode and owner, so it must come from --token-file.
 Run it once a week, by cron for example.
+
+Meta has no such call for tokens of Facebook Login and Unified Login: watch these
+with 'caddy instagram token show'.
 ` + exitCodes,
 		Example: `  $ caddy instagram token refresh --token-file token`,
 		RunE:    run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return refreshToken(ctx, c, m) }),
 	}
-	m.register(cmd)
-	m.token = accessToken()
-	m.token.register(cmd)
+	m.registerAccount(cmd)
 	cmd.Flags().Lookup(m.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
 	return cmd
 }
@@ -147,6 +164,9 @@ type refreshedToken struct {
 }
 
 func refreshToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
+	if login := graph.Login(m.login); !login.Refreshes() {
+		return nil, fmt.Errorf("a token of %s cannot be refreshed: %s; 'caddy instagram token show --login %s' shows until when it is valid", login.Name(), watchOnly, login)
+	}
 	if m.token.file == "" || m.token.file == "-" {
 		return nil, errors.New("--token-file is missing: the new token must replace the old one in its file, as it is never printed")
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,11 +39,14 @@ func adviceOn(err error) string {
 	return "Check that this machine reaches the Graph API."
 }
 
-// lifetime checks until when the token is valid. It returns the app that the
-// token is of, if Meta tells.
+// lifetime checks until when the token is valid, and what it may do. It returns
+// the app that the token is of, if Meta tells.
 func (v *visit) lifetime(owner graph.Owner) string {
 	whose := fmt.Sprintf("The access token of %s (%s)", owner.Account, owner.Name)
-	if v.Graph.Login != graph.FacebookLogin {
+	if owner.SystemUser != "" {
+		whose = fmt.Sprintf("The access token of the system user %s (%s)", owner.SystemUser, owner.Name)
+	}
+	if !v.Graph.Login.Debugs() {
 		const refresh = "Refresh it: caddy instagram token refresh --token-file <file>. Once a week is good."
 		switch latest := v.TokenWritten.Add(graph.TokenLife); {
 		case v.TokenWritten.IsZero():
@@ -55,7 +59,8 @@ func (v *visit) lifetime(owner graph.Owner) string {
 		return ""
 	}
 	const renew = "Get a new one, by letting the user log in again."
-	switch d, err := v.Graph.Debug(v.ctx); {
+	d, err := v.Graph.Debug(v.ctx)
+	switch {
 	case err != nil:
 		v.warn(Token, fmt.Sprintf("%s works, but Meta does not tell until when: %s.", whose, err), adviceOn(err))
 		return ""
@@ -64,16 +69,23 @@ func (v *visit) lifetime(owner graph.Owner) string {
 		return d.App
 	case !d.Expires.IsZero() && time.Until(d.Expires) < tokenSoon:
 		v.warn(Token, fmt.Sprintf("%s is valid only until %s.", whose, day(d.Expires)), renew)
-		return d.App
 	case !d.DataExpires.IsZero() && time.Until(d.DataExpires) < tokenSoon:
 		v.warn(Token, fmt.Sprintf("%s gives access to data only until %s.", whose, day(d.DataExpires)), renew)
-		return d.App
 	case d.Expires.IsZero():
 		v.ok(Token, whose+" is valid and does not expire.")
-		return d.App
 	default:
 		v.ok(Token, fmt.Sprintf("%s is valid until %s.", whose, day(d.Expires)))
-		return d.App
+	}
+	v.permissions(whose, d.Permissions)
+	return d.App
+}
+
+// permissions looks for those that the fields need and the token lacks.
+func (v *visit) permissions(whose string, granted []string) {
+	lacking := slices.DeleteFunc(v.Graph.Login.Permissions(v.Fields).All(), func(p string) bool { return slices.Contains(granted, p) })
+	if len(lacking) > 0 {
+		v.warn(Token, fmt.Sprintf("%s lacks permissions: %s.", whose, strings.Join(lacking, ", ")),
+			"Add them to the app, and let the user log in again and grant them: events can stay away without them.")
 	}
 }
 
@@ -83,6 +95,11 @@ func (v *visit) subscription(owner graph.Owner, app string) {
 	account := owner.Account
 	if v.Account != "" {
 		account = v.Account
+	}
+	if account == "" {
+		v.warn(Subscription, fmt.Sprintf("With %s, the access token does not tell which account to look at.", v.Graph.Login.Name()),
+			"Say it with --account: the id of the Instagram professional account, not that of a Page.")
+		return
 	}
 	if v.App != "" {
 		app = v.App
@@ -107,7 +124,15 @@ func (v *visit) subscription(owner graph.Owner, app string) {
 }
 
 func (v *visit) compare(account string, fields []string) {
-	set := fmt.Sprintf("Subscribe it: caddy instagram subscriptions set --account %s --fields %s", account, strings.Join(v.Fields, ","))
+	login := ""
+	if v.Graph.Login != "" && v.Graph.Login != graph.InstagramLogin {
+		login = fmt.Sprintf(" --login %s", v.Graph.Login)
+	}
+	set := fmt.Sprintf("Subscribe it: caddy instagram subscriptions set%s --account %s --fields %s",
+		login, account, cmp.Or(strings.Join(v.Fields, ","), "<fields>"))
+	if len(v.Fields) > 0 {
+		set = fmt.Sprintf("The access token needs %s. ", strings.Join(v.Graph.Login.Permissions(v.Fields).All(), ", ")) + set
+	}
 	var missing, more []string
 	for _, name := range v.Fields {
 		if !slices.Contains(fields, name) {
@@ -121,8 +146,7 @@ func (v *visit) compare(account string, fields []string) {
 	}
 	switch {
 	case len(fields) == 0 && len(v.Fields) == 0:
-		v.fault(Subscription, fmt.Sprintf("Your app is not subscribed to account %s: no event of it will come.", account),
-			fmt.Sprintf("Subscribe it: caddy instagram subscriptions set --account %s --fields <fields>", account))
+		v.fault(Subscription, fmt.Sprintf("Your app is not subscribed to account %s: no event of it will come.", account), set)
 	case missing != nil:
 		v.fault(Subscription, fmt.Sprintf("%s %s not subscribed for account %s.", strings.Join(missing, ", "), are(missing), account), set)
 	case len(v.Fields) > 0 && more != nil:

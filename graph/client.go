@@ -7,7 +7,6 @@
 package graph
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,26 +17,15 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
-// Login is the way in which an account gave an app its rights. It decides which
-// host answers, and which permissions are needed.
-type Login string
-
-const (
-	// InstagramLogin is the Instagram API with Instagram Login.
-	InstagramLogin Login = "instagram"
-
-	// FacebookLogin is the Instagram API with Facebook Login. Its account is
-	// the Facebook Page that the Instagram account is linked to.
-	FacebookLogin Login = "facebook"
-)
-
-// DefaultVersion is the version of the Graph API that a Client asks for.
+// DefaultVersion is the version of the Graph API that a Client asks for. It is
+// the one that was tested, not the newest.
 const DefaultVersion = "v26.0"
 
 // maxResponse is the most that is read of an answer, in bytes. Real ones are a
@@ -61,8 +49,8 @@ type Client struct {
 	// AppToken.
 	Token Secret
 
-	// AppSecret, if there is one, proves calls with Facebook Login
-	// (appsecret_proof). It must be the secret of the app that the token
+	// AppSecret, if there is one, proves calls with Facebook Login and Unified
+	// Login (appsecret_proof). It must be the secret of the app that the token
 	// belongs to. It is not used with Instagram Login or with an AppToken.
 	AppSecret Secret
 
@@ -91,12 +79,13 @@ type request struct {
 	unversioned bool
 	params      url.Values
 	secret      Secret // in params, if there is one
+	renews      bool   // the answer holds a token, which may be like the one in use
 }
 
 // Validate returns an error if no call could be made with the client.
 func (c *Client) Validate() error {
-	if c.Login != "" && c.Login != InstagramLogin && c.Login != FacebookLogin {
-		return fmt.Errorf("the login %q is neither %q nor %q", c.Login, InstagramLogin, FacebookLogin)
+	if !c.Login.known() {
+		return fmt.Errorf("the login %q is none of %s", c.Login, LoginList())
 	}
 	if !versionPattern.MatchString(c.version()) {
 		return fmt.Errorf("the API version %q does not look like %s", c.Version, DefaultVersion)
@@ -128,14 +117,10 @@ func (c *Client) version() string {
 }
 
 func (c *Client) base() string {
-	switch {
-	case c.BaseURL != "":
+	if c.BaseURL != "" {
 		return strings.TrimSuffix(c.BaseURL, "/")
-	case c.Login == FacebookLogin:
-		return "https://graph.facebook.com"
-	default:
-		return "https://graph.instagram.com"
 	}
+	return "https://" + c.Login.Host()
 }
 
 func (c *Client) http() *http.Client {
@@ -164,10 +149,13 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 	secrets := []string{string(c.Token), string(c.AppSecret), string(r.secret)}
 	if _, key, isApp := strings.Cut(string(c.Token), "|"); isApp {
 		secrets = append(secrets, key)
-	} else if c.Login == FacebookLogin && c.AppSecret != "" {
+	} else if c.Login.Proves() && c.AppSecret != "" {
 		p := proof(c.Token, c.AppSecret)
 		params.Set("appsecret_proof", p)
 		secrets = append(secrets, p)
+	}
+	for _, secret := range slices.Clone(secrets) {
+		secrets = append(secrets, url.QueryEscape(secret)) // as in a URL that is repeated
 	}
 
 	var body io.Reader
@@ -200,15 +188,21 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 	if err != nil {
 		return fmt.Errorf("%s: reading the answer: %w", name, tame.Error(err, maxText, secrets...))
 	}
-	if err := decode(resp, data, result); err != nil {
+	if err := decode(resp, data, result, func(data []byte) []byte {
+		if r.renews {
+			return data
+		}
+		return sanitize(data, secrets)
+	}); err != nil {
 		err.clean(secrets)
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
-// decode puts a good answer into result and makes anything else an error.
-func decode(resp *http.Response, data []byte, result any) *Error {
+// decode puts a good answer into result, after clean, and makes anything else an
+// error.
+func decode(resp *http.Response, data []byte, result any, clean func([]byte) []byte) *Error {
 	usage := readUsage(resp.Header)
 	failed := &Error{Status: resp.StatusCode, RetryAfter: usage.regain, usage: usage.percent}
 	if len(data) > maxResponse {
@@ -224,7 +218,7 @@ func decode(resp *http.Response, data []byte, result any) *Error {
 		answer.Error.Status, answer.Error.RetryAfter, answer.Error.usage = failed.Status, failed.RetryAfter, failed.usage
 		return answer.Error
 	case err == nil && resp.StatusCode == http.StatusOK:
-		if err = json.NewDecoder(bytes.NewReader(data)).Decode(result); err == nil {
+		if err = json.Unmarshal(clean(data), result); err == nil {
 			return nil
 		}
 	}

@@ -94,6 +94,10 @@ const (
 	tokenInvalid    = 467
 )
 
+// messagesOff is the subcode of code 200 for an account that does not allow
+// access to its messages.
+const messagesOff = 2534041
+
 // noSuchObject is the subcode of code 100 for an object that is not there or
 // not to be seen.
 const noSuchObject = 33
@@ -114,9 +118,13 @@ func (e *Error) Advice() string {
 	case strings.Contains(e.Message, "appsecret_proof"):
 		return "Give the secret of the very app that the access token was made for."
 	case strings.HasPrefix(e.Message, "Unsupported request"), strings.Contains(e.Message, "Unsupported get request"), e.Code == 100 && e.Subcode == noSuchObject:
-		return "The id is wrong, or the token may not see it. Use the numeric id that the token's owner has with this login, and check that the account has a role on the app or granted it access."
+		return "The id is wrong, or the token may not see it. Use the numeric id that belongs to the login: of the Instagram professional account, or with Facebook Login of the Page. Check that the account has a role on the app or granted it access."
 	case e.Code == 100:
 		return "A parameter is wrong; the message names it, and nothing was changed. A field needs the app itself to be subscribed to it first."
+	case e.Code == 200 && e.Subcode == messagesOff:
+		return "The account has switched the access to its messages off. Let its owner switch “Allow access to messages” on, in the settings of the Instagram app (messages, connected tools), and subscribe it again."
+	case e.Code == 3:
+		return "The app may not make this call. A new login does not help: the app needs Advanced Access to the permission, or the account a role on the app."
 	case e.Code == 10, 200 <= e.Code && e.Code <= 299:
 		return "The access token lacks a permission. Add it to the app, get Advanced Access for accounts that are not yours, and let the user log in again."
 	case e.Code == 2200:
@@ -124,7 +132,7 @@ func (e *Error) Advice() string {
 	case e.Throttled() && e.RetryAfter > 0:
 		return fmt.Sprintf("There were too many calls. Try again in %s.", e.RetryAfter)
 	case e.Throttled():
-		return "There were too many calls. Try again later; limits are counted over an hour."
+		return "There were too many calls. Try again later: those of an app are counted over an hour, those of an account over a day."
 	case e.Passes():
 		return "Meta has a passing problem. Try again later."
 	default:

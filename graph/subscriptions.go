@@ -19,7 +19,7 @@ type Subscription struct {
 	Fields []string `json:"fields"`
 }
 
-// UnmarshalJSON reads what either login answers: graph.facebook.com calls the
+// UnmarshalJSON reads what each login answers: graph.facebook.com calls the
 // app's id just id.
 func (s *Subscription) UnmarshalJSON(data []byte) error {
 	var answer struct {

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -11,8 +12,12 @@ import (
 // Owner is whose an access token is.
 type Owner struct {
 	// Account is the id that stands in deliveries and that subscriptions need:
-	// of the Instagram account, or with Facebook Login of the Page or user.
+	// of the Instagram account, or with Facebook Login of the Page or user. It
+	// is empty with Unified Login, whose tokens do not tell it.
 	Account string
+
+	// SystemUser is the id of the system user, with Unified Login only.
+	SystemUser string
 
 	// Name is the user name of the Instagram account, or the name of the Page
 	// or user.
@@ -28,18 +33,24 @@ func (c *Client) Me(ctx context.Context) (Owner, error) {
 		Name     string `json:"name"`
 	}
 	fields := "user_id,username"
-	if c.Login == FacebookLogin {
+	if c.Login.Host() == facebookHost {
 		fields = "id,name"
 	}
 	err := c.call(ctx, request{method: http.MethodGet, path: "me", params: url.Values{"fields": {fields}}}, &answer)
 	if err != nil {
 		return Owner{}, err
 	}
-	owner := Owner{answer.UserID, answer.Username}
-	if c.Login == FacebookLogin {
-		owner = Owner{answer.ID, answer.Name}
+	id := answer.ID
+	owner := Owner{Account: id, Name: answer.Name}
+	switch c.Login {
+	case FacebookLogin:
+	case UnifiedLogin:
+		owner = Owner{SystemUser: id, Name: answer.Name}
+	default:
+		id = answer.UserID
+		owner = Owner{Account: id, Name: answer.Username}
 	}
-	if ValidateID(owner.Account) != nil {
+	if ValidateID(id) != nil {
 		return Owner{}, errors.New("GET me: the answer has no account id")
 	}
 	return owner, nil
@@ -50,7 +61,7 @@ type Details struct {
 	// App is the id of the app that the token was made for.
 	App string
 
-	// Kind is what the token stands for: USER, PAGE, …
+	// Kind is what the token stands for: USER, PAGE, SYSTEM_USER, …
 	Kind string
 
 	// Valid is set if the token can be used.
@@ -64,8 +75,8 @@ type Details struct {
 	Permissions []string
 }
 
-// Debug returns what is known about the client's token. It needs FacebookLogin:
-// graph.instagram.com has no such call.
+// Debug returns what is known about the client's token. It needs a login whose
+// tokens can be looked into: graph.instagram.com has no such call.
 func (c *Client) Debug(ctx context.Context) (Details, error) {
 	var answer struct {
 		Data struct {
@@ -77,8 +88,8 @@ func (c *Client) Debug(ctx context.Context) (Details, error) {
 			Permissions []string `json:"scopes"`
 		} `json:"data"`
 	}
-	if c.Login != FacebookLogin {
-		return Details{}, errors.New("tokens of Instagram Login cannot be looked into")
+	if !c.Login.Debugs() {
+		return Details{}, fmt.Errorf("tokens of %s cannot be looked into", c.Login.Name())
 	}
 	err := c.call(ctx, request{
 		method: http.MethodGet,
@@ -113,8 +124,8 @@ const TokenLife = 60 * 24 * time.Hour
 // Login, at least a day old and not expired. It returns the new token and when
 // that ends. The old one goes on working until its own end.
 func (c *Client) Refresh(ctx context.Context) (token Secret, expires time.Time, err error) {
-	if c.Login == FacebookLogin {
-		return "", time.Time{}, errors.New("only tokens of Instagram Login can be refreshed")
+	if !c.Login.Refreshes() {
+		return "", time.Time{}, fmt.Errorf("tokens of %s cannot be refreshed: Meta has a call for those of %s only", c.Login.Name(), InstagramLogin.Name())
 	}
 	var answer struct {
 		Token   string `json:"access_token"`
@@ -125,6 +136,7 @@ func (c *Client) Refresh(ctx context.Context) (token Secret, expires time.Time, 
 		path:        "refresh_access_token",
 		unversioned: true,
 		params:      url.Values{"grant_type": {"ig_refresh_token"}},
+		renews:      true,
 	}, &answer)
 	if err != nil {
 		return "", time.Time{}, err

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/graph"
 )
 
 // State is all that the stand-in knows. Its JSON is what Main reads.
@@ -27,7 +29,7 @@ type App struct {
 	ID     string `json:"id"`
 	Secret string `json:"secret"`
 
-	// RequireProof refuses calls with Facebook Login that have no
+	// RequireProof refuses calls to graph.facebook.com that have no
 	// appsecret_proof.
 	RequireProof bool `json:"require_proof,omitempty"`
 
@@ -58,11 +60,14 @@ type Token struct {
 	App     string `json:"app"`
 	Account string `json:"account"`
 
-	// Facebook marks a token of Facebook Login.
+	// Facebook marks a token of Facebook Login, Unified one of Unified Login,
+	// which is a system user's and can be used for Account.
 	Facebook bool `json:"facebook,omitempty"`
+	Unified  bool `json:"unified,omitempty"`
 
 	// Issued and Expires are when the token was made and ends. Defaults: two
-	// days before, and sixty days after Issued.
+	// days before, and sixty days after Issued, or never for one of Unified
+	// Login.
 	Issued  time.Time `json:"issued,omitzero"`
 	Expires time.Time `json:"expires,omitzero"`
 
@@ -131,15 +136,12 @@ func New(state State) *Server {
 		if t.Issued.IsZero() {
 			t.Issued = time.Now().Add(-48 * time.Hour)
 		}
-		if t.Expires.IsZero() {
-			t.Expires = t.Issued.Add(life)
+		if t.Expires.IsZero() && !t.Unified {
+			t.Expires = t.Issued.Add(graph.TokenLife)
 		}
 	}
 	return &Server{state: state, Callbacks: insecureClient()}
 }
-
-// life is how long a token of Instagram Login lives.
-const life = 60 * 24 * time.Hour
 
 // Client returns a client whose requests reach the stand-in without a network,
 // whatever their host.

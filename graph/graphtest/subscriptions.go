@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/graph"
 )
 
 // instagramFields are the names that subscribed_apps takes with Instagram Login.
@@ -27,9 +28,22 @@ var instagramFields = strings.Fields(`agent_messages comment_poll_response comme
 	onboarding_welcome_message_series share_to_story standby story_insights
 	story_poll_response story_reactions`)
 
-// pageFields are some of the names that subscribed_apps takes for a Page.
-var pageFields = strings.Fields(`feed leadgen mention message_echoes message_edit message_reactions
-	messages messaging_handovers messaging_optins messaging_postbacks messaging_referrals standby`)
+// pageFields are the names that subscribed_apps takes for a Page, without those
+// of the lines of its profile. They stand for themselves, too.
+var pageFields = strings.Fields(`business_integrity call_permission_reply call_settings_update calls
+	comment_poll_response conversations feed follow group_feed inbox_labels leadgen live_videos
+	marketing_message_delivery_failed marketing_message_echoes mention merchant_review message_context
+	message_deliveries message_echoes message_edits message_mention message_reactions message_reads
+	message_template_status_update messages messaging_account_linking messaging_appointments
+	messaging_checkout_updates messaging_customer_information messaging_feedback messaging_game_plays
+	messaging_handovers messaging_in_thread_lead_form_submit messaging_integrity messaging_optins
+	messaging_optouts messaging_payments messaging_policy_enforcement messaging_postbacks
+	messaging_pre_checkouts messaging_referrals product_review ratings response_feedback send_cart
+	standby story_poll_response user_action videos`)
+
+// unifiedFields are the names that subscribed_apps takes with Unified Login.
+var unifiedFields = strings.Fields(`comments live_comments mentions message_reactions messages
+	messaging_postbacks messaging_referral messaging_seen story_insights`)
 
 // subscribed serves the apps that are subscribed to an account.
 func (s *Server) subscribed(r *http.Request, id string) response {
@@ -48,7 +62,7 @@ func (s *Server) subscribed(r *http.Request, id string) response {
 		apps := []map[string]any{}
 		for _, app := range slices.Sorted(maps.Keys(account.Subscribed)) {
 			fields := account.Subscribed[app]
-			if t.Facebook {
+			if t.login().Host() == graph.FacebookLogin.Host() {
 				apps = append(apps, map[string]any{"id": app, "name": "An app", "subscribed_fields": fields})
 			} else {
 				apps = append(apps, map[string]any{"app_id": app, "subscribed_fields": fields})
@@ -76,9 +90,12 @@ func (s *Server) subscribed(r *http.Request, id string) response {
 // refuseFields returns the refusal of a list of fields, of which one that is
 // wrong voids all.
 func (s *Server) refuseFields(t *Token, fields []string) (response, bool) {
-	valid, object := instagramFields, "instagram"
-	if t.Facebook {
+	login, valid, object := t.login(), instagramFields, "instagram"
+	switch login {
+	case graph.FacebookLogin:
 		valid, object = pageFields, "page"
+	case graph.UnifiedLogin:
+		valid = unifiedFields
 	}
 	for i, field := range fields {
 		if !slices.Contains(valid, field) {
@@ -87,12 +104,9 @@ func (s *Server) refuseFields(t *Token, fields []string) (response, bool) {
 	}
 	app := s.state.app(t.App)
 	for _, field := range fields {
-		if f, known := event.FieldByName(field); known && len(t.Permissions) > 0 {
-			needed := f.InstagramLogin
-			if t.Facebook {
-				needed = f.FacebookLogin
-			}
-			if needed != "" && needed != event.NotOffered && !slices.Contains(t.Permissions, needed) {
+		if f, known := login.Field(field); known {
+			needed := login.Permission(f)
+			if needed != "" && needed != event.NotOffered && !slices.Contains(t.granted(), needed) {
 				return refuse(10, 0, "(#10) Application does not have permission for this action: "+needed), true
 			}
 		}
@@ -126,8 +140,9 @@ func (s *Server) callbacks(r *http.Request, id string) response {
 		if object == "" || len(fields) == 0 {
 			return refuse(100, 0, "(#100) The parameter object and fields are required.")
 		}
-		if i := slices.IndexFunc(fields, func(f string) bool { return object == "instagram" && !slices.Contains(instagramFields, f) }); i >= 0 {
-			return refuse(100, 0, fmt.Sprintf("(#100) Invalid field %q for the object instagram.", fields[i]))
+		valid := map[string][]string{"instagram": instagramFields, "page": pageFields}[object]
+		if i := slices.IndexFunc(fields, func(f string) bool { return valid != nil && !slices.Contains(valid, f) }); i >= 0 {
+			return refuse(100, 0, fmt.Sprintf("(#100) Invalid field %q for the object %s.", fields[i], object))
 		}
 		// Not under the lock: the callback may ask for things itself.
 		if fault := s.verify(r.Context(), b.URL, r.Form.Get("verify_token")); fault != "" {
@@ -166,7 +181,7 @@ func listed(callbacks []*Callback) []map[string]any {
 	for _, b := range callbacks {
 		var fields []map[string]any
 		for _, f := range b.Fields {
-			fields = append(fields, map[string]any{"name": f, "version": "v26.0"})
+			fields = append(fields, map[string]any{"name": f, "version": graph.DefaultVersion})
 		}
 		data = append(data, map[string]any{"object": b.Object, "callback_url": b.URL, "active": true, "fields": fields})
 	}

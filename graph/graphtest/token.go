@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/graph"
 )
 
 // token returns the token that a request is made with, or the refusal. The lock
@@ -21,6 +24,9 @@ func (s *Server) token(r *http.Request) (*Token, response) {
 	if t == nil {
 		return nil, refuse(190, 0, "Malformed access token "+value)
 	}
+	if strings.HasPrefix(r.Host, "graph.") && r.Host != t.login().Host() {
+		return nil, refuse(190, 0, "Invalid OAuth access token - Cannot parse access token")
+	}
 	if dead := t.dead(); dead != 0 {
 		return nil, refuse(190, dead, map[int]string{
 			460: "Error validating access token: The session has been invalidated because the user changed their password.",
@@ -28,7 +34,7 @@ func (s *Server) token(r *http.Request) (*Token, response) {
 			467: "Error validating access token: The session is invalid because the user logged out.",
 		}[dead])
 	}
-	if app := s.state.app(t.App); t.Facebook && app != nil {
+	if app := s.state.app(t.App); t.login().Debugs() && app != nil {
 		switch proof := r.Form.Get("appsecret_proof"); {
 		case proof == "" && app.RequireProof:
 			return nil, refuse(100, 0, "API calls from the server require an appsecret_proof argument")
@@ -47,10 +53,29 @@ func prove(token, secret string) string {
 
 // dead returns the subcode of code 190 that tells why the token is dead, or 0.
 func (t *Token) dead() int {
-	if t.Subcode == 0 && !time.Now().Before(t.Expires) {
+	if t.Subcode == 0 && !t.Expires.IsZero() && !time.Now().Before(t.Expires) {
 		return 463
 	}
 	return t.Subcode
+}
+
+// login returns the login that the token is of.
+func (t *Token) login() graph.Login {
+	switch {
+	case t.Facebook:
+		return graph.FacebookLogin
+	case t.Unified:
+		return graph.UnifiedLogin
+	}
+	return graph.InstagramLogin
+}
+
+// granted returns the permissions that were granted.
+func (t *Token) granted() []string {
+	if len(t.Permissions) > 0 {
+		return t.Permissions
+	}
+	return t.login().Permissions(instagramFields).All()
 }
 
 func (s *State) token(value string) *Token {
@@ -82,11 +107,21 @@ func (s *Server) me(r *http.Request) response {
 		return refused
 	}
 	account := s.state.account(t.Account)
-	if t.Facebook {
-		return ok(map[string]any{"id": account.ID, "name": account.Name})
+	known := map[graph.Login]map[string]any{
+		// The id is another one for each app.
+		graph.InstagramLogin: {"user_id": account.ID, "username": account.Name, "id": "2" + account.ID[1:]},
+		graph.FacebookLogin:  {"id": account.ID, "name": account.Name},
+		// It is nobody's account.
+		graph.UnifiedLogin: {"id": "122" + account.ID[3:], "name": "System user of " + account.Name},
+	}[t.login()]
+	answer := map[string]any{"id": known["id"]}
+	for _, field := range strings.FieldsFunc(r.Form.Get("fields"), func(r rune) bool { return r == ',' }) {
+		if known[field] == nil {
+			return refuse(100, 0, fmt.Sprintf("(#100) Tried accessing nonexisting field (%s)", field))
+		}
+		answer[field] = known[field]
 	}
-	// The id is another one for each app.
-	return ok(map[string]any{"user_id": account.ID, "username": account.Name, "id": "2" + account.ID[1:]})
+	return ok(answer)
 }
 
 // debug looks into a token, for its owner or its app. It answers for a dead one,
@@ -95,7 +130,7 @@ func (s *Server) debug(r *http.Request) response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.state.token(r.Form.Get("input_token"))
-	if t == nil || !t.Facebook {
+	if t == nil || !t.login().Debugs() {
 		return refuse(190, 0, "Invalid OAuth access token - Cannot parse access token")
 	}
 	if app := s.state.app(t.App); app == nil || credential(r) != app.ID+"|"+app.Secret {
@@ -103,10 +138,17 @@ func (s *Server) debug(r *http.Request) response {
 			return refused
 		}
 	}
+	kind, expires := "PAGE", int64(0)
+	if t.Unified {
+		kind = "SYSTEM_USER"
+	}
+	if !t.Expires.IsZero() {
+		expires = t.Expires.Unix()
+	}
 	return ok(map[string]any{"data": map[string]any{
-		"app_id": t.App, "type": "PAGE", "is_valid": t.dead() == 0, "profile_id": t.Account,
-		"issued_at": t.Issued.Unix(), "expires_at": t.Expires.Unix(), "data_access_expires_at": 0,
-		"scopes": append([]string{}, t.Permissions...),
+		"app_id": t.App, "type": kind, "is_valid": t.dead() == 0, "profile_id": t.Account,
+		"issued_at": t.Issued.Unix(), "expires_at": expires, "data_access_expires_at": 0,
+		"scopes": t.granted(),
 	}})
 }
 
@@ -118,7 +160,7 @@ func (s *Server) refreshed(r *http.Request) response {
 	switch {
 	case t == nil:
 		return instagram(refused)
-	case r.Form.Get("grant_type") != "ig_refresh_token", t.Facebook:
+	case r.Form.Get("grant_type") != "ig_refresh_token", !t.login().Refreshes():
 		return instagram(refuse(100, 0, "Unsupported request - method type: get"))
 	case time.Since(t.Issued) < 24*time.Hour:
 		return instagram(refuse(100, 0, "The access token must be at least 24 hours old to be refreshed."))
@@ -127,9 +169,9 @@ func (s *Server) refreshed(r *http.Request) response {
 	renewed := *t
 	renewed.Value = fmt.Sprintf("%s-renewed-%d", t.Value, s.refresh)
 	renewed.Issued = time.Now()
-	renewed.Expires = renewed.Issued.Add(life)
+	renewed.Expires = renewed.Issued.Add(graph.TokenLife)
 	s.state.Tokens = append(s.state.Tokens, &renewed)
-	return ok(map[string]any{"access_token": renewed.Value, "token_type": "bearer", "expires_in": int64(life / time.Second)})
+	return ok(map[string]any{"access_token": renewed.Value, "token_type": "bearer", "expires_in": int64(graph.TokenLife / time.Second)})
 }
 
 // instagram gives a refusal the type that graph.instagram.com uses.
