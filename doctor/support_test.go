@@ -32,6 +32,7 @@ const (
 	secret      = "app-s3cr3t-0123456789abcdef"
 	accessToken = "IGAA-s3cr3t"
 	pageToken   = "EAAB-s3cr3t"
+	systemToken = "EAAU-s3cr3t"
 	accountID   = "17841400000000001"
 	pageID      = "100000000000001"
 	appID       = "1234567890"
@@ -137,6 +138,7 @@ func newMeta() *graphtest.Server {
 		Tokens: []*graphtest.Token{
 			{Value: accessToken, App: appID, Account: accountID},
 			{Value: pageToken, App: appID, Account: pageID, Facebook: true},
+			{Value: systemToken, App: appID, Account: accountID, Unified: true},
 		},
 	})
 }

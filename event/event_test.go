@@ -213,6 +213,17 @@ func TestFields(t *testing.T) {
 	if len(common) != 7 || len(common)+len(rest) != 23 || len(refused) != 3 {
 		t.Errorf("%d common, %d more, %d refused", len(common), len(rest), len(refused))
 	}
+	for page, name := range map[string]string{"message_reads": "messaging_seen", "messaging_referrals": "messaging_referral",
+		"messaging_handovers": "messaging_handover", "message_edits": "message_edit", "messages": "messages"} {
+		if f, ok := event.FieldByPage(page); !ok || f.Name != name {
+			t.Errorf("a Page's %s is %q, want %s", page, f.Name, name)
+		}
+	}
+	for _, name := range []string{"", "feed", "comments", "messaging_seen"} {
+		if f, ok := event.FieldByPage(name); ok {
+			t.Errorf("a Page's %q is taken for %s", name, f.Name)
+		}
+	}
 	if _, ok := event.FieldByName("no_such_field"); ok {
 		t.Error("found no_such_field")
 	}

@@ -32,6 +32,7 @@ func TestSubscribeReplacesTheFields(t *testing.T) {
 	}{
 		"instagram": {client, account, []string{"comments", "messages"}, []string{"mentions", "messages"}},
 		"facebook":  {pageClient, page, []string{"feed"}, []string{"messages"}},
+		"unified":   {unifiedClient, account, []string{"comments", "messages"}, []string{"mentions"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -197,6 +198,7 @@ func TestMe(t *testing.T) {
 	}{
 		{client(s), graph.Owner{Account: account, Name: "gardens"}},
 		{pageClient(s), graph.Owner{Account: page, Name: "Gardens"}},
+		{unifiedClient(s), graph.Owner{SystemUser: "12241400000000001", Name: "System user of gardens"}},
 	} {
 		if got, err := test.client.Me(t.Context()); err != nil || got != test.want {
 			t.Errorf("got %+v, %v, want %+v", got, err, test.want)
@@ -215,6 +217,10 @@ func TestDebug(t *testing.T) {
 	if !got.Valid || got.App != appID || got.Kind != "PAGE" || got.Expires.Unix() != want.Unix() || !got.DataExpires.IsZero() ||
 		!slices.Equal(got.Permissions, []string{"instagram_manage_messages"}) {
 		t.Errorf("got %+v", got)
+	}
+	got, err = unifiedClient(s).Debug(t.Context())
+	if err != nil || !got.Valid || got.Kind != "SYSTEM_USER" || !got.Expires.IsZero() || !slices.Contains(got.Permissions, "instagram_basic") {
+		t.Errorf("Unified Login: got %+v, %v", got, err)
 	}
 	if _, err := client(s).Debug(t.Context()); err == nil {
 		t.Error("a token of Instagram Login was looked into")
@@ -241,15 +247,21 @@ func TestRefresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := s.State().Tokens[2]
+	known := s.State().Tokens[3]
 	if string(token) != known.Value || known.Value == igToken {
 		t.Error("the token returned is not the new one")
 	}
 	if d := expires.Sub(known.Expires).Abs(); d > time.Minute {
 		t.Errorf("expires %s, off by %s", expires, d)
 	}
-	if _, _, err := pageClient(s).Refresh(t.Context()); err == nil {
-		t.Error("a token of Facebook Login was refreshed")
+	asked := len(s.Requests())
+	for _, c := range []*graph.Client{pageClient(s), unifiedClient(s)} {
+		if _, _, err := c.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "tokens of "+c.Login.Name()+" cannot be refreshed") {
+			t.Errorf("%s: got %v", c.Login, err)
+		}
+	}
+	if len(s.Requests()) != asked {
+		t.Error("Meta was asked to refresh what it cannot")
 	}
 
 	// The new one is too young.
@@ -296,6 +308,15 @@ func TestProof(t *testing.T) {
 	c.AppSecret = "another"
 	if _, err := c.Me(t.Context()); err == nil {
 		t.Error("a wrong proof was taken")
+	}
+
+	unified := unifiedClient(s)
+	if _, err := unified.Me(t.Context()); err == nil {
+		t.Error("Unified Login: no proof was missed")
+	}
+	unified.AppSecret = appSecret
+	if _, err := unified.Me(t.Context()); err != nil {
+		t.Errorf("Unified Login, with the proof: %v", err)
 	}
 
 	// Not where it is not known to be understood.
@@ -546,11 +567,12 @@ func TestVersionAndHost(t *testing.T) {
 		return nil, context.Canceled
 	})}
 	for _, c := range []graph.Client{
-		{HTTP: record}, {HTTP: record, Login: graph.FacebookLogin, Version: "v24.0"}, {HTTP: record, BaseURL: "https://proxy.example.com/graph/"},
+		{HTTP: record}, {HTTP: record, Login: graph.FacebookLogin, Version: "v24.0"}, {HTTP: record, Login: graph.UnifiedLogin, Version: "v27.0"},
+		{HTTP: record, BaseURL: "https://proxy.example.com/graph/"},
 	} {
 		_, _ = c.Me(t.Context())
 	}
-	want := []string{"https://graph.instagram.com/v26.0/me", "https://graph.facebook.com/v24.0/me", "https://proxy.example.com/graph/v26.0/me"}
+	want := []string{"https://graph.instagram.com/v26.0/me", "https://graph.facebook.com/v24.0/me", "https://graph.facebook.com/v27.0/me", "https://proxy.example.com/graph/v26.0/me"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -16,9 +16,11 @@ const (
 	page      = "100000000000001"
 	igToken   = "IGAA-instagram-token"
 	pageToken = "EAAB-page-token"
+	sysToken  = "EAAU-system-user-token"
 )
 
-// meta returns a stand-in with one app, an Instagram account and a Page.
+// meta returns a stand-in with one app, an Instagram account and a Page, and a
+// token of each login.
 func meta() *graphtest.Server {
 	return graphtest.New(graphtest.State{
 		Apps: []*graphtest.App{{ID: appID, Secret: appSecret, Callbacks: []*graphtest.Callback{
@@ -29,6 +31,7 @@ func meta() *graphtest.Server {
 		Tokens: []*graphtest.Token{
 			{Value: igToken, App: appID, Account: account},
 			{Value: pageToken, App: appID, Account: page, Facebook: true, Permissions: []string{"instagram_manage_messages"}},
+			{Value: sysToken, App: appID, Account: account, Unified: true},
 		},
 	})
 }
@@ -41,6 +44,10 @@ func pageClient(s *graphtest.Server) *graph.Client {
 	return &graph.Client{Login: graph.FacebookLogin, Token: pageToken, HTTP: s.Client()}
 }
 
+func unifiedClient(s *graphtest.Server) *graph.Client {
+	return &graph.Client{Login: graph.UnifiedLogin, Token: sysToken, HTTP: s.Client()}
+}
+
 func appClient(s *graphtest.Server) *graph.Client {
 	return &graph.Client{Login: graph.FacebookLogin, Token: graph.AppToken(appID, appSecret), HTTP: s.Client()}
 }
@@ -48,7 +55,7 @@ func appClient(s *graphtest.Server) *graph.Client {
 // noSecret fails if a text holds one of the secrets.
 func noSecret(t *testing.T, text string, more ...string) {
 	t.Helper()
-	for _, secret := range slices.Concat([]string{appSecret, igToken, pageToken}, more) {
+	for _, secret := range slices.Concat([]string{appSecret, igToken, pageToken, sysToken}, more) {
 		if strings.Contains(text, secret) {
 			t.Errorf("a secret stands in %q", text)
 		}
