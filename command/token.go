@@ -97,7 +97,7 @@ func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
 }
 
 // watchOnly is what can be done for a token that Meta has no call to renew.
-const watchOnly = "there is no call for it: watch the token, and before its end get a new one by a new login"
+const watchOnly = "Meta has no call that renews it; watch it, and get a new one by a new login before it ends"
 
 func (t *tokenInfo) text(c *console) {
 	rows := [][]string{{"account", t.Account + " (" + t.Name + ")"}, {"login", t.Login.Name()}}
