@@ -142,7 +142,7 @@ func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
 		d.pause()
 	}
 	d.settlements.Go(func() {
-		d.settle(e, o, r.reason)
+		d.settle(e, o, r)
 		d.settled()
 	})
 	if d.stopped {

@@ -37,7 +37,7 @@ type Policy struct {
 // the same Store.
 type Dispatcher struct {
 	store   Store
-	backend http.Handler
+	backend Backend
 	policy  Policy
 	logger  *zap.Logger
 	lines   throttle.Throttle[line]
@@ -66,7 +66,7 @@ type Dispatcher struct {
 }
 
 // NewDispatcher returns a Dispatcher that is not started yet.
-func NewDispatcher(store Store, backend http.Handler, policy Policy, logger *zap.Logger) *Dispatcher {
+func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logger) *Dispatcher {
 	d := &Dispatcher{
 		store:   store,
 		backend: backend,

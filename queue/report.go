@@ -30,26 +30,29 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 		return
 	}
 	about := append(fields(e), zap.String("reason", r.reason), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))
+	if r.stack == nil {
+		about = append(about, zap.String("cause", r.cause))
+	}
 	if !o.Due.IsZero() {
 		about = append(about, zap.Time("next", o.Due))
 	}
 	if r.stack != nil {
-		d.logger.Error(failedLine, append(about, zap.String("panic", r.text), zap.ByteString("stack", r.stack))...)
+		d.logger.Error(failedLine, append(about, zap.String("panic", r.cause), zap.ByteString("stack", r.stack))...)
 		return
 	}
 	d.logger.Warn(failedLine, about...)
 }
 
 // tell counts and logs what has become of an event, once that is stored.
-func (d *Dispatcher) tell(e *Event, o Outcome, reason string) {
+func (d *Dispatcher) tell(e *Event, o Outcome, r result) {
 	switch o.State {
 	case Delivered:
 		metrics.count(resultDelivered, e.Field)
 		metrics.seconds.Observe(max(0, time.Since(e.Accepted).Seconds()))
 	case Dead:
 		metrics.count(resultDead, e.Field)
-		if leftOut, ok := d.lines.Admit(line{deadLine, reason}); ok {
-			d.logger.Error(deadLine, append(fields(e), zap.String("reason", reason), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		if leftOut, ok := d.lines.Admit(line{deadLine, r.reason}); ok {
+			d.logger.Error(deadLine, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
 	}
 }
