@@ -35,7 +35,11 @@ const (
 
 // patienceToReturn is how long the backend may take to return once an attempt is
 // over. Most do at once, but php_fastcgi without a read_timeout waits for PHP.
-const patienceToReturn = 5 * time.Second
+// Stop waits for patienceWhenCut only.
+const (
+	patienceToReturn = 5 * time.Second
+	patienceWhenCut  = time.Second
+)
 
 // attempt delivers an event once. If the backend did not return, the attempt has
 // been abandoned, and its result does not count.
@@ -50,12 +54,14 @@ func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 		return brokenOff(err.Error()), false
 	}
 	var ended atomic.Bool
+	abandon := func() {
+		if ended.CompareAndSwap(false, true) {
+			d.abandon(e, d.timeout(ctx))
+		}
+	}
 	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(patienceToReturn, func() {
-			if ended.CompareAndSwap(false, true) {
-				d.abandon(e, d.timeout(ctx))
-			}
-		})
+		stop := context.AfterFunc(d.attempting, func() { time.AfterFunc(patienceWhenCut, abandon) })
+		time.AfterFunc(patienceToReturn, func() { stop(); abandon() })
 	})()
 	a := newAnswer(ctx)
 	err = d.serve(a, r)

@@ -106,6 +106,9 @@ func (d *Dispatcher) work(e *Event) {
 
 // abandon ends an attempt that does not end by itself.
 func (d *Dispatcher) abandon(e *Event, r result) {
+	if !r.cut {
+		d.stuck(e)
+	}
 	d.ended(e, r, true)
 	d.attempts.Done()
 }

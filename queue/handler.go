@@ -158,6 +158,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	metrics.begin(h.Fields)
 	services, err := app.Of(ctx)
 	if err != nil {
 		return err

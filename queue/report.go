@@ -12,6 +12,8 @@ type line struct{ message, reason string }
 // The messages of lines.
 const (
 	failedLine = "attempt to deliver an event failed"
+	cutLine    = "attempt to deliver an event was cut short, as Caddy stops or reloads: the event is delivered again"
+	stuckLine  = "an attempt is over, but its handler does not return and takes up concurrency: with php_fastcgi, set read_timeout and write_timeout"
 	deadLine   = "event could not be delivered and is a dead letter now"
 	storeLine  = "the store of the queue does not work"
 )
@@ -21,6 +23,11 @@ const (
 func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 	if r.reason != "" && !r.cut {
 		metrics.failures.WithLabelValues(r.reason).Inc()
+	}
+	if r.cut && r.stack == nil {
+		if leftOut, ok := d.lines.Admit(line{cutLine, ""}); ok {
+			d.logger.Warn(cutLine, append(fields(e), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		}
 	}
 	if r.reason == "" || o.State == Dead && r.stack == nil {
 		return
@@ -54,6 +61,13 @@ func (d *Dispatcher) tell(e *Event, o Outcome, r result) {
 		if leftOut, ok := d.lines.Admit(line{deadLine, r.reason}); ok {
 			d.logger.Error(deadLine, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
+	}
+}
+
+// stuck logs that an attempt is over, but takes up room until its backend returns.
+func (d *Dispatcher) stuck(e *Event) {
+	if leftOut, ok := d.lines.Admit(line{stuckLine, ""}); ok {
+		d.logger.Warn(stuckLine, append(fields(e), zap.Int("concurrency", d.policy.Concurrency), zap.Int("left_out", leftOut))...)
 	}
 }
 

@@ -168,8 +168,8 @@ func TestStop(t *testing.T) {
 		}, 3 * time.Second, 3 * time.Second, Pending, 0},
 		"cut, and panics":      {func(w http.ResponseWriter, r *http.Request) { hang(w, r); panic("cut") }, 3 * time.Second, 3 * time.Second, Pending, 0},
 		"cut, but delivered":   {func(w http.ResponseWriter, r *http.Request) { hang(w, r); w.WriteHeader(200) }, 3 * time.Second, 3 * time.Second, Delivered, 1},
-		"ignores its end":      {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Second); w.WriteHeader(200) }, 9 * time.Second, 10500 * time.Millisecond, Delivered, 1},
-		"ignores it for long":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 3 * time.Second, 3*time.Second + patienceToReturn, Pending, 0},
+		"ignores its end":      {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(10 * time.Second); w.WriteHeader(200) }, 9 * time.Second, 9500 * time.Millisecond, Delivered, 1},
+		"ignores it for long":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 3 * time.Second, 3*time.Second + patienceWhenCut, Pending, 0},
 		"ignores its timeout":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 0, 29500*time.Millisecond + patienceToReturn, Pending, 1},
 		"failed, and then cut": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503); hang(w, r) }, 3 * time.Second, 3 * time.Second, Pending, 1},
 	} {
