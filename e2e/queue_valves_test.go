@@ -86,7 +86,7 @@ func TestQueueLeavesSpaceFree(t *testing.T) {
 	if refused.header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
-	g.mustAwait(t, "refusing deliveries: they cannot be stored.*bytes are free in it and on its disk")
+	g.mustAwait(t, "refusing deliveries: they cannot be stored.*the queue is full: .* free, .*min_free_space is ")
 	a.up(t)
 	g.awaitMetric(t, g.gauge("pending_events"), 0)
 	g.change(t, quick+"reverse_proxy "+a.addr)
