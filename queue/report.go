@@ -40,6 +40,9 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 	if r.stack == nil {
 		about = append(about, zap.String("cause", r.cause))
 	}
+	if r.retryAfter > 0 {
+		about = append(about, zap.Duration("retry_after", r.retryAfter))
+	}
 	if !o.Due.IsZero() {
 		about = append(about, zap.Time("next", o.Due))
 	}
