@@ -106,6 +106,15 @@ func TestQueueMetrics(t *testing.T) {
 			t.Errorf("%s is not 0 in an empty queue", name)
 		}
 	}
+	for _, name := range []string{
+		`queue_events_total{field="messages",result="dead"}`, `queue_events_total{field="mentions",result="skipped"}`,
+		`queue_events_total{field="other",result="accepted"}`, `queue_failed_attempts_total{reason="timeout"}`,
+		`queue_failed_attempts_total{reason="502"}`, `queue_delivery_seconds_count`, `queue_commit_seconds_count`, `queue_commit_operations_count`,
+	} {
+		if !strings.Contains(g.adminGet(t, "/metrics"), "caddy_instagram_"+name+" 0\n") {
+			t.Errorf("%s is not there before there is anything to count", name)
+		}
+	}
 	began := time.Now()
 	g.send(t, talks(talk("gone", 0), talk("slow", 0), talk("held", 0), talk("held", 1)), 200)
 	g.send(t, talks(talk("gone", 0), talk("slow", 0), talk("new", 0)), 200)

@@ -68,18 +68,17 @@ var foreseen = []string{
 }
 
 // begin makes the counters exist before there is anything to count, so that rates
-// and alerts see the first of each. The fields are those of the option, or the
-// common ones if it is not set. A field that comes all the same begins when it
-// does: all of them would be many.
+// and alerts see the first of each. The fields are those of the option and the
+// common ones, which may be skipped. Another one begins when it comes: all of them
+// would be many.
 func (c *collectors) begin(fields []string) {
-	if len(fields) == 0 {
-		for _, f := range event.Fields() {
-			if f.Common {
-				fields = append(fields, f.Name)
-			}
+	fields = append(slices.Clone(fields), event.Unparsed, otherField)
+	for _, f := range event.Fields() {
+		if f.Common {
+			fields = append(fields, f.Name)
 		}
 	}
-	for _, field := range append(slices.Clone(fields), event.Unparsed, otherField) {
+	for _, field := range fields {
 		for _, result := range results {
 			c.events.WithLabelValues(result, event.FieldLabel(field))
 		}

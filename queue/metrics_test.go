@@ -21,9 +21,9 @@ func TestCountersExistBeforeTheFirstEvent(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ fields, want []string }{
-		"all fields":  {nil, common},
-		"two fields":  {[]string{"follow", "comments"}, []string{"follow", "comments"}},
-		"an unparsed": {[]string{"unparsed", "comments", "comments"}, []string{"comments"}},
+		"all fields":    {nil, common},
+		"two fields":    {[]string{"follow", "comments"}, append([]string{"follow"}, common...)},
+		"one, repeated": {[]string{"unparsed", "comments", "comments"}, common},
 	} {
 		fresh := collectors{
 			events:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events"}, []string{"result", "field"}),
