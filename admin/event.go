@@ -40,7 +40,9 @@ type Event struct {
 	Due      time.Time `json:"due,omitzero"`
 	Settled  time.Time `json:"settled,omitzero"`
 
-	Attempts  int    `json:"attempts,omitempty"`
+	// Attempts is how many attempts there were since the event was accepted or
+	// requeued, the one that delivered it among them.
+	Attempts  int    `json:"attempts"`
 	LastError string `json:"last_error,omitempty"`
 
 	// Body is a body in JSON, byte for byte, and BodyBase64 any other, which

@@ -141,7 +141,7 @@ func TestListSaysWhatIsKnown(t *testing.T) {
 		t.Fatalf("%v in %s", err, w.Body)
 	}
 	for i, want := range []string{
-		`{"app_secret":"instagram","body":{"n":3,"object":"instagram"},"field":"comments","in_flight":true,"lane":"live","state":"pending"}`,
+		`{"app_secret":"instagram","attempts":0,"body":{"n":3,"object":"instagram"},"field":"comments","in_flight":true,"lane":"live","state":"pending"}`,
 		`{"app_secret":"instagram","attempts":1,"body":{"n":2,"object":"instagram"},"field":"comments","last_error":"status 410","settled":"a time","state":"dead"}`,
 		`{"app_secret":"instagram","attempts":1,"body":{"n":1,"object":"instagram"},"due":"a time","field":"comments","lane":"retried","last_error":"status 500","order":"17841400000000001/1","state":"pending"}`,
 	} {

@@ -103,7 +103,7 @@ func TestQueueHandsEventsToAnyHandler(t *testing.T) {
 	}
 	// A field that no handler is there for fails.
 	g.send(t, comment("m", "c1"), 200)
-	g.awaitMetricThat(t, `queue_failed_attempts_total{reason="404"}`, func(n float64) bool { return n > 2 })
+	g.awaitMetricThat(t, `queue_failed_attempts_total{reason="untaken"}`, func(n float64) bool { return n > 2 })
 	if n := g.metric(t, g.gauge("pending_events")); n != 1 {
 		t.Errorf("%v events are pending, want 1", n)
 	}

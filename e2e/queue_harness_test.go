@@ -124,11 +124,13 @@ type queueGateway struct {
 	addr string
 	url  string
 	file string // of the queue
+
+	options string // global ones
 }
 
 func newQueueGateway(t *testing.T) *queueGateway {
 	t.Helper()
-	g := &queueGateway{gateway: newGateway(t), port: freePort(t)}
+	g := &queueGateway{gateway: newGateway(t), port: freePort(t), options: "metrics\nauto_https off"}
 	g.addr = fmt.Sprintf("127.0.0.1:%d", g.port)
 	g.url = "http://" + g.addr + "/webhooks"
 	g.file = g.out("queue.db")
@@ -151,13 +153,13 @@ func (g *queueGateway) site(queue string) string {
 // serve starts the gateway, with metrics.
 func (g *queueGateway) serve(t *testing.T, queue string) {
 	t.Helper()
-	g.start(t, "metrics\nauto_https off", g.site(queue))
+	g.start(t, g.options, g.site(queue))
 }
 
 // change reloads the gateway with another queue.
 func (g *queueGateway) change(t *testing.T, queue string) {
 	t.Helper()
-	g.reload(t, g.write(t, "next", g.caddyfile("metrics\nauto_https off", g.site(queue))))
+	g.reload(t, g.write(t, "next", g.caddyfile(g.options, g.site(queue))))
 }
 
 // send sends a delivery, and fails the test if it is not answered with a status.

@@ -93,7 +93,7 @@ func TestNothingLeaksFromQueuesWithDebug(t *testing.T) {
 		"/refused": `respond 410`,
 	})
 	places := searchQueues(t, g, paths, files)
-	for _, want := range []string{"attempt to deliver an event failed", "is a dead letter now", `"reason":"500"`, `"reason":"404"`, `"reason":"410"`, `"level":"debug"`} {
+	for _, want := range []string{"attempt to deliver an event failed", "is a dead letter now", `"reason":"500"`, `"cause":"the backend is on strike"`, `"reason":"untaken"`, `"cause":"no handler took the event`, `"reason":"410"`, `"level":"debug"`} {
 		if !strings.Contains(places["stdout and stderr"], want) {
 			t.Errorf("no %q was logged", want)
 		}
@@ -113,7 +113,7 @@ func TestNothingLeaksFromQueuesWithBackends(t *testing.T) {
 		"/down-php": "php_fastcgi unix//nonexistent/socket",
 	})
 	places := searchQueues(t, g, paths, files)
-	for _, want := range []string{`"reason":"502"`, `"reason":"500"`} {
+	for _, want := range []string{`"reason":"502"`, `connect: connection refused"`, `"reason":"500"`, `"cause":"answered 500 Internal Server Error"`} {
 		if !strings.Contains(places["stdout and stderr"], want) {
 			t.Errorf("no %q was logged", want)
 		}

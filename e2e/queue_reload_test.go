@@ -132,6 +132,7 @@ func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 	t.Parallel()
 	old, next := startApplication(t), startApplication(t)
 	g := newQueueGateway(t)
+	g.options += "\ngrace_period 1m"
 	g.serve(t, quick+"reverse_proxy "+old.addr)
 	old.behave(t, rule{Hold: true})
 	g.send(t, talks(talk("held", 0), talk("held", 1)), 200)

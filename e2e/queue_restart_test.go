@@ -44,6 +44,8 @@ func TestQueueRestart(t *testing.T) {
 			options, site := "metrics\nauto_https off", g.site(quick+"concurrency 4\nreverse_proxy "+a.addr)
 			if name == "stopped in time" {
 				options += "\ngrace_period 500ms"
+			} else {
+				options += "\ngrace_period 1m"
 			}
 			g.start(t, options, site)
 			const conversations, each = 10, 6

@@ -86,7 +86,7 @@ func TestQueueLeavesSpaceFree(t *testing.T) {
 	if refused.header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
-	g.mustAwait(t, "refusing deliveries: they cannot be stored.*bytes are free in it and on its disk")
+	g.mustAwait(t, "refusing deliveries: they cannot be stored.*the queue is full: .* free, .*min_free_space is ")
 	a.up(t)
 	g.awaitMetric(t, g.gauge("pending_events"), 0)
 	g.change(t, quick+"reverse_proxy "+a.addr)
@@ -104,6 +104,15 @@ func TestQueueMetrics(t *testing.T) {
 	for _, name := range []string{"pending_events", "pending_bytes", "in_flight_events", "dead_events", "oldest_seconds", "refusing_since_timestamp_seconds"} {
 		if !strings.Contains(g.adminGet(t, "/metrics"), "caddy_instagram_"+g.gauge(name)+" 0\n") {
 			t.Errorf("%s is not 0 in an empty queue", name)
+		}
+	}
+	for _, name := range []string{
+		`queue_events_total{field="messages",result="dead"}`, `queue_events_total{field="mentions",result="skipped"}`,
+		`queue_events_total{field="other",result="accepted"}`, `queue_failed_attempts_total{reason="timeout"}`,
+		`queue_failed_attempts_total{reason="502"}`, `queue_delivery_seconds_count`, `queue_commit_seconds_count`, `queue_commit_operations_count`,
+	} {
+		if !strings.Contains(g.adminGet(t, "/metrics"), "caddy_instagram_"+name+" 0\n") {
+			t.Errorf("%s is not there before there is anything to count", name)
 		}
 	}
 	began := time.Now()

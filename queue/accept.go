@@ -91,7 +91,7 @@ func giveBack(text *[]byte) {
 func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []Record {
 	events := d.Events()
 	records := make([]Record, 0, len(events))
-	url := urlOf(r)
+	url, origin := urlOf(r), originOf(r)
 	for i := range events {
 		e := &events[i]
 		if !event.Selects(h.Fields, e.Field) {
@@ -107,6 +107,7 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []Re
 			Account:   e.Account,
 			Field:     e.Field,
 			URL:       url,
+			Origin:    origin,
 			Secret:    d.Secret,
 			Body:      (*text)[start:len(*text):len(*text)],
 		})

@@ -20,6 +20,7 @@ type answer struct {
 	promised   int64 // length of the body; 0: not known
 	written    int64
 	retryAfter string
+	location   string
 	text       []byte // how the body of an error begins
 }
 
@@ -44,6 +45,7 @@ func (a *answer) WriteHeader(status int) {
 	a.status = status
 	a.late = a.ctx.Err() != nil
 	a.retryAfter = a.header.Get("Retry-After")
+	a.location = a.header.Get("Location")
 	if status != http.StatusNoContent {
 		a.promised, _ = strconv.ParseInt(a.header.Get("Content-Length"), 10, 64)
 	}
@@ -73,16 +75,22 @@ func (a *answer) ok() bool { return a.status/100 == 2 }
 // whole reports whether the body is as long as promised.
 func (a *answer) whole() bool { return a.written >= a.promised }
 
-// error says in words what a status that is no success told.
+// error says in words what a status that is no success told. The body of a
+// redirect tells less than its Location, and holds the query of it.
 func (a *answer) error() string {
 	text := ""
-	if a.header.Get("Content-Encoding") == "" {
+	if a.header.Get("Content-Encoding") == "" && a.status/100 != 3 {
 		text = printable(string(a.text))
 	}
 	if text == "" {
-		text = http.StatusText(a.status)
+		text = describe(a.status, a.location)
 	}
 	return strings.TrimSuffix(strconv.Itoa(a.status)+": "+text, ": ")
+}
+
+// cause is error without the body, for logs.
+func (a *answer) cause() string {
+	return strings.TrimSpace("answered " + strconv.Itoa(a.status) + " " + describe(a.status, a.location))
 }
 
 // printable returns text on one line, without anything that cannot be shown.

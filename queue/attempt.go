@@ -18,6 +18,7 @@ type result struct {
 	reason string
 
 	text       string        // says why it failed
+	cause      string        // the same, for logs: without anything of an answer's body
 	status     int           // that the backend failed with, or 0
 	retryAfter time.Duration // that the backend asked for
 	cut        bool          // by the end of the dispatcher: not a failure
@@ -29,11 +30,16 @@ const (
 	reasonTimeout = "timeout"
 	reasonPanic   = "panic"
 	reasonBroken  = "broken"
+	reasonUntaken = "untaken"
 )
 
 // patienceToReturn is how long the backend may take to return once an attempt is
 // over. Most do at once, but php_fastcgi without a read_timeout waits for PHP.
-const patienceToReturn = 5 * time.Second
+// Stop waits for patienceWhenCut only.
+const (
+	patienceToReturn = 5 * time.Second
+	patienceWhenCut  = time.Second
+)
 
 // attempt delivers an event once. If the backend did not return, the attempt has
 // been abandoned, and its result does not count.
@@ -42,22 +48,24 @@ func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 	defer cancel()
 	r, err := makeRequest(ctx, e)
 	if p := new(panicked); errors.As(err, &p) {
-		return result{reason: reasonPanic, text: p.Error(), stack: p.stack}, false
+		return p.result(e), false
 	}
 	if err != nil {
-		return result{reason: reasonBroken, text: err.Error()}, false
+		return brokenOff(err.Error()), false
 	}
 	var ended atomic.Bool
+	abandon := func() {
+		if ended.CompareAndSwap(false, true) {
+			d.abandon(e, d.timeout(ctx))
+		}
+	}
 	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(patienceToReturn, func() {
-			if ended.CompareAndSwap(false, true) {
-				d.abandon(e, d.timeout(ctx))
-			}
-		})
+		stop := context.AfterFunc(d.attempting, func() { time.AfterFunc(patienceWhenCut, abandon) })
+		time.AfterFunc(patienceToReturn, func() { stop(); abandon() })
 	})()
 	a := newAnswer(ctx)
-	aborted := d.serve(a, r)
-	return d.judge(a, aborted), !ended.CompareAndSwap(false, true)
+	err = d.serve(a, r)
+	return d.judge(e, a, err), !ended.CompareAndSwap(false, true)
 }
 
 // makeRequest is newRequest, and returns an error if that panicked.
@@ -75,22 +83,25 @@ func (d *Dispatcher) timeout(ctx context.Context) result {
 	if ctx.Err() == context.Canceled {
 		return result{cut: true}
 	}
-	return result{reason: reasonTimeout, text: "timeout after " + d.policy.Timeout.String()}
+	text := "timeout after " + d.policy.Timeout.String()
+	return result{reason: reasonTimeout, text: text, cause: text}
 }
 
-// serve calls the backend, and returns an error if it panicked.
-func (d *Dispatcher) serve(w http.ResponseWriter, r *http.Request) (aborted error) {
+// brokenOff is the result of an attempt without a whole answer.
+func brokenOff(text string) result { return result{reason: reasonBroken, text: text, cause: text} }
+
+// serve calls the backend, and returns an error also if it panicked.
+func (d *Dispatcher) serve(w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
 		case http.ErrAbortHandler:
-			aborted = http.ErrAbortHandler
+			err = http.ErrAbortHandler
 		default:
-			aborted = &panicked{value: v, stack: debug.Stack()}
+			err = &panicked{value: v, stack: debug.Stack()}
 		}
 	}()
-	d.backend.ServeHTTP(w, r)
-	return nil
+	return d.backend(w, r)
 }
 
 // panicked is the error of a backend that panicked.
@@ -99,34 +110,43 @@ type panicked struct {
 	stack []byte
 }
 
-func (p *panicked) Error() string {
-	text := fmt.Sprint(p.value)
-	return "panic: " + printable(text[:min(len(text), maxText)])
+func (p *panicked) Error() string { return fmt.Sprint("panic: ", p.value) }
+
+// result returns how an attempt ended that panicked.
+func (p *panicked) result(e *Event) result {
+	text := "panic: " + causeOf(p.value, e)
+	return result{reason: reasonPanic, text: text, cause: text, stack: p.stack}
 }
 
-// judge tells how an attempt ended that was answered so far.
-func (d *Dispatcher) judge(a *answer, aborted error) result {
+// judge tells how an attempt ended that was answered so far, and that the backend
+// ended with this error, or nil.
+func (d *Dispatcher) judge(e *Event, a *answer, err error) result {
 	var p *panicked
-	panics := errors.As(aborted, &p)
+	var f *Failure
 	over := a.ctx.Err()
 	switch {
-	case a.ok() && a.whole() && aborted == nil:
+	case a.ok() && a.whole() && err == nil:
 		// Even when it comes late: the backend has the event.
 		return result{}
-	case panics:
-		return result{reason: reasonPanic, text: p.Error(), cut: over == context.Canceled, stack: p.stack}
+	case errors.As(err, &p):
+		r := p.result(e)
+		r.cut = over == context.Canceled
+		return r
 	case a.status != 0 && !a.ok() && !a.late:
 		return result{
 			reason:     strconv.Itoa(a.status),
 			text:       a.error(),
+			cause:      a.cause(),
 			status:     a.status,
 			retryAfter: waitOf(a.retryAfter),
 		}
 	case over != nil:
 		return d.timeout(a.ctx)
+	case errors.As(err, &f):
+		return f.result(e)
 	case a.status == 0:
-		return result{reason: reasonBroken, text: "there was no answer"}
+		return brokenOff("there was no answer")
 	default:
-		return result{reason: reasonBroken, text: fmt.Sprintf("%d: the answer broke off after %d bytes", a.status, a.written)}
+		return brokenOff(fmt.Sprintf("%d: the answer broke off after %d bytes", a.status, a.written))
 	}
 }

@@ -120,12 +120,8 @@ func TestAttempt(t *testing.T) {
 					time.Sleep(30 * time.Second)
 				}
 				e := tr.only()
-				attempts := 0
-				if c.text != "" {
-					attempts = 1
-				}
-				if e.State != c.state || e.LastError != c.text || e.Attempts != attempts || e.InFlight {
-					t.Errorf("%s, in flight %t, %d attempts failed, the last with %q; want %s, %q", e.State, e.InFlight, e.Attempts, e.LastError, c.state, c.text)
+				if e.State != c.state || e.LastError != c.text || e.Attempts != 1 || e.InFlight {
+					t.Errorf("%s, in flight %t, %d attempts, the last with %q; want %s, %q after 1", e.State, e.InFlight, e.Attempts, e.LastError, c.state, c.text)
 				}
 				if c.reason != "" {
 					if n := testutil.ToFloat64(metrics.failures.WithLabelValues(c.reason)) - counted; n != 1 {

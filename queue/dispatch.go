@@ -106,6 +106,9 @@ func (d *Dispatcher) work(e *Event) {
 
 // abandon ends an attempt that does not end by itself.
 func (d *Dispatcher) abandon(e *Event, r result) {
+	if !r.cut {
+		d.stuck(e)
+	}
 	d.ended(e, r, true)
 	d.attempts.Done()
 }
@@ -142,7 +145,7 @@ func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
 		d.pause()
 	}
 	d.settlements.Go(func() {
-		d.settle(e, o, r.reason)
+		d.settle(e, o, r)
 		d.settled()
 	})
 	if d.stopped {

@@ -37,7 +37,7 @@ type Policy struct {
 // the same Store.
 type Dispatcher struct {
 	store   Store
-	backend http.Handler
+	backend Backend
 	policy  Policy
 	logger  *zap.Logger
 	lines   throttle.Throttle[line]
@@ -66,7 +66,7 @@ type Dispatcher struct {
 }
 
 // NewDispatcher returns a Dispatcher that is not started yet.
-func NewDispatcher(store Store, backend http.Handler, policy Policy, logger *zap.Logger) *Dispatcher {
+func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logger) *Dispatcher {
 	d := &Dispatcher{
 		store:   store,
 		backend: backend,
@@ -92,8 +92,8 @@ const patienceToSettle = 5 * time.Second
 
 // Stop ends the delivery: nothing more is leased. It returns when all attempts
 // under way have ended. Those that take longer than grace are cut short; a grace
-// of 0 is for ever. A backend that does not return for a few seconds after the
-// end of an attempt is not waited for.
+// of 0 is for ever. A backend that does not return for a second after that is not
+// waited for.
 //
 // What was cut short is given back to the Store as if it had not been tried, and
 // so is an event if the Store does not take what became of it within a few
@@ -103,7 +103,7 @@ func (d *Dispatcher) Stop(grace time.Duration) {
 		defer time.AfterFunc(grace, d.cutAttempts).Stop()
 	}
 	d.stopLeasing()
-	d.giveBack()
+	d.giveBack(grace)
 	d.loops.Wait()
 	d.attempts.Wait()
 
@@ -115,10 +115,14 @@ func (d *Dispatcher) Stop(grace time.Duration) {
 }
 
 // giveBack makes sure that no attempt begins any more.
-func (d *Dispatcher) giveBack() {
+func (d *Dispatcher) giveBack(grace time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stopped = true
+	if d.running > 0 {
+		d.logger.Info("waiting for attempts under way: what takes longer is cut short and delivered again",
+			zap.Int("attempts", d.running), zap.Duration("at_most", grace))
+	}
 	for _, timer := range []*time.Timer{d.stall, d.rest} {
 		if timer != nil && timer.Stop() {
 			d.loops.Done()

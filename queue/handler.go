@@ -42,6 +42,11 @@ func init() {
 // `Idempotency-Key` | The event's identity, equal in each attempt to deliver it; `Ce-Id` is the same with `%` written as `%25`
 // `X-Instagram-Attempt` | 1 for the first attempt, 2 for the next…
 //
+// Scheme, host and the address that the delivery came from are those of Meta's
+// request, and so are `X-Forwarded-For`, `X-Forwarded-Proto` and
+// `X-Forwarded-Host`, which handlers believe as ever if `trusted_proxies` name who
+// sent them. Other headers of Meta's request do not come.
+//
 // The placeholders of `instagram_webhook` and the matcher `instagram` stand for
 // this one event. An answer with a status of 2xx means that the event was
 // delivered. Anything else is a failed attempt: another status, no answer within
@@ -49,8 +54,10 @@ func init() {
 // again later, and becomes a dead letter in the end, which is kept and can be
 // sent again by hand.
 //
-// An event is delivered at least once. It comes twice only if Caddy, or the
-// connection, ended in the middle of an attempt, with the same `Idempotency-Key`.
+// An event is delivered at least once. It comes twice only if Caddy, its config, or
+// the connection, ended in the middle of an attempt, with the same
+// `Idempotency-Key`. At a reload and a stop attempts have the `grace_period` of
+// Caddy to end, or 10 seconds if there is none.
 type Handler struct {
 	// StoreRaw is where events are kept. Default: `bolt`, a file in Caddy's
 	// data directory. Only one queue can use a store.
@@ -158,6 +165,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	metrics.begin(h.Fields)
 	services, err := app.Of(ctx)
 	if err != nil {
 		return err

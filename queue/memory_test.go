@@ -155,10 +155,8 @@ func (m *memory) Settle(_ context.Context, leased *Event, o Outcome) error {
 	if o.Released {
 		return nil
 	}
-	if o.State != Delivered {
-		e.Attempts++
-		e.LastError = o.Error
-	}
+	e.Attempts++
+	e.LastError = o.Error
 	if o.State == Pending {
 		e.Due = o.Due
 		if e.Tried.IsZero() {

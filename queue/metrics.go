@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,7 +41,7 @@ var metrics = collectors{
 		Namespace: "caddy",
 		Subsystem: "instagram",
 		Name:      "queue_failed_attempts_total",
-		Help:      "Failed attempts to deliver an event, by reason: the status, or timeout, panic, broken (the answer broke off).",
+		Help:      "Failed attempts to deliver an event, by reason: the status, or timeout, panic, broken (no answer, or not all of it), untaken (no handler took the event).",
 	}, []string{"reason"}),
 	seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: "caddy",
@@ -54,6 +55,41 @@ var metrics = collectors{
 func (c *collectors) register(registry *prometheus.Registry) error {
 	return registration.Register(registry, c.events, c.failures, c.seconds, c.gauges)
 }
+
+// results are all values of the label result.
+var results = []string{resultAccepted, resultDuplicate, resultSkipped, resultDelivered, resultDead}
+
+// foreseen are the reasons of failures that are counted from 0: those that are no
+// status, and the statuses that applications fail with.
+var foreseen = []string{
+	reasonTimeout, reasonPanic, reasonBroken, reasonUntaken,
+	"301", "302", "307", "308", "400", "401", "403", "404", "405", "410", "413", "415", "419", "422", "429",
+	"500", "501", "502", "503", "504",
+}
+
+// begin makes the counters exist before there is anything to count, so that rates
+// and alerts see the first of each. The fields are those of the option and the
+// common ones, which may be skipped. Another one begins when it comes: all of them
+// would be many.
+func (c *collectors) begin(fields []string) {
+	fields = append(slices.Clone(fields), event.Unparsed, otherField)
+	for _, f := range event.Fields() {
+		if f.Common {
+			fields = append(fields, f.Name)
+		}
+	}
+	for _, field := range fields {
+		for _, result := range results {
+			c.events.WithLabelValues(result, event.FieldLabel(field))
+		}
+	}
+	for _, reason := range foreseen {
+		c.failures.WithLabelValues(reason)
+	}
+}
+
+// otherField is a field that nobody knows, and so becomes the label of such.
+const otherField = "other"
 
 func (c *collectors) count(result, field string) { c.add(result, field, 1) }
 

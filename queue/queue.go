@@ -72,16 +72,26 @@ func (q *queue) Start() error {
 	return nil
 }
 
+// defaultGrace is how long attempts may take to end with a config that sets no
+// grace_period. For requests Caddy then waits for ever, but an attempt is made
+// again, and nobody wants a reload to hang as long as an application does.
+const defaultGrace = 10 * time.Second
+
 // Stop ends the delivery. It waits for attempts under way as long as Caddy
 // waits for requests, and cuts those short that take longer. It implements
 // app.Service.
 func (q *queue) Stop() error {
-	var grace time.Duration // for ever, but no attempt takes longer than its timeout
-	if server, err := q.ctx.AppIfConfigured("http"); err == nil {
-		grace = time.Duration(server.(*caddyhttp.App).GracePeriod)
-	}
-	q.dispatcher.Stop(grace)
+	q.dispatcher.Stop(q.grace())
 	return nil
+}
+
+func (q *queue) grace() time.Duration {
+	if server, err := q.ctx.AppIfConfigured("http"); err == nil {
+		if grace := time.Duration(server.(*caddyhttp.App).GracePeriod); grace > 0 {
+			return grace
+		}
+	}
+	return defaultGrace
 }
 
 // release ends the use by one handler.

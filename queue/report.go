@@ -12,6 +12,8 @@ type line struct{ message, reason string }
 // The messages of lines.
 const (
 	failedLine = "attempt to deliver an event failed"
+	cutLine    = "attempt to deliver an event was cut short, as Caddy stops or reloads: the event is delivered again"
+	stuckLine  = "an attempt is over, but its handler does not return and takes up concurrency: with php_fastcgi, set read_timeout and write_timeout"
 	deadLine   = "event could not be delivered and is a dead letter now"
 	storeLine  = "the store of the queue does not work"
 )
@@ -22,6 +24,11 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 	if r.reason != "" && !r.cut {
 		metrics.failures.WithLabelValues(r.reason).Inc()
 	}
+	if r.cut && r.stack == nil {
+		if leftOut, ok := d.lines.Admit(line{cutLine, ""}); ok {
+			d.logger.Warn(cutLine, append(fields(e), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		}
+	}
 	if r.reason == "" || o.State == Dead && r.stack == nil {
 		return
 	}
@@ -30,27 +37,40 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 		return
 	}
 	about := append(fields(e), zap.String("reason", r.reason), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))
+	if r.stack == nil {
+		about = append(about, zap.String("cause", r.cause))
+	}
+	if r.retryAfter > 0 {
+		about = append(about, zap.Duration("retry_after", r.retryAfter))
+	}
 	if !o.Due.IsZero() {
 		about = append(about, zap.Time("next", o.Due))
 	}
 	if r.stack != nil {
-		d.logger.Error(failedLine, append(about, zap.String("panic", r.text), zap.ByteString("stack", r.stack))...)
+		d.logger.Error(failedLine, append(about, zap.String("panic", r.cause), zap.ByteString("stack", r.stack))...)
 		return
 	}
 	d.logger.Warn(failedLine, about...)
 }
 
 // tell counts and logs what has become of an event, once that is stored.
-func (d *Dispatcher) tell(e *Event, o Outcome, reason string) {
+func (d *Dispatcher) tell(e *Event, o Outcome, r result) {
 	switch o.State {
 	case Delivered:
 		metrics.count(resultDelivered, e.Field)
 		metrics.seconds.Observe(max(0, time.Since(e.Accepted).Seconds()))
 	case Dead:
 		metrics.count(resultDead, e.Field)
-		if leftOut, ok := d.lines.Admit(line{deadLine, reason}); ok {
-			d.logger.Error(deadLine, append(fields(e), zap.String("reason", reason), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		if leftOut, ok := d.lines.Admit(line{deadLine, r.reason}); ok {
+			d.logger.Error(deadLine, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
+	}
+}
+
+// stuck logs that an attempt is over, but takes up room until its backend returns.
+func (d *Dispatcher) stuck(e *Event) {
+	if leftOut, ok := d.lines.Admit(line{stuckLine, ""}); ok {
+		d.logger.Warn(stuckLine, append(fields(e), zap.Int("concurrency", d.policy.Concurrency), zap.Int("left_out", leftOut))...)
 	}
 }
 

@@ -99,6 +99,24 @@ func TestLogSecrets(t *testing.T) {
 	})
 }
 
+// TestLogTellsWhoPutAnEventOff has an application that asks for a day: the event
+// is not due for so long because of that, not because of the queue.
+func TestLogTellsWhoPutAnEventOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := dispatch(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "86400")
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+		tr.accept("a", 1)
+		synctest.Wait()
+		lines := tr.logs.FilterMessage(failedLine).All()
+		if len(lines) != 1 || lines[0].ContextMap()["retry_after"] != 24*time.Hour {
+			t.Errorf("the log says %v", lines)
+		}
+	})
+}
+
 // TestLogPanic shows that a panic can be found.
 func TestLogPanic(t *testing.T) {
 	t.Parallel()

@@ -23,8 +23,8 @@ var errURL = errors.New("the URL of the delivery cannot be parsed")
 // detail is not stored.
 var overTLS = &tls.ConnectionState{HandshakeComplete: true}
 
-// loopback is where requests of the dispatcher come from, and loopbackAddr where
-// they come to. Handlers may ask for both.
+// loopback is where requests of the dispatcher come from, if it is not known who
+// delivered, and loopbackAddr where they come to. Handlers may ask for both.
 const loopback = "127.0.0.1:0"
 
 var loopbackAddr = net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -61,6 +61,11 @@ func newRequest(ctx context.Context, e *Event) (*http.Request, error) {
 	}
 	if scheme == "https" {
 		r.TLS = overTLS
+	}
+	if e.Origin != "" {
+		o := parseOrigin(e.Origin)
+		o.apply(r)
+		ctx = context.WithValue(ctx, originKey{}, &o)
 	}
 	return r.WithContext(event.NewContext(ctx, delivery)), nil
 }

@@ -254,7 +254,7 @@ func TestRestartsDoNotPostpone(t *testing.T) {
 			Retention: Retention{Dead: 1000 * time.Hour}}
 		time.Sleep(100 * time.Hour) // while Caddy did not run
 		for day := range 3 {
-			d := NewDispatcher(s, broken, policy, zap.NewNop())
+			d := NewDispatcher(s, answering(broken), policy, zap.NewNop())
 			d.Start()
 			time.Sleep(24 * time.Hour)
 			d.Stop(0)

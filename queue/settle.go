@@ -10,14 +10,14 @@ import (
 
 // settle stores what becomes of an event. If that fails, the event must not be
 // delivered again, so it stays leased, and settle tries again until the
-// Dispatcher stops. The reason is that of the failure, if there was one.
-func (d *Dispatcher) settle(e *Event, o Outcome, reason string) {
+// Dispatcher stops. The result is that of the attempt, if there was one.
+func (d *Dispatcher) settle(e *Event, o Outcome, r result) {
 	var pause backoff
 	for {
 		err := d.store.Settle(d.settling, e, o)
 		switch {
 		case err == nil:
-			d.tell(e, o, reason)
+			d.tell(e, o, r)
 			return
 		case errors.Is(err, ErrClosed), errors.Is(err, ErrNotFound):
 			d.troubled("settling", err)
@@ -47,7 +47,7 @@ func (d *Dispatcher) forget(e *Event, o Outcome) {
 
 // release gives an event back that was not tried.
 func (d *Dispatcher) release(e *Event) {
-	d.settlements.Go(func() { d.settle(e, Outcome{Released: true}, "") })
+	d.settlements.Go(func() { d.settle(e, Outcome{Released: true}, result{}) })
 }
 
 // backoff is the time to wait after an error of the Store. It doubles with each.

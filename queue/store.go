@@ -99,6 +99,11 @@ type Record struct {
 	// URL is where the delivery went to: scheme, host, path and query.
 	URL string
 
+	// Origin is who delivered, and what the proxies in front said of that, in a
+	// form that a store need not understand. It is empty for events that were
+	// accepted before it was kept.
+	Origin string
+
 	// Secret is the name of the app secret that the delivery was signed with,
 	// and Signature is the HMAC-SHA256 of Body under it.
 	Secret    string
@@ -146,9 +151,10 @@ type Event struct {
 	// made pending again; it is zero if it never was.
 	Accepted, Requeued time.Time
 
-	// Attempts is how many attempts have failed since it was accepted or
-	// requeued, Tried is when the first of them did, if the event was to be tried
-	// again, and LastError says how the last one did.
+	// Attempts is how many attempts there were since it was accepted or
+	// requeued: those that failed, and the one that delivered it. Tried is when
+	// the first of them failed, if the event was to be tried again, and
+	// LastError says how the last one did.
 	Attempts  int
 	Tried     time.Time
 	LastError string

@@ -25,8 +25,8 @@ type trial struct {
 	t     *testing.T
 }
 
-// dispatch begins a trial. Options change the policy, say which store it is, or
-// put something before it.
+// dispatch begins a trial. Options change the policy, say which store it is, put
+// something before it, or are a backend whose errors are those of routes.
 func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 	t.Helper()
 	policy := Policy{
@@ -37,6 +37,10 @@ func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 	core, logs := observer.New(zap.DebugLevel)
 	tr := &trial{store: newMemory(), logs: logs, t: t}
 	var store Store = tr.store
+	var serve Backend
+	if backend != nil {
+		serve = answering(backend)
+	}
 	for _, option := range options {
 		switch option := option.(type) {
 		case *memory:
@@ -45,14 +49,29 @@ func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 			store = option(store)
 		case func(*Policy):
 			option(&policy)
+		case Backend:
+			serve = func(w http.ResponseWriter, r *http.Request) error {
+				if err := option(w, r); err != nil {
+					return failureOf(err)
+				}
+				return nil
+			}
 		default:
 			t.Fatalf("option %T", option)
 		}
 	}
-	tr.Dispatcher = NewDispatcher(store, backend, policy, zap.New(core))
+	tr.Dispatcher = NewDispatcher(store, serve, policy, zap.New(core))
 	tr.Start()
 	t.Cleanup(func() { tr.Stop(time.Second) })
 	return tr
+}
+
+// answering is a Backend that always answers.
+func answering(h http.Handler) Backend {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
 }
 
 // record returns the nth event of an order.

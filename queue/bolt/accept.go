@@ -3,7 +3,6 @@ package bolt
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 
 	"github.com/caddy-instagram/webhooks/queue"
 )
@@ -100,18 +99,16 @@ func (a *acceptance) apply(t *txn) error {
 
 // fits returns an error if so many more events are too many.
 func (a *acceptance) fits(t *txn, events, size int64) error {
-	limits := &a.admission
-	if limits.MaxEvents > 0 && t.counts.pending+events > limits.MaxEvents {
-		return fmt.Errorf("%w: %d events are pending, the limit is %d", queue.ErrFull, t.counts.pending, limits.MaxEvents)
-	}
-	if limits.MaxBytes > 0 && t.counts.bytes+size > limits.MaxBytes {
-		return fmt.Errorf("%w: %d bytes are pending, the limit is %d", queue.ErrFull, t.counts.bytes, limits.MaxBytes)
+	if err := a.admission.Pending(t.counts.pending+events, t.counts.bytes+size, t.counts.pending, t.counts.bytes); err != nil {
+		return err
 	}
 	// A failure is left to the commit, which will tell.
 	needed := int64(a.size) + pagesFor(a.size) + settling*(t.counts.pending+events) // in the journal, and in the file
-	if free, err := t.free(); err == nil && free-needed < limits.MinFree {
-		t.starved = true
-		return fmt.Errorf("%w: %d bytes are free in it and on its disk, the delivery needs %d, and %d must remain", queue.ErrFull, free, needed, limits.MinFree)
+	if free, err := t.free(); err == nil {
+		if err := a.admission.Space(free, needed); err != nil {
+			t.starved = true
+			return err
+		}
 	}
 	return nil
 }

@@ -198,9 +198,7 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 		if st.state = codeDelivered; outcome.State == queue.Dead {
 			st.state = codeDead
 		}
-		if st.state == codeDead {
-			st.attempts++
-		}
+		st.attempts++
 		t.counts.count(st.state, 1)
 		t.put(t.done, t.id(id), st.append)
 		t.put(t.settled, settledKey(st.state, st.settled, id), nil)

@@ -136,6 +136,7 @@ func (m *machine) acceptSome(t *rapid.T) {
 			Account:   rapid.SampledFrom([]string{"1", "2"}).Draw(t, "account"),
 			Field:     rapid.SampledFrom([]string{"comments", "messages"}).Draw(t, "field"),
 			URL:       "https://hooks.example.com/webhooks",
+			Origin:    "203.0.113.9:4711",
 			Secret:    "instagram",
 			Signature: [32]byte{byte(m.serial), 1},
 			Body:      append(fmt.Appendf(nil, "%d", m.serial), make([]byte, rapid.SampledFrom([]int{0, 10, 900, 9000}).Draw(t, "size"))...),

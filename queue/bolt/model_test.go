@@ -144,9 +144,7 @@ func (m *model) settle(id uint64, o queue.Outcome) {
 		return
 	}
 	e.State, e.LastError = o.State, o.Error
-	if o.State != queue.Delivered {
-		e.Attempts++
-	}
+	e.Attempts++
 	if o.State != queue.Pending {
 		e.Lane, e.Due, e.Settled = "", time.Time{}, now()
 		return

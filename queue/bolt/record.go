@@ -10,7 +10,7 @@ import (
 
 // A record is a version byte, the time of acceptance, flags, the signature, the
 // length of the head, the head, which is the strings with their lengths, and the
-// body.
+// body. The last string, the origin, came later: a head may end before it.
 const (
 	recordVersion = 1
 	recordFixed   = 1 + 8 + 1 + 32 + 4
@@ -20,7 +20,7 @@ const (
 // recordSize returns an upper bound of the size of an encoded record.
 func recordSize(r *queue.Record) int {
 	return recordFixed + len(r.Identity) + len(r.Order) + len(r.Account) + len(r.Field) +
-		len(r.URL) + len(r.Secret) + 6*binary.MaxVarintLen32 + len(r.Body)
+		len(r.URL) + len(r.Secret) + len(r.Origin) + 7*binary.MaxVarintLen32 + len(r.Body)
 }
 
 func appendRecord(dst []byte, r *queue.Record, accepted uint64) []byte {
@@ -34,7 +34,7 @@ func appendRecord(dst []byte, r *queue.Record, accepted uint64) []byte {
 	dst = append(dst, r.Signature[:]...)
 	dst = append(dst, 0, 0, 0, 0)
 	head := len(dst)
-	for _, text := range [...]string{r.Identity, r.Order, r.Account, r.Field, r.URL, r.Secret} {
+	for _, text := range [...]string{r.Identity, r.Order, r.Account, r.Field, r.URL, r.Secret, r.Origin} {
 		dst = binary.AppendUvarint(dst, uint64(len(text)))
 		dst = append(dst, text...)
 	}
@@ -69,7 +69,10 @@ func decodeRecord(b []byte, e *queue.Event, body bool) bool {
 	if body {
 		e.Body = bytes.Clone(rest[length:])
 	}
-	for _, text := range [...]*string{&e.Identity, &e.Order, &e.Account, &e.Field, &e.URL, &e.Secret} {
+	for _, text := range [...]*string{&e.Identity, &e.Order, &e.Account, &e.Field, &e.URL, &e.Secret, &e.Origin} {
+		if text == &e.Origin && head == "" {
+			break
+		}
 		size, n := binary.Uvarint(rest)
 		if n <= 0 || size > uint64(len(head)-n) {
 			return false

@@ -43,7 +43,7 @@ func newStore(t testing.TB) *Store { return openStore(t, filepath.Join(t.TempDir
 func record(identity, order string) queue.Record {
 	return queue.Record{
 		Identity: identity, Order: order, Account: "17841400000000001", Field: "comments",
-		URL: "https://hooks.example.com/webhooks", Secret: "instagram", Signature: [32]byte{1, 2, 3},
+		URL: "https://hooks.example.com/webhooks", Origin: "10.0.0.5:4711?trusted=1", Secret: "instagram", Signature: [32]byte{1, 2, 3},
 		Body: []byte(`{"id":"` + identity + `"}`),
 	}
 }

@@ -1,0 +1,114 @@
+package queue
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// cameIn returns a request as a server has it before its handlers run.
+func cameIn(remote, client string, trusted bool, header http.Header) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "http://hooks.example.com/webhooks", nil)
+	r.RemoteAddr, r.Header = remote, header
+	ctx := context.WithValue(r.Context(), caddyhttp.VarsCtxKey, map[string]any{
+		caddyhttp.TrustedProxyVarKey: trusted,
+		caddyhttp.ClientIPVarKey:     client,
+	})
+	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, &caddyhttp.Server{ClientIPHeaders: []string{"Cf-Connecting-IP", "x-real-ip"}})
+	return r.WithContext(ctx)
+}
+
+// TestOriginSurvivesTheQueue rebuilds requests from what was stored of them.
+func TestOriginSurvivesTheQueue(t *testing.T) {
+	t.Parallel()
+	said := func(pairs ...string) http.Header {
+		header := make(http.Header)
+		for i := 0; i < len(pairs); i += 2 {
+			header.Add(pairs[i], pairs[i+1])
+		}
+		return header
+	}
+	all := said("X-Forwarded-For", "198.51.100.7", "X-Forwarded-For", "10.0.0.9", "X-Forwarded-Proto", "https",
+		"X-Forwarded-Host", "hooks.example.com", "X-Forwarded-Port", "443", "Forwarded", "for=198.51.100.7;proto=https",
+		"X-Real-Ip", "198.51.100.7", "Cf-Connecting-Ip", "198.51.100.7", "Cookie", "a=b", "X-Hub-Signature", "sha1=00")
+	judged := said("X-Forwarded-For", "198.51.100.7", "X-Forwarded-For", "10.0.0.9", "X-Forwarded-Proto", "https",
+		"X-Forwarded-Host", "hooks.example.com")
+	believed := all.Clone()
+	believed.Del("Cookie")
+	believed.Del("X-Hub-Signature")
+	long := said("X-Forwarded-For", strings.Repeat("198.51.100.7, ", 200), "X-Forwarded-Proto", "https")
+	for name, c := range map[string]struct {
+		remote, client string
+		trusted        bool
+		header, want   http.Header
+		stored         string // if it is to be nothing but this
+	}{
+		"direct":                    {"203.0.113.9:4711", "203.0.113.9", false, said("User-Agent", "Webhooks/1.0"), said(), "203.0.113.9:4711"},
+		"IPv6":                      {"[2001:db8::9%eth0]:4711", "2001:db8::9", false, said(), said(), "[2001:db8::9%eth0]:4711"},
+		"mapped":                    {"[::ffff:1.2.3.4]:5", "1.2.3.4", false, said(), said(), ""},
+		"trusted proxy":             {"10.0.0.5:4711", "198.51.100.7", true, all, believed, ""},
+		"trusted, says nothing":     {"10.0.0.5:4711", "10.0.0.5", true, said(), said(), "10.0.0.5:4711?trusted=1"},
+		"trusted by its socket":     {"@", "198.51.100.7", true, all, believed, ""},
+		"untrusted":                 {"203.0.113.9:4711", "203.0.113.9", false, all, judged, ""},
+		"untrusted on a socket":     {"@", "", false, said(), said(), "@"},
+		"chain without end":         {"10.0.0.5:4711", "198.51.100.7", true, long, said("X-Forwarded-Proto", "https"), ""},
+		"says nothing, many times":  {"10.0.0.5:4711", "10.0.0.5", true, http.Header{"X-Forwarded-For": nil}, said(), "10.0.0.5:4711?trusted=1"},
+		"looks like stored":         {"203.0.113.9:4711", "203.0.113.9", false, said("Trusted", "1", "Client", "10.0.0.1", "X-Forwarded-Host", "a&trusted=1&client=10.0.0.1"), said("X-Forwarded-Host", "a&trusted=1&client=10.0.0.1"), ""},
+		"signs in a proxy's header": {"10.0.0.5:4711", "10.0.0.5", true, said("X-Forwarded-Signature", "\xff\x00 %&=+;"), said("X-Forwarded-Signature", "\xff\x00 %&=+;"), ""},
+	} {
+		e := newEvent(nil)
+		e.Origin = originOf(cameIn(c.remote, c.client, c.trusted, c.header))
+		if c.stored != "" && e.Origin != c.stored {
+			t.Errorf("%s: stored as %q, want %q", name, e.Origin, c.stored)
+		}
+		if most := 4*maxForwarded + 100; len(e.Origin) > most {
+			t.Errorf("%s: takes %d bytes", name, len(e.Origin))
+		}
+		plain, err := newRequest(t.Context(), newEvent(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := newRequest(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.RemoteAddr != c.remote {
+			t.Errorf("%s: comes from %s, want %s", name, r.RemoteAddr, c.remote)
+		}
+		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return plain.Header[name] != nil })
+		if !maps.EqualFunc(r.Header, c.want, slices.Equal) {
+			t.Errorf("%s: %v, want %v", name, r.Header, c.want)
+		}
+		// What a server would work out now does not count.
+		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, new(caddyhttp.Server))
+		r.Context().Value(originKey{}).(*origin).setVars(r.Context())
+		if got := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey); got != c.trusted {
+			t.Errorf("%s: trusted: %v, want %t", name, got, c.trusted)
+		}
+		if got := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey); got != c.client {
+			t.Errorf("%s: the client is %q, want %q", name, got, c.client)
+		}
+	}
+}
+
+// TestOriginDoesNotReplaceHeadersOfTheQueue has a proxy that is trusted with a
+// header that is the queue's own.
+func TestOriginDoesNotReplaceHeadersOfTheQueue(t *testing.T) {
+	t.Parallel()
+	e := newEvent(nil)
+	e.Origin = "10.0.0.5:1?Idempotency-Key=other&trusted=1"
+	r, err := newRequest(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Header.Get("Idempotency-Key"); got != e.Identity {
+		t.Errorf("the key is %q, want %q", got, e.Identity)
+	}
+}
