@@ -65,7 +65,8 @@ func (e *entry) restore() {
 // runErrorRoutes has the error routes answer, if there are any. It returns how
 // serious err is then, and the failure of the routes.
 func (e *entry) runErrorRoutes(err error, status int) (level zapcore.Level, failure error) {
-	if e.server.Errors == nil || len(e.server.Errors.Routes) == 0 {
+	inErrorRoute := e.r.Context().Value(caddyhttp.ErrorCtxKey) != nil // which must not run itself again
+	if e.server.Errors == nil || len(e.server.Errors.Routes) == 0 || inErrorRoute {
 		if status >= http.StatusInternalServerError {
 			return zapcore.ErrorLevel, nil
 		}
