@@ -21,6 +21,7 @@ import (
 //	        verification
 //	    }
 //	    max_size <size>
+//	    accept_2xx
 //	}
 //
 // verify_token, app_secret and common_name can be given several times.
@@ -41,8 +42,10 @@ func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 			err = parseClientCert(h.Dispenser, webhook)
 		case "max_size":
 			err = parseMaxSize(h.Dispenser, webhook)
+		case "accept_2xx":
+			err = parseAccept2xx(h.Dispenser, webhook)
 		default:
-			err = h.Errf("unknown option %q of instagram_webhook: the options are verify_token, app_secret, client_cert and max_size", h.Val())
+			err = h.Errf("unknown option %q of instagram_webhook: the options are verify_token, app_secret, client_cert, max_size and accept_2xx", h.Val())
 		}
 		if err != nil {
 			return nil, err
@@ -166,5 +169,16 @@ func parseMaxSize(d *caddyfile.Dispenser, webhook *handler.Handler) error {
 		return d.Errf("max_size must be more than nothing: %s", arg)
 	}
 	webhook.MaxSize = size
+	return nil
+}
+
+func parseAccept2xx(d *caddyfile.Dispenser, webhook *handler.Handler) error {
+	if d.NextArg() {
+		return d.Err("accept_2xx takes no argument")
+	}
+	if webhook.Accept2xx {
+		return d.Err("accept_2xx is given twice")
+	}
+	webhook.Accept2xx = true
 	return nil
 }

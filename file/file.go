@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
+	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
 func init() {
@@ -108,6 +109,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := metrics.Register(ctx.GetMetricsRegistry(), events); err != nil {
 		return err
 	}
+	countFromZero()
 	if h.pool, err = sharedPool(); err != nil {
 		return err
 	}
@@ -145,7 +147,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			errors.New("instagram_file got a request that was not authenticated: instagram_webhook must come before it"))
 	}
 	if err := h.store(delivery); err != nil {
-		return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("writing the delivery: %w", err))
+		return caddyhttp.Error(http.StatusServiceUnavailable,
+			throttle.Error{Kind: "instagram_file", Err: fmt.Errorf("writing the delivery: %w", err)})
 	}
 	delivery.Accept()
 	return next.ServeHTTP(w, r)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-instagram/webhooks/event"
 )
@@ -155,6 +156,32 @@ func TestFileProvisionErrors(t *testing.T) {
 		defer cancel()
 		if err := (&Handler{Path: path}).Provision(ctx); err == nil {
 			t.Errorf("%q: no error", path)
+		}
+	}
+}
+
+// TestFileCountersExistFromTheStart holds that the first increase of a counter
+// can be seen.
+func TestFileCountersExistFromTheStart(t *testing.T) {
+	t.Parallel()
+	provisioned(t, filepath.Join(t.TempDir(), "events.jsonl"))
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(events); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatalf("got %d metrics, %v", len(families), err)
+	}
+	there := make(map[string]bool)
+	for _, m := range families[0].GetMetric() {
+		there[m.GetLabel()[1].GetValue()+" "+m.GetLabel()[0].GetValue()] = true
+	}
+	for _, result := range []string{"written", "skipped", "failed"} {
+		for _, field := range []string{"comments", "messages", "messaging_seen", "unparsed", "other"} {
+			if !there[result+" "+field] {
+				t.Errorf("there is no series of %s for %s", result, field)
+			}
 		}
 	}
 }

@@ -38,6 +38,7 @@ func FuzzVerification(f *testing.F) {
 		"hub.mode=subscribe&hub.challenge=<b>&hub.verify_token=" + testToken,
 		"hub.mode=subscribe&hub.challenge=1&hub.challenge=2&hub.verify_token=" + testToken,
 		"hub%2Emode=subscribe;hub.challenge=1&hub.verify_token=x", "%", "&&&", "=", "",
+		"a=%zz;b&hub.mode=subscribe&hub.challenge=1&hub.verify_token=" + testToken,
 	} {
 		f.Add(seed)
 	}

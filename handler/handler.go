@@ -54,8 +54,12 @@ const DefaultMaxSize = 8 << 20
 // `{instagram.conversation}` | Key of the conversation, or of the media commented on
 // `{instagram.test}` | `true` if the dashboard's Test button sent it
 //
-// A delivery that no later handler takes is answered with 503, so that Meta
-// sends it again.
+// Meta takes any answer to a delivery but 200 for a failure. The next handler's
+// status goes to Meta as it is, unless Accept2xx is set; the log and the metric
+// `caddy_instagram_answers_total` tell of what Meta takes for a failure. A
+// delivery that no later handler takes is answered with 503, so that Meta sends
+// it again. Error routes can give what was refused, not taken or failed another
+// body, but no status below 400: where they write one, the original one stands.
 type Handler struct {
 	// VerifyTokens are the verify tokens that you chose in Meta's App
 	// Dashboard. A verification request must carry one of them. At least one
@@ -77,11 +81,18 @@ type Handler struct {
 	// refused with 413. Default: 8388608 (8 MiB).
 	MaxSize int64 `json:"max_size,omitempty"`
 
+	// Accept2xx answers Meta with 200 where the next handler answers with
+	// another status of 2xx, such as 201, 202 or 204. Meta takes anything but
+	// 200 for a failure, sends the delivery again, and in the end unsubscribes
+	// the account. Default: false, which leaves the status as it is.
+	Accept2xx bool `json:"accept_2xx,omitempty"`
+
 	tokens   []tokenHash
 	secrets  []*secret
 	metrics  *metrics
 	journal  journal
 	refusals *refusalLog
+	answers  *answers
 }
 
 // CaddyModule returns the Caddy module information.
@@ -111,13 +122,28 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.MaxSize == 0 {
 		h.MaxSize = DefaultMaxSize
 	}
-	h.metrics = shared
-	if err := h.metrics.register(ctx.GetMetricsRegistry()); err != nil {
+	if err := shared.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	h.journal = newJournal(ctx)
-	h.refusals = newRefusalLog(ctx.Logger())
+	h.countWith(shared)
+	h.logTo(ctx.Logger(), ctx.Logger(new(caddyhttp.App)))
 	return nil
+}
+
+// countWith makes m the metrics of h.
+func (h *Handler) countWith(m *metrics) {
+	h.metrics = m
+	for _, s := range h.secrets {
+		s.accepted = m.deliveries.WithLabelValues(accepted, s.name)
+		s.untaken = m.deliveries.WithLabelValues(untaken.name, s.name)
+	}
+}
+
+// logTo makes own the logger of h, and http that of Caddy's HTTP servers.
+func (h *Handler) logTo(own, http *zap.Logger) {
+	h.journal = newJournal(http)
+	h.refusals = newRefusalLog(own)
+	h.answers = newAnswers(own)
 }
 
 // Validate checks the options that have a range.
@@ -128,10 +154,12 @@ func (h *Handler) Validate() error {
 	return nil
 }
 
-// Cleanup logs how many refusals were left out of the log.
+// Cleanup logs how many lines were left out of the log.
 func (h *Handler) Cleanup() error {
-	if h.refusals != nil {
+	if h.answers != nil { // else Provision failed
 		h.refusals.close()
+		h.answers.close()
+		h.journal.closeLog()
 	}
 	return nil
 }
@@ -147,7 +175,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if e.secret != nil {
 		err = h.finish(e, next.ServeHTTP(&e.w, r))
 	}
-	return e.settle(err)
+	err = e.settle(err)
+	e.ended = true
+	return err
 }
 
 // open takes a request over, before anybody else sees it.
@@ -158,7 +188,10 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) *entry {
 
 // close ends a request.
 func (h *Handler) close(e *entry) {
-	h.metrics.ended(e)
+	if e.secret != nil {
+		h.metrics.ended(e)
+		h.answers.watch(e)
+	}
 	e.close()
 }
 
@@ -198,6 +231,7 @@ func (h *Handler) deliver(e *entry) error {
 	}
 	h.metrics.bytes.Add(float64(len(body.data)))
 	e.accept(secret, body)
+	e.w.accept2xx = h.Accept2xx
 	pass(e.r, &e.delivery, e.body)
 	return nil
 }
@@ -212,8 +246,7 @@ func (h *Handler) finish(e *entry, err error) error {
 		e.w.WriteHeader(http.StatusOK)
 	default:
 		// An empty 200 would make Meta forget what nobody has taken.
-		e.untaken = true
-		return h.refuse(e, untaken.because(errors.New("no handler took the delivery: put instagram_file, reverse_proxy, php_fastcgi or respond after instagram_webhook")))
+		return h.refuse(e, untaken.because(errors.New("no handler took the delivery: none after instagram_webhook matches it, or the one that does wrote no answer; put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond there")))
 	}
 	return nil
 }
@@ -249,6 +282,7 @@ func (h *Handler) refuse(e *entry, refused *refusal) error {
 	if e.secret == nil {
 		withhold(e.r)
 	}
+	e.refused = refused.reason
 	h.refusals.warn(e.r, refused)
 	return caddyhttp.Error(refused.reason.status, caddyhttp.HandlerError{
 		Err:        refused.err,
@@ -267,6 +301,7 @@ func (h *Handler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	zap.Strings("app_secrets", names).AddTo(enc)
 	enc.AddBool("client_cert", h.ClientCert != nil)
 	enc.AddInt64("max_size", h.MaxSize)
+	enc.AddBool("accept_2xx", h.Accept2xx)
 	return nil
 }
 

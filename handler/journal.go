@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
 // journal writes the access and error log lines of webhook requests in the
@@ -27,11 +27,11 @@ import (
 type journal struct {
 	access *zap.Logger
 	errors *zap.Logger
+	lines  *throttle.Throttle[string] // of errors that this plugin returns
 }
 
-func newJournal(ctx caddy.Context) journal {
-	logger := ctx.Logger(new(caddyhttp.App))
-	return journal{access: logger.Named("log.access"), errors: logger.Named("log.error")}
+func newJournal(http *zap.Logger) journal {
+	return journal{access: http.Named("log.access"), errors: http.Named("log.error"), lines: new(throttle.Throttle[string])}
 }
 
 // entry is one request on its way through the journal.
@@ -41,8 +41,10 @@ type entry struct {
 	r       *http.Request
 	server  *caddyhttp.Server
 	start   time.Time
-	skip    bool // no line in the access log
-	untaken bool // by the next handlers
+	skip    bool   // no line in the access log
+	refused reason // of this handler
+	failure error  // of this handler or the next ones
+	ended   bool   // without a panic
 
 	// These are set once a delivery is authentic.
 	secret   *secret
@@ -113,89 +115,6 @@ func (e *entry) size() int {
 		return 0
 	}
 	return e.delivery.Size()
-}
-
-// settle does with an error what Caddy's server does: log it and run the error
-// routes, or write its status. It returns nil where it could.
-func (e *entry) settle(err error) error {
-	if err == nil || e.server == nil {
-		return err
-	}
-	r, duration := e.r, time.Since(e.start)
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		r.Method = original.Method
-		r.RemoteAddr = original.RemoteAddr
-		r.RequestURI = original.RequestURI
-		*r.URL = *original.URL
-	}
-	if e.body != nil {
-		e.body = e.body.restart()
-		r.Body = e.body
-	}
-	status, level := http.StatusInternalServerError, zapcore.DebugLevel
-	var handled caddyhttp.HandlerError
-	if errors.As(err, &handled) {
-		status = handled.StatusCode
-	}
-	var failure error // of the error routes
-	if e.server.Errors != nil && len(e.server.Errors.Routes) > 0 {
-		failed := e.server.Errors.WithError(r, err)
-		if failure = e.server.Errors.Routes.Compile(writeStatus(status)).ServeHTTP(&e.w, failed); failure != nil {
-			level = zapcore.ErrorLevel
-			e.w.WriteHeader(status)
-		}
-	} else {
-		if status >= http.StatusInternalServerError {
-			level = zapcore.ErrorLevel
-		}
-		e.w.WriteHeader(status)
-	}
-	// A forger must not make work of lines that nobody wants.
-	if e.errors.Core().Enabled(level) {
-		e.report(level, err, failure, duration)
-	}
-	return nil
-}
-
-// report writes the line of an error, and of the failure of the error routes if
-// that is not nil.
-func (e *entry) report(level zapcore.Level, err, failure error, duration time.Duration) {
-	message, fields := describe(err)
-	if failure != nil {
-		message = "error handling handler error"
-		fields = append(fields, zap.NamedError("first_error", err), zap.String("error", failure.Error()))
-	}
-	fields = append(fields, zap.Object("request", loggable(e.r)), zap.Duration("duration", duration))
-	for _, logger := range e.loggers(e.errors) {
-		if c := logger.Check(level, message); c != nil {
-			c.Write(fields...)
-		}
-	}
-}
-
-// describe returns what Caddy logs about an error.
-func describe(err error) (message string, fields []zapcore.Field) {
-	var handled caddyhttp.HandlerError
-	if !errors.As(err, &handled) {
-		return err.Error(), nil
-	}
-	message = handled.Error()
-	if handled.Err != nil {
-		message = handled.Err.Error()
-	}
-	return message, []zapcore.Field{
-		zap.Int("status", handled.StatusCode),
-		zap.String("err_id", handled.ID),
-		zap.String("err_trace", handled.Trace),
-	}
-}
-
-// writeStatus ends the chain of error routes that wrote no response.
-func writeStatus(status int) caddyhttp.Handler {
-	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(status)
-		return nil
-	})
 }
 
 // logsAccess reports whether the server writes access logs for a host.

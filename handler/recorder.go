@@ -1,18 +1,28 @@
 package handler
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// recorder passes a response on and remembers what the access log tells of it.
-// It is Caddy's ResponseRecorder without the buffer, as a part of an entry.
+// recorder passes a response on, remembers what the access log tells of it, and
+// sees to its status. It is Caddy's ResponseRecorder without the buffer, as a
+// part of an entry.
 type recorder struct {
 	caddyhttp.ResponseWriterWrapper
 	status int // 0: nothing is written
 	size   int
+
+	// held is the status of an error: it stands where an error route writes one
+	// below 400. 0: there is no error.
+	held int
+
+	accept2xx bool // any 2xx becomes 200
+	drop      bool // the body: its status allowed none
 }
 
 // WriteHeader writes the header once, after any number of 1xx responses. It
@@ -21,8 +31,40 @@ func (w *recorder) WriteHeader(status int) {
 	if w.written() {
 		return
 	}
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
+	w.status = w.instead(status)
+	w.ResponseWriter.WriteHeader(w.status)
+}
+
+// instead returns the status to write in place of one.
+func (w *recorder) instead(status int) int {
+	switch {
+	case isInterim(status):
+		return status
+	case w.held != 0 && status < http.StatusBadRequest:
+		if isBodiless(status) {
+			w.Header().Del("Content-Length") // as with 304, of a body that does not come
+		}
+		return w.held
+	case status == http.StatusSwitchingProtocols:
+		return http.StatusBadGateway // see Hijack
+	case w.accept2xx && status/100 == 2:
+		if isBodiless(status) {
+			w.drop = true
+			w.Header().Del("Content-Length")
+		}
+		return http.StatusOK
+	}
+	return status
+}
+
+// isInterim reports whether another status follows.
+func isInterim(status int) bool {
+	return status/100 == 1 && status != http.StatusSwitchingProtocols
+}
+
+// isBodiless reports whether an answer of that status has no body.
+func isBodiless(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
 }
 
 // written reports whether there is a response that ends the request.
@@ -31,6 +73,9 @@ func (w *recorder) written() bool { return w.status >= http.StatusOK }
 // Write writes the body, and the header before it. It implements io.Writer.
 func (w *recorder) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	if w.drop {
+		return len(p), nil
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.size += n
 	return n, err
@@ -39,16 +84,23 @@ func (w *recorder) Write(p []byte) (int, error) {
 // ReadFrom is Write for a reader. It implements io.ReaderFrom.
 func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
 	w.WriteHeader(http.StatusOK)
+	if w.drop {
+		return io.Copy(io.Discard, r)
+	}
 	n, err := w.ResponseWriterWrapper.ReadFrom(r)
 	w.size += int(n)
 	return n, err
 }
 
 // FlushError flushes what is written. Without it, an http.ResponseController
-// would write a header past this recorder.
+// would write a header of 200 past this recorder.
 func (w *recorder) FlushError() error {
-	if w.status == 0 {
+	if !w.written() {
 		return nil
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
+
+// Hijack implements http.Hijacker, and never hands the connection over: nobody
+// would know what was answered on it.
+func (*recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, http.ErrNotSupported }

@@ -49,6 +49,20 @@ var (
 	untaken = reason{"untaken", http.StatusServiceUnavailable}
 )
 
+// refusalsOfDeliveries and refusalsOfVerifications are what either can be refused
+// for.
+var (
+	refusalsOfDeliveries = append([]reason{
+		methodNotAllowed, signatureMissing, signatureRepeated, signatureMalformed, signatureMismatch, bodyTooLarge, bodyIncomplete,
+	}, refusalsOfCerts...)
+	refusalsOfVerifications = append([]reason{
+		missingParameter, repeatedParameter, badParameter, wrongMode, wrongToken,
+	}, refusalsOfCerts...)
+	refusalsOfCerts = []reason{
+		certNoTLS, certEarlyData, certNotRequested, certMissing, certUnknownIssuer, certExpired, certNotYetValid, certWrongName, certInvalid,
+	}
+)
+
 // refusal is why one request was turned away. Its error says in words what is
 // wrong and what to do, and never holds a secret: it can reach the client.
 type refusal struct {

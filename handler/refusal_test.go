@@ -124,9 +124,13 @@ func verificationAttempts() (all []attempt) {
 		add("twice, empty "+name, complete+"&"+name+"=", repeatedParameter)
 		add("twice, escaped "+name, complete+"&"+strings.Replace(name, ".", "%2E", 1)+"="+url.QueryEscape(value), repeatedParameter)
 	}
-	for _, broken := range []string{"%", "%z1", "a=%2", "a;b", "hub.mode=subscribe;hub.challenge=1"} {
+	for _, broken := range []string{"hub.x=%", "hub.x=%z1", "hub%2Ex=%2", "hub.x=a;b", "hub.x;a=b", "hub.mode=subscribe;hub.challenge=1"} {
 		add("ill-formed "+broken, complete+"&"+broken, badParameter)
 	}
+	// A parameter with an ill-formed name, or one inside of another, is not ours.
+	add("ill-formed name", "hub.mode%=subscribe&hub.challenge=1&hub.verify_token="+testToken, missingParameter)
+	add("inside of another", "a=1;hub.mode=subscribe&hub.challenge=1&hub.verify_token="+testToken, missingParameter)
+	add("escaped twice", "hub%252Emode=subscribe&hub.challenge=1&hub.verify_token="+testToken, missingParameter)
 	for _, mode := range []string{"unsubscribe", "Subscribe", "SUBSCRIBE", "subscribe ", " subscribe", "subscribe\n", "subscribe\x00", "subscrib", "subscribed", "1", "true"} {
 		add(fmt.Sprintf("mode %q", mode), with("hub.mode", mode), wrongMode)
 	}

@@ -39,8 +39,7 @@ type secret struct {
 	name string
 	macs sync.Pool // of *mac
 
-	count    sync.Once
-	accepted prometheus.Counter // of deliveries, from count on
+	accepted, untaken prometheus.Counter // of deliveries
 }
 
 // mac is one reusable HMAC state with room for its sum.

@@ -52,9 +52,8 @@ func newFixture(t testing.TB, adjust ...func(*Handler)) *fixture {
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	logger := zap.New(core)
-	h.metrics = newMetrics()
-	h.refusals = newRefusalLog(logger)
-	h.journal = journal{access: logger.Named("http.log.access"), errors: logger.Named("http.log.error")}
+	h.countWith(newMetrics())
+	h.logTo(logger, logger.Named("http"))
 	return &fixture{Handler: h, logs: logs, server: new(caddyhttp.Server)}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // tokenHash is the SHA-256 of a verify token. Comparing hashes takes the same
@@ -38,9 +39,9 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) *refusal {
 			return refused
 		}
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return badParameter.because(errors.New("the query is not well-formed"))
+	query, refused := hubParameters(r.URL.RawQuery)
+	if refused != nil {
+		return refused
 	}
 	mode, refused := parameter(query, "hub.mode")
 	if refused != nil {
@@ -72,6 +73,26 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) *refusal {
 	// A failed write means that Meta is gone; it will ask again.
 	_, _ = w.Write([]byte(challenge))
 	return nil
+}
+
+// hubParameters returns the parameters of a query whose names begin with "hub.",
+// decoded once. These must be well-formed, and others are not looked at: they
+// belong to whoever chose the callback URL.
+func hubParameters(query string) (url.Values, *refusal) {
+	parameters := make(url.Values, 3)
+	for pair := range strings.SplitSeq(query, "&") {
+		escaped, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(escaped)
+		if err != nil || !strings.HasPrefix(name, "hub.") {
+			continue
+		}
+		value, err = url.QueryUnescape(value)
+		if err != nil || strings.Contains(pair, ";") { // which some take for a separator
+			return nil, badParameter.because(errors.New("a parameter hub.* of the query is not well-formed"))
+		}
+		parameters[name] = append(parameters[name], value)
+	}
+	return parameters, nil
 }
 
 // parameter returns the value of a query parameter that must be there once.

@@ -45,6 +45,25 @@ func TestVerificationEchoesTheChallenge(t *testing.T) {
 	}
 }
 
+// TestForeignParametersDoNotFailTheVerification holds that parameters which the
+// operator put into the callback URL may look as they like.
+func TestForeignParametersDoNotFailTheVerification(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const ours = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=" + testToken
+	for _, foreign := range []string{
+		"%", "%zz", "discount=50%", "a=%zz", "%zz=a", "a=1;b=2", "a;b", ";", "=", "&&", "hub=%", "hubs.mode=%", "%68ub%2emode%=x",
+		"a=1;hub.mode=other", "HUB.MODE=%", "x=" + strings.Repeat("%", 1000),
+	} {
+		for _, query := range []string{foreign + "&" + ours, ours + "&" + foreign} {
+			a := f.serve(t, newVerification(query))
+			if a.Code != http.StatusOK || a.Body.String() != "1158201444" {
+				t.Errorf("?%s: got %d %q", query, a.Code, a.Body)
+			}
+		}
+	}
+}
+
 func TestVerificationIgnoresSignatures(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

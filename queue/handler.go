@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
 func init() {
@@ -199,7 +200,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	}
 	if err := h.accept(r, delivery); err != nil {
 		w.Header().Set("Retry-After", retryAfter)
-		return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("accepting the delivery: %w", err))
+		return caddyhttp.Error(http.StatusServiceUnavailable,
+			throttle.Error{Kind: "instagram_queue", Err: fmt.Errorf("accepting the delivery: %w", err)})
 	}
 	delivery.Accept()
 	w.WriteHeader(http.StatusOK)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/outage"
 )
 
 // stores holds the stores that are open in this process. They outlive configs:
@@ -20,12 +22,11 @@ var stores = caddy.NewUsagePool()
 // refuses deliveries.
 type Open struct {
 	Store
-	name string
+	name     string
+	refusing outage.Outage
 
-	mu       sync.Mutex
-	loggers  []*zap.Logger // of the configs that use it, the newest last
-	since    time.Time     // refusing; zero: accepting
-	warnings []*time.Timer
+	mu      sync.Mutex
+	loggers []*zap.Logger // of the configs that use it, the newest last
 }
 
 func open(opener Opener, logger *zap.Logger) (*Open, error) {
@@ -87,9 +88,7 @@ func (o *Open) log() *zap.Logger {
 
 // Destruct closes the store. It implements caddy.Destructor.
 func (o *Open) Destruct() error {
-	o.mu.Lock()
-	o.calm()
-	o.mu.Unlock()
+	o.refusing.Stop()
 	return o.Close()
 }
 
@@ -107,49 +106,19 @@ func (o *Open) Accept(ctx context.Context, records []Record, admission Admission
 
 // RefusingSince returns when the store began to refuse all deliveries, or the
 // zero time while it accepts them.
-func (o *Open) RefusingSince() time.Time {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.since
-}
-
-// warnAfter is when a store that refuses is complained about. Meta's alert comes
-// after 15 minutes of failure, and the end of the subscription after an hour.
-// See Meta's "Instagram Messaging › Webhooks".
-var warnAfter = []time.Duration{5 * time.Minute, 12 * time.Minute}
+func (o *Open) RefusingSince() time.Time { return o.refusing.Since() }
 
 func (o *Open) refused(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.since.IsZero() {
-		return
-	}
-	o.since = time.Now()
-	o.logger().Error("refusing deliveries: they cannot be stored", zap.String("store", o.name), zap.Error(err))
-	for _, after := range warnAfter {
-		o.warnings = append(o.warnings, time.AfterFunc(after, func() {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			o.logger().Error("still refusing deliveries: Meta alerts after 15 minutes and ends the subscription to messages after an hour",
-				zap.String("store", o.name), zap.Duration("for", after), zap.NamedError("first_error", err))
-		}))
-	}
+	o.refusing.Fail(func() {
+		o.log().Error("refusing deliveries: they cannot be stored", zap.String("store", o.name), zap.Error(err))
+	}, func(lasted time.Duration) {
+		o.log().Error("still refusing deliveries: "+outage.Consequence,
+			zap.String("store", o.name), zap.Duration("for", lasted), zap.NamedError("first_error", err))
+	})
 }
 
 func (o *Open) accepted() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.since.IsZero() {
-		return
-	}
-	o.logger().Info("accepting deliveries again", zap.String("store", o.name), zap.Duration("refused_for", time.Since(o.since)))
-	o.calm()
-}
-
-// calm ends the complaints. The caller holds mu.
-func (o *Open) calm() {
-	for _, timer := range o.warnings {
-		timer.Stop()
-	}
-	o.since, o.warnings = time.Time{}, nil
+	o.refusing.Recover(func(lasted time.Duration) {
+		o.log().Info("accepting deliveries again", zap.String("store", o.name), zap.Duration("refused_for", lasted))
+	})
 }

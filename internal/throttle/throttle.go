@@ -54,3 +54,15 @@ func (t *Throttle[K]) Rest(tell func(kind K, leftOut int)) {
 		}
 	}
 }
+
+// Error is an error whose lines are to be throttled, each Kind by itself.
+type Error struct {
+	Kind string
+	Err  error
+}
+
+// Error returns the text of the error alone.
+func (e Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e Error) Unwrap() error { return e.Err }

@@ -1,0 +1,96 @@
+// Package outage tells of failures that last, before Meta draws its conclusions.
+package outage
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Consequence is what Meta does about failures that last. See its "Instagram
+// Messaging › Webhooks".
+const Consequence = "Meta alerts after 15 minutes and ends the subscription to messages after an hour"
+
+// Told is when an outage is told of for the first time.
+const Told = 5 * time.Minute
+
+// after is when an outage is told of: in time to do something about it.
+var after = [...]time.Duration{Told, 12 * time.Minute}
+
+// Outage is a time of nothing but failures: it begins with a failure and ends
+// with a success. The zero Outage is ready for use.
+//
+// The functions that it is given are called one at a time, in the order of what
+// they tell, and must not use it.
+type Outage struct {
+	on atomic.Bool // as since is set: a success without an outage takes no lock
+
+	mu       sync.Mutex
+	since    time.Time // zero: there is none
+	warnings []*time.Timer
+	stopped  bool
+}
+
+// Fail records a failure. The first one calls began, which may be nil, and from
+// then on lasts, once after 5 and once after 12 minutes without a success.
+func (o *Outage) Fail(began func(), lasts func(lasted time.Duration)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stopped || !o.since.IsZero() {
+		return
+	}
+	since := time.Now()
+	o.since = since
+	o.on.Store(true)
+	if began != nil {
+		began()
+	}
+	for _, lasted := range after {
+		o.warnings = append(o.warnings, time.AfterFunc(lasted, func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			if o.since.Equal(since) { // else this came too late to be stopped
+				lasts(lasted)
+			}
+		}))
+	}
+}
+
+// Recover records a success. If there was an outage, it calls ended with its
+// length.
+func (o *Outage) Recover(ended func(lasted time.Duration)) {
+	if !o.on.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.since.IsZero() {
+		return
+	}
+	ended(time.Since(o.since))
+	o.end()
+}
+
+// Since returns when the outage began, or the zero time if there is none.
+func (o *Outage) Since() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.since
+}
+
+// Stop ends the outage without a word, and lets none begin.
+func (o *Outage) Stop() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end()
+	o.stopped = true
+}
+
+// end forgets the outage. The caller holds mu.
+func (o *Outage) end() {
+	for _, timer := range o.warnings {
+		timer.Stop()
+	}
+	o.since, o.warnings = time.Time{}, nil
+	o.on.Store(false)
+}
