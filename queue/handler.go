@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/misplaced"
 )
 
 func init() {
@@ -111,7 +112,8 @@ type Handler struct {
 	// no handler in them takes counts as failed.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
-	queue *queue
+	queue     *queue
+	misplaced misplaced.Answerer
 }
 
 // Opener is a module in the namespace `http.handlers.instagram_queue.stores`:
@@ -186,8 +188,8 @@ func (h *Handler) Cleanup() error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	delivery := event.FromContext(r.Context())
 	if delivery == nil {
-		return caddyhttp.Error(http.StatusInternalServerError,
-			errors.New("instagram_queue got a request that was not authenticated: instagram_webhook must come before it"))
+		h.misplaced.Answer(w, r, h.queue.logger, "instagram_queue")
+		return nil
 	}
 	if err := h.accept(r, delivery); err != nil {
 		w.Header().Set("Retry-After", retryAfter)
