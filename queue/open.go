@@ -38,6 +38,7 @@ func open(opener Opener, logger *zap.Logger) (*Open, error) {
 	if err != nil {
 		return nil, err
 	}
+	unused.remove(name)
 	o := value.(*Open)
 	if loaded {
 		o.mu.Lock()
@@ -90,6 +91,7 @@ func (o *Open) Destruct() error {
 	o.mu.Lock()
 	o.calm()
 	o.mu.Unlock()
+	unused.left(o)
 	return o.Close()
 }
 
