@@ -4,6 +4,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -23,6 +24,7 @@ type App struct {
 	services []Service
 	started  int
 	examined bool
+	modules  []any
 
 	mu     sync.Mutex
 	warned map[string]bool
@@ -69,11 +71,13 @@ func Of(ctx caddy.Context) (*App, error) {
 // OfServer returns the app of the config that is being loaded, for use in the
 // Provision of a module that is part of an HTTP server; nil if it is not.
 func OfServer(ctx caddy.Context) (*App, error) {
-	if ctx.Value(caddyhttp.ServerCtxKey) == nil {
+	if !slices.ContainsFunc(ctx.Modules(), isHTTP) {
 		return nil, nil
 	}
 	return Of(ctx)
 }
+
+func isHTTP(m caddy.Module) bool { _, ok := m.(*caddyhttp.App); return ok }
 
 // Provision keeps the context for the examinations.
 func (a *App) Provision(ctx caddy.Context) error {
@@ -97,6 +101,17 @@ func (a *App) Once(text string) bool {
 	a.warned[text] = true
 	return first
 }
+
+// Note makes a module of the config known to the examinations. It must be called
+// in Provision, and does nothing for a nil App.
+func (a *App) Note(module any) {
+	if a != nil {
+		a.modules = append(a.modules, module)
+	}
+}
+
+// Noted returns the modules that were made known.
+func (a *App) Noted() []any { return a.modules }
 
 // examine has the config examined, once.
 func (a *App) examine() {

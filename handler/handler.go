@@ -110,6 +110,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	doubts.log(ctx.Logger(), config)
+	config.Note(h)
 	if h.ClientCert != nil {
 		if err := h.ClientCert.provision(ctx); err != nil {
 			return fmt.Errorf("client_cert: %w", err)
