@@ -42,7 +42,8 @@ type Handler struct {
 	// other ones of an event, as well as `{time.*}`, are resolved for each
 	// event; characters of theirs other than letters, digits, hyphens and
 	// underscores become underscores, and what is longer than 64 bytes is cut.
-	// At most 128 files are open at a time. Handlers that name the same file
+	// At most 128 files are open at a time. Whether the path can be written to,
+	// up to the first placeholder of an event, is tried when the config starts. Handlers that name the same file
 	// must agree on Mode and Roll; no other process may write to it.
 	Path string `json:"path,omitempty"`
 

@@ -30,7 +30,8 @@ type AppSecret struct {
 
 	// Secret is the app secret as the App Dashboard shows it. Placeholders are
 	// resolved when the config is loaded; use `{env.*}` or `{file.*}`, which
-	// keep it out of the config.
+	// keep it out of the config. A value other than 32 hexadecimal digits is
+	// warned of.
 	Secret string `json:"secret,omitempty"`
 }
 

@@ -105,7 +105,8 @@ type Handler struct {
 
 	// MinFreeSpace is how many bytes must be free on the disk that the store
 	// is on. Below that the answer is 503, which leaves the room that is needed
-	// to deliver what is in the queue. Default: 104857600 (100 MiB).
+	// to deliver what is in the queue. Less at the start is warned of. Default:
+	// 104857600 (100 MiB).
 	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
 
 	// Routes are what takes the events. At least one is needed. An event that
