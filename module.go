@@ -10,6 +10,7 @@ import (
 	_ "github.com/caddy-instagram/webhooks/command"
 	_ "github.com/caddy-instagram/webhooks/file"
 	_ "github.com/caddy-instagram/webhooks/handler"
+	_ "github.com/caddy-instagram/webhooks/internal/loadcheck"
 	_ "github.com/caddy-instagram/webhooks/matcher"
 	_ "github.com/caddy-instagram/webhooks/queue"
 	_ "github.com/caddy-instagram/webhooks/queue/bolt"

@@ -4,8 +4,11 @@ package app
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 func init() {
@@ -13,12 +16,29 @@ func init() {
 }
 
 // App starts and stops what works for the handlers of this plugin beside
-// requests, such as the delivery of queued events. It has no options and need
-// not be configured: the handlers load it.
+// requests, such as the delivery of queued events, and has the config examined
+// once all of it is known. It has no options and need not be configured: the
+// handlers load it.
 type App struct {
+	ctx      caddy.Context
 	services []Service
 	started  int
+	examined bool
+	modules  []any
+
+	mu     sync.Mutex
+	warned map[string]bool
 }
+
+// Examination warns of what is wrong with a config as a whole. An app named http
+// may be missing from it.
+type Examination func(ctx caddy.Context, a *App)
+
+var examinations []Examination
+
+// RegisterExamination adds an examination of each config. It must be called in
+// init.
+func RegisterExamination(e Examination) { examinations = append(examinations, e) }
 
 // Service is something that runs as long as a config does.
 type Service interface {
@@ -48,6 +68,62 @@ func Of(ctx caddy.Context) (*App, error) {
 	return app.(*App), nil
 }
 
+// OfServer returns the app of the config that is being loaded, for use in the
+// Provision of a module that is part of an HTTP server; nil if it is not.
+func OfServer(ctx caddy.Context) (*App, error) {
+	if !slices.ContainsFunc(ctx.Modules(), isHTTP) {
+		return nil, nil
+	}
+	return Of(ctx)
+}
+
+func isHTTP(m caddy.Module) bool { _, ok := m.(*caddyhttp.App); return ok }
+
+// Provision keeps the context for the examinations.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	return nil
+}
+
+// Once reports whether it is called with a text for the first time, so that a
+// config in which the same piece stands several times is warned of once. It is
+// always true for a nil App.
+func (a *App) Once(text string) bool {
+	if a == nil {
+		return true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first := !a.warned[text]
+	if a.warned == nil {
+		a.warned = make(map[string]bool)
+	}
+	a.warned[text] = true
+	return first
+}
+
+// Note makes a module of the config known to the examinations. It must be called
+// in Provision, and does nothing for a nil App.
+func (a *App) Note(module any) {
+	if a != nil {
+		a.modules = append(a.modules, module)
+	}
+}
+
+// Noted returns the modules that were made known.
+func (a *App) Noted() []any { return a.modules }
+
+// examine has the config examined, once.
+func (a *App) examine() {
+	if a.examined || a.ctx.Context == nil {
+		return
+	}
+	a.examined = true
+	for _, e := range examinations {
+		e(a.ctx, a)
+	}
+}
+
 // Register adds a service. It must be called in Provision.
 func (a *App) Register(s Service) { a.services = append(a.services, s) }
 
@@ -63,6 +139,13 @@ func (a *App) Start() error {
 		}
 		a.started++
 	}
+	a.examine()
+	return nil
+}
+
+// Cleanup examines a config that was never started: one that is only validated.
+func (a *App) Cleanup() error {
+	a.examine()
 	return nil
 }
 
@@ -83,4 +166,8 @@ func (a *App) Stop() error {
 }
 
 // Interface guards
-var _ caddy.App = (*App)(nil)
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

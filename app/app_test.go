@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // recorder notes what is done with services.
@@ -78,5 +80,46 @@ func TestAppRunsServices(t *testing.T) {
 				t.Errorf("got %q, want %q", r.calls, tc.end)
 			}
 		})
+	}
+}
+
+// TestAppWarnsOnce keeps a piece of a config that stands in several sites from
+// being warned of several times.
+func TestAppWarnsOnce(t *testing.T) {
+	t.Parallel()
+	a := new(App)
+	if !a.Once("a") || a.Once("a") || !a.Once("b") {
+		t.Error("a text was said twice, or not at all")
+	}
+	var none *App
+	if !none.Once("a") || !none.Once("a") {
+		t.Error("outside of a config, a text was not said")
+	}
+}
+
+// TestAppExaminesEachConfigOnce: one that runs, and one that is only validated.
+func TestAppExaminesEachConfigOnce(t *testing.T) {
+	before := examinations
+	defer func() { examinations = before }()
+	var examined []*App
+	RegisterExamination(func(_ caddy.Context, a *App) { examined = append(examined, a) })
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	started, validated := new(App), new(App)
+	for _, a := range []*App{started, validated} {
+		if err := a.Provision(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := started.Start(); err != nil || !slices.Equal(examined, []*App{started}) {
+		t.Errorf("%v, examined %d", err, len(examined))
+	}
+	for _, a := range []*App{started, validated} {
+		if err := a.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	}
+	if !slices.Equal(examined, []*App{started, validated}) {
+		t.Errorf("examined %d", len(examined))
 	}
 }

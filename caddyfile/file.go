@@ -32,9 +32,13 @@ import (
 // looks like a path matcher.
 func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // consume the directive's name
+	line := lineOf(h.Dispenser)
 	args := h.CountRemainingArgs()
 	if args < 1 || args > 2 {
-		return nil, h.Err("instagram_file takes an optional matcher and the path of the file")
+		return nil, line.explain(h.Err("instagram_file takes an optional matcher and the path of the file"))
+	}
+	if err := line.complete(h.Dispenser); err != nil {
+		return nil, err // else events would go to another place
 	}
 	var matcher caddy.ModuleMap
 	if args == 2 {
@@ -58,8 +62,9 @@ func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 			return nil, h.Errf("%s is given twice", option)
 		}
 		seen[option] = true
+		line := lineOf(h.Dispenser)
 		if err := parseFileOption(h.Dispenser, events); err != nil {
-			return nil, err
+			return nil, line.explain(err)
 		}
 	}
 	if err := events.Validate(); err != nil {

@@ -54,8 +54,14 @@ func parseQueue(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 			return nil, at.Errf("%s is given twice", option)
 		}
 		seen[option] = true
+		line := lineOf(at)
 		if err := parse(at, q); err != nil {
-			return nil, err
+			return nil, line.explain(err)
+		}
+		if option == "store" { // else events would go to the default place
+			if err := line.complete(nested(segment)); err != nil {
+				return nil, err
+			}
 		}
 		if err := q.ValidateOptions(); err != nil {
 			return nil, nested(segment).WrapErr(err)

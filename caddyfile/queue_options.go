@@ -89,9 +89,10 @@ func parseQueueRetry(d *caddyfile.Dispenser, q *queue.Handler) error {
 		if *duration != 0 {
 			return at.Errf("%s is given twice", option)
 		}
+		line := lineOf(at)
 		arg, err := argument(at, "a duration such as 10m")
 		if err != nil {
-			return err
+			return line.explain(err)
 		}
 		if err := setDuration(at, option, arg, duration); err != nil {
 			return err

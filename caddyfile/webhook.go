@@ -33,6 +33,7 @@ func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	}
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		var err error
+		line := lineOf(h.Dispenser)
 		switch h.Val() {
 		case "verify_token":
 			err = parseVerifyToken(h.Dispenser, webhook)
@@ -46,6 +47,11 @@ func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 			err = parseAccept2xx(h.Dispenser, webhook)
 		default:
 			err = h.Errf("unknown option %q of instagram_webhook: the options are verify_token, app_secret, client_cert, max_size and accept_2xx", h.Val())
+		}
+		if err == nil && (line.words[0] == "verify_token" || line.words[0] == "app_secret") {
+			err = line.complete(h.Dispenser) // else the name of a secret would become the secret
+		} else {
+			err = line.explain(err)
 		}
 		if err != nil {
 			return nil, err
@@ -107,31 +113,39 @@ func parseClientCert(d *caddyfile.Dispenser, webhook *handler.Handler) error {
 	cert := new(handler.ClientCert)
 	webhook.ClientCert = cert
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
-		case "trust_pool":
-			if cert.TrustPoolRaw != nil {
-				return d.Err("trust_pool is given twice: name all files in one, or use trust_pool combined")
-			}
-			if err := parseTrustPool(d, cert); err != nil {
-				return err
-			}
-		case "common_name":
-			names := d.RemainingArgs()
-			if len(names) == 0 {
-				return d.Err("common_name takes at least one argument: the subject common name of the client certificate")
-			}
-			cert.CommonNames = append(cert.CommonNames, names...)
-		case "verification":
-			if d.NextArg() {
-				return d.ArgErr()
-			}
-			cert.Verification = true
-		default:
-			return d.Errf("unknown option %q of client_cert: the options are trust_pool, common_name and verification", d.Val())
+		line := lineOf(d)
+		if err := parseClientCertOption(d, cert); err != nil {
+			return line.explain(err)
 		}
 	}
 	if cert.TrustPoolRaw == nil {
 		return d.Err("client_cert needs a trust_pool, such as: trust_pool file meta-outbound-api-ca-2025-12.pem")
+	}
+	return nil
+}
+
+func parseClientCertOption(d *caddyfile.Dispenser, cert *handler.ClientCert) error {
+	switch d.Val() {
+	case "trust_pool":
+		if cert.TrustPoolRaw != nil {
+			return d.Err("trust_pool is given twice: name all files in one, or use trust_pool combined")
+		}
+		if err := parseTrustPool(d, cert); err != nil {
+			return err
+		}
+	case "common_name":
+		names := d.RemainingArgs()
+		if len(names) == 0 {
+			return d.Err("common_name takes at least one argument: the subject common name of the client certificate")
+		}
+		cert.CommonNames = append(cert.CommonNames, names...)
+	case "verification":
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		cert.Verification = true
+	default:
+		return d.Errf("unknown option %q of client_cert: the options are trust_pool, common_name and verification", d.Val())
 	}
 	return nil
 }

@@ -3,9 +3,11 @@ package examples_test
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -43,7 +45,9 @@ func TestExamplesProvision(t *testing.T) {
 			for _, w := range warnings {
 				t.Errorf("warning: %s", w)
 			}
-			provision(t, config)
+			for _, line := range provision(t, config) {
+				t.Errorf("loading it warns: %s", line)
+			}
 		})
 	}
 	leftNothing(t)
@@ -56,8 +60,8 @@ func enterServer(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("IG_VERIFY_TOKEN", "token")
-	t.Setenv("IG_APP_SECRET", "instagram secret")
-	t.Setenv("META_APP_SECRET", "meta secret")
+	t.Setenv("IG_APP_SECRET", "0123456789abcdef0123456789abcdef")
+	t.Setenv("META_APP_SECRET", "fedcba9876543210fedcba9876543210")
 	if err := os.WriteFile("meta-outbound-api-ca-2025-12.pem", testpki.PEM(testpki.NewCA(t, "Example CA")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -79,13 +83,33 @@ func leftNothing(t *testing.T) {
 	}
 }
 
-// provision does what `caddy validate` does with a config.
-func provision(t *testing.T, config []byte) {
+// provision does what `caddy validate` does with a config, and returns the lines
+// that this logs at warn and above.
+func provision(t *testing.T, config []byte) (lines []string) {
 	t.Helper()
 	var cfg caddy.Config
 	if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
 		t.Errorf("%v\n%s", err, config)
-	} else if err := caddy.Validate(&cfg); err != nil {
+		return nil
+	}
+	log := filepath.Join(t.TempDir(), "log")
+	cfg.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{
+		WriterRaw:  caddyconfig.JSON(map[string]string{"output": "file", "filename": log}, nil),
+		EncoderRaw: []byte(`{"format":"json"}`),
+		Level:      "WARN",
+	}}}}
+	if err := caddy.Validate(&cfg); err != nil {
 		t.Errorf("%v\n%s", err, config)
 	}
+	text, err := os.ReadFile(log)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		// That HTTPS cannot be had at an address without a name is for Caddy to say.
+		if strings.Contains(line, "instagram") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }

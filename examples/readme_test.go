@@ -44,7 +44,11 @@ func TestReadmeSnippets(t *testing.T) {
 		text := strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")
 		if config := snippet(t, m[2], strings.TrimSpace(text)); config != nil {
 			loaded++
-			provision(t, config)
+			for _, line := range provision(t, config) {
+				if strings.HasPrefix(text, "\nhooks.") { // the others are parts of a config
+					t.Errorf("loading it warns: %s\n%s", line, text)
+				}
+			}
 		}
 	}
 	leftNothing(t)

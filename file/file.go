@@ -12,8 +12,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
+	"github.com/caddy-instagram/webhooks/internal/misplaced"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -41,7 +43,8 @@ type Handler struct {
 	// other ones of an event, as well as `{time.*}`, are resolved for each
 	// event; characters of theirs other than letters, digits, hyphens and
 	// underscores become underscores, and what is longer than 64 bytes is cut.
-	// At most 128 files are open at a time. Handlers that name the same file
+	// At most 128 files are open at a time. Whether the path can be written to,
+	// up to the first placeholder of an event, is tried when the config starts. Handlers that name the same file
 	// must agree on Mode and Roll; no other process may write to it.
 	Path string `json:"path,omitempty"`
 
@@ -75,6 +78,8 @@ type Handler struct {
 	options *options
 	pool    *pool
 	release func() error // nil until the pool is taken
+
+	misplaced misplaced.Answerer
 }
 
 // CaddyModule returns the Caddy module information.
@@ -85,7 +90,8 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision resolves the path and sets the defaults. It opens nothing.
+// Provision resolves the path and sets the defaults. It opens nothing: what can
+// be tried is tried when the config starts.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	var err error
 	if h.path, err = newPath(h.Path); err != nil {
@@ -114,7 +120,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.release = releasePool
-	return nil
+	config, err := app.OfServer(ctx)
+	if config != nil {
+		config.Register(trial{h, config})
+	}
+	return err
 }
 
 // Validate checks the options.
@@ -143,8 +153,8 @@ func (h *Handler) Cleanup() error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	delivery := event.FromContext(r.Context())
 	if delivery == nil {
-		return caddyhttp.Error(http.StatusInternalServerError,
-			errors.New("instagram_file got a request that was not authenticated: instagram_webhook must come before it"))
+		h.misplaced.Answer(w, r, h.options.logger, "instagram_file")
+		return nil
 	}
 	if err := h.store(delivery); err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable,

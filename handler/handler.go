@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-instagram/webhooks/app"
 )
 
 func init() {
@@ -107,13 +109,19 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // when a token or secret is missing or resolves to nothing: an empty key would
 // let anyone sign.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	var err error
-	if h.tokens, err = provisionTokens(h.VerifyTokens); err != nil {
+	config, err := app.OfServer(ctx)
+	if err != nil {
 		return err
 	}
-	if h.secrets, err = provisionSecrets(h.AppSecrets); err != nil {
+	var doubts doubts
+	if h.tokens, err = provisionTokens(h.VerifyTokens, &doubts); err != nil {
 		return err
 	}
+	if h.secrets, err = provisionSecrets(h.AppSecrets, &doubts); err != nil {
+		return err
+	}
+	doubts.log(ctx.Logger(), config)
+	config.Note(h)
 	if h.ClientCert != nil {
 		if err := h.ClientCert.provision(ctx); err != nil {
 			return fmt.Errorf("client_cert: %w", err)

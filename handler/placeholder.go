@@ -2,6 +2,9 @@ package handler
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,7 +16,7 @@ func resolve(value string) (string, error) {
 	resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
 	switch {
 	case err != nil && isSinglePlaceholder(value):
-		return "", err
+		return "", explain(value, err)
 	case err != nil:
 		return "", errors.New("a placeholder in it is unknown or resolves to nothing; escape a literal { as \\{")
 	case resolved == "":
@@ -29,4 +32,41 @@ func resolve(value string) (string, error) {
 func isSinglePlaceholder(value string) bool {
 	return (strings.HasPrefix(value, "{env.") || strings.HasPrefix(value, "{file.")) &&
 		strings.IndexByte(value, '}') == len(value)-1
+}
+
+// explain says why the placeholder of an environment variable or of a file
+// resolves to nothing. Caddy takes what it cannot read for empty.
+func explain(placeholder string, err error) error {
+	name := strings.TrimSuffix(placeholder, "}")
+	if variable, found := strings.CutPrefix(name, "{env."); found {
+		if _, set := os.LookupEnv(variable); set {
+			return fmt.Errorf("%s is empty: the environment variable is set to nothing", placeholder)
+		}
+		return fmt.Errorf("%s is empty: the environment variable is not set where Caddy starts", placeholder)
+	}
+	path := strings.TrimPrefix(name, "{file.")
+	info, statErr := os.Stat(path)
+	switch {
+	case statErr != nil:
+		return fmt.Errorf("%s cannot be read: %w", placeholder, withDirectory(path, statErr))
+	case info.IsDir():
+		return fmt.Errorf("%s cannot be read: it is a directory", placeholder)
+	case !info.Mode().IsRegular():
+		return err
+	case info.Size() == 0:
+		return fmt.Errorf("%s is empty: there is nothing in the file", placeholder)
+	}
+	f, openErr := os.Open(path)
+	if openErr != nil {
+		return fmt.Errorf("%s cannot be read: %w", placeholder, openErr)
+	}
+	return errors.Join(fmt.Errorf("%s is empty: there is nothing but a line break in the file", placeholder), f.Close())
+}
+
+// withDirectory adds to an error where a relative path is looked for.
+func withDirectory(path string, err error) error {
+	if here, e := os.Getwd(); e == nil && !strings.HasPrefix(path, "/") && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w (in the directory %s)", err, here)
+	}
+	return err
 }

@@ -36,11 +36,14 @@ func TestProvisionErrors(t *testing.T) {
 		{"no secret", Handler{VerifyTokens: token}, "at least one app_secret"},
 		{"empty token", Handler{VerifyTokens: []string{""}, AppSecrets: secret}, "verify_token 1: it is empty"},
 		{"second token empty", Handler{VerifyTokens: []string{"a", ""}, AppSecrets: secret}, "verify_token 2: it is empty"},
-		{"unset token", Handler{VerifyTokens: []string{"{env.HANDLER_TEST_UNSET}"}, AppSecrets: secret}, "{env.HANDLER_TEST_UNSET} is empty"},
-		{"token set to nothing", Handler{VerifyTokens: []string{"{env.HANDLER_TEST_EMPTY}"}, AppSecrets: secret}, "{env.HANDLER_TEST_EMPTY} is empty"},
+		{"unset token", Handler{VerifyTokens: []string{"{env.HANDLER_TEST_UNSET}"}, AppSecrets: secret}, "{env.HANDLER_TEST_UNSET} is empty: the environment variable is not set"},
+		{"token set to nothing", Handler{VerifyTokens: []string{"{env.HANDLER_TEST_EMPTY}"}, AppSecrets: secret}, "{env.HANDLER_TEST_EMPTY} is empty: the environment variable is set to nothing"},
 		{"unknown placeholder", Handler{VerifyTokens: []string{"half-a-secret{nonesuch}"}, AppSecrets: secret}, "verify_token 1: a placeholder in it is unknown"},
-		{"empty file", Handler{VerifyTokens: []string{write("empty", "\n")}, AppSecrets: secret}, "is empty"},
-		{"missing file", Handler{VerifyTokens: []string{"{file." + filepath.Join(dir, "nonesuch") + "}"}, AppSecrets: secret}, "is empty"},
+		{"empty file", Handler{VerifyTokens: []string{write("empty", "\n")}, AppSecrets: secret}, filepath.Join(dir, "empty") + "} is empty: there is nothing but a line break in the file"},
+		{"file of no bytes", Handler{VerifyTokens: []string{write("none", "")}, AppSecrets: secret}, filepath.Join(dir, "none") + "} is empty: there is nothing in the file"},
+		{"directory", Handler{VerifyTokens: []string{"{file." + dir + "}"}, AppSecrets: secret}, dir + "} cannot be read: it is a directory"},
+		{"missing file", Handler{VerifyTokens: []string{"{file." + filepath.Join(dir, "nonesuch") + "}"}, AppSecrets: secret}, filepath.Join(dir, "nonesuch") + "} cannot be read: "},
+		{"missing file, relative", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Secret: "{file.nonesuch}"}}}, "(in the directory " + here(t) + ")"},
 		{"white space", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "x", Secret: "{env.HANDLER_TEST_SPACE}"}}}, `app_secret "x": it begins or ends with white space`},
 		{"two line feeds", Handler{VerifyTokens: []string{write("two", "token\n\n")}, AppSecrets: secret}, "white space"},
 		{"empty secret", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{}}}, `app_secret "secret1": it is empty`},
@@ -70,6 +73,15 @@ func TestProvisionErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+func here(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestProvisionResolvesPlaceholdersOnce(t *testing.T) {

@@ -30,7 +30,8 @@ type AppSecret struct {
 
 	// Secret is the app secret as the App Dashboard shows it. Placeholders are
 	// resolved when the config is loaded; use `{env.*}` or `{file.*}`, which
-	// keep it out of the config.
+	// keep it out of the config. A value other than 32 hexadecimal digits is
+	// warned of.
 	Secret string `json:"secret,omitempty"`
 }
 
@@ -48,7 +49,7 @@ type mac struct {
 	sum [sha256.Size]byte
 }
 
-func provisionSecrets(configured []AppSecret) ([]*secret, error) {
+func provisionSecrets(configured []AppSecret, doubts *doubts) ([]*secret, error) {
 	if len(configured) == 0 {
 		return nil, errors.New("at least one app_secret is needed")
 	}
@@ -70,6 +71,7 @@ func provisionSecrets(configured []AppSecret) ([]*secret, error) {
 		if err != nil {
 			return nil, fmt.Errorf("app_secret %q: %w", name, err)
 		}
+		doubts.appSecret(name, c.Secret, key)
 		secrets[i] = newSecret(name, key)
 	}
 	return secrets, nil

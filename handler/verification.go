@@ -15,7 +15,7 @@ import (
 // time whatever the lengths of the tokens are.
 type tokenHash [sha256.Size]byte
 
-func provisionTokens(tokens []string) ([]tokenHash, error) {
+func provisionTokens(tokens []string, doubts *doubts) ([]tokenHash, error) {
 	if len(tokens) == 0 {
 		return nil, errors.New("at least one verify_token is needed")
 	}
@@ -25,6 +25,7 @@ func provisionTokens(tokens []string) ([]tokenHash, error) {
 		if err != nil {
 			return nil, fmt.Errorf("verify_token %d: %w", i+1, err)
 		}
+		doubts.verifyToken(i, token, resolved)
 		hashes[i] = sha256.Sum256([]byte(resolved))
 	}
 	return hashes, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
 )
 
@@ -49,6 +50,13 @@ func (Match) CaddyModule() caddy.ModuleInfo {
 		ID:  "http.matchers.instagram",
 		New: func() caddy.Module { return new(Match) },
 	}
+}
+
+// Provision has the config examined: a matcher that no instagram_webhook stands
+// before is warned of.
+func (*Match) Provision(ctx caddy.Context) error {
+	_, err := app.OfServer(ctx)
+	return err
 }
 
 // UnmarshalCaddyfile parses the matcher. Syntax:
@@ -168,6 +176,7 @@ func fromCEL(data ref.Val) (caddyhttp.RequestMatcherWithError, error) {
 
 // Interface guards
 var (
+	_ caddy.Provisioner                 = (*Match)(nil)
 	_ caddyhttp.RequestMatcherWithError = Match{}
 	_ caddyhttp.CELLibraryProducer      = Match{}
 	_ caddyfile.Unmarshaler             = (*Match)(nil)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/misplaced"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -112,14 +113,16 @@ type Handler struct {
 
 	// MinFreeSpace is how many bytes must be free on the disk that the store
 	// is on. Below that the answer is 503, which leaves the room that is needed
-	// to deliver what is in the queue. Default: 104857600 (100 MiB).
+	// to deliver what is in the queue. Less at the start is warned of. Default:
+	// 104857600 (100 MiB).
 	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
 
 	// Routes are what takes the events. At least one is needed. An event that
 	// no handler in them takes counts as failed.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
-	queue *queue
+	queue     *queue
+	misplaced misplaced.Answerer
 }
 
 // Opener is a module in the namespace `http.handlers.instagram_queue.stores`:
@@ -195,8 +198,8 @@ func (h *Handler) Cleanup() error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	delivery := event.FromContext(r.Context())
 	if delivery == nil {
-		return caddyhttp.Error(http.StatusInternalServerError,
-			errors.New("instagram_queue got a request that was not authenticated: instagram_webhook must come before it"))
+		h.misplaced.Answer(w, r, h.queue.logger, "instagram_queue")
+		return nil
 	}
 	if err := h.accept(r, delivery); err != nil {
 		w.Header().Set("Retry-After", retryAfter)

@@ -50,9 +50,10 @@ func stubStatus(t *testing.T, err error) int {
 func TestHandlerNotAuthenticated(t *testing.T) {
 	t.Parallel()
 	s := newStubStore(t)
+	// Caddy would log an error together with the URI, in which the verify token may be.
 	w, err := serveStub(startedHandler(t, s), nil)
-	if got := stubStatus(t, err); got != http.StatusInternalServerError || w.Code != 0 {
-		t.Errorf("got %d, and %d was written", got, w.Code)
+	if err != nil || w.Code != http.StatusInternalServerError {
+		t.Errorf("got %d, %v", w.Code, err)
 	}
 	if taken := s.taken(); len(taken) > 0 {
 		t.Errorf("accepted %v", taken)

@@ -39,6 +39,7 @@ func open(opener Opener, logger *zap.Logger) (*Open, error) {
 	if err != nil {
 		return nil, err
 	}
+	unused.remove(name)
 	o := value.(*Open)
 	if loaded {
 		o.mu.Lock()
@@ -89,6 +90,7 @@ func (o *Open) log() *zap.Logger {
 // Destruct closes the store. It implements caddy.Destructor.
 func (o *Open) Destruct() error {
 	o.refusing.Stop()
+	unused.left(o)
 	return o.Close()
 }
 

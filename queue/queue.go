@@ -66,6 +66,7 @@ func (q *queue) Start() error {
 		return fmt.Errorf("instagram_queue: %w", err)
 	}
 	q.store = store
+	q.warnOfSpace()
 	q.dispatcher = NewDispatcher(store, q.backend(), q.policy(), q.logger)
 	q.dispatcher.Start()
 	close(q.ready)

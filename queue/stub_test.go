@@ -61,15 +61,17 @@ type stubStore struct {
 	accept func([]Record) ([]bool, error) // what Accept does besides; may be nil
 
 	openError error
+	free      int64
 
 	mu             sync.Mutex
+	stats          Stats
 	records        []Record
 	admission      Admission
 	opened, closed int
 }
 
 func newStubStore(t testing.TB) *stubStore {
-	s := &stubStore{key: t.Name()}
+	s := &stubStore{key: t.Name(), free: 1 << 40}
 	stubStores.Store(s.key, s)
 	t.Cleanup(func() { stubStores.Delete(s.key) })
 	return s
@@ -125,7 +127,20 @@ func (s *stubStore) Settle(context.Context, *Event, Outcome) error   { return ni
 func (s *stubStore) List(context.Context, Filter) ([]Event, error)   { return nil, nil }
 func (s *stubStore) Discard(context.Context, uint64) error           { return ErrNotFound }
 func (s *stubStore) Expire(context.Context, Retention) (bool, error) { return false, nil }
-func (s *stubStore) Stats(context.Context) (Stats, error)            { return Stats{}, nil }
+func (s *stubStore) Free(context.Context) (int64, error)             { return s.free, nil }
+
+func (s *stubStore) Stats(context.Context) (Stats, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats, nil
+}
+
+// hold has the store say that so many events are pending.
+func (s *stubStore) hold(pending int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Pending = pending
+}
 
 func (s *stubStore) Requeue(context.Context, Filter, time.Duration) (int, error) { return 0, nil }
 

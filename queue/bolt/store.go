@@ -203,6 +203,16 @@ func (s *Store) free() (int64, error) {
 	return free + pages - pagesFor(s.txn.bytes) - s.txn.seen.room(), err
 }
 
+// Free implements queue.SpaceTeller.
+func (s *Store) Free(context.Context) (free int64, err error) {
+	err = s.use(func(t *txn) (err error) {
+		free, err = s.free()
+		free -= settling * s.counts.pending
+		return err
+	})
+	return free, err
+}
+
 // use calls fn with the open transaction, while nobody changes it.
 func (s *Store) use(fn func(*txn) error) error {
 	s.mu.RLock()
@@ -259,6 +269,7 @@ func (s *Store) Stats(context.Context) (stats queue.Stats, err error) {
 
 // Interface guards
 var (
-	_ queue.Store      = (*Store)(nil)
-	_ queue.Maintainer = (*Store)(nil)
+	_ queue.Store       = (*Store)(nil)
+	_ queue.Maintainer  = (*Store)(nil)
+	_ queue.SpaceTeller = (*Store)(nil)
 )

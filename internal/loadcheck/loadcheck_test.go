@@ -1,0 +1,187 @@
+package loadcheck_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-instagram/webhooks"
+	"github.com/caddy-instagram/webhooks/internal/testpki"
+)
+
+const (
+	secret  = "0123456789abcdef0123456789abcdef"
+	webhook = "instagram_webhook {\nverify_token t0k3n\napp_secret " + secret + "\n}\n"
+	queue   = "instagram_queue {\nreverse_proxy localhost:9000\n}\n"
+)
+
+// warnings returns what 'caddy validate' warns of in a config: the messages, each
+// with the route.
+func warnings(t *testing.T, config []byte) (lines []string) {
+	t.Helper()
+	var cfg caddy.Config
+	if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
+		t.Fatalf("%v\n%s", err, config)
+	}
+	log := filepath.Join(t.TempDir(), "log")
+	cfg.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{
+		WriterRaw:  caddyconfig.JSON(map[string]string{"output": "file", "filename": log}, nil),
+		EncoderRaw: []byte(`{"format":"json"}`),
+	}}}}
+	if err := caddy.Validate(&cfg); err != nil {
+		t.Fatalf("%v\n%s", err, config)
+	}
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, "instagram") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func adapt(t *testing.T, caddyfile string) []byte {
+	t.Helper()
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, caddyfile)
+	}
+	return config
+}
+
+// The beginnings of the findings.
+const (
+	noMatch    = "the matcher instagram never matches here"
+	noWebhookQ = "instagram_queue stands where no request was authenticated"
+	noWebhookF = "instagram_file stands where no request was authenticated"
+	untaken    = "nothing behind instagram_webhook takes deliveries"
+	unheard    = "nothing in the block of instagram_queue takes events"
+	neverRuns  = "what stands after instagram_queue never runs: "
+	noCert     = "client_cert demands a client certificate, but no TLS policy"
+	smallBody  = "request_body lets "
+)
+
+func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, testpki.PEM(testpki.NewCA(t, "CA")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	certified := strings.Replace(webhook, "}", fmt.Sprintf("client_cert {\ntrust_pool file %s\n}\n}", filepath.ToSlash(ca)), 1)
+	const messages = "@messages instagram {\nfield messages\n}\n"
+	for name, tc := range map[string]struct {
+		sites string
+		want  []string // how the warnings begin, and what the route holds after a |
+	}{
+		// What is right.
+		"in a handle":               {":1 {\nhandle /webhooks {\n" + webhook + queue + "}\nhandle {\nrespond 404\n}\n}", nil},
+		"at the top of a site":      {"a.example {\n" + webhook + queue + "}", nil},
+		"with matchers":             {"a.example {\n" + strings.Replace(webhook, " {", " /webhooks {", 1) + strings.Replace(queue, " {", " /webhooks {", 1) + "reverse_proxy localhost:9000\n}", nil},
+		"taken in a handle later":   {":1 {\n" + webhook + messages + "handle @messages {\nreverse_proxy localhost:1\n}\nhandle {\nreverse_proxy localhost:2\n}\n}", nil},
+		"taken after the handle":    {":1 {\nhandle /webhooks {\n" + webhook + "}\nreverse_proxy localhost:9000\n}", nil},
+		"matcher in an expression":  {":1 {\n" + webhook + "@m expression instagram({'field': ['messages']})\nhandle @m {\nrespond ok\n}\nrespond 200\n}", nil},
+		"expression about the word": {":1 {\n@m expression {path} == 'instagram(x'\nhandle @m {\n" + webhook + "respond ok\n}\n}", nil},
+		"in a named route":          {"&(events) {\n" + queue + "}\n:1 {\nhandle /webhooks {\n" + webhook + "invoke events\n}\n}", nil},
+		"webhook in a named route":  {"&(gate) {\n" + webhook + "}\n:1 {\nroute {\ninvoke gate\n" + queue + "}\n}", nil},
+		"webhook in a route":        {":1 {\nroute {\nroute {\n" + webhook + "}\n" + messages + "handle @messages {\n" + queue + "}\n" + queue + "}\n}", nil},
+		"file, then 200":            {":1 {\n" + webhook + "instagram_file events.jsonl\n}", nil},
+		"file of what failed":       {":1 {\n" + webhook + "reverse_proxy localhost:9000\nhandle_errors {\ninstagram_file failed.jsonl\n}\n}", nil},
+		"aborted":                   {":1 {\n" + webhook + "abort\n}", nil},
+		"two sites, one snippet":    {"(hooks) {\nhandle /webhooks {\n" + webhook + queue + "}\n}\na.example {\nimport hooks\n}\nb.example {\nimport hooks\n}", nil},
+		"matchers in the queue":     {":1 {\n" + webhook + "instagram_queue {\n" + messages + "handle @messages {\nreverse_proxy localhost:1\n}\nhandle {\nreverse_proxy localhost:2\n}\n}\n}", nil},
+		"certificate asked for":     {"a.example {\ntls {\nclient_auth {\nmode request\n}\n}\n" + certified + queue + "}", nil},
+		"larger body elsewhere":     {":1 {\nrequest_body /upload {\nmax_size 1KB\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
+		"larger limit":              {":1 {\nrequest_body {\nmax_size 1GB\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
+
+		// No webhook before.
+		"queue alone":                 {"a.example {\nhandle /webhooks {\n" + queue + "}\n}", []string{noWebhookQ + "|a.example /webhooks"}},
+		"file alone":                  {":1 {\ninstagram_file events.jsonl\n}", []string{noWebhookF}},
+		"in another handle":           {":1 {\nhandle /webhooks {\n" + webhook + "respond 200\n}\nhandle /events {\n" + queue + "}\n}", []string{noWebhookQ + "|/events"}},
+		"on another site":             {"a.example {\n" + webhook + "respond 200\n}\nb.example {\n" + queue + "}", []string{noWebhookQ + "|b.example"}},
+		"webhook after it":            {":1 {\nroute {\ninstagram_file events.jsonl\n" + webhook + "respond 200\n}\n}", []string{noWebhookF}},
+		"matcher before it":           {":1 {\n" + messages + "rewrite @messages /messages\n" + webhook + queue + "}", []string{noMatch + "|@instagram"}},
+		"matcher in another handle":   {":1 {\nhandle /webhooks {\n" + webhook + "respond 200\n}\n" + messages + "handle @messages {\nrespond 200\n}\n}", []string{noMatch}},
+		"matcher negated":             {":1 {\n@others not {\ninstagram\n}\nrespond @others 200\n}", []string{noMatch}},
+		"expression, no webhook":      {":1 {\n@m expression `instagram({'field': ['messages']})`\nrespond @m 200\n}\nb.example {\n" + webhook + queue + "}", []string{noMatch}},
+		"named route, no webhook":     {"&(events) {\n" + queue + "}\n:1 {\nhandle /webhooks {\n" + webhook + "invoke events\n}\nhandle /other {\ninvoke events\n}\n}", []string{noWebhookQ + "|/other"}},
+		"in error routes, no webhook": {":1 {\nrespond 200\nhandle_errors {\ninstagram_file failed.jsonl\n}\n}", []string{noWebhookF}},
+
+		// Nothing behind.
+		"webhook alone":         {"a.example {\nhandle /webhooks {\n" + webhook + "}\n}", []string{untaken + "|a.example /webhooks"}},
+		"only passing handlers": {":1 {\nhandle /webhooks {\n" + webhook + "request_header -Cookie\nencode\n}\nhandle {\nrespond 404\n}\n}", []string{untaken + "|/webhooks"}},
+		"after what answers":    {":1 {\nroute {\nreverse_proxy localhost:9000\n" + webhook + "}\n}", []string{untaken}},
+		"another site takes":    {"a.example {\n" + webhook + "}\nb.example {\nreverse_proxy localhost:9000\n}", []string{untaken + "|a.example"}},
+		"queue with nothing":    {":1 {\n" + webhook + "instagram_queue {\nrequest_header -Cookie\n}\n}", []string{unheard}},
+
+		// Never run.
+		"behind the queue":         {":1 {\n" + webhook + queue + "reverse_proxy localhost:9000\n}", []string{neverRuns + "reverse_proxy"}},
+		"behind it in a handle":    {":1 {\nhandle /webhooks {\n" + webhook + queue + "request_header -Cookie\nrespond 200\n}\nhandle {\nrespond 404\n}\n}", []string{neverRuns + "header or request_header, respond, redir or abort|/webhooks"}},
+		"behind it, with a path":   {":1 {\nhandle /webhooks {\n" + webhook + queue + "respond /webhooks 200\n}\n}", []string{neverRuns + "respond"}},
+		"behind a route with it":   {":1 {\nroute {\nroute {\n" + webhook + queue + "}\nrespond 200\n}\n}", []string{neverRuns + "respond"}},
+		"queue only for some":      {":1 {\n" + webhook + messages + strings.Replace(queue, " {", " @messages {", 1) + "reverse_proxy localhost:9000\n}", nil},
+		"queue in the last handle": {":1 {\nhandle /a {\nrewrite /b\n}\nhandle {\n" + webhook + queue + "}\nreverse_proxy localhost:9000\n}", nil},
+
+		// Others.
+		"certificate not asked for":  {"a.example {\n" + certified + queue + "}", []string{noCert + "|a.example"}},
+		"certificate without TLS":    {"http://a.example {\n" + certified + queue + "}", []string{noCert}},
+		"smaller limit":              {":1 {\nrequest_body {\nmax_size 100KB\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{smallBody + "98 KiB"}},
+		"smaller limit, in a handle": {":1 {\nhandle /webhooks {\nrequest_body {\nmax_size 100KB\n}\n" + webhook + queue + "}\n}", []string{smallBody}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			got := warnings(t, adapt(t, tc.sites))
+			for _, want := range tc.want {
+				text, route, _ := strings.Cut(want, "|")
+				if !slices.ContainsFunc(got, func(line string) bool {
+					return strings.Contains(line, `"msg":"`+text) && strings.Contains(line, route) && strings.Contains(line, `"server":"srv0"`)
+				}) {
+					t.Errorf("%q is not among the warnings", want)
+				}
+			}
+			if len(got) != len(tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
+				t.Errorf("validating made %v, %v", entries, err)
+			}
+		})
+	}
+}
+
+// TestQueueInTheDefaultPlaceIsToldAtLoad: after a restart nobody else would tell of
+// events in a file that the config does not name any more.
+func TestQueueInTheDefaultPlaceIsToldAtLoad(t *testing.T) {
+	data := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", data)
+	file := filepath.Join(data, "caddy", "instagram", "queue.db")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const text = "a queue is in the default place, but no instagram_queue uses it"
+	for name, tc := range map[string]struct {
+		site string
+		want int
+	}{
+		"used":          {":1 {\n" + webhook + queue + "}", 0},
+		"another path":  {":1 {\n" + webhook + "instagram_queue {\nstore bolt other.db\nreverse_proxy localhost:9000\n}\n}", 1},
+		"block removed": {":1 {\n" + webhook + "reverse_proxy localhost:9000\n}", 1},
+	} {
+		got := warnings(t, adapt(t, tc.site))
+		if len(got) != tc.want || tc.want > 0 && !strings.Contains(got[0], text) {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package loadcheck
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/matcher"
+)
+
+// passing are the handlers that write no answer of their own to a delivery. All
+// others may, those that are not known here among them.
+var passing = []string{
+	"authentication", "copy_response_headers", "encode", "headers", "log_append", "map", "push", "request_body",
+	"rewrite", "templates", "timeouts", "tracing", "vars",
+}
+
+// mayTake reports whether some of these handlers may take a delivery.
+func (w *walk) mayTake(list []caddyhttp.MiddlewareHandler) bool {
+	return slices.ContainsFunc(list, func(h caddyhttp.MiddlewareHandler) bool {
+		switch h := h.(type) {
+		case *handler.Handler:
+			return false
+		case *caddyhttp.Subroute:
+			return w.anyTakes(h.Routes)
+		case *caddyhttp.Invoke:
+			route := w.server.NamedRoutes[h.Name]
+			if route == nil || slices.Contains(w.invoked, h.Name) {
+				return false
+			}
+			w.invoked = append(w.invoked, h.Name)
+			defer func() { w.invoked = w.invoked[:len(w.invoked)-1] }()
+			return w.mayTake(route.Handlers)
+		}
+		return !slices.Contains(passing, nameOf(h))
+	})
+}
+
+func (w *walk) anyTakes(list caddyhttp.RouteList) bool {
+	return slices.ContainsFunc(list, func(route caddyhttp.Route) bool { return w.mayTake(route.Handlers) })
+}
+
+// nameOf returns the last part of a module's id.
+func nameOf(module any) string {
+	if m, ok := module.(caddy.Module); ok {
+		return m.CaddyModule().ID.Name()
+	}
+	return ""
+}
+
+// directives are the names in a Caddyfile of handlers that have another in JSON.
+var directives = map[string]string{
+	"authentication":  "basic_auth",
+	"error":           "error",
+	"headers":         "header or request_header",
+	"rewrite":         "rewrite, uri or method",
+	"static_response": "respond, redir or abort",
+	"subroute":        "handle, route or php_fastcgi",
+	"vars":            "vars, root or log_skip",
+}
+
+// directive returns by which name people know a handler.
+func directive(h caddyhttp.MiddlewareHandler) string {
+	name := nameOf(h)
+	if known, ok := directives[name]; ok {
+		return known
+	}
+	return name
+}
+
+// directHandlers returns the handlers of routes, without those within.
+func directHandlers(list caddyhttp.RouteList) (all []caddyhttp.MiddlewareHandler) {
+	for _, route := range list {
+		all = append(all, route.Handlers...)
+	}
+	return all
+}
+
+// matchesEvents reports whether the matcher instagram is in a set.
+func matchesEvents(set caddyhttp.MatcherSet) bool {
+	return slices.ContainsFunc(set, func(m any) bool {
+		switch m := m.(type) {
+		case matcher.Match, *matcher.Match:
+			return true
+		case caddyhttp.MatchNot:
+			return slices.ContainsFunc(m.MatcherSets, matchesEvents)
+		case *caddyhttp.MatchNot:
+			return slices.ContainsFunc(m.MatcherSets, matchesEvents)
+		case caddyhttp.MatchExpression:
+			return asksForEvents(m.Expr)
+		case *caddyhttp.MatchExpression:
+			return asksForEvents(m.Expr)
+		}
+		return false
+	})
+}
+
+var (
+	quoted    = regexp.MustCompile("'(\\\\.|[^'\\\\])*'|\"(\\\\.|[^\"\\\\])*\"|`[^`]*`")
+	eventCall = regexp.MustCompile(`\binstagram\(`)
+)
+
+// asksForEvents reports whether an expression calls the matcher instagram.
+func asksForEvents(expression string) bool {
+	return eventCall.MatchString(quoted.ReplaceAllString(expression, "''"))
+}
+
+// maxNamed is how many hosts or paths of a matcher are named.
+const maxNamed = 3
+
+// describe adds the hosts and paths of a route to those that lead there.
+func describe(above []string, route *caddyhttp.Route) []string {
+	all := slices.Clone(above)
+	for _, set := range route.MatcherSets {
+		for _, m := range set {
+			var values []string
+			switch m := m.(type) {
+			case caddyhttp.MatchHost:
+				values = m
+			case *caddyhttp.MatchHost:
+				values = *m
+			case caddyhttp.MatchPath:
+				values = m
+			case *caddyhttp.MatchPath:
+				values = *m
+			default:
+				values = []string{"@" + nameOf(m)}
+			}
+			if len(values) > maxNamed {
+				values = append(slices.Clone(values[:maxNamed]), "…")
+			}
+			all = append(all, strings.Join(values, ","))
+		}
+	}
+	return all
+}

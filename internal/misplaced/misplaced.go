@@ -1,0 +1,46 @@
+// Package misplaced answers requests that reach a handler which instagram_webhook
+// does not stand before.
+package misplaced
+
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/throttle"
+)
+
+// Answerer answers for one handler. The zero Answerer is ready for use.
+type Answerer struct {
+	lines throttle.Throttle[struct{}]
+}
+
+// maxPath is how much of a path is logged, in bytes.
+const maxPath = 256
+
+// Answer answers r with 500 and logs why, at most once a second.
+//
+// It returns no error to the server: Caddy would log the URI, in which Meta's
+// verification request has the verify token. The access log is left without a line
+// for the same reason.
+func (a *Answerer) Answer(w http.ResponseWriter, r *http.Request, logger *zap.Logger, directive string) {
+	if r.Context().Value(caddyhttp.VarsCtxKey) != nil {
+		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	}
+	w.WriteHeader(http.StatusInternalServerError)
+	leftOut, ok := a.lines.Admit(struct{}{})
+	if !ok {
+		return
+	}
+	clientIP, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	logger.Error(directive+" got a request that was not authenticated: instagram_webhook must come before it",
+		zap.Int("status", http.StatusInternalServerError),
+		zap.String("method", r.Method),
+		zap.String("host", bounded(r.Host)),
+		zap.String("path", bounded(r.URL.Path)),
+		zap.String("client_ip", clientIP),
+		zap.Int("left_out", leftOut))
+}
+
+func bounded(text string) string { return text[:min(len(text), maxPath)] }
