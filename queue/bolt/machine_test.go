@@ -136,7 +136,7 @@ func (m *machine) acceptSome(t *rapid.T) {
 			Account:   rapid.SampledFrom([]string{"1", "2"}).Draw(t, "account"),
 			Field:     rapid.SampledFrom([]string{"comments", "messages"}).Draw(t, "field"),
 			URL:       "https://hooks.example.com/webhooks",
-			Secret:    "instagram",
+			Secret:    rapid.SampledFrom([]string{"instagram", "meta"}).Draw(t, "secret"),
 			Signature: [32]byte{byte(m.serial), 1},
 			Body:      append(fmt.Appendf(nil, "%d", m.serial), make([]byte, rapid.SampledFrom([]int{0, 10, 900, 9000}).Draw(t, "size"))...),
 		}
