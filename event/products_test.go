@@ -76,6 +76,9 @@ func TestWhatsAppIdentityInAnyCompany(t *testing.T) {
 			contacts = append(contacts, `{"wa_id":"`+people[i]+`"}`)
 			which = append(which, i)
 		}
+		if random.IntN(3) == 0 {
+			contacts = nil
+		}
 		value := `"metadata":{"phone_number_id": "1"},"contacts":[` + strings.Join(contacts, ", ") + `],` + strings.Join(members, ",")
 		if random.IntN(2) == 0 {
 			value += `,"statuses":[]`
@@ -122,6 +125,8 @@ func TestNobodyIsTakenForAnother(t *testing.T) {
 			[]string{`{"wa_id":"8"}`, `{"wa_id":"2"}`, `{}`, `5`}, []string{"", "1023"}},
 		{"other spellings of a number", `"messages":[{"id":"a","from":"5511987"},{"id":"b","from":"5511988"},{"id":"c","from":"3"}],"statuses":[{"id":"d","recipient_id":"4"}]`,
 			[]string{`{"wa_id":"551187"}`, `{"wa_id":"3"}`, `{"wa_id":"551188"}`}, []string{"0", "2", "1", ""}},
+		{"two of one", `"messages":[{"id":"a","from":"1","from_user_id":"US.1"},{"id":"b","from":"2"}]`,
+			[]string{`{"user_id":"US.1"}`, `{"wa_id":"2"}`, `{"wa_id":"1"}`}, []string{"02", "1"}},
 		{"nobody's", `"statuses":[{"id":"a"},{"id":"b"}]`, []string{`{"wa_id":"1"}`}, []string{"0", ""}},
 		{"none", `"messages":[{"id":"a","from":"1"},{"id":"b","from":"2"}]`, nil, []string{"", ""}},
 	} {
