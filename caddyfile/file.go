@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/caddy-instagram/webhooks/file"
+	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 )
 
 // parseFile parses the instagram_file directive. Syntax:
@@ -100,6 +101,7 @@ func parseFileOption(d *caddyfile.Dispenser, events *file.Handler) error {
 		events.Layout = arg
 	case "fields":
 		events.Fields = append(events.Fields, args...)
+		fieldwarn.Caddyfile(d, args)
 	case "mode":
 		events.Mode, err = file.ParseMode(arg)
 	case "roll_size":

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -48,6 +49,7 @@ func parseQueueStore(d *caddyfile.Dispenser, q *queue.Handler) error {
 func parseQueueFields(d *caddyfile.Dispenser, q *queue.Handler) error {
 	fields, err := arguments(d, "field such as comments")
 	q.Fields = append(q.Fields, fields...)
+	fieldwarn.Caddyfile(d, fields)
 	return err
 }
 

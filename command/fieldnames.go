@@ -1,13 +1,13 @@
 package command
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/suggest"
 )
 
 // maxName is longer than the name of any field, in bytes, and shorter than an
@@ -51,43 +51,7 @@ func nearest(name string) []string {
 			valid = append(valid, f.Name)
 		}
 	}
-	return mostLike(strings.ToLower(name), valid, 2)
-}
-
-// mostLike returns the n names that are most like a name, the likest first.
-func mostLike(name string, names []string, n int) []string {
-	name = name[:min(len(name), 100)] // a longer one is like none
-	distances := make(map[string]int, len(names))
-	for _, other := range names {
-		distances[other] = distance(name, other)
-		if strings.Contains(other, name) || strings.Contains(name, other) {
-			distances[other] /= 4
-		}
-	}
-	sorted := slices.SortedStableFunc(slices.Values(names), func(a, b string) int { return cmp.Compare(distances[a], distances[b]) })
-	return sorted[:min(n, len(sorted))]
-}
-
-// distance returns how many letters must be changed, added or removed to make b
-// out of a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := diagonal
-			if a[i] != b[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return suggest.Nearest(strings.ToLower(name), valid, 2)
 }
 
 // difference is what a change of fields does.

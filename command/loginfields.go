@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/graph"
+	"github.com/caddy-instagram/webhooks/internal/suggest"
 )
 
 // checkFields returns an error that says for each field that Meta would refuse
@@ -56,7 +57,7 @@ func object(login graph.Login, name string) string {
 
 // nearestOf returns the two names of a login that are most like a name.
 func nearestOf(login graph.Login, name string) string {
-	return strings.Join(mostLike(strings.ToLower(name), login.Fields(), 2), " and ")
+	return strings.Join(suggest.Nearest(strings.ToLower(name), login.Fields(), 2), " and ")
 }
 
 // printPermissions prints what fields need with a login.

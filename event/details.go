@@ -1,18 +1,22 @@
 package event
 
+import "cmp"
+
 // details are the parts of an item that tell what it is about. A part is ""
 // when the item lacks it.
 type details struct {
 	field string // what the key of a messaging item stands for
-	key   string // the key itself
+	key   string // the key itself; of a WhatsApp message or status, its list
 	rank  int    // its rank in messagingKeys
 
 	sender, recipient, timestamp string
 
 	id, commentID, mediaID, mediaObject string
+	parentID, postID                    string
 
 	mid, action, numEdit, payload, ref string
 	echo, deleted                      bool
+	lists                              bool // a value that may hold several messages
 
 	value string // raw value of a change
 }
@@ -50,7 +54,7 @@ func (s *scanner) details(d *details) {
 	for _, name := range s.members {
 		switch name {
 		case "sender", "from":
-			d.sender = s.reference()
+			s.sender(d)
 		case "recipient":
 			d.recipient = s.reference()
 		case "timestamp":
@@ -63,6 +67,12 @@ func (s *scanner) details(d *details) {
 			d.mediaID = s.scalar()
 		case "media":
 			d.mediaObject = s.reference()
+		case "parent_id":
+			d.parentID = s.scalar()
+		case "post_id":
+			d.postID = s.scalar()
+		case listMessages, listStatuses:
+			d.lists = d.lists || s.peek() == '['
 		default:
 			if key, ok := messagingKeys[name]; ok {
 				if d.key == "" || key.rank <= d.rank {
@@ -89,6 +99,24 @@ func (s *scanner) reference() (id string) {
 	return id
 }
 
+// sender reads who caused an event. A person who has not written yet may have
+// a user_ref in place of an id. The account itself has two ids.
+func (s *scanner) sender(d *details) {
+	var id, ref, own string
+	for _, name := range s.members {
+		switch name {
+		case "id":
+			id = s.scalar()
+		case "user_ref":
+			ref = s.scalar()
+		case "self_ig_scoped_id":
+			own = s.scalar()
+		}
+	}
+	d.sender = cmp.Or(id, ref)
+	d.echo = d.echo || id != "" && id == own
+}
+
 // content reads the object under the key of a messaging item.
 func (s *scanner) content(d *details) {
 	d.mid, d.action, d.numEdit, d.payload, d.ref = "", "", "", "", ""
@@ -105,6 +133,10 @@ func (s *scanner) content(d *details) {
 			d.payload = s.scalar()
 		case "ref":
 			d.ref = s.scalar()
+		case "user_ref":
+			if ref := s.scalar(); d.sender == "" {
+				d.sender = ref
+			}
 		case "is_echo":
 			d.echo = s.isTrue()
 		case "is_deleted":

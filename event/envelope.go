@@ -13,6 +13,11 @@ package event
 // An Unparsed entry, and one that is a change itself, stands in "entry" as it
 // is. The envelope of an unparsed delivery is its raw bytes, whatever they are;
 // if it was one of several in an array, it is an array of this one.
+//
+// A message or status of WhatsApp that shares its change with others stands
+// alone in its list, with the other members of the value. Of several contacts it
+// has those that are not another's. The envelope of Threads, which has "values"
+// in place of entries, holds one of these, in an array if it came in one.
 func (e *Event) Envelope() []byte { return e.AppendEnvelope(nil) }
 
 // AppendEnvelope appends the Envelope to dst and returns the longer slice.
@@ -24,6 +29,16 @@ func (e *Event) AppendEnvelope(dst []byte) []byte {
 	dst = append(dst, '{')
 	dst = appendMember(dst, "object", d.object)
 	dst = append(dst, d.rest...)
+	switch e.list {
+	case listValue:
+		dst = append(dst, `"values":`...)
+		dst = append(dst, e.item...)
+		return append(dst, '}')
+	case listValues:
+		dst = append(dst, `"values":[`...)
+		dst = append(dst, e.item...)
+		return append(dst, "]}"...)
+	}
 	dst = append(dst, `"entry":[`...)
 	if e.list == "" {
 		dst = append(dst, e.item...)

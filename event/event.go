@@ -33,18 +33,21 @@ const Unparsed = "unparsed"
 // its strings are as Meta sent them: they may hold any character.
 type Event struct {
 	// Object is the kind of object that the account is: "instagram", "page",
-	// "user" and so on. It is empty when the delivery does not say.
+	// "user" and so on, and "threads" for the envelope of Threads, which does not
+	// say. It is empty when the delivery does not say.
 	Object string
 
 	// Account is the id of the account that the event belongs to, in decimal
-	// digits (entry.id). It is empty when the entry does not say, and "0" when
-	// the event comes from the dashboard's Test button.
+	// digits: entry.id, and for Threads the owner of the post that a thread began
+	// with, or else target_id. It is empty when the entry does not say, and "0"
+	// when the event comes from the dashboard's Test button.
 	Account string
 
 	// Field is the name of the webhook field, as it is subscribed to: the
 	// "field" of a change, "standby" for everything under standby, and for a
-	// message the field that its key stands for (see Fields). A message with
-	// a key that Fields does not know has the key itself as its field.
+	// message the field that its key stands for (see Fields); for a Page it is
+	// the Page's own name, such as "message_reads". A message with a key that is
+	// not known has the key itself as its field.
 	Field string
 
 	// Kind is the family of the event. It is empty when a whole delivery or
@@ -60,11 +63,13 @@ type Event struct {
 	Time time.Time
 
 	// Sender is the id of the user, or of the account itself, who caused the
-	// event: "sender" of a message, "from" of a comment. It may be empty:
-	// Meta leaves it out of some messaging_seen and message_edit events.
+	// event: "sender" of a message, "from" of a comment, and of a message of
+	// WhatsApp the telephone number or, without one, the user id. It may be
+	// empty: Meta leaves it out of some messaging_seen and message_edit events.
 	Sender string
 
-	// Recipient is the id of the other side of a message. It may be empty.
+	// Recipient is the id of the other side of a message, or of the one whom the
+	// message of a WhatsApp status was sent to. It may be empty.
 	Recipient string
 
 	// Test tells an event that was sent by the Test button of Meta's App
@@ -73,7 +78,8 @@ type Event struct {
 
 	// Echo tells an event that the account caused itself: a message marked
 	// is_echo, or any event whose sender is the account. Who answers these
-	// answers himself.
+	// answers himself. What the account's owner writes to the account itself, to
+	// try it out, looks the same (is_self) as an answer to that: both are echoes.
 	Echo bool
 
 	// Unsent tells a message that its sender took back (is_deleted). It has
@@ -92,31 +98,4 @@ func (e *Event) about() *details {
 		return new(details)
 	}
 	return e.details
-}
-
-// Conversation returns a key that is the same for all events of one
-// conversation, for use where these must stay in order. It is the account and
-// the media for a change that names its media, and else the account and the
-// other party: the sender, or for an echo or without a sender the recipient.
-//
-//	{account}/{media or other party}
-//
-// Both parts are written as in ID. Events that name no other party, such as a
-// message_edit without a sender, have the key {account}.
-func (e *Event) Conversation() string {
-	other := e.Sender
-	if e.Echo || other == "" {
-		other = e.Recipient
-	}
-	if e.Kind == Change {
-		if media := e.about().media(); media != "" {
-			other = media
-		}
-	}
-	dst := appendPart(make([]byte, 0, 64), e.Account)
-	if other != "" && other != e.Account {
-		dst = append(dst, '/')
-		dst = appendPart(dst, other)
-	}
-	return string(dst)
 }

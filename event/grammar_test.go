@@ -79,6 +79,10 @@ var places = []string{
 	`{"object":"instagram","entry":[{"id":"1","changes":[{"field":"comments","value":{"id":@,"from":@,"media":{"id":@}}}]}]}`,
 	`{"object":"instagram","entry":[{"id":"1","messaging":[{"sender":@,"timestamp":@,"message":{"mid":@,"is_echo":@}},{"message":@}]}]}`,
 	`{"object":"instagram","entry":[{"id":"1","messaging":[{"optin":{}}]}]}@`,
+	`{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"contacts":[@,{"wa_id":"2"}],"messages":[@,{"id":"m","from":"2"},{"from":@}],"statuses":@,"metadata":@}},@]}]}`,
+	`{"object":"whatsapp_business_account","entry":{"id":"1","changes":[{"value":@,"field":"messages"}]}}`,
+	`{"app_id":"1","target_id":@,"values":{"field":@,"value":{"id":@}},"time":@}`,
+	`{"target_id":"2","values":[{"field":"replies","value":{"id":"3","root_post":@,"replied_to":@}},@]}`,
 	`[@,{"object":"instagram","entry":[{"id":"1","messaging":[{"x":@}]}]},@]`,
 }
 

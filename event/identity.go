@@ -3,6 +3,7 @@ package event
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,16 +16,19 @@ import (
 //
 // The parts come from Meta's own ids: the comment id of comments and
 // live_comments; the message id, and "deleted" if it was unsent, of messages;
-// for the others see Identity of Fields. An event under standby has the field
-// that its key stands for as its first part. Where a part would be empty or is
-// not valid text, where object or account is missing, and for all other
-// fields, the one part is
+// for the others see Identity of Fields, where the names of a Page stand for
+// Instagram's. An event under standby has the field that its key stands for as
+// its first part. A message of WhatsApp has its message id; a status the message
+// id, the status and the timestamp, unless it is for a group; a post of Threads
+// its id. Where a part would be empty or is not valid text, where object or
+// account is missing, and for all other fields, the one part is
 //
 //	sha256:{hash of the item's compact JSON, 64 lower-case hexadecimal digits}
 //
 // The item of an unparsed entry, and of a change directly in an entry, is the
 // entry without its id, its time and empty lists; that of an unparsed delivery is
-// the delivery, byte for byte if it is not JSON.
+// the delivery, byte for byte if it is not JSON. That of a message or status of
+// WhatsApp is the value with just this one, without contacts.
 //
 // Some events are all alike, so that ID cannot tell one from the next; see
 // Recurring.
@@ -70,7 +74,7 @@ func (e *Event) appendID(dst []byte) []byte {
 // same ID: those that only name what changed, those of the Test button, and what
 // is Unparsed. To drop such an event as a duplicate is to lose it.
 func (e *Event) Recurring() bool {
-	if e.Test || e.Field == Unparsed {
+	if e.Test || e.Account == testAccount || e.Field == Unparsed {
 		return true
 	}
 	if e.Kind != Change {
@@ -87,6 +91,17 @@ const maxParts = 5
 // and nothing when Meta gives it no such thing.
 func (e *Event) identity() (parts [maxParts]string, n int) {
 	d := e.about()
+	switch {
+	case d.key == listMessages:
+		return [maxParts]string{d.mid}, 1
+	case d.key == listStatuses:
+		return [maxParts]string{d.mid, d.action, d.timestamp}, 3
+	case e.list == listValue || e.list == listValues:
+		if !slices.Contains(threadsFields, e.Field) {
+			return parts, 0
+		}
+		return [maxParts]string{d.id}, 1
+	}
 	if e.Field != "standby" {
 		n = d.identity(e.Field, parts[:])
 		return parts, n
@@ -112,27 +127,27 @@ func (d *details) identity(field string, parts []string) int {
 	case "story_insights":
 		sum := sha256.Sum256(appendCompact(nil, d.value))
 		return set(d.mediaID, hex.EncodeToString(sum[:]))
-	case "messages":
+	case "messages", "message_echoes":
 		if d.deleted {
 			return set(d.mid, "deleted")
 		}
 		return set(d.mid)
 	case "message_reactions":
 		return set(d.mid, d.sender, d.action, d.timestamp)
-	case "messaging_seen":
+	case "messaging_seen", "message_reads":
 		return set(d.mid, d.timestamp)
-	case "message_edit":
+	case "message_edit", "message_edits":
 		return set(d.mid, d.numEdit, d.timestamp)
 	case "messaging_postbacks":
 		if d.mid != "" {
 			return set(d.mid)
 		}
 		return set(d.sender, d.timestamp, d.payload)
-	case "messaging_referral":
+	case "messaging_referral", "messaging_referrals":
 		return set(d.sender, d.timestamp, d.ref)
 	case "messaging_optins":
 		return set(d.sender, d.timestamp)
-	case "messaging_handover":
+	case "messaging_handover", "messaging_handovers":
 		return set(d.sender, d.timestamp, d.key)
 	}
 	return 0
@@ -141,6 +156,8 @@ func (d *details) identity(field string, parts []string) int {
 // compactItem returns what the hash of an event without ids is taken of.
 func (e *Event) compactItem() []byte {
 	switch {
+	case e.about().isWhatsAppItem():
+		return compactWhatsApp(e.item)
 	case e.list != "":
 		return appendCompact(nil, e.item)
 	case e.entry == nil: // an unparsed delivery

@@ -1,9 +1,45 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddy-instagram/webhooks/internal/suggest"
+)
+
+// The names of fields of Meta's other products, whose deliveries come to the same
+// URLs, beside those that the table of fields has. See the fields of
+// "subscribed_apps" in "Graph API › Reference › Page", "WhatsApp Business Platform ›
+// Webhooks" and "Threads › Webhooks".
+const (
+	pageFieldNames = `
+	affiliation attire awards bio birthday business_integrity call_permission_reply call_settings_update calls
+	category checkins company_overview conversations culinary_team current_location description email
+	feature_access_list feed founded general_info general_manager group_feed hometown hours inbox_labels
+	invoice_access_bank_slip_events invoice_access_invoice_change invoice_access_invoice_draft_change
+	invoice_access_onboarding_status_active leadgen leadgen_fat live_videos local_delivery location
+	marketing_message_delivery_failed marketing_message_echoes mcom_invoice_change members mention
+	merchant_review message_context message_deliveries message_mention message_template_status_update
+	messaging_account_linking messaging_appointments messaging_checkout_updates messaging_customer_information
+	messaging_direct_sends messaging_fblogin_account_linking messaging_feedback messaging_game_plays
+	messaging_in_thread_lead_form_submit messaging_integrity messaging_optouts messaging_payments
+	messaging_pre_checkouts mission name page_about_story page_change_proposal page_upcoming_change parking
+	payment_options payment_request_update personal_info personal_interests phone picture price_range
+	product_review products public_transit publisher_subscriptions ratings registration send_cart user_action
+	video_text_question_responses videos website`
+
+	whatsappFieldNames = `
+	account_alerts account_review_update account_settings_update account_update automatic_events
+	business_capability_update business_status_update flows group_lifecycle_update group_participants_update
+	group_settings_update group_status_update history message_template_components_update
+	message_template_quality_update message_template_status_update partner_solutions
+	payment_configuration_update phone_number_name_update phone_number_quality_update security
+	smb_app_state_sync smb_message_echoes template_category_update template_correct_category_detection
+	tracking_events user_id_update user_preferences`
+
+	threadsFieldNames = `delete publish replies`
 )
 
 // fieldNames are the names that an event may have as its field, as far as they
@@ -13,6 +49,7 @@ var fieldNames = func() []string {
 	for _, f := range fields {
 		names = append(names, f.Name)
 	}
+	names = append(append(names, PageFields()...), strings.Fields(whatsappFieldNames+" "+threadsFieldNames)...)
 	return append(names, Unparsed)
 }()
 
@@ -26,15 +63,27 @@ var fieldLabels = func() map[string]string {
 	return labels
 }()
 
-// ValidateFields returns an error for a name that is neither in the table of
-// Fields nor Unparsed.
+// ValidateFields returns an error for a name that no event has: an empty one. All
+// others are allowed, as Meta adds fields; see FieldWarnings.
 func ValidateFields(names []string) error {
-	for _, name := range names {
-		if !slices.Contains(fieldNames, name) {
-			return fmt.Errorf("field %q is none of %s", name, strings.Join(fieldNames, ", "))
-		}
+	if slices.Contains(names, "") {
+		return errors.New("the name of a field is empty")
 	}
 	return nil
+}
+
+// FieldWarnings returns a sentence for each name that no field is known to have: it
+// may be misspelt. Known are those of Fields, of Pages, WhatsApp and Threads, and
+// Unparsed.
+func FieldWarnings(names []string) []string {
+	var warnings []string
+	for _, name := range names {
+		if _, known := fieldLabels[name]; !known {
+			nearest := suggest.Nearest(strings.ToLower(name), fieldNames, 1)[0]
+			warnings = append(warnings, fmt.Sprintf("field %q is not known: is it misspelt? The nearest that is known is %q", name, nearest))
+		}
+	}
+	return warnings
 }
 
 // Selects reports whether fields, the names that an option asks for, select events

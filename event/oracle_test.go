@@ -13,7 +13,7 @@ import (
 
 // found is an item as encoding/json finds it in a delivery.
 type found struct {
-	list string // "" for a whole entry, "delivery" for a whole delivery
+	list string // "" for a whole entry, "delivery" for a whole delivery, "messages" or "statuses" in a change of WhatsApp
 	item string
 }
 
@@ -55,7 +55,7 @@ func elements(raw json.RawMessage) (values []json.RawMessage, ok bool) {
 
 // oracle says which items valid JSON holds, by other means than Split.
 func oracle(body []byte) []found {
-	body = bytes.Trim(body, " \t\r\n")
+	body = trim(body)
 	whole := []found{{"delivery", string(body)}}
 	deliveries, isArray := elements(body)
 	if !isArray {
@@ -80,13 +80,93 @@ func oracle(body []byte) []found {
 	return all
 }
 
+// trim takes away what may stand around a JSON text.
+func trim(body []byte) []byte {
+	return bytes.Trim(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")
+}
+
+// isObject tells an object from other values.
+func isObject(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
+
+// scalarOf returns what a string says or the digits of a number, and "" for
+// anything else.
+func scalarOf(raw json.RawMessage) (text string) {
+	if c := raw[0]; c == '-' || '0' <= c && c <= '9' {
+		return string(raw)
+	}
+	_ = json.Unmarshal(raw, &text)
+	return text
+}
+
+// oracleWhatsApp returns the messages and statuses in a change, or the change.
+func oracleWhatsApp(change json.RawMessage) (items []found) {
+	members, _ := pairs(change)
+	values := 0
+	for _, m := range members {
+		if m.name != "value" {
+			continue
+		}
+		values++
+		inner, _ := pairs(m.raw)
+		for _, m := range inner {
+			if m.name == "messages" || m.name == "statuses" {
+				all, _ := elements(m.raw)
+				for _, v := range all {
+					items = append(items, found{m.name, string(v)})
+				}
+			}
+		}
+	}
+	if values != 1 || items == nil {
+		return []found{{"changes", string(change)}}
+	}
+	return items
+}
+
+// oracleThreads returns the values of an envelope of Threads.
+func oracleThreads(members []pair) (items []found) {
+	target := ""
+	for _, m := range members {
+		switch m.name {
+		case "target_id":
+			target = scalarOf(m.raw)
+		case "values":
+			if isObject(m.raw) {
+				items = append(items, found{"values", string(m.raw)})
+			}
+			all, _ := elements(m.raw)
+			for _, v := range all {
+				items = append(items, found{"values", string(v)})
+			}
+		}
+	}
+	if target == "" {
+		return nil
+	}
+	return items
+}
+
 func oracleDelivery(raw json.RawMessage) (items []found) {
 	members, _ := pairs(raw)
+	object := ""
+	for _, m := range members {
+		if m.name == "object" {
+			object = scalarOf(m.raw)
+		}
+	}
+	defer func() {
+		if items == nil {
+			items = oracleThreads(members)
+		}
+	}()
 	for _, m := range members {
 		if m.name != "entry" {
 			continue
 		}
 		entries, _ := elements(m.raw)
+		if isObject(m.raw) {
+			entries = []json.RawMessage{m.raw}
+		}
 		for _, entry := range entries {
 			before := len(items)
 			members, _ := pairs(entry)
@@ -95,7 +175,11 @@ func oracleDelivery(raw json.RawMessage) (items []found) {
 				case "changes", "messaging", "standby", "changed_fields":
 					values, _ := elements(m.raw)
 					for _, v := range values {
-						items = append(items, found{m.name, string(v)})
+						if m.name == "changes" && object == "whatsapp_business_account" {
+							items = append(items, oracleWhatsApp(v)...)
+						} else {
+							items = append(items, found{m.name, string(v)})
+						}
 					}
 				}
 			}
@@ -139,7 +223,7 @@ func checkSplit(t *testing.T, body []byte) {
 	if len(events) == 0 {
 		t.Fatal("no event")
 	}
-	valid := json.Valid(body)
+	valid := json.Valid(bytes.TrimPrefix(body, []byte("\ufeff")))
 	levels := depth(body)
 	if !valid || levels > 1000 && events[0].Field == event.Unparsed && bytes.Equal(events[0].Envelope(), body) {
 		if len(events) != 1 || events[0].Field != event.Unparsed || !bytes.Equal(events[0].Envelope(), body) {
@@ -157,7 +241,7 @@ func checkSplit(t *testing.T, body []byte) {
 		ev := &events[i]
 		envelope := ev.Envelope()
 		if ev.Object == "" && ev.Account == "" && ev.Field == event.Unparsed && ev.Kind == "" && !isDelivery(envelope) {
-			got = append(got, found{"delivery", string(bytes.Trim(envelope, " \t\r\n"))})
+			got = append(got, found{"delivery", string(trim(envelope))})
 		} else {
 			items := oracle(envelope)
 			if len(items) != 1 {

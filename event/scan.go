@@ -113,6 +113,12 @@ func (s *scanner) elements(yield func(at int) bool) {
 	}
 }
 
+// skipped skips a value and returns where it ends.
+func (s *scanner) skipped() int {
+	s.skip()
+	return s.pos
+}
+
 // raw skips a value and returns its text.
 func (s *scanner) raw() string {
 	at := s.pos

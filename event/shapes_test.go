@@ -10,7 +10,7 @@ import (
 // TestRandomShapes checks deliveries that are put together at random out of
 // names that Meta uses and values that it does not.
 func TestRandomShapes(t *testing.T) {
-	for seed := range uint64(2_000) {
+	for seed := range uint64(3_000) {
 		g := shapes{rand.New(rand.NewPCG(seed, 2))}
 		body := g.list(1, 3, (*shapes).delivery)
 		if g.IntN(4) > 0 {
@@ -72,8 +72,26 @@ func (g *shapes) name(name string) string {
 
 func member(name string) func(*shapes) string {
 	switch name {
+	case "object":
+		return func(g *shapes) string {
+			return g.pick(`"instagram"`, `"page"`, `"whatsapp_business_account"`, `"whatsapp_business_account"`, `"ad_account"`, g.scalar())
+		}
 	case "entry":
-		return func(g *shapes) string { return g.list(0, 3, (*shapes).entry) }
+		return func(g *shapes) string {
+			if g.IntN(10) == 0 {
+				return g.entry()
+			}
+			return g.list(0, 3, (*shapes).entry)
+		}
+	case "values":
+		return func(g *shapes) string {
+			if g.IntN(2) == 0 {
+				return g.change()
+			}
+			return g.list(0, 3, (*shapes).change)
+		}
+	case "contacts", "messages", "statuses":
+		return func(g *shapes) string { return g.list(0, 3, (*shapes).whatsApp) }
 	case "changes":
 		return func(g *shapes) string { return g.list(0, 3, (*shapes).change) }
 	case "messaging", "standby":
@@ -82,26 +100,41 @@ func member(name string) func(*shapes) string {
 		return func(g *shapes) string { return g.list(0, 3, (*shapes).scalar) }
 	case "value":
 		return (*shapes).message
-	case "from", "media", "sender", "recipient", "message", "reaction", "read", "postback", "referral", "optin", "other":
+	case "from", "media", "sender", "recipient", "message", "reaction", "read", "delivery", "postback", "referral", "optin", "other":
 		return func(g *shapes) string {
-			return g.object(4, "id", "mid", "action", "payload", "ref", "is_echo", "is_deleted", "num_edit", "text")
+			return g.object(4, "id", "mid", "action", "payload", "ref", "is_echo", "is_deleted", "num_edit", "text", "user_ref", "self_ig_scoped_id")
 		}
+	case "root_post", "replied_to":
+		return func(g *shapes) string { return g.object(3, "id", "owner_id", "username") }
 	default:
 		return (*shapes).scalar
 	}
 }
 
-func (g *shapes) delivery() string { return g.object(4, "object", "entry", "entry", "extra") }
+func (g *shapes) delivery() string {
+	if g.IntN(8) == 0 {
+		return g.object(6, "target_id", "target_id", "values", "values", "time", "object", "entry", "extra")
+	}
+	return g.object(4, "object", "entry", "entry", "extra", "values", "target_id")
+}
 
 func (g *shapes) entry() string {
 	return g.object(6, "id", "time", "changes", "messaging", "standby", "changed_fields", "field", "value", "uid")
 }
 
-func (g *shapes) change() string { return g.object(3, "field", "value", "extra") }
+func (g *shapes) change() string { return g.object(4, "field", "value", "value", "extra") }
+
+// whatsApp returns a message, a status or a contact.
+func (g *shapes) whatsApp() string {
+	return g.object(6, "id", "id", "from", "from_user_id", "timestamp", "status", "recipient_id", "recipient_user_id", "recipient_type", "wa_id", "user_id", "extra")
+}
 
 func (g *shapes) message() string {
-	return g.object(6, "id", "comment_id", "media_id", "from", "media", "sender", "recipient", "timestamp",
-		"message", "reaction", "read", "postback", "referral", "optin", "other", "extra")
+	if g.IntN(3) == 0 {
+		return g.object(5, "messages", "statuses", "contacts", "metadata", "errors", "username", "root_post", "replied_to", "id", "timestamp")
+	}
+	return g.object(6, "id", "comment_id", "media_id", "parent_id", "post_id", "from", "media", "sender", "recipient", "timestamp",
+		"message", "reaction", "read", "delivery", "postback", "referral", "optin", "other", "extra")
 }
 
 func (g *shapes) scalar() string {

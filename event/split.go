@@ -2,7 +2,16 @@ package event
 
 import (
 	"strconv"
+	"strings"
 	"time"
+)
+
+// Objects that have shapes or names of their own.
+const (
+	objectPage      = "page"
+	objectWhatsApp  = "whatsapp_business_account"
+	objectThreads   = "threads"
+	objectAdAccount = "ad_account"
 )
 
 // Ids that the Test button of Meta's App Dashboard puts into every event. Real
@@ -42,9 +51,11 @@ type entry struct {
 //
 // Split understands every shape that Meta documents or sends, for any object:
 // entries with "changes", "messaging", "standby" or "changed_fields", several
-// of these at once, entries with "field" and "value" directly inside, and an
-// array of deliveries (see Meta's "Webhooks › Getting Started › Event
-// notifications"). A body nested more than a thousand levels deep, of more than
+// of these at once, entries with "field" and "value" directly inside, a lone
+// entry that is in no array, an array of deliveries (see Meta's "Webhooks ›
+// Getting Started › Event notifications"), and the envelope of Threads. Each
+// message and each status of WhatsApp is an event of its own. A byte order mark
+// before all that is skipped. A body nested more than a thousand levels deep, of more than
 // a hundred thousand items, or with large parts that many items share, is
 // Unparsed: so the envelopes together stay in proportion to the body.
 //
@@ -52,6 +63,9 @@ type entry struct {
 // them.
 func Split(body []byte) []Event {
 	s := splitter{scanner: scanner{text: string(body)}}
+	if strings.HasPrefix(s.text, byteOrderMark) {
+		s.pos = len(byteOrderMark)
+	}
 	s.events = make([]Event, 0, min(1+max(0, len(body)-512)/256, 1000)) // events take 250 to 500 bytes
 	if s.space() == '[' {
 		for at := range s.elements {
@@ -66,6 +80,9 @@ func Split(body []byte) []Event {
 	}
 	return s.events
 }
+
+// byteOrderMark may stand before a text in UTF-8. It is no part of the JSON.
+const byteOrderMark = "\ufeff"
 
 // splitter collects the events of a body.
 type splitter struct {
@@ -91,6 +108,7 @@ func (s *splitter) delivery(at int, inArray bool) {
 	d := &delivery{}
 	first := len(s.events)
 	var object string
+	var threads threadsEnvelope
 	for begin, name := range s.members {
 		switch {
 		case name == "object":
@@ -101,26 +119,58 @@ func (s *splitter) delivery(at int, inArray bool) {
 			for begin := range s.elements {
 				s.entry(d, begin)
 			}
-		default:
+		case name == "entry" && s.peek() == '{':
+			s.entry(d, s.pos)
+		case name == "values" && (s.peek() == '{' || s.peek() == '['):
+			value := s.pos
 			s.skip()
+			threads.values = append(threads.values, values{begin, value, s.pos})
+		default:
+			switch name {
+			case "target_id":
+				threads.target = s.scalar()
+			case "time":
+				threads.time = s.scalar()
+			default:
+				s.skip()
+			}
 			d.rest = append(append(d.rest, s.text[begin:s.pos]...), ',')
+		}
+	}
+	if threads.values != nil && s.threads(d, &threads, first) && object == "" {
+		object = objectThreads
+	}
+	switch object {
+	case objectWhatsApp:
+		s.whatsApp(first)
+	case objectPage:
+		namePageFields(s.events[first:])
+	case objectAdAccount:
+		for i := range s.events[first:] {
+			s.events[first+i].Test = false // all of its entries have the id "0"
 		}
 	}
 	events := s.events[first:]
 	for i := range events {
 		events[i].Object = object
-		s.shared += len(d.object) + len(d.rest)
+		s.share(len(d.object) + len(d.rest))
 		if e := events[i].entry; e != nil {
-			s.shared += len(e.id) + len(e.time) + len(e.rest)
+			s.share(len(e.id) + len(e.time) + len(e.rest))
 		}
-	}
-	if s.shared > maxShared*len(s.text)+1<<20 {
-		s.fail()
 	}
 	if len(events) > 0 {
 		s.found = true
 	} else if inArray {
 		s.add(Event{Field: Unparsed, item: "[" + s.text[at:s.pos] + "]"})
+	}
+}
+
+// share notes that the envelopes repeat so many bytes more, and fails if that is
+// out of proportion.
+func (s *splitter) share(size int) {
+	s.shared += size
+	if s.shared > maxShared*len(s.text)+1<<20 {
+		s.fail()
 	}
 }
 
@@ -237,13 +287,21 @@ func (e *Event) describe() {
 // 5138 as seconds, and 1973 as milliseconds.
 const maxSeconds = 1e11
 
+// isoTime is how Threads writes a time.
+const isoTime = "2006-01-02T15:04:05-0700"
+
 // parseTime reads a number of seconds or milliseconds since 1970 in decimal
-// digits. It returns the zero time for anything else, and beyond the year 9999.
+// digits, or a time as Threads writes it. It returns the zero time for anything
+// else, and beyond the year 9999.
 func parseTime(digits string) time.Time {
 	if digits == "" {
 		return time.Time{}
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil && len(digits) == len(isoTime) {
+		t, _ := time.Parse(isoTime, digits)
+		return t.UTC()
+	}
 	if err != nil || n == 0 || n >= 253402300800_000 {
 		return time.Time{}
 	}

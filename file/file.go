@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
 	"github.com/caddy-instagram/webhooks/internal/misplaced"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
@@ -64,7 +65,8 @@ type Handler struct {
 	// Fields are the fields of the events to write, such as `comments`. Others
 	// are left out, and counted in the metrics; so is a raw delivery without
 	// any of these. What could not be taken apart is always written: nobody
-	// knows what it is. Default: all.
+	// knows what it is. Of a name that is not known Caddy warns at load.
+	// Default: all.
 	Fields []string `json:"fields,omitempty"`
 
 	// Mode is the permission bits of new files. Default: `0640`.
@@ -112,6 +114,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	h.options = &options{Handler: h, logger: ctx.Logger()}
+	fieldwarn.Log(h.options.logger, h.Fields)
 	if err := metrics.Register(ctx.GetMetricsRegistry(), events); err != nil {
 		return err
 	}
@@ -227,9 +230,11 @@ func (h *Handler) wanted(events []event.Event) []*event.Event {
 func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte) []target {
 	if h.Format == formatRaw {
 		*text = event.AppendLine(*text, d.Body)
-		sum := sha256.Sum256(d.Body)
+		sum := sha256.New()
+		sum.Write(d.Body)
+		sum.Write([]byte("\x00" + d.Secret))
 		return []target{{h.path.of(wanted[0]), []record{{
-			name: "delivery-" + hex.EncodeToString(sum[:16]) + ".json",
+			name: "delivery-" + hex.EncodeToString(sum.Sum(nil)[:16]) + ".json",
 			data: *text,
 		}}}}
 	}
@@ -245,18 +250,19 @@ func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte
 			index[path] = i
 			targets = append(targets, target{path: path})
 		}
-		targets[i].records = append(targets[i].records, record{name: h.fileName(e), data: (*text)[start:len(*text):len(*text)]})
+		targets[i].records = append(targets[i].records, record{name: h.fileName(d, e), data: (*text)[start:len(*text):len(*text)]})
 	}
 	return targets
 }
 
-// fileName returns the name of an event's file, which follows from its
-// identity.
-func (h *Handler) fileName(e *event.Event) string {
+// fileName returns the name of an event's file, which follows from its identity and
+// the name of the app secret: the event of another app is another one. No identity
+// holds the character between the two.
+func (h *Handler) fileName(d *event.Delivery, e *event.Event) string {
 	if h.Layout != layoutFiles {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(e.ID()))
+	sum := sha256.Sum256([]byte(e.ID() + "\x00" + d.Secret))
 	return safe(e.Field) + "-" + hex.EncodeToString(sum[:16]) + ".json"
 }
 

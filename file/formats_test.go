@@ -146,6 +146,22 @@ func TestFileLayoutFiles(t *testing.T) {
 	}
 }
 
+// TestFileOfAnotherApp holds that the event of one app does not replace that of
+// another.
+func TestFileOfAnotherApp(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{formatMeta, formatCloudEvents, formatRaw} {
+		dir := filepath.Join(t.TempDir(), "events")
+		h := provisioned(t, dir, func(h *Handler) { h.Format, h.Layout = format, layoutFiles })
+		for _, secret := range []string{"one", "two", "one"} {
+			deliver(t, h, &event.Delivery{Secret: secret, Body: []byte(`{"object":"instagram","entry":[{"id":"1","time":5,"changes":[{"field":"comments","value":{"id":"2"}}]}]}`)})
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+			t.Errorf("%s: %d files, %v", format, len(entries), err)
+		}
+	}
+}
+
 // TestFileSharedByHandlers holds that two handlers, as of two configs, share
 // one open file, and that the older one may go on after it was cleaned up.
 func TestFileSharedByHandlers(t *testing.T) {
@@ -171,7 +187,7 @@ func TestFileValidate(t *testing.T) {
 	for want, h := range map[string]*Handler{
 		`layout "tape"`:             {Layout: "tape"},
 		`format "xml"`:              {Format: "xml"},
-		`field "Comments"`:          {Fields: []string{"comments", "Comments"}},
+		"name of a field is empty":  {Fields: []string{"comments", ""}},
 		`roll_at "24:00"`:           {Roll: Roll{At: []string{"24:00"}}},
 		`roll_compression "bzip2"`:  {Roll: Roll{Size: 1, Compression: "bzip2"}},
 		"must not be negative":      {Roll: Roll{Keep: -1}},

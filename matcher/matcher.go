@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 )
 
 func init() {
@@ -26,7 +27,8 @@ func init() {
 // not authenticated never matches. As directives like `handle` are tried after
 // `instagram_webhook`, the matcher can be used in them.
 type Match struct {
-	// Field is the field of the event, such as `comments`: one of these.
+	// Field is the field of the event, such as `comments`: one of these. Of a name
+	// that is not known Caddy warns at load.
 	Field []string `json:"field,omitempty"`
 
 	// Account is the id of the account that the event belongs to: one of these.
@@ -52,13 +54,6 @@ func (Match) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision has the config examined: a matcher that no instagram_webhook stands
-// before is warned of.
-func (*Match) Provision(ctx caddy.Context) error {
-	_, err := app.OfServer(ctx)
-	return err
-}
-
 // UnmarshalCaddyfile parses the matcher. Syntax:
 //
 //	instagram {
@@ -77,18 +72,36 @@ func (m *Match) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		for nesting := d.Nesting(); d.NextBlock(nesting); {
-			if err := m.set(d.Val(), d.RemainingArgs()); err != nil {
+			option, args := d.Val(), d.RemainingArgs()
+			if err := m.set(option, args); err != nil {
 				return d.WrapErr(err)
+			}
+			if option == "field" {
+				fieldwarn.Caddyfile(d, args)
 			}
 		}
 	}
 	return nil
 }
 
+// Provision warns of fields that are not known, and has the config examined: a
+// matcher that no instagram_webhook stands before is warned of.
+func (m *Match) Provision(ctx caddy.Context) error {
+	fieldwarn.Log(ctx.Logger(), m.Field)
+	_, err := app.OfServer(ctx)
+	return err
+}
+
+// Validate checks the options.
+func (m *Match) Validate() error { return event.ValidateFields(m.Field) }
+
 // set sets an option from its values in a Caddyfile or an expression.
 func (m *Match) set(option string, args []string) error {
 	switch option {
 	case "field":
+		if err := event.ValidateFields(args); err != nil {
+			return err
+		}
 		return values(&m.Field, option, args)
 	case "account":
 		return values(&m.Account, option, args)
@@ -156,11 +169,12 @@ func oneOf(wanted []string, value string) bool {
 // CELLibrary makes the matcher usable in expressions:
 //
 //	expression instagram({'field': ['messages', 'messaging_postbacks'], 'echo': 'false'})
-func (Match) CELLibrary(caddy.Context) (cel.Library, error) {
-	return caddyhttp.CELMatcherImpl("instagram", "instagram_match_request", []*cel.Type{caddyhttp.CELTypeJSON}, fromCEL)
+func (Match) CELLibrary(ctx caddy.Context) (cel.Library, error) {
+	return caddyhttp.CELMatcherImpl("instagram", "instagram_match_request", []*cel.Type{caddyhttp.CELTypeJSON},
+		func(data ref.Val) (caddyhttp.RequestMatcherWithError, error) { return fromCEL(ctx, data) })
 }
 
-func fromCEL(data ref.Val) (caddyhttp.RequestMatcherWithError, error) {
+func fromCEL(ctx caddy.Context, data ref.Val) (caddyhttp.RequestMatcherWithError, error) {
 	options, err := caddyhttp.CELValueToMapStrList(data)
 	if err != nil {
 		return nil, err
@@ -171,7 +185,7 @@ func fromCEL(data ref.Val) (caddyhttp.RequestMatcherWithError, error) {
 			return nil, err
 		}
 	}
-	return m, nil
+	return m, m.Provision(ctx)
 }
 
 // Interface guards
@@ -180,4 +194,6 @@ var (
 	_ caddyhttp.RequestMatcherWithError = Match{}
 	_ caddyhttp.CELLibraryProducer      = Match{}
 	_ caddyfile.Unmarshaler             = (*Match)(nil)
+	_ caddy.Provisioner                 = (*Match)(nil)
+	_ caddy.Validator                   = (*Match)(nil)
 )

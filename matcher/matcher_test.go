@@ -30,6 +30,7 @@ var cases = []struct{ block, expression, matches string }{
 	{"field comments messages", `instagram({'field': ['comments', 'messages']})`, "comment echo both"},
 	{"field comments\nfield mentions", `instagram({'field': ['comments', 'mentions']})`, "comment test both"},
 	{"field Comments", `instagram({'field': 'Comments'})`, ""},
+	{"field feed of_tomorrow", `instagram({'field': ['feed', 'of_tomorrow']})`, "page"}, // any name
 	{"account 17841400000000002", `instagram({'account': '17841400000000002'})`, "echo both"},
 	{"object page user", `instagram({'object': ['page', 'user']})`, "page"},
 	{"test", `instagram({'test': 'true'})`, "test"},
@@ -92,6 +93,7 @@ func TestMatchErrors(t *testing.T) {
 		"instagram comments":                "wrong argument count",
 		"instagram {\nfield\n}":             "field takes at least one value",
 		"instagram {\nfields comments\n}":   `unknown option "fields"`,
+		"instagram {\nfield a \"\"\n}":      "the name of a field is empty",
 		"instagram {\ntest maybe\n}":        "test takes true or false",
 		"instagram {\necho true false\n}":   "echo takes true or false",
 		"instagram {\naccount 1\nobject\n}": "object takes at least one value",
@@ -103,7 +105,7 @@ func TestMatchErrors(t *testing.T) {
 	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
-	for _, expression := range []string{`instagram({'nonesuch': 'x'})`, `instagram({'test': 'maybe'})`, `instagram('comments')`, `instagram({'field': []})`} {
+	for _, expression := range []string{`instagram({'nonesuch': 'x'})`, `instagram({'test': 'maybe'})`, `instagram('comments')`, `instagram({'field': []})`, `instagram({'field': ''})`} {
 		if err := (&caddyhttp.MatchExpression{Expr: expression}).Provision(ctx); err == nil {
 			t.Errorf("%s: no error", expression)
 		}

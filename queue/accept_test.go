@@ -115,16 +115,20 @@ func TestHandlerIdentities(t *testing.T) {
 func TestHandlerOrder(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ order, body, want string }{
-		{"", stubComment, "178/180"},
-		{"conversation", stubComment, "178/180"},
+		{"", stubComment, "178/179"},
+		{"conversation", stubComment, "178/179"},
 		{"conversation", stubMessage, "178/5"},
+		{"conversation", stubButton, ""},
+		{"conversation", stubUnparsed, ""},
+		{"conversation", `{"object":"user","entry":[{"id":"178","changed_fields":["photos"]}]}`, ""},
+		{"conversation", `{"object":"instagram","entry":[{"id":"178","messaging":[{"timestamp":5,"read":{"mid":"m"}}]}]}`, "178/m"},
 		{"account", stubComment, "178"},
 		{"account", stubMessage, "178"},
 		{"account", stubUnparsed, ""},
 		{"none", stubComment, ""},
 		{"none", stubMessage, ""},
 	} {
-		t.Run(tc.order+" "+tc.want, func(t *testing.T) {
+		t.Run(tc.order+" "+tc.body[:min(len(tc.body), 60)], func(t *testing.T) {
 			t.Parallel()
 			s := newStubStore(t)
 			h := startedHandler(t, s, func(h *Handler) { h.Order = tc.order })

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 	"github.com/caddy-instagram/webhooks/internal/misplaced"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
@@ -67,12 +68,14 @@ type Handler struct {
 
 	// Fields are the fields of the events to keep, such as `comments`. Others
 	// are acknowledged, counted in the metrics, and forgotten. What could not be
-	// taken apart is always kept: nobody knows what it is. Default: all.
+	// taken apart is always kept: nobody knows what it is. Of a name that is not
+	// known Caddy warns at load. Default: all.
 	Fields []string `json:"fields,omitempty"`
 
-	// Dedupe is for how long an event that comes again is recognised as a
-	// duplicate and dropped. Meta sends again for up to 36 hours. 0 is not at
-	// all. Default: 48 hours.
+	// Dedupe is for how long an event that comes again, signed with the app
+	// secret of the same name, is recognised as a duplicate and dropped. Meta
+	// sends again for up to 36 hours, and for WhatsApp for up to 7 days: where
+	// its deliveries come, 8 days are right. 0 is not at all. Default: 48 hours.
 	Dedupe *caddy.Duration `json:"dedupe,omitempty"`
 
 	// Order is which events are delivered one after the other, in the order
@@ -80,7 +83,7 @@ type Handler struct {
 	//
 	// Value | Meaning
 	// ------|--------
-	// `conversation` | Those of one conversation, or on one media (the default)
+	// `conversation` | Those of one conversation, or in one thread of comments (the default)
 	// `account` | Those of one account
 	// `none` | None
 	Order string `json:"order,omitempty"`
@@ -174,6 +177,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	fieldwarn.Log(ctx.Logger(), h.Fields)
 	h.queue, err = register(services, newQueue(ctx, h, opener, settings))
 	return err
 }

@@ -48,15 +48,16 @@ func (m *memory) Accept(_ context.Context, records []Record, a Admission) (dupli
 	identities := make(map[string]bool)
 	var size int64
 	for i, r := range records {
-		at, seen := m.seen[r.Identity]
-		if a.Dedupe > 0 && !r.Recurring && (seen && now.Sub(at) < a.Dedupe || identities[r.Identity]) {
+		key := r.DuplicateKey()
+		at, seen := m.seen[key]
+		if a.Dedupe > 0 && !r.Recurring && (seen && now.Sub(at) < a.Dedupe || identities[key]) {
 			if duplicates == nil {
 				duplicates = make([]bool, len(records))
 			}
 			duplicates[i] = true
 			continue
 		}
-		identities[r.Identity] = true
+		identities[key] = true
 		r.Body = slices.Clone(r.Body)
 		size += int64(len(r.Body))
 		fresh = append(fresh, &Event{Record: r, Size: len(r.Body), State: Pending, Lane: Live, Accepted: now, Due: now})
@@ -68,7 +69,7 @@ func (m *memory) Accept(_ context.Context, records []Record, a Admission) (dupli
 	for _, e := range fresh {
 		m.last++
 		e.ID = m.last
-		m.seen[e.Identity] = now
+		m.seen[e.DuplicateKey()] = now
 	}
 	m.events = append(m.events, fresh...)
 	m.line = append(m.line, fresh...)

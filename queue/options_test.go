@@ -66,7 +66,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		{"no module", func(h *Handler) { h.StoreRaw = json.RawMessage(`{}`) }, "store: "},
 		{"unknown module", func(h *Handler) { h.StoreRaw = json.RawMessage(`{"module":"nonesuch"}`) }, "store: "},
 		{"unknown option of the store", func(h *Handler) { h.StoreRaw = json.RawMessage(`{"module":"stub","nonesuch":1}`) }, "nonesuch"},
-		{"unknown field", func(h *Handler) { h.Fields = []string{"comments", "likes"} }, `field "likes" is none of comments, `},
+		{"empty field", func(h *Handler) { h.Fields = []string{"comments", ""} }, "the name of a field is empty"},
 		{"unknown order", func(h *Handler) { h.Order = "random" }, `order "random" is none of`},
 		{"negative dedupe", func(h *Handler) { h.Dedupe = negative }, "dedupe must not be negative"},
 		{"negative delivered", func(h *Handler) { h.Keep.Delivered = negative }, "keep delivered must not be negative"},

@@ -82,7 +82,8 @@ var (
 
 // Record is what is stored of an event when it is accepted. It never changes.
 type Record struct {
-	// Identity is the event's identity: the CloudEvents id.
+	// Identity is the event's identity: the CloudEvents id. A record is a duplicate
+	// of one that has its DuplicateKey.
 	Identity string
 
 	// Recurring tells an identity that other events have too. Such an event is
@@ -113,6 +114,11 @@ type Record struct {
 	// delivery that could not be taken apart.
 	Body []byte
 }
+
+// DuplicateKey returns what tells the event from all others: its identity and the
+// name of the app secret. The event of another app is another event, although Meta
+// gives it the same ids. No identity holds the character between the two.
+func (r *Record) DuplicateKey() string { return r.Identity + "\x00" + r.Secret }
 
 // State is where an event stands.
 type State string

@@ -31,11 +31,20 @@ type renewal struct {
 // deliveries walks a delivery, or an array of these, which begins at at.
 func (r *renewal) deliveries(text []byte, at int) {
 	elements(text, at, r.deliveries)
+	var entries, values bool
 	members(text, at, func(name string, value []byte, at int) {
-		if name == "entry" {
+		switch name {
+		case "entry":
+			entries = true
 			elements(value, at, r.entry)
+			r.entry(value, at) // a lone one
+		case "values":
+			values = true
 		}
 	})
+	if values && !entries { // of Threads, with the time in the delivery itself
+		r.entry(text, at)
+	}
 }
 
 func (r *renewal) entry(text []byte, at int) {

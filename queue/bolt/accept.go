@@ -22,7 +22,7 @@ type acceptance struct {
 // settling is how many bytes the file needs for an event to be settled and kept.
 const settling = 128
 
-// identity is the hash of an event's identity.
+// identity is the hash of what tells an event from others.
 type identity [identitySize]byte
 
 const identitySize = 16
@@ -45,7 +45,7 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 	}
 	for i := range records {
 		r := &records[i]
-		a.identities[i] = newIdentity(r.Identity)
+		a.identities[i] = newIdentity(r.DuplicateKey())
 		if r.Order != "" {
 			a.lines[i] = lineOf(codeLive, r.Order)
 		}

@@ -5,12 +5,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/queue"
 )
+
+// TestDedupeWithinASecret accepts the same event of two apps, in one delivery and
+// after another: neither is a duplicate of the other.
+func TestDedupeWithinASecret(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *Store) {
+		one, two, three := record("a", ""), record("a", ""), record("a", "")
+		two.Secret, three.Secret = "two", "three"
+		for _, tc := range []struct {
+			records []queue.Record
+			want    []bool
+		}{
+			{[]queue.Record{one}, nil},
+			{[]queue.Record{one, two, two}, []bool{true, false, true}},
+			{[]queue.Record{two, three, one}, []bool{true, false, true}},
+		} {
+			if got, err := s.Accept(ctx, tc.records, queue.Admission{Dedupe: time.Hour}); err != nil || !slices.Equal(got, tc.want) {
+				t.Errorf("duplicates %v, want %v: %v", got, tc.want, err)
+			}
+		}
+	})
+}
 
 // TestDedupeWindow accepts an event again just before and just after the end of
 // the window, wherever its identity is kept, and with expiry all the time.

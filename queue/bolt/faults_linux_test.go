@@ -186,7 +186,7 @@ func verify(t *testing.T, dir, end string) {
 		t.Fatal(err)
 	}
 	for i, r := range all {
-		_, seen := m.seen[r.Identity]
+		_, seen := m.seen[r.DuplicateKey()]
 		if duplicate := duplicates != nil && duplicates[i]; duplicate != seen {
 			t.Errorf("%s is a duplicate: %t, want %t", r.Identity, duplicate, seen)
 		}

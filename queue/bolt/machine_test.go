@@ -137,7 +137,7 @@ func (m *machine) acceptSome(t *rapid.T) {
 			Field:     rapid.SampledFrom([]string{"comments", "messages"}).Draw(t, "field"),
 			URL:       "https://hooks.example.com/webhooks",
 			Origin:    "203.0.113.9:4711",
-			Secret:    "instagram",
+			Secret:    rapid.SampledFrom([]string{"instagram", "meta"}).Draw(t, "secret"),
 			Signature: [32]byte{byte(m.serial), 1},
 			Body:      append(fmt.Appendf(nil, "%d", m.serial), make([]byte, rapid.SampledFrom([]int{0, 10, 900, 9000}).Draw(t, "size"))...),
 		}

@@ -32,12 +32,13 @@ func (m *model) accept(records []queue.Record, a queue.Admission) (fresh []*mode
 	var bytes int64
 	for i, r := range records {
 		if a.Dedupe > 0 && !r.Recurring {
-			at, seen := m.seen[r.Identity]
-			if here[r.Identity] || seen && now.Before(at.Add(a.Dedupe)) {
+			key := r.DuplicateKey()
+			at, seen := m.seen[key]
+			if here[key] || seen && now.Before(at.Add(a.Dedupe)) {
 				duplicates[i] = true
 				continue
 			}
-			here[r.Identity] = true
+			here[key] = true
 		}
 		bytes += int64(len(r.Body))
 		fresh = append(fresh, &modelled{Event: queue.Event{
