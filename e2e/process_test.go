@@ -66,12 +66,12 @@ func runProcess(t *testing.T, name string, cmd *exec.Cmd) *process {
 	return p
 }
 
-// stop asks the program to end, insists after a while, and reaps it.
+// stop asks the program to end, insists if it hangs, and reaps it.
 func (p *process) stop() {
 	if runtime.GOOS == "windows" || p.cmd.Process.Signal(os.Interrupt) != nil {
 		_ = p.cmd.Process.Kill()
 	}
-	insist := time.AfterFunc(15*time.Second, func() { _ = p.cmd.Process.Kill() })
+	insist := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer insist.Stop()
 	<-p.exited
 }
