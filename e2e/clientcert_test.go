@@ -156,7 +156,7 @@ func (s *secured) refusedHandshake(cert *tls.Certificate) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	_, err = conn.Read(make([]byte, 1))

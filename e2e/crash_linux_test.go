@@ -28,7 +28,7 @@ const crashSenders = 32
 
 // ledger holds the ids of deliveries that were acknowledged.
 type ledger struct {
-	mu           sync.Mutex
+	tally        // of what follows
 	acknowledged map[string]bool
 	refused      int
 	after        int           // crash after so many
@@ -36,8 +36,6 @@ type ledger struct {
 }
 
 func (l *ledger) acknowledge(ids []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, id := range ids {
 		l.acknowledged[id] = true
 	}
@@ -68,11 +66,9 @@ func (l *ledger) storm(t *testing.T, round int, url string, stop <-chan struct{}
 				resp.Body.Close()
 				switch resp.StatusCode {
 				case http.StatusOK:
-					l.acknowledge(ids)
+					l.add(func() { l.acknowledge(ids) })
 				case http.StatusServiceUnavailable:
-					l.mu.Lock()
-					l.refused++
-					l.mu.Unlock()
+					l.add(func() { l.refused++ })
 				default:
 					t.Errorf("an authentic delivery was answered with %s", resp.Status)
 				}
@@ -149,7 +145,7 @@ func startFileGateway(t *testing.T, config, dir string) (*gateway, string) {
 // crash runs rounds of: start, storm, crash at a random moment, recover,
 // compare. What was acknowledged must be stored, in every round and after all
 // later ones.
-func crash(t *testing.T, dir string, crashing func(*gateway), recover func()) {
+func crash(t *testing.T, dir string, crashing func(*gateway, *ledger), recover func()) {
 	seed := *crashSeed
 	t.Logf("repeat with -crash.seed=%d", seed)
 	acknowledged, refused := make(map[string]bool), 0
@@ -164,7 +160,7 @@ func crash(t *testing.T, dir string, crashing func(*gateway), recover func()) {
 		case <-time.After(patience):
 			t.Fatalf("round %d: too few deliveries are acknowledged", round)
 		}
-		crashing(g)
+		crashing(g, l)
 		if err := g.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -200,9 +196,9 @@ func TestFilesSurvivePowerCuts(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	v := newVolume(t)
-	crash(t, v.dir, func(g *gateway) {
+	crash(t, v.dir, func(g *gateway, l *ledger) {
 		g.freeze(t)
-		v.cutPower(t)
+		v.cutPower(t, &l.tally)
 	}, func() { v.restorePower(t) })
 }
 
@@ -234,7 +230,7 @@ func (g *gateway) freeze(t *testing.T) {
 // TestFilesSurviveKill kills the gateway, with the disk left alone.
 func TestFilesSurviveKill(t *testing.T) {
 	t.Parallel()
-	crash(t, t.TempDir(), func(*gateway) {}, func() {})
+	crash(t, t.TempDir(), func(*gateway, *ledger) {}, func() {})
 }
 
 // TestFilesSurviveAFullDisk fills the disk, and makes room again.

@@ -59,9 +59,9 @@ func startPHP(t *testing.T) *php {
 	binary := findPHP()
 	if binary == "" {
 		if os.Getenv("CI") == "true" {
-			t.Fatal("php-fpm is not installed")
+			t.Fatal("CI must have what this test needs: php-fpm")
 		}
-		t.Skip("php-fpm is not installed: php_fastcgi is not tested")
+		t.Skip("skipped: php-fpm is not installed, so php_fastcgi is not tested")
 	}
 	// Not t.TempDir(): the path of a socket must be short.
 	dir, err := os.MkdirTemp("", "fpm")

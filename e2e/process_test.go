@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -66,12 +65,12 @@ func runProcess(t *testing.T, name string, cmd *exec.Cmd) *process {
 	return p
 }
 
-// stop asks the program to end, insists after a while, and reaps it.
+// stop asks the program to end, insists if it hangs, and reaps it.
 func (p *process) stop() {
 	if runtime.GOOS == "windows" || p.cmd.Process.Signal(os.Interrupt) != nil {
 		_ = p.cmd.Process.Kill()
 	}
-	insist := time.AfterFunc(15*time.Second, func() { _ = p.cmd.Process.Kill() })
+	insist := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer insist.Stop()
 	<-p.exited
 }
@@ -184,15 +183,23 @@ func environment(extra ...string) []string {
 	return append(append(env, "GORACE=atexit_sleep_ms=0"), extra...)
 }
 
-// ports holds the ports given out, so that two tests never get the same.
-var ports = struct {
+// ports are given out from a block that this process has for itself as long as it
+// lives, so that no two tests get the same, not even of two runs at the same time.
+var ports struct {
 	sync.Mutex
-	next int
-}{next: 12000 + os.Getpid()*37%9000}
+	next, end int
+	blocks    []net.Listener // on the first port of each block
+}
 
-// freePort returns a TCP port of 127.0.0.1 that nobody listens on. It lies
-// below the ranges that systems take for outgoing connections, so that none of
-// those gets it first.
+// The blocks lie below the ports that systems take for outgoing connections, so
+// that none of those gets one first.
+const (
+	firstPort = 12000
+	blocks    = 19
+	blockSize = 1000
+)
+
+// freePort returns a TCP port of 127.0.0.1 that nobody listens on.
 func freePort(t testing.TB) int {
 	t.Helper()
 	port, err := findPort()
@@ -205,14 +212,52 @@ func freePort(t testing.TB) int {
 func findPort() (int, error) {
 	ports.Lock()
 	defer ports.Unlock()
-	for range 2000 {
-		if ports.next++; ports.next > 31000 {
-			ports.next = 12000
+	for range 2 * blockSize {
+		if ports.next == ports.end && !nextBlock() {
+			break
 		}
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(ports.next))
-		if err == nil {
-			return ports.next, listener.Close()
+		port := ports.next
+		ports.next++
+		if listener, err := listen(port); err == nil {
+			return port, listener.Close()
 		}
 	}
-	return 0, errors.New("no free port between 12000 and 31000")
+	return 0, fmt.Errorf("no free port between %d and %d", firstPort, firstPort+blocks*blockSize)
+}
+
+// TestPortsAreNotGivenToAnotherRun looks for what keeps another process out of the
+// block.
+func TestPortsAreNotGivenToAnotherRun(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	first := port - (port-firstPort)%blockSize
+	if listener, err := listen(first); err == nil {
+		_ = listener.Close()
+		t.Errorf("port %d was given out, but another process can take its block", port)
+	}
+}
+
+// nextBlock takes a block that no other process has, or, if there is none, begins
+// again with the one that is the longest in use.
+func nextBlock() bool {
+	for i := range blocks {
+		first := firstPort + (os.Getpid()+i)%blocks*blockSize
+		if guard, err := listen(first); err == nil {
+			ports.blocks = append(ports.blocks, guard)
+			ports.next, ports.end = first+1, first+blockSize
+			return true
+		}
+	}
+	if len(ports.blocks) == 0 {
+		return false
+	}
+	oldest := ports.blocks[0]
+	ports.blocks = append(ports.blocks[1:], oldest)
+	first := oldest.Addr().(*net.TCPAddr).Port
+	ports.next, ports.end = first+1, first+blockSize
+	return true
+}
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 }

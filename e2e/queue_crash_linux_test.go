@@ -29,16 +29,16 @@ func TestQueueSurvivesPowerCuts(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	v := newVolume(t)
-	crashQueue(t, v.dir, func(g *queueGateway) {
+	crashQueue(t, v.dir, func(g *queueGateway, l *queueLedger) {
 		g.freeze(t)
-		v.cutPower(t)
+		v.cutPower(t, &l.tally)
 	}, func() { v.restorePower(t) })
 }
 
 // TestQueueSurvivesKill kills the gateway, with the disk left alone.
 func TestQueueSurvivesKill(t *testing.T) {
 	t.Parallel()
-	crashQueue(t, t.TempDir(), func(*queueGateway) {}, func() {})
+	crashQueue(t, t.TempDir(), func(*queueGateway, *queueLedger) {}, func() {})
 }
 
 // checkpoints has the gateway check its queue again and again until it ends. Each
@@ -59,7 +59,7 @@ func (g *queueGateway) checkpoints() {
 
 // crashQueue runs rounds of: start, storm, crash at a random moment, recover,
 // look into the file. In the end everything is delivered.
-func crashQueue(t *testing.T, dir string, crashing func(*queueGateway), recover func()) {
+func crashQueue(t *testing.T, dir string, crashing func(*queueGateway, *queueLedger), recover func()) {
 	t.Logf("repeat with -crash.seed=%d", *crashSeed)
 	a := startApplication(t)
 	l := newQueueLedger()
@@ -83,7 +83,7 @@ func crashQueue(t *testing.T, dir string, crashing func(*queueGateway), recover 
 			g.checkpoints()
 		}
 		storm := l.storm(t, g.url, 1+rng.IntN(500))
-		crashing(g)
+		crashing(g, l)
 		if err := g.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

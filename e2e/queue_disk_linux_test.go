@@ -12,26 +12,31 @@ import (
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
-// TestQueueOnAFullDisk fills the disk while the application is down, and while
-// events are delivered whose settlement finds no room. When there is room again
-// everything comes once.
+// TestQueueOnAFullDisk fills the disk while the application is down, makes room,
+// and fills it again, to the last byte, before anything is delivered: then no
+// settlement finds room, wherever this runs. When there is room again everything
+// comes once.
 func TestQueueOnAFullDisk(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
-	v := newTmpfs(t, 3<<20)
+	const size = 6 << 20
+	v := newTmpfs(t, size)
 	filler := filepath.Join(v.dir, ".filler")
-	fill := func(bytes int) {
+	if err := os.WriteFile(filler, make([]byte, size-1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	room := func() {
 		t.Helper()
-		if err := os.WriteFile(filler, make([]byte, bytes), 0o600); err != nil {
+		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
 	}
-	fill(2 << 20)
 	a := startApplication(t)
 	a.down(t)
 	g := newQueueGateway(t)
 	g.file = filepath.Join(v.dir, "queue.db")
-	g.serve(t, quick+"reverse_proxy "+a.addr)
+	serve := func() { t.Helper(); g.serve(t, quick+"reverse_proxy "+a.addr) }
+	serve()
 	c := newCallerFor(http1, nil, g.addr, nil)
 	t.Cleanup(c.close)
 
@@ -49,6 +54,14 @@ func TestQueueOnAFullDisk(t *testing.T) {
 			accepted++
 		}
 		return answer
+	}
+	sendWithRoom := func() {
+		t.Helper()
+		for range 20 {
+			if answer := send(); answer.status != http.StatusOK {
+				t.Errorf("there is room again: got %d, want 200", answer.status)
+			}
+		}
 	}
 	answer := send()
 	for answer.status == http.StatusOK && accepted < most {
@@ -72,30 +85,33 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	if g.metric(t, g.gauge("refusing_since_timestamp_seconds")) == 0 {
 		t.Error("the metrics do not tell that deliveries are refused")
 	}
-
-	// What was accepted left room to settle it. If another program takes that, what
-	// is delivered cannot be settled: it must not come again before it is, nor may
-	// others of its conversation.
-	if err := os.WriteFile(filler+"2", make([]byte, 3<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk is not full: %v", err)
-	}
-	a.up(t)
-	a.awaitDelivered(t, 1)
-	g.mustAwait(t, "the store of the queue does not work")
-	if err := errors.Join(os.Remove(filler), os.Remove(filler+"2")); err != nil {
-		t.Fatal(err)
-	}
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	for range 20 {
-		if answer := send(); answer.status != http.StatusOK {
-			t.Errorf("there is room again: got %d, want 200", answer.status)
-		}
-	}
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	checkOnce(t, a.idle(t), accepted, each)
+	room()
+	sendWithRoom()
 	if since := g.metric(t, g.gauge("refusing_since_timestamp_seconds")); since != 0 {
 		t.Errorf("refusing since %f", since)
 	}
+
+	// A gateway that stops leaves a file that is complete, and the next one begins
+	// a journal, for which there is no room. What is delivered then cannot be
+	// settled: it must not come again before it is, nor may others of its
+	// conversation.
+	g.stop()
+	c.close()
+	if err := os.WriteFile(filler, make([]byte, size), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	a.up(t)
+	serve()
+	a.awaitDelivered(t, 1)
+	g.mustAwait(t, `the store of the queue does not work","while":"settling".*no space left`)
+	if pending := g.metric(t, g.gauge("pending_events")); pending != float64(each*accepted) {
+		t.Errorf("%v events are pending, want %d", pending, each*accepted)
+	}
+	room()
+	g.awaitMetric(t, g.gauge("pending_events"), 0)
+	sendWithRoom()
+	g.awaitMetric(t, g.gauge("pending_events"), 0)
+	checkOnce(t, a.idle(t), accepted, each)
 	t.Logf("%d deliveries accepted", accepted)
 	g.stop()
 	if n := len(g.stored(t, queue.Filter{State: queue.Delivered})); n != each*accepted {

@@ -145,6 +145,10 @@ const quick = `retry {
 	min_free_space 0B
 	`
 
+// patientQueue is the setting with which no attempt ends before the application
+// answers, however slow the machine is.
+const patientQueue = "timeout 10m\n"
+
 // site is a site with a queue: its options and what takes the events.
 func (g *queueGateway) site(queue string) string {
 	return fmt.Sprintf("http://:%d {\n%s\ninstagram_queue {\nstore bolt %q\n%s\n}\n}", g.port, webhook, g.file, queue)

@@ -17,6 +17,10 @@ func startLeakQueues(t *testing.T, options string, backends map[string]string) (
 	var routes strings.Builder
 	for path, backend := range backends {
 		file := filepath.Join(dir, path, "queue.db")
+		timeout := "10m"
+		if path == "/held" { // the only one that would not answer
+			timeout = "200ms"
+		}
 		fmt.Fprintf(&routes, `
 	handle %s {
 		WEBHOOK(
@@ -28,11 +32,11 @@ func startLeakQueues(t *testing.T, options string, backends map[string]string) (
 				max 50ms
 				for 1s
 			}
-			timeout 200ms
+			timeout %s
 			min_free_space 0B
 			%s
 		}
-	}`, path, file, backend)
+	}`, path, file, timeout, backend)
 		paths = append(paths, path)
 		files = append(files, file)
 	}

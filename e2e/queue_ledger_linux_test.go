@@ -16,7 +16,7 @@ import (
 // again, as Meta does: so no message may be missing, and none may come twice,
 // but for those under way at a crash.
 type queueLedger struct {
-	mu           sync.Mutex
+	tally                       // of what follows
 	acknowledged map[string]int // messages of each conversation, from 0 on
 	refused      int
 
@@ -63,6 +63,7 @@ func (s *queueStorm) wait() {
 // storm begins one, and returns when so many deliveries were acknowledged.
 func (l *queueLedger) storm(t *testing.T, url string, acknowledged int) *queueStorm {
 	t.Helper()
+	l.reopen()
 	s := &queueStorm{stop: make(chan struct{})}
 	reached := make(chan struct{})
 	for sender := range crashSenders {
@@ -89,19 +90,19 @@ func (l *queueLedger) storm(t *testing.T, url string, acknowledged int) *queueSt
 					return // the gateway was killed
 				}
 				resp.Body.Close()
-				l.mu.Lock()
 				switch resp.StatusCode {
 				case http.StatusOK:
-					l.acknowledged[conversation] = first + first%3 + 1
-					if acknowledged--; acknowledged == 0 {
-						close(reached)
-					}
+					l.add(func() {
+						l.acknowledged[conversation] = first + first%3 + 1
+						if acknowledged--; acknowledged == 0 {
+							close(reached)
+						}
+					})
 				case http.StatusServiceUnavailable:
-					l.refused++
+					l.add(func() { l.refused++ })
 				default:
 					t.Errorf("an authentic delivery was answered with %s", resp.Status)
 				}
-				l.mu.Unlock()
 			}
 		})
 	}

@@ -133,14 +133,14 @@ func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 	old, next := startApplication(t), startApplication(t)
 	g := newQueueGateway(t)
 	g.options += "\ngrace_period 1m"
-	g.serve(t, quick+"reverse_proxy "+old.addr)
+	g.serve(t, quick+patientQueue+"reverse_proxy "+old.addr)
 	old.behave(t, rule{Hold: true})
 	g.send(t, talks(talk("held", 0), talk("held", 1)), 200)
 	old.awaitHeld(t, 1)
 	reloaded := make(chan struct{})
 	go func() {
 		defer close(reloaded)
-		g.change(t, quick+"reverse_proxy "+next.addr)
+		g.change(t, quick+patientQueue+"reverse_proxy "+next.addr)
 	}()
 	client := &http.Client{Transport: new(http.Transport), Timeout: patience}
 	defer client.CloseIdleConnections()

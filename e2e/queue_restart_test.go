@@ -41,7 +41,7 @@ func TestQueueRestart(t *testing.T) {
 			t.Parallel()
 			a := startApplication(t)
 			g := newQueueGateway(t)
-			options, site := "metrics\nauto_https off", g.site(quick+"concurrency 4\nreverse_proxy "+a.addr)
+			options, site := "metrics\nauto_https off", g.site(quick+patientQueue+"concurrency 4\nreverse_proxy "+a.addr)
 			if name == "stopped in time" {
 				options += "\ngrace_period 500ms"
 			} else {

@@ -100,7 +100,7 @@ func TestQueueMetrics(t *testing.T) {
 	a := startApplication(t)
 	a.behave(t, rule{Match: "<gone>", Status: 410}, rule{Match: "<held>", Hold: true}, rule{Match: "<slow>", Times: 2, Status: 503})
 	g := newQueueGateway(t)
-	g.serve(t, quick+"fields messages comments\nreverse_proxy "+a.addr)
+	g.serve(t, quick+patientQueue+"fields messages comments\nreverse_proxy "+a.addr)
 	for _, name := range []string{"pending_events", "pending_bytes", "in_flight_events", "dead_events", "oldest_seconds", "refusing_since_timestamp_seconds"} {
 		if !strings.Contains(g.adminGet(t, "/metrics"), "caddy_instagram_"+g.gauge(name)+" 0\n") {
 			t.Errorf("%s is not 0 in an empty queue", name)

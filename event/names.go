@@ -15,20 +15,24 @@ import (
 // Webhooks" and "Threads › Webhooks".
 const (
 	pageFieldNames = `
-	affiliation attire awards bio birthday business_integrity call_permission_reply call_settings_update calls
-	category checkins company_overview conversations culinary_team current_location description email
-	feature_access_list feed founded general_info general_manager group_feed hometown hours inbox_labels
-	invoice_access_bank_slip_events invoice_access_invoice_change invoice_access_invoice_draft_change
-	invoice_access_onboarding_status_active leadgen leadgen_fat live_videos local_delivery location
-	marketing_message_delivery_failed marketing_message_echoes mcom_invoice_change members mention
+	business_integrity call_permission_reply call_settings_update calls conversations feed group_feed
+	inbox_labels leadgen live_videos marketing_message_delivery_failed marketing_message_echoes mention
 	merchant_review message_context message_deliveries message_mention message_template_status_update
 	messaging_account_linking messaging_appointments messaging_checkout_updates messaging_customer_information
-	messaging_direct_sends messaging_fblogin_account_linking messaging_feedback messaging_game_plays
-	messaging_in_thread_lead_form_submit messaging_integrity messaging_optouts messaging_payments
-	messaging_pre_checkouts mission name page_about_story page_change_proposal page_upcoming_change parking
-	payment_options payment_request_update personal_info personal_interests phone picture price_range
-	product_review products public_transit publisher_subscriptions ratings registration send_cart user_action
-	video_text_question_responses videos website`
+	messaging_feedback messaging_game_plays messaging_in_thread_lead_form_submit messaging_integrity
+	messaging_optouts messaging_payments messaging_pre_checkouts product_review ratings send_cart user_action
+	videos`
+
+	// Each line of a Page's profile has a field, and there are others that few use.
+	pageProfileFieldNames = `
+	affiliation attire awards bio birthday category checkins company_overview culinary_team current_location
+	description email feature_access_list founded general_info general_manager hometown hours
+	invoice_access_bank_slip_events invoice_access_invoice_change invoice_access_invoice_draft_change
+	invoice_access_onboarding_status_active leadgen_fat local_delivery location mcom_invoice_change members
+	messaging_direct_sends messaging_fblogin_account_linking mission name page_about_story page_change_proposal
+	page_upcoming_change parking payment_options payment_request_update personal_info personal_interests phone
+	picture price_range products public_transit publisher_subscriptions registration
+	video_text_question_responses website`
 
 	whatsappFieldNames = `
 	account_alerts account_review_update account_settings_update account_update automatic_events
@@ -39,7 +43,8 @@ const (
 	smb_app_state_sync smb_message_echoes template_category_update template_correct_category_detection
 	tracking_events user_id_update user_preferences`
 
-	threadsFieldNames = `delete publish replies`
+	threadsFieldNames = `
+	delete publish replies`
 )
 
 // fieldNames are the names that an event may have as its field, as far as they
@@ -49,7 +54,7 @@ var fieldNames = func() []string {
 	for _, f := range fields {
 		names = append(names, f.Name)
 	}
-	names = append(append(names, PageFields()...), strings.Fields(whatsappFieldNames+" "+threadsFieldNames)...)
+	names = append(append(names, PageFields()...), strings.Fields(pageProfileFieldNames+whatsappFieldNames+threadsFieldNames)...)
 	return append(names, Unparsed)
 }()
 

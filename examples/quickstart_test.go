@@ -5,6 +5,7 @@ package examples_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -21,9 +22,9 @@ func TestQuickStart(t *testing.T) {
 	for _, tool := range []string{"sh", "curl", "openssl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			if os.Getenv("CI") == "true" {
-				t.Fatal(err)
+				t.Fatalf("CI must have what the quick start needs: %v", err)
 			}
-			t.Skipf("the quick start needs %s: %v", tool, err)
+			t.Skipf("skipped: the quick start needs %s: %v", tool, err)
 		}
 	}
 	quick := blocks(t, "../README.md", "Quick start", 4)
@@ -130,12 +131,18 @@ func startGateway(t *testing.T, dir, binary string, local func(string) string) {
 	}
 }
 
+// freeAddress returns one that nobody listens on. Its port lies below those that
+// systems take for outgoing connections, so that none of these gets it first.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, ports = 31001, 1000
+	for i := range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()+i)%ports)
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("there is no free port")
+	return ""
 }

@@ -5,5 +5,5 @@ package guard
 import "testing"
 
 func TestGuard(t *testing.T) {
-	t.Skip("the race detector slows paths down unequally: run this without -race")
+	t.Skip("skipped: the race detector slows paths down unequally: run this without -race")
 }

@@ -2,6 +2,7 @@ package freespace
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -10,8 +11,8 @@ func TestOf(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	free, err := Of(dir)
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip("this system does not tell")
+	if errors.Is(err, errors.ErrUnsupported) && os.Getenv("CI") != "true" {
+		t.Skip("skipped: this system does not tell how much space is free")
 	}
 	if err != nil || free <= 0 {
 		t.Errorf("%d bytes, %v", free, err)

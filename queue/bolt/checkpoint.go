@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/freespace"
 )
 
 // sync makes the file have all that was changed so far, for those that read it.
@@ -138,6 +143,21 @@ func (s *Store) failed(cause error) {
 	s.broken, s.cause = time.Now(), cause
 	s.logger().Error("the queue could not be written", zap.String("path", s.path), zap.Error(cause))
 	s.takeBack()
+	var err error
+	if s.left, err = freespace.Of(filepath.Dir(s.path)); err != nil {
+		s.left = math.MaxInt64
+	}
+}
+
+// roomAgain reports whether the disk was full and there is room again, enough for
+// the checkpoint that comes after a failure: then there is nothing to wait for.
+// The caller holds state.
+func (s *Store) roomAgain() bool {
+	if !errors.Is(s.cause, syscall.ENOSPC) {
+		return false
+	}
+	free, err := freespace.Of(filepath.Dir(s.path))
+	return err == nil && free-s.left > pagesFor(s.txn.bytes)+s.txn.seen.room()
 }
 
 // takeBack takes back what a commit has changed that failed.
@@ -147,7 +167,8 @@ func (s *Store) takeBack() {
 	}
 }
 
-// pause is how long nothing is tried again after a failure.
+// pause is how long nothing is tried again after a failure, unless there is room
+// again.
 const pause = 500 * time.Millisecond
 
 // restore begins the transaction anew, without what was refused.

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -120,4 +123,54 @@ func fillAndDrain(t *testing.T, s *Store, minFree int64) {
 		t.Errorf("refused events are duplicates: %v", duplicates)
 	}
 	check(t, s)
+}
+
+// TestRoomAgainIsUsedAtOnce fills a disk while a journal is empty, so that the
+// next commit fails wherever this runs. Once there is room again, nothing waits
+// for the end of the pause, which the clock of this test never reaches.
+func TestRoomAgainIsUsedAtOnce(t *testing.T) {
+	t.Parallel()
+	dir, filler := smallDisk(t, 4<<20, 1<<20)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(dir, "queue.db")
+		s, err := open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accept(t, s, record("a", ""), record("b", ""))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		core, lines := observer.New(zap.ErrorLevel)
+		logger := zap.New(core)
+		syscall.ForkLock.RLock() // see open
+		s, err = Open(path, func() *zap.Logger { return logger })
+		syscall.ForkLock.RUnlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := os.WriteFile(filler+"2", make([]byte, 4<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("the disk is not full: %v", err)
+		}
+		events := due(t, s, 2)
+		for range 3 {
+			if err := s.Settle(ctx, events[0], queue.Outcome{State: queue.Delivered}); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("settling on a full disk: %v", err)
+			}
+		}
+		if n := lines.Len(); n != 1 {
+			t.Errorf("the disk was asked %d times within the pause, want once", n)
+		}
+		if err := errors.Join(os.Remove(filler), os.Remove(filler+"2")); err != nil {
+			t.Fatal(err)
+		}
+		accept(t, s, record("c", ""))
+		settleAll(t, s, events, queue.Outcome{State: queue.Delivered})
+		check(t, s)
+	})
 }

@@ -49,7 +49,7 @@ func TestLocks(t *testing.T) {
 		}
 	})
 	// A panic in this goroutine would wait for the store to be closed.
-	defer time.AfterFunc(20*time.Second, func() { panic("the store is locked for ever") }).Stop()
+	defer time.AfterFunc(5*time.Minute, func() { panic("the store is locked for ever") }).Stop()
 	for range 30 {
 		if _, _, err := s.Compact(ctx); err != nil {
 			t.Error(err)

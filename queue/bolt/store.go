@@ -44,6 +44,7 @@ type Store struct {
 
 	broken time.Time // when the disk failed last; of the one who commits
 	cause  error     // why, or nil after a commit
+	left   int64     // how many bytes were free on the disk then
 	ended  time.Time // when the last checkpoint was tried; likewise
 	tried  time.Time // when a repair was tried last; guarded by mu
 
@@ -115,11 +116,11 @@ func (s *Store) commit(ops []*operation) error {
 		return err
 	}
 	start := time.Now()
-	if s.cause != nil && start.Sub(s.broken) < pause {
-		return s.cause
-	}
 	s.state.Lock()
 	defer s.state.Unlock()
+	if s.cause != nil && start.Sub(s.broken) < pause && !s.roomAgain() {
+		return s.cause
+	}
 	if err := s.checkpointFor(ops, start); err != nil {
 		s.failed(err)
 		return err
