@@ -46,7 +46,7 @@ func (a *answers) watch(e *entry) {
 		a.logger.Error("deliveries still fail: "+outage.Consequence,
 			zap.Duration("for", lasted), zap.Int64("failed", a.failed.Load()), zap.String("first_failure", detail))
 	})
-	if e.refused != (reason{}) || isOwn(e.failure) {
+	if e.refused != "" || e.own {
 		return // the log has the cause already
 	}
 	kind := answerLabel(e.w.status)
@@ -94,13 +94,13 @@ func (e *entry) fault(duration time.Duration) string {
 	switch {
 	case !e.answered():
 		return "the answer broke off"
-	case e.refused == untaken:
+	case e.refused == untaken.name:
 		return fmt.Sprintf("no handler took the delivery, which was answered with %d", status)
 	case status == http.StatusOK:
 		return fmt.Sprintf("the answer took %s, and Meta waits for %s", took, metaWaits)
 	case status == statusHungUp:
 		return fmt.Sprintf("Meta hung up after %s, before there was an answer", took)
-	case e.failure != nil:
+	case e.failed:
 		return fmt.Sprintf("a handler after instagram_webhook failed, which was answered with %d", status)
 	}
 	text := fmt.Sprintf("the application answered %d", status)

@@ -290,7 +290,7 @@ func (h *Handler) refuse(e *entry, refused *refusal) error {
 	if e.secret == nil {
 		withhold(e.r)
 	}
-	e.refused = refused.reason
+	e.refused = refused.reason.name
 	h.refusals.warn(e.r, refused)
 	return caddyhttp.Error(refused.reason.status, caddyhttp.HandlerError{
 		Err:        refused.err,

@@ -36,15 +36,16 @@ func newJournal(http *zap.Logger) journal {
 
 // entry is one request on its way through the journal.
 type entry struct {
-	journal
+	*journal
 	w       recorder
 	r       *http.Request
 	server  *caddyhttp.Server
 	start   time.Time
 	skip    bool   // no line in the access log
-	refused reason // of this handler
-	failure error  // of this handler or the next ones
 	ended   bool   // without a panic
+	failed  bool   // this handler or a next one returned an error
+	own     bool   // that is of another handler of this plugin
+	refused string // by this handler: the name of the reason
 
 	// These are set once a delivery is authentic.
 	secret   *secret
@@ -61,7 +62,7 @@ func (e *entry) accept(s *secret, body *buffer) {
 }
 
 // open takes the request over from Caddy's logs.
-func (j journal) open(w http.ResponseWriter, r *http.Request) *entry {
+func (j *journal) open(w http.ResponseWriter, r *http.Request) *entry {
 	e := &entry{journal: j, r: r, start: time.Now()}
 	e.w.ResponseWriter = w
 	e.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)

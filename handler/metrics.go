@@ -121,7 +121,7 @@ func (m *metrics) refused(why reason) {
 
 // ended counts a delivery that was authentic, and its answer.
 func (m *metrics) ended(e *entry) {
-	if e.refused == untaken {
+	if e.refused == untaken.name {
 		e.secret.untaken.Inc()
 	} else {
 		e.secret.accepted.Inc()

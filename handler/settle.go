@@ -18,8 +18,11 @@ import (
 // Unlike with Caddy, error routes do not make the answer a success: Meta would
 // forget a delivery that nobody has taken.
 func (e *entry) settle(err error) error {
-	e.failure = err
-	if err == nil || e.server == nil {
+	if err == nil {
+		return nil
+	}
+	e.failed, e.own = true, isOwn(err)
+	if e.server == nil {
 		return err
 	}
 	duration := time.Since(e.start)
@@ -30,8 +33,7 @@ func (e *entry) settle(err error) error {
 		e.report(zapcore.ErrorLevel, err, nil, duration)
 		panic(http.ErrAbortHandler)
 	}
-	own := isOwn(err)
-	if own {
+	if e.own {
 		// An error route makes nothing better: the delivery is not stored.
 		e.report(zapcore.ErrorLevel, err, nil, duration)
 	}
@@ -40,7 +42,7 @@ func (e *entry) settle(err error) error {
 	level, failure := e.runErrorRoutes(err, status)
 	e.w.WriteHeader(status) // where nobody did: what is not answered becomes 200
 	// A forger must not make work of lines that nobody wants.
-	if (!own || failure != nil) && e.errors.Core().Enabled(level) {
+	if (!e.own || failure != nil) && e.errors.Core().Enabled(level) {
 		e.report(level, err, failure, duration)
 	}
 	return nil
@@ -91,8 +93,8 @@ func statusOf(err error) int {
 
 // isOwn reports whether err is of another handler of this plugin.
 func isOwn(err error) bool {
-	var own throttle.Error
-	return errors.As(err, &own)
+	_, own := errors.AsType[throttle.Error](err)
+	return own
 }
 
 // report writes the line of an error, and of the failure of the error routes if
@@ -121,17 +123,16 @@ func (e *entry) report(level zapcore.Level, err, failure error, duration time.Du
 
 // kindOf returns the kind of errors of which one is this plugin's, or "".
 func (e *entry) kindOf(errs ...error) string {
-	var own throttle.Error
 	for _, err := range errs {
-		if errors.As(err, &own) {
+		if own, ok := errors.AsType[throttle.Error](err); ok {
 			return own.Kind
 		}
 	}
-	return e.refused.name
+	return e.refused
 }
 
 // closeLog tells what was left out of the log.
-func (j journal) closeLog() {
+func (j *journal) closeLog() {
 	j.lines.Rest(func(kind string, leftOut int) {
 		j.errors.Warn("errors left out of the log", zap.String("kind", kind), zap.Int("left_out", leftOut))
 	})
