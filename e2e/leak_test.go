@@ -72,7 +72,7 @@ func TestNothingLeaksWithDebug(t *testing.T) {
 	handle /unwritable {
 		WEBHOOK(
 		}
-		instagram_file {$HOME}
+		instagram_file {$HOME}/`+strings.Repeat("x", 250)+`{instagram.id}
 	}
 	handle /failing {
 		WEBHOOK(

@@ -17,7 +17,7 @@ import (
 
 // startTrial tries what a config with these handlers tries when it starts, on a
 // disk that fails as asked for.
-func startTrial(t *testing.T, d disk, handlers ...*Handler) (err error, warnings []string) {
+func startTrial(t *testing.T, d disk, handlers ...*Handler) (warnings []string, err error) {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	config := new(app.App)
@@ -30,7 +30,7 @@ func startTrial(t *testing.T, d disk, handlers ...*Handler) (err error, warnings
 		reason, _ := e.ContextMap()["error"].(string)
 		warnings = append(warnings, e.Message+" "+reason)
 	}
-	return err, warnings
+	return warnings, err
 }
 
 // refusing is a disk that refuses to do some things.
@@ -126,7 +126,7 @@ func TestPathThatCannotBeWrittenIsToldAtStart(t *testing.T) {
 				}
 			}
 			h := provisioned(t, filepath.Join(dir, filepath.FromSlash(tc.path)), adjust)
-			err, warnings := startTrial(t, tc.disk, h)
+			warnings, err := startTrial(t, tc.disk, h)
 			if (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("got the error %v, want %q", err, tc.err)
 			}
@@ -151,7 +151,7 @@ func TestPathThatCannotBeWrittenIsToldAtStart(t *testing.T) {
 func TestSamePathIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "events.jsonl")
-	err, warnings := startTrial(t, refusing{write: syscall.ENOSPC}, provisioned(t, path), provisioned(t, path))
+	warnings, err := startTrial(t, refusing{write: syscall.ENOSPC}, provisioned(t, path), provisioned(t, path))
 	if err != nil || len(warnings) != 1 {
 		t.Errorf("got %v, %q", err, warnings)
 	}
