@@ -69,7 +69,7 @@ func crashQueue(t *testing.T, dir string, crashing func(*queueGateway, *queueLed
 		g.file = filepath.Join(dir, "queue.db")
 		g.serve(t, quick+"concurrency 8\nreverse_proxy "+a.addr)
 	}
-	for round := range *crashRounds {
+	for round := range crashes() {
 		rng := rand.New(rand.NewPCG(*crashSeed, uint64(round)))
 		// Some events take long, so that they are under way at the crash, and
 		// some fail. In each fourth round the application is down.
@@ -121,6 +121,6 @@ func crashQueue(t *testing.T, dir string, crashing func(*queueGateway, *queueLed
 	}
 	if info, err := os.Stat(g.file); err == nil {
 		t.Logf("%d rounds: %d messages acknowledged, %d deliveries refused with 503, %d attempts, %d came again after a crash, the file has %d KiB",
-			*crashRounds, l.total(), l.refused, len(a.known), l.repeated, info.Size()>>10)
+			l.crashes, l.total(), l.refused, len(a.known), l.repeated, info.Size()>>10)
 	}
 }
