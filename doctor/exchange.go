@@ -18,6 +18,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/simulate"
 )
 
 // maxAnswer is the most that is read of an answer, in bytes.
@@ -135,7 +138,7 @@ func (v *visit) get(what string, query url.Values, cert *tls.Certificate) exchan
 		URL:    &to,
 		Close:  true,
 		Header: http.Header{
-			"User-Agent": {"facebookplatform/1.0 (+http://developers.facebook.com)"},
+			"User-Agent": {simulate.VerificationUserAgent},
 			"Accept":     {"*/*"},
 		},
 	}, cert)
@@ -145,7 +148,7 @@ func (v *visit) get(what string, query url.Values, cert *tls.Certificate) exchan
 // if key is empty.
 func (v *visit) deliver(what string, body, signed []byte, key string, cert *tls.Certificate) exchange {
 	header := http.Header{
-		"User-Agent":   {"Webhooks/1.0 (https://fb.me/webhooks)"},
+		"User-Agent":   {simulate.FamilyOf(event.Split(body)).UserAgent()},
 		"Accept":       {"*/*"},
 		"Content-Type": {"application/json"},
 	}
@@ -188,7 +191,7 @@ func (v *visit) reach() bool {
 	switch {
 	case e.err != nil:
 		v.fault(HTTP, fmt.Sprintf("There is no answer: %s.", reasonOf(e.err)),
-			"See Caddy's log, and that of any proxy before it. Meta gives up after five seconds.")
+			v.adviceWithout(e.err))
 		v.skipFrom(Redirect, "there is no answer")
 		return false
 	}
@@ -216,14 +219,19 @@ func target(from *url.URL, header http.Header) string {
 func (v *visit) time() {
 	switch e := v.slowest; {
 	case e.latency >= Deadline:
-		v.fault(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline),
-			"Answer first and work afterwards: put instagram_queue in front of the application.")
+		v.fault(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline), v.adviceOnTime())
 	case e.latency >= Deadline/2:
-		v.warn(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline),
-			"Little is left for a busy hour: put instagram_queue in front of the application.")
+		v.warn(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline), "Little is left for a busy hour. "+v.adviceOnTime())
 	default:
 		v.ok(Time, fmt.Sprintf("The slowest answer, to %s, took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline))
 	}
+}
+
+func (v *visit) adviceOnTime() string {
+	if v.queued() {
+		return "The queue answers once the events are on disk: see disk.sync, and look for a proxy or a slow line before Caddy."
+	}
+	return "Answer first and work afterwards: put instagram_queue in front of the application."
 }
 
 func rounded(d time.Duration) time.Duration {

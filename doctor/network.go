@@ -37,6 +37,7 @@ func (v *visit) outside() {
 	}
 	v.verification()
 	v.deliveries()
+	v.neighbours()
 	v.time()
 }
 
