@@ -5,7 +5,6 @@ package examples_test
 import (
 	"bufio"
 	"bytes"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,14 +127,4 @@ func startGateway(t *testing.T, dir, binary string, local func(string) string) {
 	if !<-ready {
 		t.Fatal("the gateway ended before it served")
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
