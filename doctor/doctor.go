@@ -107,6 +107,7 @@ type visit struct {
 	asked     bool  // the server asks for a client certificate
 	certAlert error // TLS refuses the client certificate, or that there is none
 	slowest   exchange
+	via       netip.Addr // to connect to; zero: any that the host has
 }
 
 // appSecret is a key to sign with.

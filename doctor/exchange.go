@@ -76,7 +76,7 @@ func (v *visit) send(what string, req *http.Request, cert *tls.Certificate) exch
 
 // open connects to the server.
 func (v *visit) open(ctx context.Context, cert *tls.Certificate) (net.Conn, error) {
-	conn, err := v.dialer()(ctx, "tcp", net.JoinHostPort(v.url.Hostname(), portOf(v.url)))
+	conn, err := v.dialer()(ctx, "tcp", v.address())
 	if err != nil || v.url.Scheme == "http" {
 		return conn, err
 	}
@@ -177,7 +177,7 @@ func sign(algorithm func() hash.Hash, key string, body []byte) string {
 func (v *visit) reach() bool {
 	const before = "TLS demands a client certificate"
 	if v.certAlert != nil {
-		v.skip(before, HTTP, Redirect, Verification, VerificationWrongToken, VerificationNoToken)
+		v.skip(before, HTTP, Redirect, Addresses, Verification, VerificationWrongToken, VerificationNoToken)
 		if v.Certificate == nil {
 			v.warn(ClientCert, "TLS demands a client certificate for each request, for the verification too.",
 				"It is not known that Meta presents one there: put 'client_auth { mode request }' into the site's tls directive, and client_cert into instagram_webhook. To check more, give a certificate with its key.")
@@ -199,7 +199,7 @@ func (v *visit) reach() bool {
 	if e.status >= 300 && e.status < 400 {
 		v.fault(Redirect, fmt.Sprintf("The answer is a redirect (%d) to %s, and Meta follows none.", e.status, target(v.url, e.header)),
 			"Give Meta the URL that it leads to, with its exact host and trailing slash, or take the redirect away.")
-		v.skipFrom(Verification, "the URL redirects")
+		v.skipFrom(Addresses, "the URL redirects")
 		return false
 	}
 	v.ok(Redirect, "The answer is no redirect.")

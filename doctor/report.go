@@ -44,6 +44,7 @@ const (
 	CertificateChain       = "certificate.chain"
 	HTTP                   = "http"
 	Redirect               = "redirect"
+	Addresses              = "addresses"
 	Verification           = "verification"
 	VerificationWrongToken = "verification.wrong_token"
 	VerificationNoToken    = "verification.no_token"
@@ -71,7 +72,7 @@ var inside = []string{
 // outside are the checks of the callback URL, in order. Each needs those before
 // it up to Redirect.
 var outside = []string{
-	DNS, Connect, TLS, CertificateName, CertificateExpiry, CertificateChain, HTTP, Redirect,
+	DNS, Connect, TLS, CertificateName, CertificateExpiry, CertificateChain, HTTP, Redirect, Addresses,
 	Verification, VerificationWrongToken, VerificationNoToken,
 	ClientCert, DeliverySigned, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret, DeliveryUnchanged, DeliveryLarge,
 	NeighbourPath, NeighbourHost, Time,
