@@ -131,3 +131,15 @@ func TestAdminOffIsSaid(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// TestOldestEventIsFoundWhereverItIs would blame the wrong event.
+func TestOldestEventIsFoundWhereverItIs(t *testing.T) {
+	t.Parallel()
+	for oldest := uint64(1); oldest <= 100; oldest++ {
+		stub := &stubQueue{t: t, events: []*admin.Event{{ID: 100, State: queue.Pending}, {ID: oldest, State: queue.Pending}}}
+		v := &visit{Doctor: &Doctor{Admin: stub.get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
+		if e, err := v.oldest("/q.db"); err != nil || e.ID != oldest {
+			t.Errorf("%d is found, want %d: %v", e.ID, oldest, err)
+		}
+	}
+}
