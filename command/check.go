@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -46,14 +47,16 @@ deliveries. Run it on another machine than Caddy's to see what Meta sees.
 
 THE DELIVERIES REACH YOUR APPLICATION as events, about 1000 of them. They look
 like those of the Test button in the App Dashboard: the account "0", and ids that
-are nobody's. {instagram.test} is true for them. --no-deliveries sends none.
+are nobody's. {instagram.test} is true for them. --no-deliveries sends none, and
+no other request that could change anything.
 
 With --config, it also looks from inside: secrets that are not set, CAs that
-expire, the disks that events are written to. It loads the config as 'caddy
-validate' does, and writes a small file into these directories and removes it.
-Run it as Caddy's user and with Caddy's environment. Verify token and app secrets
-are those of the config, unless they are given by --verify-token-file and
---app-secret-file.
+expire, PHP that answers 200 to errors, the disks that events are written to. It
+loads the config as 'caddy validate' does, and writes a small file into these
+directories and removes it. It asks the running Caddy, by its admin API, how the
+queue is. Run it as Caddy's user and with Caddy's environment. Verify token and
+app secrets are those of the config, unless they are given by
+--verify-token-file and --app-secret-file.
 
 With an access token, it asks Meta how long that lives, what the account is
 subscribed to, and, where the login has a call for that, whether the token lacks
@@ -120,7 +123,7 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 	}
 	d := &doctor.Doctor{
 		URL: args[0], Config: k.config, Timeout: k.timeout, NoDeliveries: k.noDeliveries,
-		Account: k.accountID, App: k.app,
+		Account: k.accountID, App: k.app, Admin: askAdmin,
 	}
 	if k.timeout <= 0 {
 		return nil, errors.New("--timeout must be longer than nothing")
@@ -138,6 +141,12 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 	}
 	r.Status = r.Worst()
 	return r, err
+}
+
+// askAdmin gets what is at a path of the queue's admin API.
+func askAdmin(ctx context.Context, address, path string, query url.Values, found any) error {
+	g := &gateway{address: address}
+	return g.look(ctx, http.MethodGet, path, query, found)
 }
 
 // trust reads the files for TLS.

@@ -37,6 +37,13 @@ func startSite(ts *testscript.TestScript, neg bool, args []string) {
 	case "":
 	case "untaken":
 		serve = before(h, func(http.ResponseWriter, *http.Request) error { return nil })
+	case "login":
+		serve = before(h, func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Via", "1.1 Caddy")
+			w.Header().Set("Location", "/login")
+			w.WriteHeader(http.StatusFound)
+			return nil
+		})
 	case "open": // to everybody
 		serve = func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.FormValue("hub.challenge")) }
 	case "html":

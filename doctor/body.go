@@ -24,13 +24,16 @@ func update(n int, text string) string {
 	return fmt.Sprintf(`{"field":"comments","value":{"id":"178492037611%05d","text":"%s"}}`, 25840+n, text)
 }
 
-// escapedBodies returns bodies in the looks of Meta's two families, with all
-// that a program which writes JSON anew writes in another way.
+// escapedBodies returns bodies in the looks of Meta's two families, the last one
+// a message, with all that a program which writes JSON anew writes in another
+// way.
 func escapedBodies(now time.Time) [][]byte {
 	return [][]byte{
 		fmt.Appendf(nil, `{"entry": [{"id": "0", "time": %d, "changes": [{"value": {"id": "17849203761125840", "text": "Caf\u00e9 \u2728 and\/or \ud83d\ude4f"}, "field": "comments"}]}], "object": "instagram"}`,
 			now.Unix()),
 		fmt.Appendf(nil, `{"object":"instagram","entry":[{"time":%d,"id":"0","changes":[{"value":{"sender":{"id":"12334"},"recipient":{"id":"23245"},"timestamp":"1527459824","message":{"mid":"random_mid","text":"Caf\u00e9 and\/or \ud83d\ude4f"}},"field":"messages"}]}]}`,
+			now.UnixMilli()),
+		fmt.Appendf(nil, `{"object":"instagram","entry":[{"time":%d,"id":"0","messaging":[{"sender":{"id":"12334"},"recipient":{"id":"23245"},"timestamp":%[1]d,"message":{"mid":"random_mid","text":"Caf\u00e9 and\/or \ud83d\ude4f"}}]}]}`,
 			now.UnixMilli()),
 	}
 }

@@ -29,7 +29,7 @@ func (v *visit) inside() {
 		v.skip("there is no config to look at", Config)
 		return
 	}
-	others := []string{ConfigSecrets, ConfigLoad, ConfigCA, DiskSpace, DiskSync}
+	others := inside[1:]
 	config, err := readConfig(v.Config)
 	if err == nil {
 		v.setup, err = survey(config, v.url)
@@ -51,7 +51,24 @@ func (v *visit) inside() {
 		v.skip("secrets are missing", ConfigLoad)
 	}
 	v.trustPools()
+	v.php()
 	v.disks()
+	v.queues()
+}
+
+// php checks that a fatal error of PHP does not look like success: with
+// display_errors, PHP answers 200 to it.
+func (v *visit) php() {
+	switch s := v.setup; {
+	case s.fastCGI == 0:
+		v.skip("no delivery goes to PHP by FastCGI", ConfigPHP)
+	case s.showsErrors == nil:
+		v.ok(ConfigPHP, "Errors of PHP are answered with 500.")
+	default:
+		slices.Sort(s.showsErrors)
+		v.warn(ConfigPHP, fmt.Sprintf("With display_errors=On, PHP at %s answers 200 to a fatal error, and the event counts as delivered.", strings.Join(slices.Compact(s.showsErrors), ", ")),
+			`Put 'env PHP_ADMIN_VALUE "display_errors=0"' into its php_fastcgi: that beats php.ini, the pool and the script.`)
+	}
 }
 
 // count returns a number of things.
@@ -134,6 +151,9 @@ func (v *visit) resolveSecrets() bool {
 			}
 			found++
 			secret := appSecret{name, resolve(fmt.Sprintf("app secret %q", name), s.Secret)}
+			if secret.key != "" && !slices.Contains(v.setup.secrets, secret) {
+				v.setup.secrets = append(v.setup.secrets, secret)
+			}
 			if w.chosen && secret.key != "" && !slices.Contains(v.secrets, secret) {
 				v.secrets = append(v.secrets, secret)
 			}

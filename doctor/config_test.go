@@ -41,6 +41,7 @@ func (c *clinic) write(name, text string) {
 }
 
 const rightConfig = `{
+	admin off
 	log {
 		output file DIR/caddy.log
 	}
@@ -48,27 +49,27 @@ const rightConfig = `{
 other.example.com {
 	instagram_webhook {
 		verify_token another-s3cr3t
-		app_secret another-s3cr3t
+		app_secret 5ec4e7fedcba98765432100123456789
 	}
 }
 hooks.example.com:8443 {
 	instagram_webhook {
 		verify_token another-s3cr3t
-		app_secret another-s3cr3t
+		app_secret 5ec4e7fedcba98765432100123456789
 	}
 }
 hooks.example.com {
 	handle /elsewhere {
 		instagram_webhook {
 			verify_token another-s3cr3t
-			app_secret another-s3cr3t
+			app_secret 5ec4e7fedcba98765432100123456789
 		}
 	}
 	handle /webhooks {
 		instagram_webhook {
 			verify_token {env.IG_VERIFY_TOKEN}
 			app_secret instagram {env.IG_APP_SECRET}
-			app_secret meta another-s3cr3t
+			app_secret meta 5ec4e7fedcba98765432100123456789
 			client_cert {
 				trust_pool file DIR/ca.pem
 			}
@@ -93,7 +94,7 @@ func TestConfigIsWell(t *testing.T) {
 	c.free = func(dir string) (int64, error) { looked[dir] = true; return 10 << 30, nil }
 	r := c.run()
 	r.expect(t, nil, nil)
-	if got, want := r.with(Skipped), []string{ConfigCA, Token, Subscription}; !slices.Equal(got, want) {
+	if got, want := r.with(Skipped), []string{ConfigCA, ConfigPHP, QueueAccepting, QueueDelivering, QueueDead, Token, Subscription}; !slices.Equal(got, want) {
 		t.Errorf("skipped %q, want %q", got, want)
 	}
 	var subjects []string
@@ -104,7 +105,7 @@ func TestConfigIsWell(t *testing.T) {
 	}
 	want := []string{
 		"disk.space ", "disk.sync ", "disk.space /missing/deeper", "disk.sync /missing/deeper", "disk.space /events", "disk.sync /events",
-		"delivery.signed instagram", "delivery.signed meta",
+		"app_secret secret1", "app_secret instagram", "app_secret meta", "delivery.signed instagram", "delivery.signed meta",
 	}
 	if !slices.Equal(subjects, want) {
 		t.Errorf("looked at %q, want %q", subjects, want)
@@ -167,7 +168,7 @@ func TestConfigFaults(t *testing.T) {
 		},
 		"client certificate not asked for": {config: rightConfig, faults: []string{ClientCert}, says: "all deliveries are refused"},
 		"Caddy has another secret": {
-			config: noClientCert, harm: func(c *clinic, _ string) { c.t.Setenv("IG_APP_SECRET", "yet-another-s3cr3t") },
+			config: noClientCert, harm: func(c *clinic, _ string) { c.t.Setenv("IG_APP_SECRET", "5ec4e700000000000000000000000000") },
 			faults: []string{DeliverySigned}, says: "another app secret",
 		},
 		"own limit": {
@@ -234,11 +235,11 @@ func TestConfigInJSON(t *testing.T) {
 	c, dir := configured(t, "")
 	free(10<<30)(c, dir)
 	c.Config = filepath.Join(dir, "caddy.json")
-	c.write(c.Config, `{"@id":"x","apps":{"http":{"servers":{"a":{"listen":["127.0.0.1:8080"],"routes":[
+	c.write(c.Config, `{"@id":"x","admin":{"disabled":true},"apps":{"http":{"servers":{"a":{"listen":["127.0.0.1:8080"],"routes":[
 		{"match":[{"host":["*.example.com"]},{"host":["x"]}],"handle":[{"handler":"subroute","routes":[{"match":[{"path":["/WEB*"]}],"handle":[
 			{"handler":"instagram_webhook","verify_tokens":["{env.IG_VERIFY_TOKEN}"],"app_secrets":[{"secret":"{env.IG_APP_SECRET}"}]},
 			{"handler":"instagram_queue","routes":[{"handle":[{"handler":"static_response"}]}]}]}]}]},
-		{"handle":[{"handler":"instagram_webhook","verify_tokens":["other-s3cr3t"],"app_secrets":[{"secret":"other-s3cr3t"}]}],"match":[{"path":["/other"]}]}
+		{"handle":[{"handler":"instagram_webhook","verify_tokens":["other-s3cr3t"],"app_secrets":[{"secret":"5ec4e7fedcba98765432100123456789"}]}],"match":[{"path":["/other"]}]}
 	]}}}}}`)
 	r := c.run()
 	r.expect(t, nil, nil)
@@ -255,7 +256,7 @@ func TestGivenBeatsConfig(t *testing.T) {
 	c, dir := configured(t, strings.ReplaceAll(noClientCert, "{env.IG_", "{env.IG_OTHER_"))
 	free(10<<30)(c, dir)
 	t.Setenv("IG_OTHER_VERIFY_TOKEN", "another-s3cr3t")
-	t.Setenv("IG_OTHER_APP_SECRET", "yet-another-s3cr3t")
+	t.Setenv("IG_OTHER_APP_SECRET", "5ec4e700000000000000000000000000")
 	c.VerifyToken, c.AppSecret = verifyToken, secret
 	c.run().expect(t, nil, nil)
 }

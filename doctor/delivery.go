@@ -101,7 +101,7 @@ func (v *visit) clientCert(signed []attempt) bool {
 			v.ok(ClientCert, fmt.Sprintf("Deliveries without client certificate are refused (%s).", without.outcome()))
 			return v.Certificate != nil
 		default:
-			v.warn(ClientCert, fmt.Sprintf("A client certificate is asked for; a delivery without one is not accepted, but perhaps for another reason (%s).", without.outcome()), "See Caddy's log.")
+			v.warn(ClientCert, fmt.Sprintf("A client certificate is asked for; a delivery without one is not accepted, but perhaps for another reason (%s).", without.outcome()), "Caddy's log has the reason, in a line 'request refused' if it is instagram_webhook that refuses.")
 		}
 	}
 	return true
@@ -119,22 +119,22 @@ func (v *visit) judgeSigned(signed []attempt) *attempt {
 		switch {
 		case a.err != nil:
 			f.Text = fmt.Sprintf("A signed delivery gets no answer: %s.", reasonOf(a.err))
-			f.Advice = "See Caddy's log. Meta gives up after five seconds."
+			f.Advice = v.adviceWithout(a.err)
 		case a.status == http.StatusOK:
 			f.Status, f.Text = OK, fmt.Sprintf("A signed delivery is accepted (%s).", rounded(a.latency))
 			good = &signed[i]
-		case a.status == http.StatusUnauthorized:
+		case a.status == http.StatusUnauthorized && !a.passedOn():
 			f.Text = fmt.Sprintf("A signed delivery is refused (%s): Caddy has another app secret, or something on the way changes the body or the header.", a.outcome())
-			f.Advice = "Compare the secret: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret. Reload Caddy if it was changed."
-		case a.status == http.StatusForbidden && v.Certificate != nil && v.asked:
+			f.Advice = "Compare the secret: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret. If it was changed, reload Caddy with --force, or restart it if the secret is in its environment."
+		case a.status == http.StatusForbidden && !a.passedOn() && v.Certificate != nil && v.asked:
 			f.Text = fmt.Sprintf("A signed delivery is refused (%s), perhaps because of the client certificate that was given.", a.outcome())
-			f.Advice = "See Caddy's log for the reason: the certificate must descend from a CA in client_cert's trust_pool, and have the right common name."
-		case a.status == http.StatusForbidden:
+			f.Advice = "The certificate must descend from a CA in client_cert's trust_pool, and have the right common name."
+		case a.status == http.StatusForbidden && !a.passedOn():
 			f.Text = fmt.Sprintf("A signed delivery is refused (%s).", a.outcome())
 			f.Advice = "Something before instagram_webhook keeps strangers out, such as a firewall, a bot protection or a login: let Meta pass."
 		default:
-			f.Text = fmt.Sprintf("A signed delivery is answered with %s; Meta wants exactly 200.", a.outcome())
-			f.Advice = adviceFor(a.status)
+			f.Text = fmt.Sprintf("To a signed delivery %s; Meta counts that as a failure: it wants exactly 200.", v.answered(a.exchange))
+			f.Advice = v.adviceFor(a.exchange)
 		}
 		v.add(f)
 	}
@@ -148,7 +148,7 @@ func (v *visit) refuses(check, what string, body, signed []byte, key string) {
 		v.fault(check, fmt.Sprintf("It accepts %s (%s): anybody can forge events.", what, e.outcome()),
 			"Let instagram_webhook handle all requests for this path, before everything that takes them.")
 	case e.err != nil:
-		v.warn(check, fmt.Sprintf("There is no answer to %s: %s.", what, reasonOf(e.err)), "See Caddy's log.")
+		v.warn(check, fmt.Sprintf("There is no answer to %s: %s.", what, reasonOf(e.err)), v.adviceWithout(e.err))
 	default:
 		v.ok(check, fmt.Sprintf("It refuses %s (%s).", what, e.outcome()))
 	}
@@ -162,11 +162,11 @@ func (v *visit) unchanged(key string) bool {
 		switch {
 		case e.err == nil && e.status == http.StatusOK:
 			continue
-		case e.status == http.StatusUnauthorized || e.status == http.StatusForbidden:
+		case !e.passedOn() && (e.status == http.StatusUnauthorized || e.status == http.StatusForbidden):
 			v.fault(DeliveryUnchanged, fmt.Sprintf("%s is refused (%s), and a plain one is accepted: something on the way changes the body.", what, e.outcome()),
-				"Find the proxy, firewall or function before Caddy that reads the JSON and writes it anew, and let it pass the body on byte for byte.")
+				"Find the proxy, firewall or function before Caddy that reads the JSON and writes it anew, and let it pass the body on byte for byte. Or a firewall refuses the User-Agent of messages, facebookexternalua.")
 		default:
-			v.fault(DeliveryUnchanged, fmt.Sprintf("%s is answered with %s, and a plain one with 200.", what, e.outcome()), adviceFor(e.status))
+			v.fault(DeliveryUnchanged, fmt.Sprintf("%s is answered with %s, and a plain one with 200.", what, e.outcome()), v.adviceFor(e))
 		}
 		return false
 	}
@@ -201,7 +201,7 @@ func (v *visit) large(key string) {
 	found := fmt.Sprintf("A batch of %d updates (%s) is not accepted (%s)", batchSize, size(len(body)), e.outcome())
 	switch {
 	case fails == len(body):
-		v.fault(DeliveryLarge, found+", but one update of that size is.", adviceFor(e.status))
+		v.fault(DeliveryLarge, found+", but one update of that size is.", v.adviceFor(e))
 	case passes == 0:
 		v.fault(DeliveryLarge, found+".", v.whoseLimit(len(body)))
 	default:

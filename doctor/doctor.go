@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/graph"
@@ -60,6 +61,11 @@ type Doctor struct {
 	// NoDeliveries sends no delivery.
 	NoDeliveries bool
 
+	// Admin gets what is at a path of the queue's admin API of the running
+	// Caddy, which listens at an address, and decodes it into found. nil: the
+	// running Caddy is not asked.
+	Admin func(ctx context.Context, address, path string, query url.Values, found any) error
+
 	// Graph asks Meta about the subscription. nil: do not.
 	Graph *graph.Client
 
@@ -101,6 +107,7 @@ type visit struct {
 	asked     bool  // the server asks for a client certificate
 	certAlert error // TLS refuses the client certificate, or that there is none
 	slowest   exchange
+	via       netip.Addr // to connect to; zero: any that the host has
 }
 
 // appSecret is a key to sign with.
@@ -122,6 +129,8 @@ func (d *Doctor) Run(ctx context.Context) (*Report, error) {
 	if d.AppSecret != "" {
 		v.secrets = []appSecret{{"", string(d.AppSecret)}}
 	}
+	v.secretForms()
+	v.asMetaSpells()
 	v.outside()
 	v.account()
 	return &v.report, context.Cause(ctx)
@@ -142,6 +151,21 @@ func parse(callback string) (*url.URL, error) {
 		return nil, errors.New("secrets are not sent unencrypted: the callback URL must begin with https://, as Meta calls nothing else, or be on this machine")
 	}
 	return to, nil
+}
+
+// asMetaSpells turns the URL into what Meta makes of it.
+func (v *visit) asMetaSpells() {
+	path := v.url.EscapedPath()
+	if !strings.Contains(path, "+") {
+		v.ok(CallbackURL, "Meta asks for the URL as it is.")
+		return
+	}
+	v.warn(CallbackURL, "Meta asks for %20 in place of each + in the path, and so do these checks.",
+		"Choose a path without +, or let instagram_webhook handle the path with spaces in its place as well.")
+	spelt := *v.url
+	spelt.RawPath = strings.ReplaceAll(path, "+", "%20")
+	spelt.Path = unescaped(spelt.RawPath)
+	v.url = &spelt
 }
 
 // local reports whether a host is this machine by its very name.

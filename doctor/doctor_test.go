@@ -41,7 +41,7 @@ func TestAllIsWell(t *testing.T) {
 	if got := r.with(Skipped); !slices.Equal(got, []string{Config}) {
 		t.Errorf("skipped %q", got)
 	}
-	if want := len(outside) + 2; r.Count(OK) != want || r.Worst() != OK {
+	if want := len(outside) + 4; r.Count(OK) != want || r.Worst() != OK {
 		t.Errorf("%d checks are ok, want %d", r.Count(OK), want)
 	}
 	if largest != batchSize {
@@ -64,7 +64,7 @@ func TestFaults(t *testing.T) {
 			faults: []string{Verification}, says: "Caddy has another verify token",
 		},
 		"wrong app secret": {
-			harm:   func(c *clinic) { c.AppSecret = "not-the-s3cr3t" },
+			harm:   func(c *clinic) { c.AppSecret = "5ec4e700000000000000000000000000" },
 			faults: []string{DeliverySigned}, says: "another app secret",
 		},
 		"redirect": {
@@ -189,13 +189,13 @@ func TestFaults(t *testing.T) {
 			harm: func(c *clinic) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { fmt.Fprint(w, "ok") })
 			},
-			faults: []string{Verification, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, says: "2 bytes that are not the challenge",
+			faults: []string{Verification, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, warnings: []string{NeighbourPath, NeighbourHost}, says: "2 bytes that are not the challenge",
 		},
 		"201 to everything": {
 			harm: func(c *clinic) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { w.WriteHeader(http.StatusCreated) })
 			},
-			faults: []string{Verification, DeliverySigned, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, says: "not 200",
+			faults: []string{Verification, DeliverySigned, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, warnings: []string{NeighbourPath, NeighbourHost}, says: "not 200",
 		},
 		"403 to everything": {harm: always(http.StatusForbidden), faults: []string{Verification, DeliverySigned}},
 		"404 to everything": {harm: always(http.StatusNotFound), faults: []string{Verification, DeliverySigned}, says: "status 404"},
@@ -389,7 +389,7 @@ func TestWithoutSecrets(t *testing.T) {
 	c.VerifyToken, c.AppSecret, c.Graph = "", "", nil
 	r := c.run()
 	r.expect(t, nil, nil)
-	want := []string{Config, Verification, DeliverySigned, DeliveryUnchanged, DeliveryLarge, Token, Subscription}
+	want := []string{Config, AppSecret, Verification, DeliverySigned, DeliveryUnchanged, DeliveryLarge, Token, Subscription}
 	if got := r.with(Skipped); !slices.Equal(got, want) {
 		t.Errorf("skipped %q, want %q", got, want)
 	}

@@ -18,6 +18,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/simulate"
 )
 
 // maxAnswer is the most that is read of an answer, in bytes.
@@ -73,7 +76,7 @@ func (v *visit) send(what string, req *http.Request, cert *tls.Certificate) exch
 
 // open connects to the server.
 func (v *visit) open(ctx context.Context, cert *tls.Certificate) (net.Conn, error) {
-	conn, err := v.dialer()(ctx, "tcp", net.JoinHostPort(v.url.Hostname(), portOf(v.url)))
+	conn, err := v.dialer()(ctx, "tcp", v.address())
 	if err != nil || v.url.Scheme == "http" {
 		return conn, err
 	}
@@ -135,7 +138,7 @@ func (v *visit) get(what string, query url.Values, cert *tls.Certificate) exchan
 		URL:    &to,
 		Close:  true,
 		Header: http.Header{
-			"User-Agent": {"facebookplatform/1.0 (+http://developers.facebook.com)"},
+			"User-Agent": {simulate.VerificationUserAgent},
 			"Accept":     {"*/*"},
 		},
 	}, cert)
@@ -145,7 +148,7 @@ func (v *visit) get(what string, query url.Values, cert *tls.Certificate) exchan
 // if key is empty.
 func (v *visit) deliver(what string, body, signed []byte, key string, cert *tls.Certificate) exchange {
 	header := http.Header{
-		"User-Agent":   {"Webhooks/1.0 (https://fb.me/webhooks)"},
+		"User-Agent":   {simulate.FamilyOf(event.Split(body)).UserAgent()},
 		"Accept":       {"*/*"},
 		"Content-Type": {"application/json"},
 	}
@@ -174,7 +177,7 @@ func sign(algorithm func() hash.Hash, key string, body []byte) string {
 func (v *visit) reach() bool {
 	const before = "TLS demands a client certificate"
 	if v.certAlert != nil {
-		v.skip(before, HTTP, Redirect, Verification, VerificationWrongToken, VerificationNoToken)
+		v.skip(before, HTTP, Redirect, Addresses, Verification, VerificationWrongToken, VerificationNoToken)
 		if v.Certificate == nil {
 			v.warn(ClientCert, "TLS demands a client certificate for each request, for the verification too.",
 				"It is not known that Meta presents one there: put 'client_auth { mode request }' into the site's tls directive, and client_cert into instagram_webhook. To check more, give a certificate with its key.")
@@ -188,7 +191,7 @@ func (v *visit) reach() bool {
 	switch {
 	case e.err != nil:
 		v.fault(HTTP, fmt.Sprintf("There is no answer: %s.", reasonOf(e.err)),
-			"See Caddy's log, and that of any proxy before it. Meta gives up after five seconds.")
+			v.adviceWithout(e.err))
 		v.skipFrom(Redirect, "there is no answer")
 		return false
 	}
@@ -196,7 +199,7 @@ func (v *visit) reach() bool {
 	if e.status >= 300 && e.status < 400 {
 		v.fault(Redirect, fmt.Sprintf("The answer is a redirect (%d) to %s, and Meta follows none.", e.status, target(v.url, e.header)),
 			"Give Meta the URL that it leads to, with its exact host and trailing slash, or take the redirect away.")
-		v.skipFrom(Verification, "the URL redirects")
+		v.skipFrom(Addresses, "the URL redirects")
 		return false
 	}
 	v.ok(Redirect, "The answer is no redirect.")
@@ -216,14 +219,19 @@ func target(from *url.URL, header http.Header) string {
 func (v *visit) time() {
 	switch e := v.slowest; {
 	case e.latency >= Deadline:
-		v.fault(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline),
-			"Answer first and work afterwards: put instagram_queue in front of the application.")
+		v.fault(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline), v.adviceOnTime())
 	case e.latency >= Deadline/2:
-		v.warn(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline),
-			"Little is left for a busy hour: put instagram_queue in front of the application.")
+		v.warn(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline), "Little is left for a busy hour. "+v.adviceOnTime())
 	default:
 		v.ok(Time, fmt.Sprintf("The slowest answer, to %s, took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline))
 	}
+}
+
+func (v *visit) adviceOnTime() string {
+	if v.queued() {
+		return "The queue answers once the events are on disk: see disk.sync, and look for a proxy or a slow line before Caddy."
+	}
+	return "Answer first and work afterwards: put instagram_queue in front of the application."
 }
 
 func rounded(d time.Duration) time.Duration {

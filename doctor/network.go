@@ -22,7 +22,8 @@ func (v *visit) outside() {
 		v.skipFrom(Connect, "the host has no address that can be used")
 		return
 	}
-	if !v.connect(addresses) {
+	reached := v.connect(addresses)
+	if reached == nil {
 		v.skipFrom(TLS, "nothing can be connected to")
 		return
 	}
@@ -35,8 +36,10 @@ func (v *visit) outside() {
 	if !v.reach() {
 		return
 	}
+	v.addresses(reached)
 	v.verification()
 	v.deliveries()
+	v.neighbours()
 	v.time()
 }
 
@@ -89,8 +92,9 @@ func public(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
 }
 
-// connect connects to each address, by itself.
-func (v *visit) connect(addresses []netip.Addr) bool {
+// connect connects to each address, by itself. It returns those that are
+// reached.
+func (v *visit) connect(addresses []netip.Addr) (reached []netip.Addr) {
 	ctx, cancel := v.step()
 	defer cancel()
 	port := portOf(v.url)
@@ -106,12 +110,11 @@ func (v *visit) connect(addresses []netip.Addr) bool {
 	}
 	all.Wait()
 
-	var reached int
 	var unreachable, unknown []string
 	for i, err := range failed {
 		switch {
 		case err == nil:
-			reached++
+			reached = append(reached, addresses[i])
 		case addresses[i].Is6() && !hasIPv6():
 			unknown = append(unknown, addresses[i].String())
 		default:
@@ -123,16 +126,16 @@ func (v *visit) connect(addresses []netip.Addr) bool {
 		untried = fmt.Sprintf(" This machine has no IPv6, so %s was not tried.", strings.Join(unknown, ", "))
 	}
 	switch {
-	case reached == 0:
+	case reached == nil:
 		v.fault(Connect, fmt.Sprintf("No connection to port %s: %s.%s", port, strings.Join(append(unreachable, unknown...), ", "), untried),
 			"Start Caddy, and open the port in the firewall and the router on the way.")
 	case unreachable != nil:
 		v.warn(Connect, fmt.Sprintf("No connection to %s, port %s.%s", strings.Join(unreachable, ", "), port, untried),
 			"Meta may use any address of the name: open the port there too, or remove the record.")
 	default:
-		v.ok(Connect, fmt.Sprintf("%d of %d addresses accept connections on port %s.%s", reached, len(addresses), port, untried))
+		v.ok(Connect, fmt.Sprintf("%d of %d addresses accept connections on port %s.%s", len(reached), len(addresses), port, untried))
 	}
-	return reached > 0
+	return reached
 }
 
 // portOf returns the port that a URL leads to.

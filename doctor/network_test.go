@@ -213,7 +213,7 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	r.expect(t, nil, nil)
-	if got := r.with(OK); !slices.Equal(got, append(slices.Clone(outside[:8]), ClientCert, Time)) {
+	if got := r.with(OK); !slices.Equal(got, slices.Concat([]string{AppSecret, CallbackURL}, outside[:9], []string{ClientCert, Time})) {
 		t.Errorf("ok: %q", got)
 	}
 	if got := len(r.Findings); got < len(outside)+3 {
@@ -270,5 +270,5 @@ func TestHugeAnswers(t *testing.T) {
 			t.Errorf("%q", f)
 		}
 	}
-	r.expect(t, []string{Verification, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, nil)
+	r.expect(t, []string{Verification, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, []string{NeighbourPath, NeighbourHost})
 }

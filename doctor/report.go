@@ -1,5 +1,7 @@
 package doctor
 
+import "slices"
+
 // Status is what a check found.
 type Status string
 
@@ -23,8 +25,16 @@ const (
 	ConfigSecrets = "config.secrets"
 	ConfigLoad    = "config.load"
 	ConfigCA      = "config.ca"
+	ConfigPHP     = "config.php"
 	DiskSpace     = "disk.space"
 	DiskSync      = "disk.sync"
+
+	QueueAccepting  = "queue.accepting"
+	QueueDelivering = "queue.delivering"
+	QueueDead       = "queue.dead"
+
+	AppSecret   = "app_secret"
+	CallbackURL = "url"
 
 	DNS                    = "dns"
 	Connect                = "connect"
@@ -34,6 +44,7 @@ const (
 	CertificateChain       = "certificate.chain"
 	HTTP                   = "http"
 	Redirect               = "redirect"
+	Addresses              = "addresses"
 	Verification           = "verification"
 	VerificationWrongToken = "verification.wrong_token"
 	VerificationNoToken    = "verification.no_token"
@@ -44,25 +55,32 @@ const (
 	DeliveryOtherSecret    = "delivery.other_secret"
 	DeliveryUnchanged      = "delivery.unchanged"
 	DeliveryLarge          = "delivery.large"
+	NeighbourPath          = "neighbour.path"
+	NeighbourHost          = "neighbour.host"
 	Time                   = "time"
 
 	Token        = "token"
 	Subscription = "subscription"
 )
 
+// inside are the checks of the config, in order. All need the first.
+var inside = []string{
+	Config, ConfigSecrets, ConfigLoad, ConfigCA, ConfigPHP, DiskSpace, DiskSync,
+	QueueAccepting, QueueDelivering, QueueDead,
+}
+
 // outside are the checks of the callback URL, in order. Each needs those before
 // it up to Redirect.
 var outside = []string{
-	DNS, Connect, TLS, CertificateName, CertificateExpiry, CertificateChain, HTTP, Redirect,
+	DNS, Connect, TLS, CertificateName, CertificateExpiry, CertificateChain, HTTP, Redirect, Addresses,
 	Verification, VerificationWrongToken, VerificationNoToken,
 	ClientCert, DeliverySigned, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret, DeliveryUnchanged, DeliveryLarge,
-	Time,
+	NeighbourPath, NeighbourHost, Time,
 }
 
 // Checks returns the names of all checks, in the order in which they are made.
 func Checks() []string {
-	inside := []string{Config, ConfigSecrets, ConfigLoad, ConfigCA, DiskSpace, DiskSync}
-	return append(append(inside, outside...), Token, Subscription)
+	return slices.Concat(inside, []string{AppSecret, CallbackURL}, outside, []string{Token, Subscription})
 }
 
 // Finding is what one check found. Its texts hold no secret, and nothing that a

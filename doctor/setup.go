@@ -33,6 +33,14 @@ type setup struct {
 	// Of the webhooks that are chosen:
 	certDemanded, certForVerification bool
 	maxSize                           int64
+
+	hasQueue    bool
+	admin       string // where the admin API listens
+	adminOff    bool
+	secrets     []appSecret // those that are set, of all webhooks
+	queued      bool        // a queue takes the deliveries
+	fastCGI     int         // how many FastCGI servers take deliveries
+	showsErrors []string    // those of them that may answer 200 to an error of PHP
 }
 
 // webhook is an instagram_webhook handler.
@@ -83,6 +91,7 @@ func survey(config []byte, callback *url.URL) (*setup, error) {
 		return nil, err
 	}
 	s.choose()
+	s.follow(config, to)
 	return s, nil
 }
 
@@ -172,6 +181,7 @@ func (s *setup) note(object map[string]any, raw json.RawMessage, at place) error
 		if err := json.Unmarshal(raw, &h); err != nil {
 			return fmt.Errorf("instagram_queue: %w", err)
 		}
+		s.hasQueue = true
 		if dir := queueDirectory(&h); dir != "" {
 			s.writes(directory{dir, *cmp.Or(h.MinFreeSpace, new(int64(defaultFree)))})
 		}

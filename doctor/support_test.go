@@ -24,12 +24,14 @@ import (
 	"github.com/caddy-instagram/webhooks/graph"
 	"github.com/caddy-instagram/webhooks/graph/graphtest"
 	"github.com/caddy-instagram/webhooks/handler"
+	_ "github.com/caddy-instagram/webhooks/matcher"
 	_ "github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 const (
 	verifyToken = "verify-s3cr3t"
-	secret      = "app-s3cr3t-0123456789abcdef"
+	secret      = "5ec4e70123456789abcdef0123456789"
+	otherSecret = "5ec4e7fedcba98765432100123456789" // the handler knows it too
 	accessToken = "IGAA-s3cr3t"
 	pageToken   = "EAAB-s3cr3t"
 	systemToken = "EAAU-s3cr3t"
@@ -61,13 +63,14 @@ type receiver struct {
 	handler handler.Handler
 	server  caddyhttp.Server
 	events  func([]event.Event)
+	answer  func(http.ResponseWriter) // that of the application; nil: 200
 }
 
 func newReceiver(t testing.TB, adjust ...func(*handler.Handler)) *receiver {
 	t.Helper()
 	r := &receiver{t: t, handler: handler.Handler{
 		VerifyTokens: []string{verifyToken},
-		AppSecrets:   []handler.AppSecret{{Name: "other", Secret: "another-s3cr3t"}, {Name: "instagram", Secret: secret}},
+		AppSecrets:   []handler.AppSecret{{Name: "other", Secret: otherSecret}, {Name: "instagram", Secret: secret}},
 	}}
 	for _, a := range adjust {
 		a(&r.handler)
@@ -86,7 +89,11 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		if r.events != nil {
 			r.events(event.FromContext(req.Context()).Events())
 		}
-		w.WriteHeader(http.StatusOK)
+		if r.answer != nil {
+			r.answer(w)
+		} else {
+			w.WriteHeader(http.StatusOK)
+		}
 		return nil
 	}))
 	if err != nil {
@@ -185,7 +192,7 @@ func (c *clinic) examine() *Report {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if strings.Contains(string(text), "s3cr3t") {
+	if strings.Contains(string(text), "s3cr3t") || strings.Contains(string(text), "5ec4e7") {
 		c.t.Errorf("a secret stands in %s", text)
 	}
 	for _, f := range report.Findings {

@@ -56,18 +56,20 @@ func (v *visit) handshakeAnswer() {
 	}
 	switch {
 	case e.err != nil:
-		wrong("there is no answer: "+reasonOf(e.err), "See Caddy's log. Meta gives up after five seconds.")
+		wrong("there is no answer: "+reasonOf(e.err), v.adviceWithout(e.err))
 	case e.status >= 300 && e.status < 400:
 		wrong(fmt.Sprintf("the answer is a redirect (%d) to %s, and Meta follows none", e.status, target(v.url, e.header)),
 			"Give Meta the URL that it leads to, or take the redirect away.")
 	case e.status == http.StatusForbidden || e.status == http.StatusUnauthorized:
-		advice := "Caddy has another verify token, or something before it keeps strangers out: compare the tokens, reload Caddy if it was changed, and see its log for the reason."
+		advice := "Caddy has another verify token, or something before it keeps strangers out: compare the tokens, and if it was changed reload Caddy with --force, or restart it if the token is in its environment. If Caddy refuses, its log says so in a line 'request refused'."
 		if v.asked && v.Certificate == nil {
 			advice += " It also asks for a client certificate; if it demands one for the verification, give one with its key."
 		}
 		wrong(fmt.Sprintf("the request is refused (%s)", e.outcome()), advice)
+	case e.status > http.StatusOK && e.status < 300:
+		wrong(fmt.Sprintf("the answer is %s, not 200", e.outcome()), "Something else answers this path: let instagram_webhook handle it.")
 	case e.status != http.StatusOK:
-		wrong(fmt.Sprintf("the answer is %s, not 200", e.outcome()), adviceFor(e.status))
+		wrong(fmt.Sprintf("the answer is %s, not 200", e.outcome()), v.adviceFor(e))
 	case body == challenge && contentType == "text/html":
 		v.warn(Verification, "The challenge is answered rightly, but as text/html.", "Answer it as text/plain: nobody should be able to make a browser show what stands in the URL.")
 	case body == challenge:
@@ -99,30 +101,11 @@ func (v *visit) refusesToken(check, what, token string) {
 	e, challenge := v.ask("a verification request with "+what, token)
 	switch {
 	case e.err != nil:
-		v.warn(check, fmt.Sprintf("With %s there is no answer: %s.", what, reasonOf(e.err)), "See Caddy's log.")
+		v.warn(check, fmt.Sprintf("With %s there is no answer: %s.", what, reasonOf(e.err)), v.adviceWithout(e.err))
 	case e.status == http.StatusOK && string(e.body) == challenge:
 		v.fault(check, fmt.Sprintf("With %s the answer is the challenge all the same.", what),
 			"Compare the verify token: as it is, anybody can make this URL the callback of an app of theirs.")
 	default:
 		v.ok(check, fmt.Sprintf("With %s the challenge is not sent back (%s).", what, e.outcome()))
 	}
-}
-
-// adviceFor says what to do about a status that should not be.
-func adviceFor(status int) string {
-	switch status {
-	case http.StatusNotFound:
-		return "Nothing serves this path: compare it with the one in the config."
-	case http.StatusMethodNotAllowed:
-		return "Both GET and POST must reach instagram_webhook."
-	case http.StatusRequestEntityTooLarge:
-		return "A limit for bodies is too low, in Caddy or in a proxy before it."
-	case http.StatusTooManyRequests:
-		return "Something before Caddy limits how many requests come: let Meta's pass."
-	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return "A proxy does not get through to what is behind it: see its log."
-	case http.StatusServiceUnavailable:
-		return "Nothing takes the delivery, or it cannot be stored: see Caddy's log."
-	}
-	return "See Caddy's log, and that of any proxy before it."
 }

@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -46,15 +49,24 @@ file_get_contents('http://' . $_SERVER['RELAY'] . $_SERVER['REQUEST_URI'], false
 http_response_code((int) explode(' ', $http_response_header[0])[1]);
 `
 
+// failingScripts end in a fatal error: at once, after they have written
+// something, and after they have asked for errors to be shown, as frameworks do
+// while they are developed.
+var failingScripts = map[string]string{
+	"fatal.php":  "<?php\nno_such_function();\n",
+	"late.php":   "<?php\necho 'something';\nno_such_function();\n",
+	"asking.php": "<?php\nini_set('display_errors', '1');\nno_such_function();\n",
+}
+
 // php is a real PHP FastCGI Process Manager.
 type php struct {
 	socket string
 	root   string // holds index.php, silent.php and relay.php
 }
 
-// startPHP starts php-fpm. Where there is none the test is skipped, except in
+// startPHP starts php-fpm, with more lines for its pool. Where there is none the test is skipped, except in
 // continuous integration, where nothing may be left out unseen.
-func startPHP(t *testing.T) *php {
+func startPHP(t *testing.T, pool ...string) *php {
 	t.Helper()
 	binary := findPHP()
 	if binary == "" {
@@ -73,7 +85,9 @@ func startPHP(t *testing.T) *php {
 	if err := os.Mkdir(p.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, script := range map[string]string{"index.php": echoScript, "silent.php": silentScript, "relay.php": relayScript} {
+	scripts := map[string]string{"index.php": echoScript, "silent.php": silentScript, "relay.php": relayScript}
+	maps.Copy(scripts, failingScripts)
+	for name, script := range scripts {
 		if err := os.WriteFile(filepath.Join(p.root, name), []byte(script), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +110,8 @@ pm.max_children = 2
 clear_env = yes
 php_admin_value[post_max_size] = 16M
 php_admin_flag[log_errors] = on
-%s`, p.socket, user)), 0o600)
+%s%s
+`, p.socket, user, strings.Join(pool, "\n"))), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,4 +133,68 @@ func findPHP() string {
 		}
 	}
 	return ""
+}
+
+// errorsOfPHP returns how the example has PHP deal with errors.
+func errorsOfPHP(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../examples/php-fpm/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	setting := regexp.MustCompile(`env PHP_ADMIN_VALUE "[^"]*"`).Find(text)
+	if setting == nil {
+		t.Fatal("the example does not say how PHP deals with errors")
+	}
+	return string(setting)
+}
+
+// TestFatalErrorOfPHPIsNoSuccess has scripts that fail. With display_errors PHP
+// answers 200 to that, and Meta believes it; with the setting of the example it
+// answers 500, whatever the pool says, the script asks for, or was written before.
+func TestFatalErrorOfPHPIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for name, pool := range map[string]string{
+		"without php.ini":    "", // errors are shown by default
+		"set by the pool":    "php_flag[display_errors] = on",
+		"forced by the pool": "php_admin_flag[display_errors] = on",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, port := startPHP(t, pool), freePort(t)
+			site := fmt.Sprintf("http://:%d {\n", port)
+			for path, env := range map[string]string{"shown": "", "hidden": `env PHP_ADMIN_VALUE "display_errors=0"`, "example": errorsOfPHP(t)} {
+				site += fmt.Sprintf("handle /%[1]s/* {\n%[2]s\nroot %[3]s\nuri strip_prefix /%[1]s\nphp_fastcgi unix/%[4]s {\n%[5]s\n}\n}\n", path, webhook, p.root, p.socket, env)
+			}
+			startGateway(t, "auto_https off", site+"}")
+			c := newCaller(nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
+			defer c.close()
+			// In this order, as a setting stays with the worker that got it.
+			for _, at := range []struct {
+				path              string
+				fatal, late, asks int
+			}{{"shown", 200, 200, 200}, {"hidden", 500, 200, 500}, {"example", 500, 500, 500}} {
+				for script, want := range map[string]int{"fatal.php": at.fatal, "late.php": at.late, "asking.php": at.asks} {
+					url := fmt.Sprintf("http://127.0.0.1:%d/%s/%s", port, at.path, script)
+					if a := c.mustDo(t, delivery(t, http1, url, secret, samples(t)[0].body)); a.status != want {
+						t.Errorf("%s, %s: status %d, want %d", at.path, script, a.status, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestQueueTriesAgainAfterAFatalErrorOfPHP has the failing script behind the
+// queue, which must not take it for delivered.
+func TestQueueTriesAgainAfterAFatalErrorOfPHP(t *testing.T) {
+	t.Parallel()
+	p := startPHP(t, "php_admin_flag[display_errors] = on")
+	g := newQueueGateway(t)
+	g.serve(t, quick+fmt.Sprintf("root %s\nrewrite /late.php\nphp_fastcgi unix/%s {\n%s\n}", p.root, p.socket, errorsOfPHP(t)))
+	g.send(t, samples(t)[0].body, 200)
+	g.awaitMetricThat(t, `queue_failed_attempts_total{reason="500"}`, func(n float64) bool { return n >= 2 })
+	if pending := g.metric(t, g.gauge("pending_events")); pending < 1 {
+		t.Errorf("%v events wait", pending)
+	}
 }

@@ -2,11 +2,11 @@
 package examples_test
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,37 +20,54 @@ import (
 
 // TestExamplesProvision adapts and provisions each example.
 func TestExamplesProvision(t *testing.T) {
-	paths, err := filepath.Glob("*/Caddyfile")
-	if err != nil || len(paths) < 7 {
-		t.Fatalf("found only %v: %v", paths, err)
-	}
-	texts := make(map[string][]byte)
-	for _, path := range paths {
-		if texts[path], err = os.ReadFile(path); err != nil {
-			t.Fatal(err)
-		}
-	}
+	texts := exampleTexts(t)
 	enterServer(t)
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for path, text := range texts {
-		text = bytes.ReplaceAll(text, []byte(" /var/"), []byte(" "+filepath.ToSlash(here)+"/var/"))
 		t.Run(filepath.Dir(path), func(t *testing.T) {
-			config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": path})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, w := range warnings {
-				t.Errorf("warning: %s", w)
-			}
-			for _, line := range provision(t, config) {
+			for _, line := range provision(t, adapt(t, path, text)) {
 				t.Errorf("loading it warns: %s", line)
 			}
 		})
 	}
 	leftNothing(t)
+}
+
+// exampleTexts returns the examples by path.
+func exampleTexts(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("*/Caddyfile")
+	if err != nil || len(paths) < 7 {
+		t.Fatalf("found only %v: %v", paths, err)
+	}
+	texts := make(map[string]string)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[path] = string(text)
+	}
+	return texts
+}
+
+// adapt returns the config of a Caddyfile, with directories of the server's below
+// that of enterServer.
+func adapt(t *testing.T, name, text string) []byte {
+	t.Helper()
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(strings.TrimSpace(moved(t, text))+"\n"), map[string]any{"filename": name})
+	if err != nil || len(warnings) > 0 {
+		t.Errorf("%s: %v %v\n%s", name, err, warnings, text)
+	}
+	return config
+}
+
+func moved(t *testing.T, text string) string {
+	t.Helper()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`([ "])/(var|etc)/`).ReplaceAllString(text, "${1}"+filepath.ToSlash(here)+"/$2/")
 }
 
 // enterServer changes into a directory, and an environment, with all that the
@@ -62,7 +79,10 @@ func enterServer(t *testing.T) {
 	t.Setenv("IG_VERIFY_TOKEN", "token")
 	t.Setenv("IG_APP_SECRET", "0123456789abcdef0123456789abcdef")
 	t.Setenv("META_APP_SECRET", "fedcba9876543210fedcba9876543210")
-	if err := os.WriteFile("meta-outbound-api-ca-2025-12.pem", testpki.PEM(testpki.NewCA(t, "Example CA")), 0o600); err != nil {
+	if err := os.MkdirAll("etc/caddy", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("etc/caddy/meta-outbound-api-ca-2025-12.pem", testpki.PEM(testpki.NewCA(t, "Example CA")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

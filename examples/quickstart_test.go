@@ -5,8 +5,6 @@ package examples_test
 import (
 	"bufio"
 	"bytes"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,20 +127,4 @@ func startGateway(t *testing.T, dir, binary string, local func(string) string) {
 	if !<-ready {
 		t.Fatal("the gateway ended before it served")
 	}
-}
-
-// freeAddress returns one that nobody listens on. Its port lies below those that
-// systems take for outgoing connections, so that none of these gets it first.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	const first, ports = 31001, 1000
-	for i := range ports {
-		address := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()+i)%ports)
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
-	}
-	t.Fatal("there is no free port")
-	return ""
 }

@@ -1,7 +1,6 @@
 package examples_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path"
@@ -10,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
 // pages returns the texts of the README and of all that is in docs, by path.
@@ -34,19 +31,15 @@ func pages(t *testing.T) map[string]string {
 
 // TestReadmeSnippets loads the Caddyfiles and the JSON of the README and of docs.
 func TestReadmeSnippets(t *testing.T) {
-	var text strings.Builder
-	for _, page := range pages(t) {
-		text.WriteString(page)
-	}
+	all := codeBlocks(t)
 	enterServer(t)
 	loaded := 0
-	for _, m := range regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)^ *```$").FindAllStringSubmatch(text.String(), -1) {
-		text := strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")
-		if config := snippet(t, m[2], strings.TrimSpace(text)); config != nil {
+	for _, block := range all {
+		if config := snippet(t, block.language, block.text); config != nil {
 			loaded++
 			for _, line := range provision(t, config) {
-				if strings.HasPrefix(text, "\nhooks.") { // the others are parts of a config
-					t.Errorf("loading it warns: %s\n%s", line, text)
+				if strings.HasPrefix(block.text, "\nhooks.") { // the others are parts of a config
+					t.Errorf("loading it warns: %s\n%s", line, block.text)
 				}
 			}
 		}
@@ -55,6 +48,20 @@ func TestReadmeSnippets(t *testing.T) {
 	if loaded < 6 {
 		t.Errorf("only %d snippets of the README are configs", loaded)
 	}
+}
+
+type codeBlock struct{ language, text string }
+
+// codeBlocks returns those of the README and of docs.
+func codeBlocks(t *testing.T) (all []codeBlock) {
+	t.Helper()
+	for _, page := range pages(t) {
+		for _, m := range regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)^ *```$").FindAllStringSubmatch(page, -1) {
+			text := strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")
+			all = append(all, codeBlock{m[2], strings.TrimSpace(text)})
+		}
+	}
+	return all
 }
 
 // TestLinks follows the links within the README and docs, and from them to other
@@ -102,7 +109,7 @@ func snippet(t *testing.T, language, text string) []byte {
 	switch {
 	case language == "json" && (strings.Contains(text, `"handler"`) || strings.Contains(text, `"match"`)):
 		var route map[string]any
-		if err := json.Unmarshal([]byte(text), &route); err != nil {
+		if err := json.Unmarshal([]byte(moved(t, text)), &route); err != nil {
 			t.Fatalf("%s\n%v", text, err)
 		}
 		if route["handler"] != nil {
@@ -122,11 +129,7 @@ func snippet(t *testing.T, language, text string) []byte {
 		if strings.HasPrefix(text, "instagram_") {
 			text = ":8080 {\n\t" + text + "\n}"
 		}
-		config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(append(bytes.TrimSpace([]byte(text)), '\n'), nil)
-		if err != nil || len(warnings) > 0 {
-			t.Errorf("%s\n%v %v", text, err, warnings)
-		}
-		return config
+		return adapt(t, "snippet", text)
 	}
 	return nil
 }

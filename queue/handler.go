@@ -42,7 +42,7 @@ func init() {
 // `Content-Type` | `application/json`, or `application/octet-stream` for a body that is not JSON
 // `X-Hub-Signature-256` | Signature of this body under the app secret that the delivery was signed with
 // `Ce-Specversion`, `Ce-Id`, `Ce-Type`, `Ce-Source`, `Ce-Time`, `Ce-Subject` | The event's attributes as a CloudEvent
-// `Idempotency-Key` | The event's identity, equal in each attempt to deliver it; `Ce-Id` is the same with `%` written as `%25`
+// `Idempotency-Key` | The event's identity, equal in each attempt to deliver it, less than 2000 bytes long; `Ce-Id` is the same with `%` written as `%25`
 // `X-Instagram-Attempt` | 1 for the first attempt, 2 for the next…
 //
 // Scheme, host and the address that the delivery came from are those of Meta's
@@ -103,7 +103,8 @@ type Handler struct {
 	Keep Keep `json:"keep,omitzero"`
 
 	// DeadStatus are statuses by which the application refuses an event for
-	// good, beside 410: it becomes a dead letter at once.
+	// good, beside 410: it becomes a dead letter at once. Name none that a
+	// framework gives by itself, such as 400 or 422.
 	DeadStatus []int `json:"dead_status,omitempty"`
 
 	// MaxPending is how many events may wait. Beyond that the answer is 503.

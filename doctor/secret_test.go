@@ -1,0 +1,52 @@
+package doctor
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSecretsThatCannotBeOnesAreNamed gives what people paste for an app secret.
+func TestSecretsThatCannotBeOnesAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ secret, says string }{
+		"quotes kept by --env-file": {`"` + secret + `"`, "quotation marks"},
+		"byte order mark":           {"\ufeff" + secret, "byte order mark"},
+		"UTF-16":                    {"\xff\xfe5\x00e\x00c\x004\x00e\x007\x00", "UTF-16"},
+		"id of an app":              {"5474701234567890", "such as the id of an app"},
+		"masked field":              {"••••••••", "dots that hide"},
+		"masked by asterisks":       {"********", "dots that hide"},
+		"cut off":                   {secret[:31], "31 hexadecimal digits, not 32"},
+		"twice":                     {secret + secret, "64 hexadecimal digits, not 32"},
+		"line feed":                 {secret + "\r", "white space"},
+		"access token":              {"IGAA-s3cr3t", "not made of hexadecimal digits"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClinic(t)
+			c.AppSecret = ""
+			v := &visit{Doctor: c.Doctor, ctx: t.Context(), secrets: []appSecret{{"instagram", test.secret}}}
+			v.secretForms()
+			f := v.report.find(t, AppSecret)
+			if f.Status != Warning || f.Subject != "instagram" || !strings.Contains(f.Text, test.says) {
+				t.Errorf("%+v", f)
+			}
+			if strings.Contains(f.Text+f.Advice, "5ec4e7") || strings.Contains(f.Text, test.secret) {
+				t.Errorf("the secret stands in %q", f.Text)
+			}
+		})
+	}
+	for _, right := range []string{secret, strings.ToUpper(secret)} {
+		if why := implausible(right); why != "" {
+			t.Errorf("a right one %s", why)
+		}
+	}
+}
+
+// TestSecretsOfOtherSitesAreLookedAtToo has an implausible one in a webhook that
+// does not answer at the callback URL.
+func TestSecretsOfOtherSitesAreLookedAtToo(t *testing.T) {
+	c, dir := configured(t, strings.Replace(noClientCert, "app_secret "+otherSecret, "app_secret 1234567890", 1))
+	free(10<<30)(c, dir)
+	r := c.run()
+	r.expect(t, nil, []string{AppSecret})
+}
