@@ -23,11 +23,12 @@ func init() {
 // Endpoint | What it does
 // ---------|-------------
 // `GET /instagram/queue` | Shows how much is in each store
-// `GET /instagram/queue/events` | Lists events, the newest first
+// `GET /instagram/queue/events` | Lists events, the newest or the oldest first
 // `GET /instagram/queue/events/{id}` | Shows an event with its body
 // `POST /instagram/queue/events/{id}/retry` | Makes an event pending again
 // `DELETE /instagram/queue/events/{id}` | Forgets an event
 // `POST /instagram/queue/retry` | Makes the selected events pending again
+// `POST /instagram/queue/discard` | Forgets the selected events, page by page
 // `POST /instagram/queue/check` | Looks for damage in the file of a store
 // `POST /instagram/queue/compact` | Gives unused space of the file back
 type API struct {
@@ -61,12 +62,13 @@ func (a *API) Routes() []caddy.AdminRoute {
 	const root = "/instagram/queue"
 	return []caddy.AdminRoute{
 		a.route(root, endpoint{http.MethodGet, nil, a.status}),
-		a.route(root+"/events", endpoint{http.MethodGet, []string{"state", "field", "account", "since", "before", "limit", "bodies"}, a.list}),
+		a.route(root+"/events", endpoint{http.MethodGet, []string{"state", "field", "account", "since", "after", "before", "order", "limit", "bodies"}, a.list}),
 		a.route(root+"/events/{id}",
 			endpoint{http.MethodGet, nil, a.show},
 			endpoint{http.MethodDelete, nil, a.discard}),
 		a.route(root+"/events/{id}/retry", endpoint{http.MethodPost, nil, a.retry}),
 		a.route(root+"/retry", endpoint{http.MethodPost, []string{"state", "field", "account", "since", "rate", "dry_run"}, a.retryAll}),
+		a.route(root+"/discard", endpoint{http.MethodPost, []string{"state", "field", "account", "since", "before", "limit", "dry_run"}, a.discardAll}),
 		a.route(root+"/check", endpoint{http.MethodPost, nil, a.maintain(check)}),
 		a.route(root+"/compact", endpoint{http.MethodPost, nil, a.maintain(compact)}),
 	}

@@ -45,18 +45,24 @@ func (a *API) status(w http.ResponseWriter, r *request) error {
 	}
 	all := make([]Status, len(stores))
 	for i, s := range stores {
-		all[i] = Status{Store: s.Name, RefusingSince: s.RefusingSince.UTC()}
-		stats, err := s.Stats(r.Context())
-		if err != nil {
-			// A store that refuses may not be able to count, either.
-			all[i].Error = err.Error()
-			continue
-		}
-		all[i].Counts = &Counts{
-			stats.Pending, stats.PendingBytes, stats.InFlight, stats.Dead, stats.Delivered, stats.Oldest.UTC(),
-		}
+		all[i] = StatusOf(r.Context(), s)
 	}
 	return answer(w, all)
+}
+
+// StatusOf returns what a store holds.
+func StatusOf(ctx context.Context, store Store) Status {
+	s := Status{Store: store.Name, RefusingSince: store.RefusingSince.UTC()}
+	stats, err := store.Stats(ctx)
+	if err != nil {
+		// A store that refuses may not be able to count, either.
+		s.Error = err.Error()
+		return s
+	}
+	s.Counts = &Counts{
+		stats.Pending, stats.PendingBytes, stats.InFlight, stats.Dead, stats.Delivered, stats.Oldest.UTC(),
+	}
+	return s
 }
 
 // How many events one answer lists.
@@ -98,8 +104,8 @@ func (a *API) list(w http.ResponseWriter, r *request) error {
 	return send(w, append(text, ']'))
 }
 
-// List returns the events that a filter selects, without gaps, the newest first,
-// at most its Limit. Large bodies make it stop earlier: there are no more events
+// List returns the events that a filter selects, without gaps, in its order, at
+// most its Limit. Large bodies make it stop earlier: there are no more events
 // only when it returns none.
 func List(ctx context.Context, store queue.Store, filter queue.Filter) ([]*Event, error) {
 	bodies := filter.Bodies
@@ -155,15 +161,24 @@ func (a *API) show(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	e, err := find(r.Context(), store, id, true)
+	e, err := Find(r.Context(), store, id)
 	if err != nil {
 		return err
 	}
-	text, err := newEvent(e).appendJSON(nil)
+	text, err := e.appendJSON(nil)
 	if err != nil {
 		return err
 	}
 	return send(w, text)
+}
+
+// Find returns an event with its body.
+func Find(ctx context.Context, store queue.Store, id uint64) (*Event, error) {
+	e, err := find(ctx, store, id, true)
+	if err != nil {
+		return nil, err
+	}
+	return newEvent(e), nil
 }
 
 // one returns the store and the number of the event that a request is for.

@@ -47,8 +47,8 @@ func (a *API) retryAll(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if filter.State == "" {
-		return refuse(http.StatusBadRequest, "the parameter state is missing: dead, delivered or pending")
+	if err := stateNeeded(filter); err != nil {
+		return err
 	}
 	interval, err := r.interval()
 	if err != nil {
@@ -76,6 +76,14 @@ func (a *API) retryAll(w http.ResponseWriter, r *request) error {
 	return answer(w, Retried{Count: n})
 }
 
+// stateNeeded returns an error for a filter that selects events in all states.
+func stateNeeded(filter queue.Filter) error {
+	if filter.State == "" {
+		return refuse(http.StatusBadRequest, "the parameter state is missing: dead, delivered or pending")
+	}
+	return nil
+}
+
 // count returns how many events Requeue would make pending or due.
 func count(ctx context.Context, store queue.Store, filter queue.Filter) (n int, err error) {
 	now := time.Now()
@@ -96,19 +104,6 @@ func count(ctx context.Context, store queue.Store, filter queue.Filter) (n int, 
 		}
 		filter.Before = events[len(events)-1].ID
 	}
-}
-
-// discard forgets an event.
-func (a *API) discard(w http.ResponseWriter, r *request) error {
-	store, id, err := a.one(r)
-	if err != nil {
-		return err
-	}
-	if err := store.Discard(r.Context(), id); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 // Checked is what was found out about the file of a store.

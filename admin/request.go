@@ -86,8 +86,8 @@ func (r *request) interval() (time.Duration, error) {
 }
 
 // ParseFilter reads a filter out of the parameters state, field, account, since,
-// before and limit, as they are for the admin API. Others do not count. The
-// error is one for the client.
+// after, before, order and limit, as they are for the admin API. Others do not
+// count. The error is one for the client.
 func ParseFilter(query url.Values) (f queue.Filter, err error) {
 	if f.State = queue.State(query.Get("state")); f.State != "" && !slices.Contains(states, f.State) {
 		return f, refuse(http.StatusBadRequest, "the state %q is none of pending, delivered and dead", f.State)
@@ -98,8 +98,18 @@ func ParseFilter(query url.Values) (f queue.Filter, err error) {
 			return f, refuse(http.StatusBadRequest, "since: %w", err)
 		}
 	}
+	if f.After, err = number(query, "after", 0, math.MaxUint64); err != nil {
+		return f, err
+	}
 	if f.Before, err = number(query, "before", 0, math.MaxUint64); err != nil {
 		return f, err
+	}
+	switch order := query.Get("order"); order {
+	case "", "newest":
+	case "oldest":
+		f.OldestFirst = true
+	default:
+		return f, refuse(http.StatusBadRequest, "the order %q is neither newest nor oldest", order)
 	}
 	limit, err := number(query, "limit", defaultLimit, MaxLimit)
 	f.Limit = int(limit)

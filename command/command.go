@@ -9,17 +9,20 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/caddy-instagram/webhooks/internal/suggest"
 )
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "instagram",
-		Short:     "Helps with Instagram webhooks: subscriptions, tokens, queues, a simulator",
+		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, simulate, check",
 		CobraFunc: root,
 	})
 }
@@ -27,8 +30,8 @@ func init() {
 // root makes the command out of its sub-commands.
 func root(cmd *cobra.Command) {
 	group(cmd, `
-Sub-commands for operators of Instagram webhooks. None of them needs Caddy to
-run, but 'queue' asks it.
+Sub-commands for operators of Instagram webhooks. They need no running Caddy,
+except those that ask it about its queues.
 
 Secrets come from the environment (IG_APP_SECRET, IG_VERIFY_TOKEN,
 IG_ACCESS_TOKEN), from files, or from the standard input, which the file name -
@@ -109,11 +112,27 @@ func group(cmd *cobra.Command, long string, children ...*cobra.Command) *cobra.C
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		// The argument is not repeated: it may be a secret in the wrong place.
-		err := fmt.Errorf("there is no such sub-command; see '%s --help'", cmd.CommandPath())
+		err := noSuchCommand(cmd, args[0])
 		return exit(cmd, newConsole(cmd).finish(nil, err), err)
 	}
 	return cmd
+}
+
+// noSuchCommand returns the error for a wrong name. It is not repeated: it may be
+// a secret in the wrong place.
+func noSuchCommand(cmd *cobra.Command, name string) error {
+	var names []string
+	for _, child := range cmd.Commands() {
+		if child.IsAvailableCommand() && child.Name() != "help" {
+			names = append(names, child.Name())
+		}
+	}
+	const near = 3 // more changes make another word
+	name = strings.ToLower(name)
+	if likest := suggest.Nearest(name, names, 1)[0]; suggest.Distance(name[:min(len(name), maxName)], likest) <= near {
+		return fmt.Errorf("there is no such sub-command; did you mean '%s %s'?", cmd.CommandPath(), likest)
+	}
+	return fmt.Errorf("there is no such sub-command, only %s; see '%s --help'", strings.Join(names, ", "), cmd.CommandPath())
 }
 
 // action is what a sub-command does. The result is printed even if there is an

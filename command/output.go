@@ -22,6 +22,7 @@ type console struct {
 	in       io.Reader
 	out, err io.Writer
 	json     bool
+	width    int    // of the terminal that out is, in columns; 0: it is none
 	colour   bool   // out is a terminal, and shows colours
 	taken    string // what the standard input was taken for
 	unsaid   error  // why not all could be printed
@@ -35,6 +36,7 @@ func newConsole(cmd *cobra.Command) *console {
 		out:    out,
 		err:    cmd.ErrOrStderr(),
 		json:   asJSON,
+		width:  terminalWidth(out),
 		colour: terminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
 }
@@ -43,6 +45,18 @@ func newConsole(cmd *cobra.Command) *console {
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// terminalWidth returns how many columns the terminal has that w is, or 0 if it
+// is none.
+func terminalWidth(w io.Writer) int {
+	if !terminal(w) {
+		return 0
+	}
+	if width, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
 }
 
 // stdin returns the standard input, which only one thing can be read from.
@@ -111,7 +125,7 @@ func visible(s string) string {
 }
 
 // moment returns a time as people read it.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // problem is an error as JSON.
 type problem struct {

@@ -33,7 +33,8 @@ The admin API is where --address says, else where the config that --config names
 says, else at Caddy's default address. --store is needed only when the config has
 several queues; 'status' lists their stores.
 
-'check', 'export' and 'compact' also work on a stopped server, by --file.
+'status', 'list', 'show', 'export', 'check' and 'compact' also work on a stopped
+server, by --file. For 'check', the exit code 3 tells that the file is damaged.
 `+queueExitCodes,
 		queueStatusCommand(g),
 		queueListCommand(g),

@@ -5,16 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
-	"strconv"
 
 	"github.com/spf13/cobra"
-
-	"github.com/caddy-instagram/webhooks/admin"
-	"github.com/caddy-instagram/webhooks/event"
 )
 
 // The formats of an export.
@@ -36,11 +29,15 @@ func queueExportCommand(g *gateway) *cobra.Command {
 		Use:   "export",
 		Short: "Write events to a file, one a line",
 		Long: `
-Writes events as JSON, one a line, the newest first: as CloudEvents, or with
---format meta as deliveries in Meta's form that hold just one event. They come
-from the queue of the running Caddy or, with --file, of a stopped one. What is
-accepted or forgotten meanwhile may be missing. The output holds messages and
-names of people.
+Writes events as JSON, one a line, the oldest first: as CloudEvents, or with
+--format meta as deliveries in Meta's form that hold just one event. So
+'simulate --from-log' sends them again in their order. What is not JSON is in
+base 64. They come from the queue of the running Caddy or, with --file, of a
+stopped one. What is accepted or forgotten meanwhile may be missing. The output
+holds messages and names of people.
+
+With --json, the standard output is one JSON object: the lines are the list
+"events" of it or, with --output, it tells how many they are.
 
 Exit codes:
   0  done
@@ -65,11 +62,11 @@ Exit codes:
 // exported is the result of export to a file.
 type exported struct {
 	outcome
-	Events int    `json:"events"`
+	Count  int    `json:"count"`
 	Output string `json:"output"`
 }
 
-func (e *exported) text(c *console) { c.printf("Wrote %s to %s.\n", eventCount(e.Events), e.Output) }
+func (e *exported) text(c *console) { c.printf("Wrote %s to %s.\n", eventCount(e.Count), e.Output) }
 
 func export(ctx context.Context, c *console, g *gateway, f *exportFlags) (_ result, err error) {
 	if f.format != exportCloudEvents && f.format != exportMeta {
@@ -82,41 +79,23 @@ func export(ctx context.Context, c *console, g *gateway, f *exportFlags) (_ resu
 	if err != nil {
 		return nil, err
 	}
-	query.Set("limit", strconv.Itoa(admin.MaxLimit))
-	query.Set("bodies", "true")
-	list := func(query url.Values) (page []*admin.Event, err error) {
-		err = g.look(ctx, http.MethodGet, "/events", query, &page)
-		return page, err
-	}
-	if f.path != "" {
-		store, _, err := f.open()
-		if err != nil {
-			return nil, err
-		}
-		defer store.Close()
-		list = func(query url.Values) ([]*admin.Event, error) {
-			filter, err := admin.ParseFilter(query)
-			if err != nil {
-				return nil, err
-			}
-			filter.Bodies = true
-			page, err := admin.List(ctx, store, filter)
-			return page, unusable(err)
-		}
-	}
-	write := func(w io.Writer) (int, error) {
-		return await(ctx, func() (int, error) { return writeEvents(w, f.format, query, list) })
+	write := func(w *eventWriter) error {
+		_, err := withEvents(ctx, g, &f.fileFlag, func(list lister) (struct{}, error) {
+			return struct{}{}, w.writeAll(list, query)
+		})
+		return err
 	}
 	if f.output == "" {
-		c.json = false // the output is JSON of its own
-		_, err := write(c.out)
-		return nil, err
+		w := &eventWriter{out: bufio.NewWriter(c.out), format: f.format, object: c.json, status: exitUnsaid}
+		c.json = false // it is printed here
+		return nil, w.end(write(w))
 	}
 	file, err := os.OpenFile(f.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, unusable(fmt.Errorf("making a new file: %w", err))
 	}
-	n, err := write(file)
+	w := &eventWriter{out: bufio.NewWriter(file), format: f.format, status: exitRefused}
+	err = w.end(write(w))
 	if err == nil {
 		err = file.Sync()
 	}
@@ -124,54 +103,16 @@ func export(ctx context.Context, c *console, g *gateway, f *exportFlags) (_ resu
 		// Half an export could be taken for a whole one.
 		return nil, unusable(errors.Join(err, os.Remove(f.output)))
 	}
-	return &exported{Events: n, Output: f.output}, nil
+	return &exported{Count: w.count, Output: f.output}, nil
 }
 
 // unusable gives an error its exit code, unless it has one.
-func unusable(err error) error {
+func unusable(err error) error { return withStatus(exitRefused, err) }
+
+// withStatus gives an error an exit code, unless it has one.
+func withStatus(status int, err error) error {
 	if _, ok := errors.AsType[*failure](err); ok || err == nil {
 		return err
 	}
-	return &failure{exitRefused, err}
-}
-
-// writeEvents writes events, page by page, and returns how many.
-func writeEvents(w io.Writer, format string, query url.Values, list func(url.Values) ([]*admin.Event, error)) (n int, err error) {
-	out := bufio.NewWriter(w)
-	var line []byte
-	for {
-		page, err := list(query)
-		if err != nil {
-			if n > 0 {
-				err = fmt.Errorf("after %s: %w", eventCount(n), err)
-			}
-			return n, errors.Join(err, out.Flush())
-		}
-		if len(page) == 0 {
-			return n, unusable(out.Flush())
-		}
-		for _, e := range page {
-			body := e.Bytes()
-			if body == nil {
-				continue // forgotten meanwhile
-			}
-			line = appendLines(line[:0], format, body)
-			if _, err := out.Write(line); err != nil {
-				return n, unusable(err)
-			}
-			n++
-		}
-		query.Set("before", strconv.FormatUint(page[len(page)-1].ID, 10))
-	}
-}
-
-// appendLines appends an event in a format.
-func appendLines(dst []byte, format string, body []byte) []byte {
-	if format == exportMeta {
-		return append(event.AppendLine(dst, body), '\n')
-	}
-	for _, e := range event.Split(body) {
-		dst = append(e.AppendCloudEvent(dst), '\n')
-	}
-	return dst
+	return &failure{status, err}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -41,7 +42,9 @@ func (f *fileFlag) open() (*bolt.Store, os.FileInfo, error) {
 		if store, err = bolt.Open(f.path, zap.NewNop); err == nil {
 			return store, info, nil
 		}
-		err = fmt.Errorf("%w; leave out --file to ask a Caddy that is running", err)
+		if !errors.Is(err, bolt.ErrDamaged) {
+			err = fmt.Errorf("%w; leave out --file to ask a Caddy that is running", err)
+		}
 	}
 	return nil, nil, &failure{exitRefused, err}
 }
@@ -56,10 +59,34 @@ func onFile[T any](ctx context.Context, f *fileFlag, status int, work func(*bolt
 	}
 	return await(ctx, func() (T, error) {
 		found, err := work(store, info)
-		if err = errors.Join(err, store.Close()); err != nil {
-			err = &failure{status, err}
-		}
-		return found, err
+		return found, withStatus(status, errors.Join(err, store.Close()))
+	})
+}
+
+// lister returns the events that parameters of the admin API select, as
+// admin.List does.
+type lister func(query url.Values) ([]*admin.Event, error)
+
+// withEvents does work with the events of the running Caddy, or of the file of a
+// stopped one.
+func withEvents[T any](ctx context.Context, g *gateway, f *fileFlag, work func(lister) (T, error)) (T, error) {
+	if f.path == "" {
+		return await(ctx, func() (T, error) {
+			return work(func(query url.Values) (page []*admin.Event, err error) {
+				err = g.look(ctx, http.MethodGet, "/events", query, &page)
+				return page, err
+			})
+		})
+	}
+	return onFile(ctx, f, exitRefused, func(store *bolt.Store, _ os.FileInfo) (T, error) {
+		return work(func(query url.Values) ([]*admin.Event, error) {
+			filter, err := admin.ParseFilter(query)
+			if err != nil {
+				return nil, err
+			}
+			filter.Bodies = query.Get("bodies") == "true"
+			return admin.List(ctx, store, filter)
+		})
 	})
 }
 
@@ -76,7 +103,7 @@ Exit codes:
   0  the file is sound
   1  wrong usage
   2  the file could not be checked
-  3  the file is damaged
+  3  the file is damaged, or is not that of a queue
 ` + unsaidCode,
 		Example: `  $ caddy instagram queue check
   $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
@@ -113,6 +140,9 @@ func checkQueue(ctx context.Context, g *gateway, f *fileFlag) (result, error) {
 		damage, err := onFile(ctx, f, exitRefused, func(store *bolt.Store, _ os.FileInfo) (error, error) {
 			return store.Check(ctx), nil
 		})
+		if errors.Is(err, bolt.ErrDamaged) { // so much that it cannot be opened
+			damage, err = err, nil
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -95,10 +95,32 @@ func (g *gateway) call(ctx context.Context, method, path string, query url.Value
 // find returns the address of the admin API. Caddy says so each time that it
 // reads the config.
 func (g *gateway) find() (_ string, err error) {
-	if g.found == "" {
-		g.found, err = caddycmd.DetermineAdminAPIAddress(g.address, nil, g.config, g.adapter)
+	if g.found != "" {
+		return g.found, nil
 	}
+	var config []byte
+	if g.address == "" && g.config != "" {
+		if config, _, _, err = caddycmd.LoadConfig(g.config, g.adapter); err != nil {
+			return "", err
+		}
+		if withoutAdmin(config) {
+			return "", &failure{exitRefused, fmt.Errorf("%w in %s: nobody can ask this Caddy about its queues. Give it an endpoint, such as "+
+				"'admin unix//run/caddy/admin.sock', or stop it: then 'status', 'list', 'show', 'export', 'check' and 'compact' "+
+				"work on the file of a queue, with --file", errAdminOff, g.config)}
+		}
+	}
+	g.found, err = caddycmd.DetermineAdminAPIAddress(g.address, config, g.config, g.adapter)
 	return g.found, err
+}
+
+// withoutAdmin reports whether a config turns the admin endpoint off.
+func withoutAdmin(config []byte) bool {
+	var parsed struct {
+		Admin struct {
+			Disabled bool `json:"disabled"`
+		} `json:"admin"`
+	}
+	return json.Unmarshal(config, &parsed) == nil && parsed.Admin.Disabled
 }
 
 // understand takes an error of Caddy's client apart, which has only its text.
@@ -124,12 +146,16 @@ func understand(address string, err error) (unchanged bool, _ error) {
 	case strings.HasPrefix(text, "invalid admin address "), strings.HasPrefix(text, "making request: "):
 		return true, err
 	case strings.Contains(text, ": dial "):
-		return true, &failure{exitRefused, fmt.Errorf("%w at %s; is it running? (%w)", errUnreachable, address, err)}
+		return true, &failure{exitRefused, fmt.Errorf("%w at %s; is it running, and not with 'admin off'? (%w)", errUnreachable, address, err)}
 	}
 	return false, &failure{exitRefused, err}
 }
 
-var errUnreachable = errors.New("no Caddy answers")
+// Errors of all requests alike.
+var (
+	errUnreachable = errors.New("no Caddy answers")
+	errAdminOff    = errors.New("the admin endpoint is turned off ('admin off')")
+)
 
 // await returns what do returns, or an error once ctx is done. There is nothing
 // to wait for then: the process is about to end.

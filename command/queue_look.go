@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -18,60 +19,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
 )
-
-func queueStatusCommand(g *gateway) *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
-		Short: "Show how much is in the queues",
-		Long: `
-Shows for each store how many events are pending, are being delivered, are dead,
-and are kept after their delivery; when the oldest pending one was accepted; and
-since when deliveries are refused because they cannot be stored, if they are.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue status
-  $ caddy instagram queue status --address unix//run/caddy/admin.sock --json`,
-		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) {
-			s := new(queueStatus)
-			err := g.look(ctx, http.MethodGet, "", nil, &s.Stores)
-			if err != nil {
-				return nil, err
-			}
-			return s, nil
-		}),
-	}
-}
-
-// queueStatus is the result of status.
-type queueStatus struct {
-	outcome
-	Stores []admin.Status `json:"stores"`
-}
-
-func (s *queueStatus) text(c *console) {
-	if len(s.Stores) == 0 {
-		c.printf("No queue is open: the running config has no instagram_queue.\n")
-		return
-	}
-	rows := [][]string{{"STORE", "PENDING", "SIZE", "IN FLIGHT", "DEAD", "DELIVERED", "OLDEST", "NEW DELIVERIES"}}
-	for _, store := range s.Stores {
-		row := []string{store.Store, "?", "?", "?", "?", "?", "?", "accepted"}
-		if n := store.Counts; n != nil {
-			for i, count := range []int64{n.Pending, 0, n.InFlight, n.Dead, n.Delivered} {
-				row[i+1] = strconv.FormatInt(count, 10)
-			}
-			row[2], row[6] = sizeText(n.PendingBytes), momentOrDash(n.Oldest)
-		}
-		if !store.RefusingSince.IsZero() {
-			row[7] = "refused since " + moment(store.RefusingSince)
-		}
-		if store.Error != "" {
-			row[7] += " (" + store.Error + ")"
-		}
-		rows = append(rows, row)
-	}
-	c.table(rows...)
-}
 
 // eventSelection is the flags that select events.
 type eventSelection struct {
@@ -107,17 +56,24 @@ const maxListed = 100_000
 
 func queueListCommand(g *gateway) *cobra.Command {
 	var s eventSelection
+	var f fileFlag
 	var before uint64
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List events, the newest first",
 		Long: `
-Lists events, the newest first, without their bodies.
+Lists events, the newest first, without their bodies. On a terminal, each has
+the error of its last attempt in a line of its own; elsewhere that is the last
+column.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue list --state dead
-  $ caddy instagram queue list --field comments --since 24h --limit 1000 --json`,
+  $ caddy instagram queue list --field comments --since 24h --limit 1000 --json
+  $ caddy instagram queue list --file /var/lib/caddy/.local/share/caddy/instagram/queue.db --state pending`,
 		RunE: run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {
+			if err := f.validate(g); err != nil {
+				return nil, err
+			}
 			if limit < 1 || limit > maxListed {
 				return nil, fmt.Errorf("--limit must be 1 to %d; for more, there is 'export'", maxListed)
 			}
@@ -125,10 +81,17 @@ Lists events, the newest first, without their bodies.
 			if err != nil {
 				return nil, err
 			}
-			return listEvents(ctx, g, query, before, limit)
+			l, err := withEvents(ctx, g, &f, func(list lister) (*queueList, error) {
+				return listEvents(list, query, before, limit)
+			})
+			if err != nil {
+				return nil, err
+			}
+			return l, nil
 		}),
 	}
 	s.register(cmd, "")
+	f.register(cmd)
 	cmd.Flags().Uint64Var(&before, "before", 0, "Only those before the event with this `id`")
 	cmd.Flags().IntVar(&limit, "limit", 100, "At most so many")
 	return cmd
@@ -143,7 +106,7 @@ type queueList struct {
 	Before uint64 `json:"before,omitempty"`
 }
 
-func listEvents(ctx context.Context, g *gateway, query url.Values, before uint64, limit int) (result, error) {
+func listEvents(list lister, query url.Values, before uint64, limit int) (*queueList, error) {
 	l := &queueList{Events: []*admin.Event{}}
 	for len(l.Events) < limit {
 		if before > 0 {
@@ -151,8 +114,8 @@ func listEvents(ctx context.Context, g *gateway, query url.Values, before uint64
 		}
 		asked := min(limit-len(l.Events), admin.MaxLimit)
 		query.Set("limit", strconv.Itoa(asked))
-		var page []*admin.Event
-		if err := g.look(ctx, http.MethodGet, "/events", query, &page); err != nil {
+		page, err := list(query)
+		if err != nil {
 			return nil, err
 		}
 		l.Events = append(l.Events, page...)
@@ -170,40 +133,69 @@ func (l *queueList) text(c *console) {
 		c.printf("There are no such events.\n")
 		return
 	}
-	rows := [][]string{{"ID", "STATE", "FIELD", "ACCOUNT", "SIZE", "ACCEPTED", "ATTEMPTS", "DUE", "LAST ERROR"}}
+	header := []string{"ID", "STATE", "FIELD", "ACCOUNT", "SIZE", "ACCEPTED", "ATTEMPTS", "DUE"}
+	var rows [][]string
+	var lastErrors []string
+	now := time.Now()
 	for _, e := range l.Events {
 		rows = append(rows, []string{
-			strconv.FormatUint(e.ID, 10), stateOf(e), e.Field, cmp.Or(e.Account, "-"), sizeText(int64(e.Size)), moment(e.Accepted),
-			strconv.Itoa(e.Attempts), momentOrDash(e.Due), shorten(e.LastError),
+			strconv.FormatUint(e.ID, 10), stateOf(e), e.Field, cmp.Or(e.Account, "-"), sizeText(int64(e.Size)), ago(e.Accepted, now),
+			strconv.Itoa(e.Attempts), ago(e.Due, now),
 		})
+		lastErrors = append(lastErrors, e.LastError)
 	}
-	c.table(rows...)
+	if c.width > 0 {
+		c.fitted(c.width, header, rows, lastErrors)
+	} else {
+		for i := range rows {
+			rows[i] = append(rows[i], lastErrors[i])
+		}
+		c.table(append([][]string{append(header, "LAST ERROR")}, rows...)...)
+	}
 	if l.Before != 0 {
 		c.note("There may be more: see them with --before %d", l.Before)
 	}
 }
 
 func queueShowCommand(g *gateway) *cobra.Command {
-	return &cobra.Command{
+	var f fileFlag
+	cmd := &cobra.Command{
 		Use:   "show <id>",
 		Short: "Show an event with its body",
 		Long: `
 Shows an event with its body, which is what the backend gets.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue show 1207
-  $ caddy instagram queue show 1207 --json`,
+  $ caddy instagram queue show 1207 --json
+  $ caddy instagram queue show 1207 --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
 		RunE: run(1, func(ctx context.Context, _ *console, args []string) (result, error) {
+			if err := f.validate(g); err != nil {
+				return nil, err
+			}
 			ids, err := eventIDs(args)
 			if err != nil {
 				return nil, err
 			}
-			s := &queueEvent{Event: new(admin.Event)}
-			if err := g.look(ctx, http.MethodGet, eventPath(ids[0]), nil, s.Event); err != nil {
-				return nil, err
-			}
-			return s, nil
+			return showEvent(ctx, g, &f, ids[0])
 		}),
 	}
+	f.register(cmd)
+	return cmd
+}
+
+func showEvent(ctx context.Context, g *gateway, f *fileFlag, id uint64) (_ result, err error) {
+	s := &queueEvent{Event: new(admin.Event)}
+	if f.path == "" {
+		err = g.look(ctx, http.MethodGet, eventPath(id), nil, s.Event)
+	} else {
+		s.Event, err = onFile(ctx, f, exitRefused, func(store *bolt.Store, _ os.FileInfo) (*admin.Event, error) {
+			return admin.Find(ctx, store, id)
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // eventIDs reads the ids of events. There must be one.
@@ -230,6 +222,7 @@ type queueEvent struct {
 }
 
 func (e *queueEvent) text(c *console) {
+	now := time.Now()
 	rows := [][]string{}
 	for _, row := range [][]string{
 		{"id", strconv.FormatUint(e.ID, 10)},
@@ -242,10 +235,10 @@ func (e *queueEvent) text(c *console) {
 		{"URL", e.URL},
 		{"app secret", e.AppSecret},
 		{"size", sizeText(int64(e.Size))},
-		{"accepted", momentOrDash(e.Accepted)},
-		{"requeued", momentOrDash(e.Requeued)},
-		{"due", momentOrDash(e.Due)},
-		{"settled", momentOrDash(e.Settled)},
+		{"accepted", ago(e.Accepted, now)},
+		{"requeued", ago(e.Requeued, now)},
+		{"due", ago(e.Due, now)},
+		{"settled", ago(e.Settled, now)},
 		{"attempts", strconv.Itoa(e.Attempts)},
 		{"last error", e.LastError},
 	} {
@@ -275,20 +268,3 @@ func stateOf(e *admin.Event) string {
 
 // sizeText returns bytes as people read them.
 func sizeText(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) }
-
-// momentOrDash returns a time that may be unknown.
-func momentOrDash(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return moment(t)
-}
-
-// shorten returns the beginning of a text for a table.
-func shorten(text string) string {
-	const most = 60
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return text
-}

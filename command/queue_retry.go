@@ -13,11 +13,42 @@ import (
 	"github.com/caddy-instagram/webhooks/admin"
 )
 
-// retryFlags are the flags of retry.
-type retryFlags struct {
+// severalFlags are the flags of what is done to the given events, or to all that
+// are selected.
+type severalFlags struct {
 	eventSelection
 	all, dryRun bool
-	rate        float64
+}
+
+func (f *severalFlags) register(cmd *cobra.Command) {
+	f.eventSelection.register(cmd, "dead")
+	cmd.Flags().BoolVar(&f.all, "all", false, "All that the other flags select")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "Only count them")
+}
+
+// validate returns an error unless there are either ids or --all. The flags of
+// --all are these, and others.
+func (f *severalFlags) validate(cmd *cobra.Command, ids []string, others ...string) error {
+	switch {
+	case f.all && len(ids) > 0:
+		return errors.New("give either ids or --all")
+	case f.all:
+		return nil
+	case len(ids) == 0:
+		return errors.New("which events? give their ids, which 'list' shows, or --all")
+	}
+	for _, flag := range append([]string{"state", "field", "account", "since", "dry-run"}, others...) {
+		if cmd.Flags().Changed(flag) {
+			return fmt.Errorf("--%s is for --all", flag)
+		}
+	}
+	return nil
+}
+
+// retryFlags are the flags of retry.
+type retryFlags struct {
+	severalFlags
+	rate float64
 }
 
 func queueRetryCommand(g *gateway) *cobra.Command {
@@ -39,23 +70,14 @@ event again.
   $ caddy instagram queue retry --all --field comments --since 24h --dry-run
   $ caddy instagram queue retry --all --field comments --since 24h --rate 50`,
 	}
-	f.register(cmd, "dead")
-	cmd.Flags().BoolVar(&f.all, "all", false, "All that the other flags select")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "Only count them")
+	f.register(cmd)
 	cmd.Flags().Float64Var(&f.rate, "rate", 10, "At most so many events in a second")
 	cmd.RunE = run(math.MaxInt, func(ctx context.Context, _ *console, args []string) (result, error) {
-		switch {
-		case f.all && len(args) > 0:
-			return nil, errors.New("give either ids or --all")
-		case f.all:
-			return retryAll(ctx, g, &f)
-		case len(args) == 0:
-			return nil, errors.New("which events? give their ids, which 'list' shows, or --all")
+		if err := f.validate(cmd, args, "rate"); err != nil {
+			return nil, err
 		}
-		for _, flag := range []string{"state", "field", "account", "since", "rate", "dry-run"} {
-			if cmd.Flags().Changed(flag) {
-				return nil, fmt.Errorf("--%s is for --all", flag)
-			}
+		if f.all {
+			return retryAll(ctx, g, &f)
 		}
 		return retryEach(ctx, g, args)
 	})
@@ -147,7 +169,7 @@ func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
 		if ok {
 			status = max(status, failed.status)
 		}
-		if !ok || failed.status != exitRefused || errors.Is(err, errUnreachable) {
+		if !ok || failed.status != exitRefused || errors.Is(err, errUnreachable) || errors.Is(err, errAdminOff) {
 			if left := len(ids) - i - 1; left > 0 {
 				errs = append(errs, fmt.Errorf("%s after it: not tried", eventCount(left)))
 			}
@@ -161,37 +183,4 @@ func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
 		status = exitUnsure
 	}
 	return done, &failure{status, errors.Join(errs...)}
-}
-
-func queueDiscardCommand(g *gateway) *cobra.Command {
-	return &cobra.Command{
-		Use:   "discard <id>...",
-		Short: "Forget events",
-		Long: `
-Forgets events for good, in whatever state they are. One that is being delivered
-just now cannot be forgotten.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue discard 1207 1210`,
-		RunE: run(math.MaxInt, func(ctx context.Context, _ *console, args []string) (result, error) {
-			d := new(discardedEvents)
-			var err error
-			d.Discarded, err = forEach(args, func(id uint64) error {
-				return g.change(ctx, http.MethodDelete, eventPath(id), nil, nil)
-			})
-			if len(d.Discarded) == 0 {
-				return nil, err
-			}
-			return d, err
-		}),
-	}
-}
-
-// discardedEvents is the result of discard.
-type discardedEvents struct {
-	outcome
-	Discarded []uint64 `json:"discarded"`
-}
-
-func (d *discardedEvents) text(c *console) {
-	c.printf("%s forgotten.\n", eventCount(len(d.Discarded)))
 }

@@ -36,7 +36,7 @@ func TestQueueStatus(t *testing.T) {
 	r := s.run(t, "status")
 	r.want(t, 0, "STORE", "")
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
-	if len(lines) != 3 || !strings.HasSuffix(lines[1], "accepted") || !strings.HasSuffix(lines[2], "refused since 2026-02-03 04:05 UTC") {
+	if len(lines) != 3 || !strings.HasSuffix(lines[1], "accepted") || !strings.Contains(lines[2], "refused since 2026-02-03 04:05:06 UTC (") || !strings.HasSuffix(lines[2], "d ago)") {
 		t.Errorf("printed\n%s", r.out)
 	}
 	row := []string{"a.db", "3", sizeText(total), "3", "2", "0", ""}
@@ -66,7 +66,7 @@ func TestQueueList(t *testing.T) {
 	r.want(t, 0, "LAST ERROR", "")
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
 	if len(lines) != 4 || !strings.HasPrefix(lines[1], "3   in flight  unparsed  -") || !strings.Contains(lines[2], "pending") ||
-		!strings.HasSuffix(lines[3], "…") || len(lines[3]) > 200 {
+		!strings.HasSuffix(lines[3], strings.TrimSpace(visible(later.Error))) {
 		t.Errorf("printed\n%s", r.out)
 	}
 	s.run(t, "list", "--state", "dead").want(t, 0, "There are no such events.", "")
@@ -212,10 +212,10 @@ func TestQueueDiscard(t *testing.T) {
 	s.run(t, "discard", "2").want(t, 2, "", "event 2: there is no such event")
 	r := s.run(t, "discard", "1", "3", "4", "--json")
 	r.want(t, 3, "", "event 1: the event is being delivered just now")
-	if got := decode[discardedEvents](t, r); !slices.Equal(got.Discarded, []uint64{3, 4}) || got.Error == nil {
+	if got := decode[discardedEvents](t, r); !slices.Equal(got.IDs, []uint64{3, 4}) || got.Count != 2 || got.Error == nil {
 		t.Errorf("printed %s", r.out)
 	}
-	s.run(t, "discard").want(t, 1, "", "which event?")
+	s.run(t, "discard").want(t, 1, "", "which events?")
 }
 
 func TestQueueGatewayCannotHelp(t *testing.T) {
@@ -229,7 +229,7 @@ func TestQueueGatewayCannotHelp(t *testing.T) {
 	chatty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }))
 	defer chatty.Close()
 	commands := [][]string{
-		{"list"}, {"show", "1"}, {"retry", "1"}, {"retry", "--all"}, {"discard", "1"}, {"export"}, {"check"}, {"compact"},
+		{"list"}, {"show", "1"}, {"retry", "1"}, {"retry", "--all"}, {"discard", "1"}, {"discard", "--all"}, {"export"}, {"check"}, {"compact"},
 	}
 	for _, args := range commands {
 		two.run(t, args...).want(t, 1, "", "a.db, b.db")

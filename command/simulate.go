@@ -61,15 +61,23 @@ of a file, or of an event file that instagram_file wrote. Requests are as Meta
 sends them: HTTP/1.1, headers in their order, both signatures, the two looks of
 JSON, five seconds for an answer, no redirects.
 
+What is answered with 200 counts as accepted. But Caddy answers with an empty 200
+to what no handler takes, too. So a forged delivery is sent after the run, as of
+the Test button of the App Dashboard: where that gets 200, nothing is proved, and
+the exit code is 1.
+
 With --retry, what is not answered with 200 is sent again at once, then after
 15 seconds, 30 seconds, a minute and so on for 36 hours, each time with a new
-entry.time. Messages of an account that fail for 15 minutes bring an alert;
+entry.time. It goes on even if nobody answers the verification request. Messages of an account that fail for 15 minutes bring an alert;
 after an hour the account is unsubscribed, and gets no more. --speedup 3600
 makes an hour of this a second.
 
 The ledger has the identity of each event that was answered with 200, one a
 line, and is added to. --verify compares it with the files that instagram_file
 wrote, in any of its formats: after the run, or without --to instead of one.
+These, and those of --from-log, may be compressed by gzip or zstd, whatever their
+names. Lines that hold no event, such as one that a crash cut off, are left out
+and counted.
 --verify-queue compares it with what is in a queue, by the admin API of the
 running Caddy, whatever became of the events there: --address, --config and
 --store say which, as for 'caddy instagram queue'.
@@ -79,7 +87,8 @@ Exit codes:
      acknowledged event is missing
   1  not so
   2  there was no run, or it was cut short: wrong usage, a file that cannot be
-     read or written, a queue that cannot be asked, an interrupt
+     read or written, the file of --from-log is incomplete or holds no event, a
+     queue that cannot be asked, an interrupt
 ` + unsaidCode,
 		Example: `  # The verification request and one delivery of each field
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --verify-token-file verify
@@ -173,6 +182,11 @@ func (s *simulation) run(ctx context.Context, c *console, _ []string) (result, e
 		return r, noRun(err)
 	}
 	err := r.unexpected()
+	if err == nil {
+		if err = r.unsent(); err != nil {
+			err = noRun(err)
+		}
+	}
 	r.OK = err == nil
 	return r, err
 }
@@ -210,13 +224,8 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 
 	r.Verification = "skipped"
 	if token != "" {
-		o := client.Verify(ctx, token)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if r.Verification, r.unverified = "ok", o.Err; o.Err != nil {
-			r.Verification = o.Err.Error()
-			return nil
+		if goOn, err := s.verifyURL(ctx, c, client, token, r); !goOn {
+			return err
 		}
 	}
 	if total != 0 {
@@ -235,6 +244,8 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 		if err != nil {
 			return fmt.Errorf("the run was cut short: %w", err)
 		}
+		r.verifyAgain(ctx, client, token)
+		s.probe(ctx, client, r)
 	}
 	return s.verifyLedger(ctx, r, ledger)
 }

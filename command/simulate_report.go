@@ -20,10 +20,17 @@ type simulated struct {
 	OK           bool   `json:"ok"`
 	Verification string `json:"verification,omitempty"`
 	*simulate.Summary
+
+	// Signatures tells whether the receiver checks them: "checked", "not
+	// checked", or "unknown".
+	Signatures string `json:"signatures,omitempty"`
+
 	Ledger   *int             `json:"ledger,omitempty"`
 	Verified *simulate.Report `json:"verified,omitempty"`
 
-	unverified error // why the receiver did not pass the verification
+	unverified   error  // why the receiver did not pass the verification
+	down         bool   // nobody answered it
+	forgedAnswer string // what a forged delivery was answered with
 }
 
 // count tells how much is in the ledger.
@@ -44,6 +51,9 @@ func (r *simulated) unexpected() error {
 	if s := r.Summary; s != nil && s.ForgedAccepted > 0 {
 		faults = append(faults, fmt.Sprintf("%d of %d forged deliveries were accepted", s.ForgedAccepted, s.Forged))
 	}
+	if s := r.Summary; r.Signatures == signaturesUnchecked && s.ForgedAccepted == 0 {
+		faults = append(faults, fmt.Sprintf("a forged delivery is answered with %s: it is not known whether any of %d was accepted", r.forgedAnswer, s.Accepted))
+	}
 	if r.Verified != nil && len(r.Verified.Missing) > 0 {
 		faults = append(faults, fmt.Sprintf("%d of %d acknowledged events are missing", len(r.Verified.Missing), r.Verified.Acknowledged))
 	}
@@ -51,6 +61,18 @@ func (r *simulated) unexpected() error {
 		return nil
 	}
 	return errors.New(strings.Join(faults, "; "))
+}
+
+// unsent returns an error that says what of --from-log could not be sent.
+func (r *simulated) unsent() error {
+	switch s := r.Summary; {
+	case s == nil:
+	case s.Incomplete != "":
+		return fmt.Errorf("--from-log: %s; what could be read was sent", s.Incomplete)
+	case s.Deliveries == 0 && s.Malformed > 0:
+		return fmt.Errorf("--from-log: none of the lines holds an event, of %d", s.Malformed)
+	}
+	return nil
 }
 
 // maxMissing is how many missing events are listed; --json lists all.
@@ -63,7 +85,20 @@ func (r *simulated) text(c *console) {
 	}
 	if s := r.Summary; s != nil {
 		row("deliveries", "%d%s", s.Deliveries, listing("duplicates", s.Duplicates, "forged", s.Forged, "unfinished", s.Unfinished, "withheld", s.Withheld))
-		row("accepted", "%d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
+		if r.Signatures == signaturesUnchecked {
+			row("accepted", "not known; 200 to %d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
+		} else {
+			row("accepted", "%d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
+		}
+		if r.Signatures != "" {
+			row("signatures", "%s", r.signatures())
+		}
+		if s.Malformed > 0 {
+			row("left out", "%d malformed lines", s.Malformed)
+		}
+		if s.Incomplete != "" {
+			row("incomplete", "%s", visible(s.Incomplete))
+		}
 		if s.Forged > 0 {
 			row("forged", "%d of %d accepted", s.ForgedAccepted, s.Forged)
 		}
@@ -83,11 +118,14 @@ func (r *simulated) text(c *console) {
 	if v := r.Verified; v != nil {
 		row("verified", "%d of %d events found, %d missing%s", v.Found, v.Acknowledged, len(v.Missing),
 			listing("others", v.Others, "repeated", v.Repeated, "malformed lines", v.Malformed))
+		for _, why := range v.Incomplete {
+			row("incomplete", "%s", visible(why))
+		}
 		for _, id := range v.Missing[:min(len(v.Missing), maxMissing)] {
 			row("missing", "%q", id)
 		}
 		if more := len(v.Missing) - maxMissing; more > 0 {
-			row("missing", "and %d more", more)
+			row("missing", "and %d more, which --json lists", more)
 		}
 	}
 }

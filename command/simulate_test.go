@@ -156,7 +156,7 @@ func TestSimulateLedger(t *testing.T) {
 	rest := keep(t, "rest.jsonl", strings.Join(lines[12:], ""))
 	code, out, errs := simulateIn(t, "", "--ledger", ledger, "--verify", rest)
 	if code != 1 || errs != "Error: 12 of 40 acknowledged events are missing\n" || !strings.Contains(out, "28 of 40 events found, 12 missing\n") ||
-		strings.Count(out, `missing       "instagram/`) != 10 || !strings.Contains(out, "missing       and 2 more\n") {
+		strings.Count(out, `missing       "instagram/`) != 10 || !strings.Contains(out, "missing       and 2 more, which --json lists\n") {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
 	begin := keep(t, "begin.jsonl", strings.Join(lines[:12], ""))

@@ -1,6 +1,10 @@
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/caddy-instagram/webhooks/internal/secretcheck"
+)
 
 // secretForms says which app secrets cannot be one of Meta's.
 func (v *visit) secretForms() {
@@ -12,9 +16,9 @@ func (v *visit) secretForms() {
 		v.skip("there is no app secret", AppSecret)
 	}
 	for _, s := range secrets {
-		if why := implausible(s.key); why != "" {
-			v.add(Finding{AppSecret, s.name, Warning, fmt.Sprintf("This is no app secret of Meta's: it %s.", why),
-				"Meta's are 32 hexadecimal digits. Copy it anew from the App Dashboard, where 'Show' reveals it; in a file or the environment without quotation marks, as UTF-8."})
+		if problem := secretcheck.Describe(s.key); problem != "" {
+			v.add(Finding{AppSecret, s.name, Warning, fmt.Sprintf("This does not look like an app secret of Meta's: %s.", problem),
+				"Meta's are 32 lower-case hexadecimal digits. Copy it anew from the App Dashboard, where 'Show' reveals it."})
 			continue
 		}
 		v.add(Finding{AppSecret, s.name, OK, "It has the form of an app secret: 32 hexadecimal digits.", ""})

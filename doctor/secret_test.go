@@ -9,16 +9,12 @@ import (
 func TestSecretsThatCannotBeOnesAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ secret, says string }{
-		"quotes kept by --env-file": {`"` + secret + `"`, "quotation marks"},
+		"quotes kept by --env-file": {`"` + secret + `"`, "quotes around it"},
 		"byte order mark":           {"\ufeff" + secret, "byte order mark"},
 		"UTF-16":                    {"\xff\xfe5\x00e\x00c\x004\x00e\x007\x00", "UTF-16"},
-		"id of an app":              {"5474701234567890", "such as the id of an app"},
-		"masked field":              {"••••••••", "dots that hide"},
-		"masked by asterisks":       {"********", "dots that hide"},
+		"id of an app":              {"5474701234567890", "an app id"},
+		"masked field":              {"••••••••", "dots of a masked field"},
 		"cut off":                   {secret[:31], "31 hexadecimal digits, not 32"},
-		"twice":                     {secret + secret, "64 hexadecimal digits, not 32"},
-		"line feed":                 {secret + "\r", "white space"},
-		"access token":              {"IGAA-s3cr3t", "not made of hexadecimal digits"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -34,11 +30,6 @@ func TestSecretsThatCannotBeOnesAreNamed(t *testing.T) {
 				t.Errorf("the secret stands in %q", f.Text)
 			}
 		})
-	}
-	for _, right := range []string{secret, strings.ToUpper(secret)} {
-		if why := implausible(right); why != "" {
-			t.Errorf("a right one %s", why)
-		}
 	}
 }
 

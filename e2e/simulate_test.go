@@ -23,9 +23,10 @@ type played struct {
 	OK           bool
 	Verification string
 	simulate.Summary
-	Ledger   int
-	Verified *simulate.Report
-	Error    struct{ Message string }
+	Ledger     int
+	Signatures string
+	Verified   *simulate.Report
+	Error      struct{ Message string }
 }
 
 // simulated is a gateway at a URL with Caddy's own certificate, which is played

@@ -229,7 +229,7 @@ func (h *Handler) wanted(events []event.Event) []*event.Event {
 // targets returns what to write, in order, by path. The records are in text.
 func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte) []target {
 	if h.Format == formatRaw {
-		*text = event.AppendLine(*text, d.Body)
+		*text = appendLine(*text, wanted[0], d.Body)
 		sum := sha256.New()
 		sum.Write(d.Body)
 		sum.Write([]byte("\x00" + d.Secret))

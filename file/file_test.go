@@ -63,8 +63,8 @@ func TestFileAppendsLines(t *testing.T) {
 	for _, tc := range []struct{ name, body, line string }{
 		{"as it came", `{"object": "instagram", "text": "\u00e9\/"}`, `{"object": "instagram", "text": "\u00e9\/"}`},
 		{"indented", "{\n  \"id\": 17841400000000000001,\r\n\t\"text\": \"a b\\n\"\n}\n", `{"id":17841400000000000001,"text":"a b\n"}`},
-		{"empty", "", ""},
-		{"not JSON", "a=b", "a=b"},
+		{"empty", "", `{"data_base64":""}`},
+		{"not JSON", "a=b", `{"data_base64":"YT1i"}`},
 		{"not JSON, two lines", "a\nb\xff", `{"data_base64":"YQpi/w=="}`},
 	} {
 		d := &event.Delivery{Body: []byte(tc.body)}

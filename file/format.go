@@ -17,9 +17,18 @@ const (
 // raw line breaks.
 func render(dst []byte, format string, e *event.Event) []byte {
 	if format == formatMeta {
-		return event.AppendLine(dst, e.Envelope())
+		return appendLine(dst, e, e.Envelope())
 	}
 	return e.AppendCloudEvent(dst)
+}
+
+// appendLine appends text, that of e or of the delivery that e came in. Only what
+// could not be taken apart may be no JSON.
+func appendLine(dst []byte, e *event.Event, text []byte) []byte {
+	if e.Kind == "" {
+		return event.AppendLine(dst, text)
+	}
+	return event.AppendJSONLine(dst, text)
 }
 
 func validateFormat(format string) error {

@@ -98,7 +98,7 @@ func TestFileFields(t *testing.T) {
 	}
 	// It may be a message or a mention.
 	deliver(t, h, &event.Delivery{Body: []byte(`{"cut":`)})
-	if lines := readLines(t, path); len(lines) != 2 || strings.TrimSpace(lines[1]) != `{"cut":` {
+	if lines := readLines(t, path); len(lines) != 2 || strings.TrimSpace(lines[1]) != `{"data_base64":"eyJjdXQiOg=="}` {
 		t.Errorf("what cannot be taken apart: got %q", lines)
 	}
 }

@@ -34,14 +34,15 @@ type Store interface {
 	// Settle can be called again.
 	Settle(ctx context.Context, event *Event, outcome Outcome) error
 
-	// List returns the events that the filter selects, the newest first, with
-	// their bodies if the filter asks for them.
+	// List returns the events that the filter selects, the newest first unless
+	// the filter asks for the oldest, with their bodies if it asks for them.
 	List(ctx context.Context, filter Filter) ([]Event, error)
 
 	// Requeue makes the dead and the delivered events that the filter selects
 	// pending again, in the lane Replayed, one each interval, and those that
 	// wait for another attempt due at once. It returns how many there were.
-	// Those before an error stay requeued. Limit and Bodies do not count.
+	// Those before an error stay requeued. Limit, OldestFirst and Bodies do
+	// not count.
 	Requeue(ctx context.Context, filter Filter, interval time.Duration) (int, error)
 
 	// Discard forgets an event. It returns ErrNotFound when there is none with
@@ -212,6 +213,7 @@ type Filter struct {
 	Since          time.Time // accepted then or later
 	After, Before  uint64    // a higher and a lower ID than these
 	Limit          int       // at most so many
+	OldestFirst    bool      // not the newest
 	Bodies         bool      // with their bodies
 }
 

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"iter"
 	"math/rand/v2"
 	"slices"
@@ -45,6 +46,12 @@ func (f Faults) apply(from Deliveries) iter.Seq2[sending, error] {
 		var held queue
 		turn := 0
 		for body, err := range from {
+			if errors.Is(err, ErrMalformed) || errors.Is(err, ErrIncomplete) {
+				if !yield(sending{}, err) {
+					return
+				}
+				continue
+			}
 			if err != nil {
 				held.release(turn+window, yield)
 				yield(sending{}, err)

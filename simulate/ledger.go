@@ -151,11 +151,15 @@ type Report struct {
 	// Malformed is the number of lines that hold no event, such as one that a
 	// crash cut off.
 	Malformed int `json:"malformed"`
+
+	// Incomplete says of files that could not be read to their ends why. What
+	// could be read of them counts.
+	Incomplete []string `json:"incomplete,omitempty"`
 }
 
 // Verify compares the ledger with the identities of the events that a receiver
-// kept, in any order. An error that wraps ErrMalformed is counted; any other
-// ends the comparison and is returned. However much the receiver kept, only what
+// kept, in any order. An error that wraps ErrMalformed or ErrIncomplete is
+// reported; any other ends the comparison and is returned. However much the receiver kept, only what
 // is in the ledger takes memory.
 //
 // What is acknowledged while Verify runs may be counted as missing.
@@ -166,6 +170,9 @@ func (l *Ledger) Verify(kept iter.Seq2[string, error]) (*Report, error) {
 		switch {
 		case errors.Is(err, ErrMalformed):
 			report.Malformed++
+			continue
+		case errors.Is(err, ErrIncomplete):
+			report.Incomplete = append(report.Incomplete, err.Error())
 			continue
 		case err != nil:
 			return nil, err
@@ -191,7 +198,7 @@ func (l *Ledger) Verify(kept iter.Seq2[string, error]) (*Report, error) {
 }
 
 // EventFiles returns the identities of the events in files as instagram_file
-// writes them, in any of its formats.
+// writes them, in any of its formats, compressed or not.
 func EventFiles(paths ...string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, path := range paths {

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,30 +43,62 @@ func identities(events []event.Event) []string {
 	return ids
 }
 
-// lines reads an event file. A line that is malformed comes with an error that
-// wraps ErrMalformed, and reading goes on; after any other error it ends.
+// lines reads an event file, which may be compressed. A line that is malformed
+// comes with an error that wraps ErrMalformed, and reading goes on; after any other
+// error it ends.
 func lines(r io.Reader) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
-		in := bufio.NewScanner(r)
-		in.Buffer(nil, maxLine)
-		n := 0
-		for in.Scan() {
-			n++
-			if len(in.Bytes()) == 0 {
-				continue
+		in := decompress(r)
+		defer in.close()
+		reader := lineReader{in: bufio.NewReaderSize(in, 64<<10)}
+		for n := 1; ; n++ {
+			text, long, end := reader.next()
+			var l line
+			var err error
+			switch {
+			case long:
+				err = fmt.Errorf("line %d: %w: it is longer than %d MiB", n, ErrMalformed, maxLine>>20)
+			case len(text) > 0:
+				if l, err = parseLine(text); err != nil {
+					err = fmt.Errorf("line %d: %w", n, err)
+				}
 			}
-			l, err := parseLine(in.Bytes())
-			if err != nil {
-				err = fmt.Errorf("line %d: %w", n, err)
+			if (long || len(text) > 0) && !yield(l, err) || end == io.EOF {
+				return
 			}
-			if !yield(l, err) {
+			if end != nil {
+				yield(line{}, fmt.Errorf("line %d: %w", n, end))
 				return
 			}
 		}
-		if err := in.Err(); err != nil {
-			yield(line{}, fmt.Errorf("line %d: %w", n+1, err))
+	}
+}
+
+// lineReader reads lines, of which one that is longer than maxLine takes no more
+// memory than that.
+type lineReader struct {
+	in   *bufio.Reader
+	text []byte
+}
+
+// next returns a line without its end, or tells that it is too long. The last
+// line comes with an error.
+func (r *lineReader) next() (text []byte, long bool, err error) {
+	r.text = r.text[:0]
+	for {
+		var part []byte
+		part, err = r.in.ReadSlice('\n')
+		if long = long || len(r.text)+len(part) > maxLine; !long {
+			r.text = append(r.text, part...)
+		}
+		if err != bufio.ErrBufferFull {
+			break
 		}
 	}
+	if long {
+		return nil, true, err
+	}
+	return bytes.TrimSuffix(bytes.TrimSuffix(r.text, []byte("\n")), []byte("\r")), false, err
 }
 
 // parseLine reads a line. The result refers to no bytes of text.

@@ -9,12 +9,13 @@ import (
 )
 
 // Replay returns what an event file holds as deliveries, in its order. The file
-// is as instagram_file writes it, in any of its formats.
+// is as instagram_file writes it, in any of its formats, compressed or not.
 //
 // Up to batch events of the same object and family are put into one delivery;
 // one at a time keeps their order. Around the events, which stay byte for byte
 // as they are, a delivery looks as Meta writes it. A line that is no such
-// delivery is sent as it is.
+// delivery is sent as it is. For a malformed line there is an error instead, and
+// they go on.
 func Replay(r io.Reader, batch int) Deliveries {
 	return func(yield func([]byte, error) bool) {
 		var open [2]gathering // by family
@@ -25,8 +26,10 @@ func Replay(r io.Reader, batch int) Deliveries {
 		}
 		for l, err := range lines(r) {
 			if err != nil {
-				yield(nil, err)
-				return
+				if !yield(nil, err) {
+					return
+				}
+				continue
 			}
 			next, plain := parseDelivery(l.body)
 			if !plain {

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -70,7 +71,7 @@ func (r *Run) Start() {
 func (r *Run) Progress() *Summary { return r.tally.end() }
 
 // Do sends everything and returns how it went, also when there is an error:
-// that of Deliveries, of the Ledger, of the Client's URL, or of ctx if it
+// that of Deliveries, unless the Summary tells it, of the Ledger, of the Client's URL, or of ctx if it
 // ended first. What the receiver does is no error.
 func (r *Run) Do(ctx context.Context) (*Summary, error) {
 	if r.tally == nil {
@@ -97,7 +98,14 @@ func (r *Run) sendAll(ctx context.Context, abort context.CancelCauseFunc) error 
 	}
 	pending := make(chan struct{}, max(maxPending, cap(r.slots)))
 	for s, err := range r.Faults.apply(r.Deliveries) {
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrMalformed):
+			r.tally.note(func(sum *Summary) { sum.Malformed++ })
+			continue
+		case errors.Is(err, ErrIncomplete):
+			r.tally.note(func(sum *Summary) { sum.Incomplete = err.Error() })
+			continue
+		case err != nil:
 			abort(err)
 			return err
 		}
@@ -175,9 +183,14 @@ func (r *Run) follow(ctx context.Context, s sending) error {
 			r.tally.note(func(sum *Summary) { sum.Unfinished++ })
 			return nil
 		case s.forged:
-			if o.OK() {
-				r.tally.note(func(sum *Summary) { sum.ForgedAccepted++ })
-			}
+			r.tally.note(func(sum *Summary) {
+				switch {
+				case o.OK():
+					sum.ForgedAccepted++
+				case o.Status > 0:
+					sum.ForgedRefused++
+				}
+			})
 			return nil
 		case o.OK():
 			return r.acknowledge(d)

@@ -12,7 +12,8 @@ import (
 // MaxBatch is the number of updates that Meta puts into one delivery at most.
 const MaxBatch = 1000
 
-// Deliveries are the bodies of a run, one after the other. An error ends them.
+// Deliveries are the bodies of a run, one after the other. Errors that wrap
+// ErrMalformed or ErrIncomplete stand for what is left out; any other ends them.
 type Deliveries = iter.Seq2[[]byte, error]
 
 // Sample makes up deliveries without end, none of which is like another.
@@ -81,7 +82,7 @@ func Repeat(body []byte) Deliveries {
 	}
 }
 
-// Take returns the first n deliveries.
+// Take returns the first n deliveries, and the errors between them.
 func Take(from Deliveries, n int) Deliveries {
 	return func(yield func([]byte, error) bool) {
 		if n <= 0 {
@@ -89,7 +90,10 @@ func Take(from Deliveries, n int) Deliveries {
 		}
 		taken := 0
 		for body, err := range from {
-			if taken++; !yield(body, err) || taken == n {
+			if err == nil {
+				taken++
+			}
+			if !yield(body, err) || taken == n {
 				return
 			}
 		}

@@ -22,10 +22,20 @@ type Summary struct {
 	Accepted int `json:"accepted"`
 	Failed   int `json:"failed"`
 
-	// Forged is the number of deliveries with a wrong signature, and
-	// ForgedAccepted how many of them were answered with 200 all the same.
+	// Forged is the number of deliveries with a wrong signature, ForgedAccepted
+	// how many of them were answered with 200 all the same, and ForgedRefused how
+	// many with another status.
 	Forged         int `json:"forged,omitempty"`
 	ForgedAccepted int `json:"forged_accepted,omitempty"`
+	ForgedRefused  int `json:"forged_refused,omitempty"`
+
+	// Malformed is the number of lines of an event file that hold no event, such
+	// as one that a crash cut off. They were left out.
+	Malformed int `json:"malformed,omitempty"`
+
+	// Incomplete says why an event file could not be read to its end. What could
+	// be read was sent.
+	Incomplete string `json:"incomplete,omitempty"`
 
 	// Unfinished is how many deliveries the end of the run cut off.
 	Unfinished int `json:"unfinished,omitempty"`

@@ -12,7 +12,7 @@ func Nearest(name string, names []string, n int) []string {
 	name = name[:min(len(name), 100)] // a longer one is like none
 	distances := make(map[string]int, len(names))
 	for _, other := range names {
-		distances[other] = distance(name, other)
+		distances[other] = Distance(name, other)
 		if strings.Contains(other, name) || strings.Contains(name, other) {
 			distances[other] /= 4
 		}
@@ -21,9 +21,9 @@ func Nearest(name string, names []string, n int) []string {
 	return sorted[:min(n, len(sorted))]
 }
 
-// distance returns how many letters must be changed, added or removed to make b
+// Distance returns how many letters must be changed, added or removed to make b
 // out of a (Levenshtein).
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -10,7 +10,20 @@ import (
 	"runtime/debug"
 
 	bbolt "go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
+
+// ErrDamaged is wrapped by errors that say what is wrong with a file.
+var ErrDamaged = errors.New("the queue is damaged")
+
+// damage is an error that wraps ErrDamaged, but has words of its own.
+type damage struct{ error }
+
+// Is reports whether the target is ErrDamaged.
+func (damage) Is(target error) bool { return target == ErrDamaged }
+
+// Unwrap returns the error with the words.
+func (d damage) Unwrap() error { return d.error }
 
 // guard makes a function return an error when it comes upon a page that is damaged
 // or that the disk cannot read: bbolt panics then, or the memory that the file is
@@ -20,7 +33,7 @@ func guard(err *error) func() {
 	return func() {
 		debug.SetPanicOnFault(before)
 		if r := recover(); r != nil {
-			*err = fmt.Errorf("the queue is damaged: %v", r)
+			*err = fmt.Errorf("%w: %v", ErrDamaged, r)
 		}
 	}
 }
@@ -42,6 +55,8 @@ func look(path string) error {
 		return errors.New("it is a directory")
 	case info.Size() == 0:
 		return errors.New("the file is empty")
+	case info.Size() < 2*int64(os.Getpagesize()): // which begin it
+		return bbolterrors.ErrInvalid
 	}
 	return guarded(func() error {
 		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
@@ -77,7 +92,7 @@ func wasClosed(db *bbolt.DB) (closed bool, err error) {
 // readable reads all keys, and so all pages.
 func readable(tx *bbolt.Tx) error {
 	if size, err := size(tx.DB().Path()); err != nil || size < tx.Size() {
-		return errors.Join(err, fmt.Errorf("the queue is damaged: the file has %d bytes, want %d", size, tx.Size()))
+		return errors.Join(err, fmt.Errorf("%w: the file has %d bytes, want %d", ErrDamaged, size, tx.Size()))
 	}
 	return guarded(func() error {
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return readBucket(b) })
@@ -90,7 +105,7 @@ func readBucket(b *bbolt.Bucket) error {
 	var last []byte
 	return b.ForEach(func(key, value []byte) error {
 		if bytes.Compare(last, key) >= 0 || last == nil && !isFound(b, key) {
-			return errors.New("the queue is damaged: its keys are out of order")
+			return fmt.Errorf("%w: its keys are out of order", ErrDamaged)
 		}
 		last = key
 		if value == nil {

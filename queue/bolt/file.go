@@ -96,7 +96,7 @@ func openFile(path string) (db *bbolt.DB, err error) {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("the queue %s is in use by another process: is another Caddy running?", path)
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("the file %s is no queue, or is damaged: %w", path, err)
+		return nil, damage{fmt.Errorf("the file %s is no queue, or is damaged: %w", path, err)}
 	case err != nil:
 		return nil, fmt.Errorf("opening the queue %s: %w", path, err)
 	}

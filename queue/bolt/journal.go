@@ -83,7 +83,7 @@ func (j *journal) cut() error {
 	return nil
 }
 
-var errJournal = errors.New("the journal of the queue is damaged")
+var errJournal = error(damage{errors.New("the journal of the queue is damaged")})
 
 // replay calls visit with the content of each frame since begin. It may keep
 // that.

@@ -12,7 +12,7 @@ const chunk = 512
 // List implements queue.Store.
 func (s *Store) List(ctx context.Context, filter queue.Filter) ([]queue.Event, error) {
 	var found []queue.Event
-	err := s.scan(ctx, filter, false, func(e queue.Event) bool {
+	err := s.scan(ctx, filter, filter.OldestFirst, func(e queue.Event) bool {
 		found = append(found, e)
 		return filter.Limit <= 0 || len(found) < filter.Limit
 	})

@@ -3,6 +3,7 @@ package bolt
 import (
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,6 +59,13 @@ func TestListPages(t *testing.T) {
 	}
 	if fmt.Sprint(pages) != fmt.Sprint(all) {
 		t.Error("the pages differ from the whole")
+	}
+	oldest := list(queue.Filter{OldestFirst: true})
+	if slices.Reverse(oldest); fmt.Sprint(oldest) != fmt.Sprint(all) {
+		t.Error("the oldest first are others than the newest first")
+	}
+	if page := list(queue.Filter{OldestFirst: true, After: chunk, Before: chunk + 9, Limit: 3}); fmt.Sprint(page) != fmt.Sprint([]int{chunk + 1, chunk + 2, chunk + 3}) {
+		t.Errorf("the oldest of some: %v", page)
 	}
 	if rare := list(queue.Filter{Field: "messages"}); fmt.Sprint(rare) != fmt.Sprint([]int{2*chunk + 3, chunk + 2, 1}) {
 		t.Errorf("rare events: %v", rare)

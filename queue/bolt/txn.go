@@ -3,6 +3,7 @@ package bolt
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	bbolt "go.etcd.io/bbolt"
 )
@@ -47,7 +48,7 @@ type table struct {
 	code byte
 }
 
-var errDamaged = errors.New("the queue is damaged: an event is incomplete")
+var errDamaged = fmt.Errorf("%w: an event is incomplete", ErrDamaged)
 
 // newTxn returns a transaction that goes on with what a buffer holds, and what is
 // known of the identities.

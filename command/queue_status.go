@@ -1,0 +1,100 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
+)
+
+func queueStatusCommand(g *gateway) *cobra.Command {
+	var f fileFlag
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how much is in the queues",
+		Long: `
+Shows for each store how many events are pending, are being delivered, are dead,
+and are kept after their delivery; when the oldest pending one was accepted; and
+since when deliveries are refused because they cannot be stored, if they are.
+` + queueExitCodes,
+		Example: `  $ caddy instagram queue status
+  $ caddy instagram queue status --address unix//run/caddy/admin.sock --json
+  $ caddy instagram queue status --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
+		RunE: run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {
+			if err := f.validate(g); err != nil {
+				return nil, err
+			}
+			return showStatus(ctx, g, &f)
+		}),
+	}
+	f.register(cmd)
+	return cmd
+}
+
+// queueStatus is the result of status.
+type queueStatus struct {
+	outcome
+	Stores []admin.Status `json:"stores"`
+
+	// Stopped tells that this is the file of a stopped server.
+	Stopped bool `json:"stopped,omitempty"`
+}
+
+func showStatus(ctx context.Context, g *gateway, f *fileFlag) (result, error) {
+	s := &queueStatus{Stopped: f.path != ""}
+	var err error
+	if s.Stopped {
+		s.Stores, err = onFile(ctx, f, exitRefused, func(store *bolt.Store, _ os.FileInfo) ([]admin.Status, error) {
+			return []admin.Status{admin.StatusOf(ctx, admin.Store{Store: store, Name: f.path})}, nil
+		})
+	} else {
+		err = g.look(ctx, http.MethodGet, "", nil, &s.Stores)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, store := range s.Stores {
+		if store.Error != "" {
+			errs = append(errs, fmt.Errorf("the store %s cannot say what it holds: %s", store.Store, store.Error))
+		}
+	}
+	if errs != nil {
+		return s, &failure{exitUnsure, errors.Join(errs...)}
+	}
+	return s, nil
+}
+
+func (s *queueStatus) text(c *console) {
+	if len(s.Stores) == 0 {
+		c.printf("No queue is open: the running config has no instagram_queue.\n")
+		return
+	}
+	rows := [][]string{{"STORE", "PENDING", "SIZE", "IN FLIGHT", "DEAD", "DELIVERED", "OLDEST", "NEW DELIVERIES"}}
+	now := time.Now()
+	for _, store := range s.Stores {
+		row := []string{store.Store, "?", "?", "?", "?", "?", "?", "accepted"}
+		if s.Stopped {
+			row[7] = "stopped"
+		}
+		if n := store.Counts; n != nil {
+			for i, count := range []int64{n.Pending, 0, n.InFlight, n.Dead, n.Delivered} {
+				row[i+1] = strconv.FormatInt(count, 10)
+			}
+			row[2], row[6] = sizeText(n.PendingBytes), ago(n.Oldest, now)
+		}
+		if !store.RefusingSince.IsZero() {
+			row[7] = "refused since " + ago(store.RefusingSince, now)
+		}
+		rows = append(rows, row)
+	}
+	c.table(rows...)
+}

@@ -1,0 +1,89 @@
+package command
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ago returns a time as people read it, with its age, or "-" if it is unknown.
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	if age := now.Sub(t); age < 0 {
+		return fmt.Sprintf("%s (in %s)", moment(t), ageText(-age))
+	}
+	return fmt.Sprintf("%s (%s ago)", moment(t), ageText(now.Sub(t)))
+}
+
+// ageText returns a duration in the largest unit that it is two of, or in
+// seconds.
+func ageText(age time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case age >= 2*day:
+		return fmt.Sprintf("%dd", age/day)
+	case age >= 2*time.Hour:
+		return fmt.Sprintf("%dh", age/time.Hour)
+	case age >= 2*time.Minute:
+		return fmt.Sprintf("%dm", age/time.Minute)
+	}
+	return fmt.Sprintf("%ds", age/time.Second)
+}
+
+// wideColumns are those of a list that a narrow terminal has no room for, in the
+// order in which they leave the table.
+var wideColumns = []string{"SIZE", "ACCOUNT", "DUE", "FIELD"}
+
+// fitted prints a list on a terminal of the given width: the columns for which
+// there is room, and below each row what has none, and its text, in lines of
+// their own. Nothing is cut: the terminal breaks lines that are too long.
+func (c *console) fitted(width int, header []string, rows [][]string, texts []string) {
+	widths := make([]int, len(header))
+	for _, row := range append([][]string{header}, rows...) {
+		for i := range row {
+			row[i] = visible(row[i])
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+	}
+	shown := make([]bool, len(header))
+	total := -2 // between columns
+	for i := range header {
+		shown[i] = true
+		total += widths[i] + 2
+	}
+	for _, name := range wideColumns {
+		if i := slices.Index(header, name); i >= 0 && total > width {
+			shown[i] = false
+			total -= widths[i] + 2
+		}
+	}
+	print := func(row []string) {
+		var line strings.Builder
+		for i, cell := range row {
+			if shown[i] {
+				fmt.Fprintf(&line, "%-*s  ", widths[i], cell)
+			}
+		}
+		c.printf("%s\n", strings.TrimRight(line.String(), " "))
+	}
+	print(header)
+	for n, row := range rows {
+		print(row)
+		var rest []string
+		for i, cell := range row {
+			if !shown[i] && cell != "-" {
+				rest = append(rest, strings.ToLower(header[i])+" "+cell)
+			}
+		}
+		if rest != nil {
+			c.printf("    %s\n", strings.Join(rest, ", "))
+		}
+		if texts[n] != "" {
+			c.printf("    %s\n", visible(texts[n]))
+		}
+	}
+}

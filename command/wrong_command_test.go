@@ -1,0 +1,23 @@
+package command
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestWrongSubCommandsGetTheNearest proposes what was meant, and repeats nothing.
+func TestWrongSubCommandsGetTheNearest(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"queue stat":          "did you mean 'instagram queue status'?",
+		"queue ls":            "did you mean 'instagram queue list'?",
+		"token renew":         "no such sub-command",
+		"queue s3cr3t-s3cr3t": "only check, compact, discard, export, list, retry, show, status; see 'instagram queue --help'",
+	} {
+		r := runCommand(t.Context(), "", strings.Fields(args)...)
+		r.want(t, 1, "", "there is no such sub-command")
+		if !strings.Contains(r.errors, want) || strings.Contains(r.errors, hidden) {
+			t.Errorf("%s: %s", args, r.errors)
+		}
+	}
+}
