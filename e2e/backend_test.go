@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 )
 
@@ -22,7 +23,12 @@ func TestRetryAtAnotherBackend(t *testing.T) {
 	c := newCaller(nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
 	for _, p := range protocols[:2] {
 		body := batch(100)
-		got := echoOf(t, c.mustDo(t, delivery(t, p, "http://hooks.example.com/", secret, body)))
+		a := c.mustDo(t, delivery(t, p, "http://hooks.example.com/", secret, body))
+		if a.status != http.StatusBadGateway {
+			t.Errorf("%s: status %d: Meta would not send again what failed", p, a.status)
+		}
+		a.status = http.StatusOK // of the application that the error routes asked
+		got := echoOf(t, a)
 		if got.SHA256 != hexSHA256(body) || got.Length != len(body) {
 			t.Errorf("%s: %d bytes arrived, want %d", p, got.Length, len(body))
 		}
@@ -51,7 +57,12 @@ func TestErrorRoutesGetTheDelivery(t *testing.T) {
 	c := newCaller(nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
 	for _, p := range protocols[:2] {
 		body := batch(100)
-		got := echoOf(t, c.mustDo(t, delivery(t, p, "http://hooks.example.com/", secret, body)))
+		a := c.mustDo(t, delivery(t, p, "http://hooks.example.com/", secret, body))
+		if a.status != http.StatusBadGateway {
+			t.Errorf("%s: status %d: Meta would not send again what failed", p, a.status)
+		}
+		a.status = http.StatusOK // of the application that the error routes asked
+		got := echoOf(t, a)
 		if got.SHA256 != hexSHA256(body) || got.Length != len(body) {
 			t.Errorf("%s: %d bytes arrived, want %d", p, got.Length, len(body))
 		}

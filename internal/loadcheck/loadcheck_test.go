@@ -69,6 +69,7 @@ const (
 	neverRuns  = "what stands after instagram_queue never runs: "
 	noCert     = "client_cert demands a client certificate, but no TLS policy"
 	smallBody  = "request_body lets "
+	hidden     = "an intercept around instagram_webhook answers failures with success"
 )
 
 func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
@@ -102,6 +103,10 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"certificate asked for":     {"a.example {\ntls {\nclient_auth {\nmode request\n}\n}\n" + certified + queue + "}", nil},
 		"larger body elsewhere":     {":1 {\nrequest_body /upload {\nmax_size 1KB\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
 		"larger limit":              {":1 {\nrequest_body {\nmax_size 1GB\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
+		"errors styled":             {":1 {\nintercept {\n@e status 4xx 5xx\nhandle_response @e {\nfile_server {\nstatus {http.intercept.status_code}\n}\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
+		"missing pages intercepted": {":1 {\nintercept {\n@e status 404\nhandle_response @e {\nrespond gone 200\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
+		"application intercepted":   {":1 {\nhandle /webhooks {\n" + webhook + "intercept {\n@e status 2xx\nreplace_status @e 200\n}\nreverse_proxy localhost:9000\n}\n}", nil},
+		"intercepted elsewhere":     {":1 {\nintercept /shop {\n@e status 5xx\nreplace_status @e 200\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
 
 		// No webhook before.
 		"queue alone":                 {"a.example {\nhandle /webhooks {\n" + queue + "}\n}", []string{noWebhookQ + "|a.example /webhooks"}},
@@ -130,6 +135,12 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"behind a route with it":   {":1 {\nroute {\nroute {\n" + webhook + queue + "}\nrespond 200\n}\n}", []string{neverRuns + "respond"}},
 		"queue only for some":      {":1 {\n" + webhook + messages + strings.Replace(queue, " {", " @messages {", 1) + "reverse_proxy localhost:9000\n}", nil},
 		"queue in the last handle": {":1 {\nhandle /a {\nrewrite /b\n}\nhandle {\n" + webhook + queue + "}\nreverse_proxy localhost:9000\n}", nil},
+
+		// Failures that look like success.
+		"status replaced":     {":1 {\nintercept {\n@e status 5xx\nreplace_status @e 200\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden + "|/webhooks"}},
+		"page of a failure":   {":1 {\nintercept {\n@e status 401 403\nhandle_response @e {\nrespond sorry\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden}},
+		"file of a failure":   {":1 {\nintercept {\n@e status 5xx\nhandle_response @e {\nrewrite * /error.html\nfile_server\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden}},
+		"redirect of a login": {":1 {\nintercept {\nhandle_response {\nredir * /login\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden}},
 
 		// Others.
 		"certificate not asked for":  {"a.example {\n" + certified + queue + "}", []string{noCert + "|a.example"}},

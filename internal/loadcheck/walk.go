@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/requestbody"
 	"github.com/dustin/go-humanize"
 
@@ -40,6 +41,7 @@ type flow struct {
 	route     []string // what they have matched
 	authentic bool     // a webhook may have passed some of them on
 	limit     int64    // of request_body, in bytes; 0: none
+	hidden    bool     // an intercept before may answer failures with success
 	taken     bool     // something behind the place may take a delivery
 }
 
@@ -47,12 +49,13 @@ type flow struct {
 type outcome struct {
 	authentic bool
 	limit     int64
+	hidden    bool
 	ended     bool // none does: instagram_queue ends them all
 }
 
 // routes follows requests through a list.
 func (w *walk) routes(list caddyhttp.RouteList, in flow) outcome {
-	out := outcome{authentic: in.authentic, limit: in.limit}
+	out := outcome{authentic: in.authentic, limit: in.limit, hidden: in.hidden}
 	passed := make(map[string]bool) // groups with a webhook, "" for what is in none
 	for i := range list {
 		route := &list[i]
@@ -61,7 +64,7 @@ func (w *walk) routes(list caddyhttp.RouteList, in flow) outcome {
 			break
 		}
 		// A request that comes here has matched no other route of the group.
-		here := flow{route: describe(in.route, route), authentic: in.authentic, limit: out.limit}
+		here := flow{route: describe(in.route, route), authentic: in.authentic, limit: out.limit, hidden: out.hidden}
 		for group := range passed {
 			here.authentic = here.authentic || group == "" || group != route.Group
 		}
@@ -77,7 +80,7 @@ func (w *walk) routes(list caddyhttp.RouteList, in flow) outcome {
 			out.authentic = true
 		}
 		if alwaysRuns(list[:i], route) {
-			out.ended, out.limit = left.ended, left.limit
+			out.ended, out.limit, out.hidden = left.ended, left.limit, left.hidden
 		}
 	}
 	return out
@@ -91,9 +94,9 @@ func alwaysRuns(before caddyhttp.RouteList, route *caddyhttp.Route) bool {
 
 // handlers follows requests through the handlers of a route.
 func (w *walk) handlers(list []caddyhttp.MiddlewareHandler, in flow) outcome {
-	out := outcome{authentic: in.authentic, limit: in.limit}
+	out := outcome{authentic: in.authentic, limit: in.limit, hidden: in.hidden}
 	for i, h := range list {
-		here := flow{route: in.route, authentic: out.authentic, limit: out.limit, taken: in.taken || w.mayTake(list[i+1:])}
+		here := flow{route: in.route, authentic: out.authentic, limit: out.limit, hidden: out.hidden, taken: in.taken || w.mayTake(list[i+1:])}
 		switch h := h.(type) {
 		case *handler.Handler:
 			w.webhook(h, here)
@@ -111,6 +114,8 @@ func (w *walk) handlers(list []caddyhttp.MiddlewareHandler, in flow) outcome {
 			}
 		case *caddyhttp.Invoke:
 			out = w.invoke(h.Name, here)
+		case *intercept.Intercept:
+			out.hidden = out.hidden || hidesFailures(h)
 		case *requestbody.RequestBody:
 			out.limit = tighter(out.limit, h.MaxSize)
 		case requestbody.RequestBody:
@@ -138,7 +143,7 @@ func tighter(a, b int64) int64 {
 func (w *walk) invoke(name string, in flow) outcome {
 	route := w.server.NamedRoutes[name]
 	if route == nil || slices.Contains(w.invoked, name) {
-		return outcome{authentic: in.authentic, limit: in.limit}
+		return outcome{authentic: in.authentic, limit: in.limit, hidden: in.hidden}
 	}
 	w.invoked = append(w.invoked, name)
 	defer func() { w.invoked = w.invoked[:len(w.invoked)-1] }()
@@ -153,6 +158,9 @@ func (w *walk) webhook(h *handler.Handler, here flow) {
 	}
 	if h.ClientCert != nil && !w.asksForCertificates() {
 		w.find(here, false, "client_cert demands a client certificate, but no TLS policy of this server asks for one, so all deliveries are refused: put client_auth { mode request } into the tls directive of the site, and let TLS end in Caddy")
+	}
+	if here.hidden {
+		w.find(here, false, "an intercept around instagram_webhook answers failures with success, so that Meta takes what was refused or lost for delivered: keep the status, by replace_status or {http.intercept.status_code}, or leave the callback URL out")
 	}
 	if here.limit > 0 && here.limit < h.MaxSize {
 		w.find(here, false, fmt.Sprintf("request_body lets %s of a delivery through, less than max_size of instagram_webhook: what is larger is refused. Raise it, or lower max_size to it if this is meant",

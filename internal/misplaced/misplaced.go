@@ -3,6 +3,7 @@
 package misplaced
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -24,9 +25,16 @@ const maxPath = 256
 // It returns no error to the server: Caddy would log the URI, in which Meta's
 // verification request has the verify token. The access log is left without a line
 // for the same reason.
+//
+// In an error route r is what was refused, of which there is nothing to take: it
+// is answered with the status of the error.
 func (a *Answerer) Answer(w http.ResponseWriter, r *http.Request, logger *zap.Logger, directive string) {
 	if r.Context().Value(caddyhttp.VarsCtxKey) != nil {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	}
+	if err, ok := r.Context().Value(caddyhttp.ErrorCtxKey).(error); ok {
+		w.WriteHeader(statusOf(err))
+		return
 	}
 	w.WriteHeader(http.StatusInternalServerError)
 	leftOut, ok := a.lines.Admit(struct{}{})
@@ -41,6 +49,15 @@ func (a *Answerer) Answer(w http.ResponseWriter, r *http.Request, logger *zap.Lo
 		zap.String("path", bounded(r.URL.Path)),
 		zap.String("client_ip", clientIP),
 		zap.Int("left_out", leftOut))
+}
+
+// statusOf returns the status of an error that error routes run for.
+func statusOf(err error) int {
+	var handled caddyhttp.HandlerError
+	if errors.As(err, &handled) && handled.StatusCode >= http.StatusBadRequest {
+		return handled.StatusCode
+	}
+	return http.StatusInternalServerError
 }
 
 func bounded(text string) string { return text[:min(len(text), maxPath)] }

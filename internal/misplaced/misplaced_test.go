@@ -1,6 +1,7 @@
 package misplaced
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,5 +53,27 @@ func TestAnswerOutsideOfAServer(t *testing.T) {
 	a.Answer(w, httptest.NewRequest(http.MethodPost, "/"+strings.Repeat("a", 1000), nil), zap.NewNop(), "instagram_queue")
 	if w.Code != http.StatusInternalServerError {
 		t.Errorf("answered with %d", w.Code)
+	}
+}
+
+// TestErrorRouteOfARefusalIsNotMisplaced: a file of what failed gets what was
+// refused, too, and its status must stay.
+func TestErrorRouteOfARefusalIsNotMisplaced(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.DebugLevel)
+	for want, err := range map[int]error{
+		http.StatusUnauthorized:        caddyhttp.Error(http.StatusUnauthorized, errors.New("forged")),
+		http.StatusInternalServerError: errors.New("no status"),
+	} {
+		var a Answerer
+		w := httptest.NewRecorder()
+		r := caddyhttp.PrepareRequest(httptest.NewRequest(http.MethodPost, "/", nil), caddy.NewReplacer(), w, new(caddyhttp.Server))
+		a.Answer(w, new(caddyhttp.HTTPErrorConfig).WithError(r, err), zap.New(core), "instagram_file")
+		if w.Code != want {
+			t.Errorf("%v: answered with %d, want %d", err, w.Code, want)
+		}
+	}
+	if logs.Len() > 0 {
+		t.Errorf("logged %v", logs.All())
 	}
 }
