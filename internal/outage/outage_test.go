@@ -43,11 +43,11 @@ func TestOutageIsToldBeforeMetaAlerts(t *testing.T) {
 		time.Sleep(5*time.Minute - 1)
 		o.fail()
 		o.mustHave(t, 0, nil, nil)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		o.mustHave(t, 0, []time.Duration{5 * time.Minute}, nil)
 		time.Sleep(7*time.Minute - 1)
 		o.mustHave(t, 0, nil, nil)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		o.mustHave(t, 0, []time.Duration{12 * time.Minute}, nil)
 		if got := o.Since(); !got.Equal(start) {
 			t.Errorf("since %v, want %v", got, start)
