@@ -7,9 +7,9 @@ package webhooks
 import (
 	_ "github.com/caddy-instagram/webhooks/admin"
 	_ "github.com/caddy-instagram/webhooks/caddyfile"
-	_ "github.com/caddy-instagram/webhooks/command"
 	_ "github.com/caddy-instagram/webhooks/file"
 	_ "github.com/caddy-instagram/webhooks/handler"
+	_ "github.com/caddy-instagram/webhooks/internal/command"
 	_ "github.com/caddy-instagram/webhooks/internal/loadcheck"
 	_ "github.com/caddy-instagram/webhooks/matcher"
 	_ "github.com/caddy-instagram/webhooks/queue"

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 	"github.com/caddy-instagram/webhooks/internal/testpki"
-	"github.com/caddy-instagram/webhooks/simulate"
 )
 
 // played is what `caddy instagram simulate --json` prints.

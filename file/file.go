@@ -12,8 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/caddy-instagram/webhooks/app"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
 	"github.com/caddy-instagram/webhooks/internal/misplaced"

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-instagram/webhooks/app"
+	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
 // trial finds out at the start of a config whether a handler will be able to

@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-instagram/webhooks/app"
+	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/secretcheck"
 )
 

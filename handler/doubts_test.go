@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/caddy-instagram/webhooks/app"
+	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
 // doubted returns the warnings about tokens and secrets in handlers of one config.

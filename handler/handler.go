@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-instagram/webhooks/app"
+	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
 func init() {

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/caddy-instagram/webhooks/app"
+	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
 // queue is what works for a Handler beside requests: it runs from the start of

@@ -1,0 +1,226 @@
+// Package check finds out what is wrong with a callback URL: it does from
+// outside what Meta does, looks at the config from inside, and asks Meta what is
+// subscribed.
+package check
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/graph"
+	"github.com/caddy-instagram/webhooks/internal/tame"
+)
+
+const (
+	// Deadline is how long Meta waits for an answer. See Meta's "Webhooks ›
+	// Getting started".
+	Deadline = 5 * time.Second
+
+	// DefaultTimeout is how long each step may take: longer than Deadline, so
+	// that a slow answer can be told from none.
+	DefaultTimeout = 10 * time.Second
+)
+
+// Checker makes the checks. Its fields must not change while it does.
+type Checker struct {
+	// URL is the callback URL.
+	URL string
+
+	// Config is the config file of the Caddy that answers there, to look at it
+	// from inside: a Caddyfile, or JSON if the name ends in .json. Empty: do
+	// not.
+	Config string
+
+	// VerifyToken is the verify token. Empty: that of the config.
+	VerifyToken graph.Secret
+
+	// AppSecret is the app secret to sign with. Empty: those of the config.
+	AppSecret graph.Secret
+
+	// Roots are the CAs that the server's certificate must come from. nil:
+	// those of the system, which stand for those that Meta trusts.
+	Roots *x509.CertPool
+
+	// Certificate is presented where the server asks for one. nil: none.
+	Certificate *tls.Certificate
+
+	// Timeout bounds each step, such as a request from connecting to the end
+	// of its answer. Default: DefaultTimeout.
+	Timeout time.Duration
+
+	// NoDeliveries sends no delivery.
+	NoDeliveries bool
+
+	// Admin gets what is at a path of the queue's admin API of the running
+	// Caddy, which listens at an address, and decodes it into found. nil: the
+	// running Caddy is not asked.
+	Admin func(ctx context.Context, address, path string, query url.Values, found any) error
+
+	// Graph asks Meta about the subscription. nil: do not.
+	Graph *graph.Client
+
+	// Account is the account whose subscription is looked at. Empty: that of
+	// the access token.
+	Account string
+
+	// App is the app that the subscription is of, if several are subscribed.
+	App string
+
+	// Fields are the fields that the account must be subscribed to. Empty: any.
+	Fields []string
+
+	// TokenWritten is when the access token was put where it is. Zero: unknown.
+	TokenWritten time.Time
+
+	// OnFinding, if not nil, is called for each finding as soon as it is there.
+	OnFinding func(Finding)
+
+	// These stand in for the network and the disk in tests.
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	sync   func(*os.File) error
+	free   func(dir string) (int64, error)
+}
+
+// run is one run of the checks.
+type run struct {
+	*Checker
+	ctx    context.Context
+	url    *url.URL
+	report Report
+
+	token   string
+	secrets []appSecret
+	hidden  []string // what no text may hold
+	setup   *setup   // nil without a config
+
+	asked     bool  // the server asks for a client certificate
+	certAlert error // TLS refuses the client certificate, or that there is none
+	slowest   exchange
+	via       netip.Addr // to connect to; zero: any that the host has
+}
+
+// appSecret is a key to sign with.
+type appSecret struct{ name, key string }
+
+// Run makes all checks. It returns an error if the URL is none that can be
+// called, or if ctx ends before; all else is in the report.
+func (d *Checker) Run(ctx context.Context) (*Report, error) {
+	to, err := parse(d.URL)
+	if err != nil {
+		return nil, err
+	}
+	v := &run{Checker: d, ctx: ctx, url: to}
+	v.inside()
+	v.know(string(d.VerifyToken), string(d.AppSecret))
+	if d.VerifyToken != "" {
+		v.token = string(d.VerifyToken)
+	}
+	if d.AppSecret != "" {
+		v.secrets = []appSecret{{"", string(d.AppSecret)}}
+	}
+	v.secretForms()
+	v.asMetaSpells()
+	v.outside()
+	v.account()
+	return &v.report, context.Cause(ctx)
+}
+
+func parse(callback string) (*url.URL, error) {
+	to, err := url.Parse(callback)
+	switch { // the URL may hold a password: no error repeats it
+	case err != nil:
+		return nil, errors.New("the callback URL is not well-formed")
+	case to.Scheme != "https" && to.Scheme != "http":
+		return nil, errors.New("the callback URL must begin with https://")
+	case to.Hostname() == "":
+		return nil, errors.New("the callback URL names no host")
+	case to.User != nil || to.Fragment != "":
+		return nil, errors.New("the callback URL must have no user and no fragment")
+	case to.Scheme == "http" && !local(to.Hostname()):
+		return nil, errors.New("secrets are not sent unencrypted: the callback URL must begin with https://, as Meta calls nothing else, or be on this machine")
+	}
+	return to, nil
+}
+
+// asMetaSpells turns the URL into what Meta makes of it.
+func (v *run) asMetaSpells() {
+	path := v.url.EscapedPath()
+	if !strings.Contains(path, "+") {
+		v.ok(CallbackURL, "Meta asks for the URL as it is.")
+		return
+	}
+	v.warn(CallbackURL, "Meta asks for %20 in place of each + in the path, and so do these checks.",
+		"Choose a path without +, or let instagram_webhook handle the path with spaces in its place as well.")
+	spelt := *v.url
+	spelt.RawPath = strings.ReplaceAll(path, "+", "%20")
+	spelt.Path = unescaped(spelt.RawPath)
+	v.url = &spelt
+}
+
+// local reports whether a host is this machine by its very name.
+func local(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// know keeps secrets out of all texts.
+func (v *run) know(secrets ...string) {
+	for _, s := range secrets {
+		if !slices.Contains(v.hidden, s) {
+			v.hidden = append(v.hidden, s, url.QueryEscape(s))
+		}
+	}
+	// A secret may be part of a longer one.
+	slices.SortFunc(v.hidden, func(a, b string) int { return len(b) - len(a) })
+}
+
+// maxText bounds a text of a finding, in bytes.
+const maxText = 600
+
+// clean returns a text without secrets, control characters and excess length.
+func (v *run) clean(text string) string { return tame.Text(text, maxText, v.hidden...) }
+
+// add adds a finding. What fails while the checks are being ended says nothing.
+func (v *run) add(f Finding) {
+	if v.ctx.Err() != nil && f.Status != OK {
+		f.Status, f.Text, f.Advice = Skipped, "the checks were interrupted", ""
+	}
+	f.Subject, f.Text, f.Advice = v.clean(f.Subject), v.clean(f.Text), v.clean(f.Advice)
+	v.report.Findings = append(v.report.Findings, f)
+	if v.OnFinding != nil {
+		v.OnFinding(f)
+	}
+}
+
+func (v *run) ok(check, text string)            { v.add(Finding{check, "", OK, text, ""}) }
+func (v *run) warn(check, text, advice string)  { v.add(Finding{check, "", Warning, text, advice}) }
+func (v *run) fault(check, text, advice string) { v.add(Finding{check, "", Fault, text, advice}) }
+func (v *run) skip(reason string, checks ...string) {
+	for _, check := range checks {
+		v.add(Finding{check, "", Skipped, reason, ""})
+	}
+}
+
+// skipFrom skips the checks from outside that have not been made yet, beginning
+// with one.
+func (v *run) skipFrom(check, reason string) {
+	v.skip(reason, outside[slices.Index(outside, check):]...)
+}
+
+// step returns a context for one step.
+func (v *run) step() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.ctx, v.timeout())
+}
+
+func (v *run) timeout() time.Duration { return cmp.Or(max(v.Timeout, 0), DefaultTimeout) }

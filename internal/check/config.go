@@ -1,0 +1,215 @@
+package check
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// maxConfig bounds the size of a config, in bytes.
+const maxConfig = 16 << 20
+
+// caSoon is how long before its end a CA is warned about.
+const caSoon = 60 * 24 * time.Hour
+
+// inside looks at the config.
+func (v *run) inside() {
+	if v.Config == "" {
+		v.skip("there is no config to look at", Config)
+		return
+	}
+	others := inside[1:]
+	config, err := readConfig(v.Config)
+	if err == nil {
+		v.setup, err = survey(config, v.url)
+	}
+	if err != nil {
+		v.fault(Config, fmt.Sprintf("The config cannot be read: %s.", err), "Mend it; 'caddy validate' says more.")
+		v.skip("the config cannot be read", others...)
+		return
+	}
+	if len(v.setup.webhooks) == 0 {
+		v.fault(Config, "There is no instagram_webhook in the config.", "Give the config of the Caddy that answers at the callback URL, and put instagram_webhook into its site.")
+		v.skip("there is no instagram_webhook in the config", others...)
+		return
+	}
+	v.ok(Config, fmt.Sprintf("The config has %s.", count(len(v.setup.webhooks), "instagram_webhook")))
+	if v.resolveSecrets() {
+		v.load(config)
+	} else {
+		v.skip("secrets are missing", ConfigLoad)
+	}
+	v.trustPools()
+	v.php()
+	v.disks()
+	v.queues()
+}
+
+// php checks that a fatal error of PHP does not look like success: with
+// display_errors, PHP answers 200 to it.
+func (v *run) php() {
+	switch s := v.setup; {
+	case s.fastCGI == 0:
+		v.skip("no delivery goes to PHP by FastCGI", ConfigPHP)
+	case s.showsErrors == nil:
+		v.ok(ConfigPHP, "Errors of PHP are answered with 500.")
+	default:
+		slices.Sort(s.showsErrors)
+		v.warn(ConfigPHP, fmt.Sprintf("With display_errors=On, PHP at %s answers 200 to a fatal error, and the event counts as delivered.", strings.Join(slices.Compact(s.showsErrors), ", ")),
+			`Put 'env PHP_ADMIN_VALUE "display_errors=0"' into its php_fastcgi: that beats php.ini, the pool and the script.`)
+	}
+}
+
+// count returns a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "one " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
+// readConfig returns a config as JSON.
+func readConfig(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > maxConfig:
+		return nil, fmt.Errorf("it is larger than %d bytes", maxConfig)
+	case filepath.Ext(name) == ".json":
+		return text, nil
+	}
+	adapter := caddyconfig.GetAdapter("caddyfile")
+	if adapter == nil {
+		return nil, errors.New("this binary does not know Caddyfiles")
+	}
+	config, _, err := adapter.Adapt(text, map[string]any{"filename": name})
+	return config, err
+}
+
+// provisioning guards what Caddy keeps for the whole process.
+var provisioning sync.Mutex
+
+// validate does what 'caddy validate' does, but opens no logs: Caddy's own stay
+// silent from then on.
+func validate(config *caddy.Config) error {
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"stderr"}`), Level: "FATAL"}},
+	}}
+	return caddy.Validate(config)
+}
+
+// resolveSecrets reads the verify tokens and the app secrets as Caddy would, and
+// keeps those for the callback URL. It reports whether all are there.
+func (v *run) resolveSecrets() bool {
+	_ = validate(new(caddy.Config)) // nothing in it can fail; a missing file would be logged
+	complete := true
+	resolve := func(what, value string) string {
+		resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
+		v.know(resolved)
+		if err == nil && strings.TrimSpace(resolved) != "" {
+			return resolved
+		}
+		complete = false
+		text := fmt.Sprintf("The %s resolves to nothing.", what)
+		if single(value) {
+			text = fmt.Sprintf("The %s, %s, is not set here.", what, value)
+		}
+		v.fault(ConfigSecrets, text, "Set it where Caddy starts, in its service's environment for example, and run this command with the same environment and user.")
+		return ""
+	}
+	found := 0
+	for _, w := range v.setup.webhooks {
+		for _, token := range w.VerifyTokens {
+			found++
+			if value := resolve("verify token", token); w.chosen && v.token == "" {
+				v.token = value
+			}
+		}
+		for i, s := range w.AppSecrets {
+			name := s.Name
+			if name == "" {
+				name = "secret" + strconv.Itoa(i+1)
+			}
+			found++
+			secret := appSecret{name, resolve(fmt.Sprintf("app secret %q", name), s.Secret)}
+			if secret.key != "" && !slices.Contains(v.setup.secrets, secret) {
+				v.setup.secrets = append(v.setup.secrets, secret)
+			}
+			if w.chosen && secret.key != "" && !slices.Contains(v.secrets, secret) {
+				v.secrets = append(v.secrets, secret)
+			}
+		}
+	}
+	if complete {
+		v.ok(ConfigSecrets, fmt.Sprintf("All verify tokens and app secrets are set (%d).", found))
+	}
+	return complete
+}
+
+// single reports whether a value is nothing but a placeholder, which may be
+// shown.
+func single(value string) bool {
+	return (strings.HasPrefix(value, "{env.") || strings.HasPrefix(value, "{file.")) && strings.IndexByte(value, '}') == len(value)-1
+}
+
+// load provisions the config.
+func (v *run) load(config []byte) {
+	loaded := new(caddy.Config)
+	err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(config), loaded)
+	if err == nil {
+		err = validate(loaded)
+	}
+	if err != nil {
+		v.fault(ConfigLoad, fmt.Sprintf("Caddy cannot load the config here: %s.", err), "Mend it. If it concerns files, run this command as the user and in the directory that Caddy runs in.")
+		return
+	}
+	v.ok(ConfigLoad, "Caddy can load the config.")
+}
+
+// trustPools checks when the CAs expire that client certificates and backends
+// are verified with.
+func (v *run) trustPools() {
+	if len(v.setup.cas) == 0 {
+		v.skip("the config names no CA", ConfigCA)
+		return
+	}
+	fine := 0
+	for _, pool := range v.setup.cas {
+		certs, err := pool.certificates()
+		if err != nil {
+			v.fault(ConfigCA, fmt.Sprintf("The trust pool cannot be read: %s.", err), "Run this command in the directory and as the user that Caddy runs in.")
+		}
+		for _, ca := range certs {
+			switch left := time.Until(ca.NotAfter); {
+			case left <= 0:
+				v.fault(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expired on %s.", ca.Subject, day(ca.NotAfter)), "Replace it; Meta's current one is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
+			case left <= caSoon:
+				v.warn(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expires on %s.", ca.Subject, day(ca.NotAfter)), "Add its successor beside it; Meta's is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
+			default:
+				fine++
+			}
+		}
+	}
+	if fine > 0 {
+		v.ok(ConfigCA, fmt.Sprintf("%s in the trust pools %s valid for 60 days and more.", count(fine, "CA"), map[bool]string{true: "is", false: "are"}[fine == 1]))
+	}
+}

@@ -1,0 +1,150 @@
+package check
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-instagram/webhooks/admin"
+)
+
+// tooOld is since when the oldest event waits for a queue to be worth a warning:
+// longer than an application takes to restart.
+const tooOld = 10 * time.Minute
+
+var ofQueues = []string{QueueAccepting, QueueDelivering, QueueDead}
+
+// queues asks the running Caddy how its queues are. Nothing changes.
+func (v *run) queues() {
+	switch {
+	case !v.setup.hasQueue:
+		v.skip("the config has no instagram_queue", ofQueues...)
+		return
+	case v.setup.adminOff:
+		v.skip("the config says 'admin off', so a running Caddy cannot be asked about its queue; watch its metrics, and use 'caddy instagram queue' with --file while it is stopped", ofQueues...)
+		return
+	case v.Admin == nil:
+		v.skip("the running Caddy is not to be asked", ofQueues...)
+		return
+	}
+	var stores []admin.Status
+	if err := v.Admin(v.ctx, v.setup.admin, "", nil, &stores); err != nil {
+		v.skip(fmt.Sprintf("the running Caddy cannot be asked about its queue: %s", err), ofQueues...)
+		return
+	}
+	if len(stores) == 0 {
+		v.fault(QueueAccepting, fmt.Sprintf("The Caddy at %s has no queue open, though the config has one.", v.setup.admin), "Load this config: caddy reload --force.")
+		v.skip("no queue is open", QueueDelivering, QueueDead)
+	}
+	for _, s := range stores {
+		v.accepting(s)
+		if s.Counts == nil {
+			v.add(Finding{QueueDelivering, s.Store, Skipped, "the queue does not tell", ""})
+			v.add(Finding{QueueDead, s.Store, Skipped, "the queue does not tell", ""})
+			continue
+		}
+		v.delivering(s)
+		v.dead(s)
+	}
+}
+
+func (v *run) accepting(s admin.Status) {
+	f := Finding{Check: QueueAccepting, Subject: s.Store, Status: Fault}
+	switch {
+	case !s.RefusingSince.IsZero():
+		f.Text = fmt.Sprintf("Deliveries have been refused since %s (%s): they cannot be stored.", day(s.RefusingSince), age(s.RefusingSince))
+		f.Advice = "Make room on the disk, or raise max_pending; Caddy's log says which. After an hour of it Meta ends the subscription to messages, and what it gives up on is lost."
+	case s.Error != "":
+		f.Text, f.Advice = fmt.Sprintf("The queue does not tell how it is: %s.", s.Error), "Look for damage: caddy instagram queue check."
+	default:
+		f.Status, f.Text = OK, "Deliveries are accepted."
+	}
+	v.add(f)
+}
+
+// delivering judges what waits by the event that has waited longest.
+func (v *run) delivering(s admin.Status) {
+	f := Finding{Check: QueueDelivering, Subject: s.Store, Status: OK, Text: "No event waits."}
+	if s.Pending > 0 {
+		f.Text = fmt.Sprintf("%s (%s) %s, the oldest since %s (%s)", count(int(s.Pending), "event"), humanize.IBytes(uint64(max(0, s.PendingBytes))),
+			map[bool]string{true: "waits", false: "wait"}[s.Pending == 1], day(s.Oldest), age(s.Oldest))
+		e, err := v.oldest(s.Store)
+		switch {
+		case err != nil:
+			f.Text += fmt.Sprintf("; why cannot be found out: %s.", err)
+		case e == nil || e.LastError == "":
+			f.Text += "; no attempt has failed."
+			f.Advice = "The application takes events more slowly than they come, or one attempt hangs: raise concurrency, or make it faster."
+		default:
+			f.Text += fmt.Sprintf("; its last attempt, number %d, failed: %s.", e.Attempts, e.LastError)
+			f.Advice = "Mend what the error says; the event is tried again by itself. When retry's 'for' has passed, after 36 hours if nothing else is set, it is a dead letter."
+		}
+		if e != nil && e.Requeued.After(s.Oldest) {
+			s.Oldest = e.Requeued // by hand: it has not waited all the time
+		}
+		if time.Since(s.Oldest) > tooOld {
+			f.Status = Warning
+			if f.Advice == "" {
+				f.Advice = "Look for yourself: caddy instagram queue list --state pending."
+			}
+		} else {
+			f.Advice = ""
+		}
+	}
+	v.add(f)
+}
+
+func (v *run) dead(s admin.Status) {
+	if s.Dead == 0 {
+		v.add(Finding{QueueDead, s.Store, OK, "There are no dead letters.", ""})
+		return
+	}
+	text := count(int(s.Dead), "dead letter")
+	if newest, err := v.newest(s.Store, "dead", 0); err == nil && newest != nil {
+		text += fmt.Sprintf(", the last one accepted on %s (%s) and given up after %s: %s", day(newest.Accepted), age(newest.Accepted), count(newest.Attempts, "attempt"), newest.LastError)
+	}
+	v.add(Finding{QueueDead, s.Store, Warning, text + ".",
+		"Once the application can take them: caddy instagram queue retry --all. What nobody needs: caddy instagram queue discard."})
+}
+
+// newest returns the newest event in a state, among those before an id unless
+// that is 0; nil if there is none.
+func (v *run) newest(store, state string, before uint64) (*admin.Event, error) {
+	query := url.Values{"store": {store}, "state": {state}, "limit": {"1"}}
+	if before > 0 {
+		query.Set("before", strconv.FormatUint(before, 10))
+	}
+	var found []*admin.Event
+	if err := v.Admin(v.ctx, v.setup.admin, "/events", query, &found); err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// oldest returns the oldest pending event, or nil. The list begins with the
+// newest, so it halves the ids until it is found.
+func (v *run) oldest(store string) (*admin.Event, error) {
+	found, err := v.newest(store, "pending", 0)
+	if err != nil || found == nil {
+		return nil, err
+	}
+	for lowest := uint64(1); lowest < found.ID; {
+		middle := lowest + (found.ID-lowest)/2
+		e, err := v.newest(store, "pending", middle+1)
+		switch {
+		case err != nil:
+			return nil, err
+		case e == nil:
+			lowest = middle + 1
+		default:
+			found = e
+		}
+	}
+	return found, nil
+}
+
+// age returns how long ago something was.
+func age(t time.Time) string { return humanize.Time(t) }

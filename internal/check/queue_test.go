@@ -1,0 +1,145 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// stubQueue is the queue's admin API of a running Caddy.
+type stubQueue struct {
+	t      *testing.T
+	stores []admin.Status
+	events []*admin.Event // of each store, the newest first
+	err    error
+	asked  int
+}
+
+func (s *stubQueue) get(_ context.Context, address, path string, query url.Values, found any) error {
+	if s.asked++; address != "localhost:2345" {
+		s.t.Errorf("the admin API at %s is asked", address)
+	}
+	if s.err != nil {
+		return s.err
+	}
+	var answer any = s.stores
+	if path == "/events" {
+		before, _ := strconv.ParseUint(query.Get("before"), 10, 64)
+		chosen := []*admin.Event{}
+		for _, e := range s.events {
+			if string(e.State) == query.Get("state") && (before == 0 || e.ID < before) && len(chosen) < 1 {
+				chosen = append(chosen, e)
+			}
+		}
+		if query.Get("limit") != "1" || query.Get("store") == "" {
+			s.t.Errorf("asked for %s", query)
+		}
+		answer = chosen
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return json.Unmarshal(text, found)
+}
+
+// TestQueueOfTheRunningCaddy looks at queues in all states.
+func TestQueueOfTheRunningCaddy(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	status := func(adjust func(*admin.Status)) []admin.Status {
+		s := admin.Status{Store: "/q.db", Counts: &admin.Counts{Delivered: 5}}
+		adjust(&s)
+		return []admin.Status{s}
+	}
+	waiting := func(n int64, since time.Duration) []admin.Status {
+		return status(func(s *admin.Status) {
+			s.Pending, s.PendingBytes, s.Oldest = n, n*1000, ago(since)
+		})
+	}
+	backlog := []*admin.Event{} // a million, of which every other is pending
+	for id := uint64(1000); id > 100; id -= 2 {
+		backlog = append(backlog, &admin.Event{ID: id, State: queue.Pending, Accepted: ago(time.Minute)})
+	}
+	oldest := &admin.Event{ID: 17, State: queue.Pending, Accepted: ago(3 * time.Hour), Attempts: 12, LastError: "dial unix /run/php/fpm.sock: permission denied"}
+	for name, test := range map[string]struct {
+		stub             *stubQueue
+		faults, warnings []string
+		check, says      string
+		skipped          bool
+	}{
+		"nothing waits":     {stub: &stubQueue{stores: status(func(*admin.Status) {})}, check: QueueDelivering, says: "No event waits"},
+		"some wait":         {stub: &stubQueue{stores: waiting(3, 9*time.Minute), events: backlog}, check: QueueDelivering, says: "3 events (2.9 KiB) wait"},
+		"application down":  {stub: &stubQueue{stores: waiting(450, 3*time.Hour), events: append(backlog, oldest)}, warnings: []string{QueueDelivering}, check: QueueDelivering, says: "number 12, failed: dial unix /run/php/fpm.sock: permission denied."},
+		"application slow":  {stub: &stubQueue{stores: waiting(450, 11*time.Minute), events: backlog}, warnings: []string{QueueDelivering}, check: QueueDelivering, says: "no attempt has failed"},
+		"sent again lately": {stub: &stubQueue{stores: waiting(1, 72*time.Hour), events: []*admin.Event{{ID: 5, State: queue.Pending, Accepted: ago(72 * time.Hour), Requeued: ago(time.Minute)}}}, check: QueueDelivering, says: "3 days ago"},
+		"refuses": {
+			stub:   &stubQueue{stores: status(func(s *admin.Status) { s.RefusingSince = ago(20 * time.Minute) })},
+			faults: []string{QueueAccepting}, check: QueueAccepting, says: "20 minutes ago",
+		},
+		"cannot even count": {
+			stub:   &stubQueue{stores: []admin.Status{{Store: "/q.db", Error: "input/output error"}}},
+			faults: []string{QueueAccepting}, check: QueueAccepting, says: "input/output error",
+		},
+		"dead letters": {
+			stub: &stubQueue{
+				stores: status(func(s *admin.Status) { s.Dead = 2 }),
+				events: []*admin.Event{{ID: 9, State: queue.Dead, Accepted: ago(48 * time.Hour), Attempts: 80, LastError: "status 500"}},
+			},
+			warnings: []string{QueueDead}, check: QueueDead, says: "2 dead letters, the last one accepted on ",
+		},
+		"config that was not loaded": {stub: &stubQueue{stores: []admin.Status{}}, faults: []string{QueueAccepting}, check: QueueAccepting, says: "caddy reload --force"},
+		"no Caddy":                   {stub: &stubQueue{err: errors.New("no Caddy answers at localhost:2345")}, check: QueueAccepting, says: "no Caddy answers at localhost:2345", skipped: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, dir := configured(t, strings.Replace(noClientCert, "admin off", "admin localhost:2345", 1))
+			free(10<<30)(c, dir)
+			c.NoDeliveries = true
+			test.stub.t = t
+			c.Admin = test.stub.get
+			r := c.run()
+			r.expect(t, test.faults, test.warnings)
+			f := r.find(t, test.check)
+			if !strings.Contains(f.Text+f.Advice, test.says) || (f.Status == Skipped) != test.skipped {
+				t.Errorf("it says %+v", f)
+			}
+			if test.stub.asked > 30 {
+				t.Errorf("the admin API is asked %d times", test.stub.asked)
+			}
+		})
+	}
+}
+
+// TestAdminOffIsSaid has no admin API: nobody must take that for a queue that
+// was found well.
+func TestAdminOffIsSaid(t *testing.T) {
+	c, dir := configured(t, noClientCert)
+	free(10<<30)(c, dir)
+	c.NoDeliveries = true
+	c.Admin = func(context.Context, string, string, url.Values, any) error {
+		t.Error("it is asked")
+		return nil
+	}
+	if f := c.run().find(t, QueueAccepting); f.Status != Skipped || !strings.Contains(f.Text, "admin off") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestOldestEventIsFoundWhereverItIs would blame the wrong event.
+func TestOldestEventIsFoundWhereverItIs(t *testing.T) {
+	t.Parallel()
+	for oldest := uint64(1); oldest <= 100; oldest++ {
+		stub := &stubQueue{t: t, events: []*admin.Event{{ID: 100, State: queue.Pending}, {ID: oldest, State: queue.Pending}}}
+		v := &run{Checker: &Checker{Admin: stub.get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
+		if e, err := v.oldest("/q.db"); err != nil || e.ID != oldest {
+			t.Errorf("%d is found, want %d: %v", e.ID, oldest, err)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/caddy-instagram/webhooks/internal/secretcheck"
+)
+
+// secretForms says which app secrets cannot be one of Meta's.
+func (v *run) secretForms() {
+	secrets := v.secrets
+	if v.setup != nil && v.AppSecret == "" {
+		secrets = v.setup.secrets
+	}
+	if len(secrets) == 0 {
+		v.skip("there is no app secret", AppSecret)
+	}
+	for _, s := range secrets {
+		if problem := secretcheck.Describe(s.key); problem != "" {
+			v.add(Finding{AppSecret, s.name, Warning, fmt.Sprintf("This does not look like an app secret of Meta's: %s.", problem),
+				"Meta's are 32 lower-case hexadecimal digits. Copy it anew from the App Dashboard, where 'Show' reveals it."})
+			continue
+		}
+		v.add(Finding{AppSecret, s.name, OK, "It has the form of an app secret: 32 hexadecimal digits.", ""})
+	}
+}

@@ -1,0 +1,293 @@
+package check
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/caddy-instagram/webhooks/file"
+	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// setup is what a config says about webhooks.
+type setup struct {
+	webhooks []webhook
+	dirs     []directory
+	cas      []trustPool
+
+	// Of the webhooks that are chosen:
+	certDemanded, certForVerification bool
+	maxSize                           int64
+
+	hasQueue    bool
+	admin       string // where the admin API listens
+	adminOff    bool
+	secrets     []appSecret // those that are set, of all webhooks
+	queued      bool        // a queue takes the deliveries
+	fastCGI     int         // how many FastCGI servers take deliveries
+	showsErrors []string    // those of them that may answer 200 to an error of PHP
+}
+
+// webhook is an instagram_webhook handler.
+type webhook struct {
+	handler.Handler
+	place
+	chosen bool // it is taken for the one that answers at the callback URL
+}
+
+// place tells whether what stands around a handler fits the callback URL: the
+// port that the server listens on, and the matchers of the routes.
+type place struct{ host, path, port bool }
+
+// rank orders places by how well they fit. A port may be another one behind a
+// load balancer, and a rewrite can hide the path.
+func (p place) rank() (points int) {
+	for i, fits := range []bool{p.port, p.path, p.host} {
+		if fits {
+			points += 1 << i
+		}
+	}
+	return points
+}
+
+// directory is where events are written.
+type directory struct {
+	name    string
+	atLeast int64 // bytes that must be free
+}
+
+// trustPool is a source of CAs.
+type trustPool struct {
+	provider string
+	raw      json.RawMessage
+}
+
+// survey finds what a config says, wherever it stands: in subroutes, in error
+// routes, in the routes of a queue.
+func survey(config []byte, callback *url.URL) (*setup, error) {
+	var root any
+	if err := json.Unmarshal(config, &root); err != nil {
+		return nil, err
+	}
+	s := new(setup)
+	to := &http.Request{Method: http.MethodPost, Host: callback.Host, URL: callback, Header: http.Header{}}
+	to = caddyhttp.PrepareRequest(to.WithContext(context.Background()), caddy.NewReplacer(), nil, nil)
+	if err := s.walk(root, to, place{host: true, path: true}); err != nil {
+		return nil, err
+	}
+	s.choose()
+	s.follow(config, to)
+	return s, nil
+}
+
+// walk looks at a node of the config, which stands at a place.
+func (s *setup) walk(node any, r *http.Request, at place) error {
+	switch n := node.(type) {
+	case []any:
+		for _, child := range n {
+			if err := s.walk(child, r, at); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		raw, err := json.Marshal(n)
+		if err != nil {
+			return err
+		}
+		if err := s.note(n, raw, at); err != nil {
+			return err
+		}
+		if n["handle"] != nil && n["match"] != nil {
+			at.host = at.host && fits[caddyhttp.MatchHost](n["match"], "host", r)
+			at.path = at.path && fits[caddyhttp.MatchPath](n["match"], "path", r)
+		}
+		if addresses, ok := n["listen"].([]any); ok {
+			at.port = slices.ContainsFunc(addresses, func(a any) bool { return listens(a, r.URL) })
+		}
+		for _, key := range slices.Sorted(maps.Keys(n)) {
+			if err := s.walk(n[key], r, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// listens reports whether an address that a server listens on has the port of a
+// URL.
+func listens(address any, to *url.URL) bool {
+	text, _ := address.(string)
+	parsed, err := caddy.ParseNetworkAddress(text)
+	if err != nil {
+		return false
+	}
+	port, err := strconv.ParseUint(portOf(to), 10, 16)
+	return err == nil && parsed.StartPort <= uint(port) && uint(port) <= parsed.EndPort
+}
+
+// fits reports whether one of a route's matcher sets has no matcher of a kind,
+// or one that fits the request.
+func fits[M interface {
+	Provision(caddy.Context) error
+	MatchWithError(*http.Request) (bool, error)
+}](sets any, name string, r *http.Request) bool {
+	var all []map[string]json.RawMessage
+	raw, err := json.Marshal(sets)
+	if err != nil || json.Unmarshal(raw, &all) != nil {
+		return true // Caddy will complain about it
+	}
+	return len(all) == 0 || slices.ContainsFunc(all, func(set map[string]json.RawMessage) bool {
+		var matcher M
+		if set[name] == nil || json.Unmarshal(set[name], &matcher) != nil || matcher.Provision(caddy.Context{}) != nil {
+			return true
+		}
+		matched, err := matcher.MatchWithError(r)
+		return matched || err != nil
+	})
+}
+
+// note keeps what matters of an object in the config.
+func (s *setup) note(object map[string]any, raw json.RawMessage, at place) error {
+	switch object["handler"] {
+	case "instagram_webhook":
+		w := webhook{place: at}
+		if err := json.Unmarshal(raw, &w.Handler); err != nil {
+			return fmt.Errorf("instagram_webhook: %w", err)
+		}
+		s.webhooks = append(s.webhooks, w)
+	case "instagram_file":
+		var h file.Handler
+		if err := json.Unmarshal(raw, &h); err != nil {
+			return fmt.Errorf("instagram_file: %w", err)
+		}
+		s.writes(directory{name: fileDirectory(&h)})
+	case "instagram_queue":
+		var h queue.Handler
+		if err := json.Unmarshal(raw, &h); err != nil {
+			return fmt.Errorf("instagram_queue: %w", err)
+		}
+		s.hasQueue = true
+		if dir := queueDirectory(&h); dir != "" {
+			s.writes(directory{dir, *cmp.Or(h.MinFreeSpace, new(int64(defaultFree)))})
+		}
+	}
+	if provider, ok := object["provider"].(string); ok && (object["pem_files"] != nil || object["trusted_ca_certs"] != nil) {
+		known := slices.ContainsFunc(s.cas, func(p trustPool) bool { return bytes.Equal(p.raw, raw) })
+		if !known {
+			s.cas = append(s.cas, trustPool{provider, raw})
+		}
+	}
+	return nil
+}
+
+// writes notes a directory, once.
+func (s *setup) writes(d directory) {
+	for i := range s.dirs {
+		if s.dirs[i].name == d.name {
+			s.dirs[i].atLeast = max(s.dirs[i].atLeast, d.atLeast)
+			return
+		}
+	}
+	s.dirs = append(s.dirs, d)
+}
+
+// choose chooses the webhooks that answer at the callback URL, as far as can be
+// told.
+func (s *setup) choose() {
+	best := 0
+	for _, w := range s.webhooks {
+		best = max(best, w.rank())
+	}
+	for i := range s.webhooks {
+		w := &s.webhooks[i]
+		if w.chosen = w.rank() == best; !w.chosen {
+			continue
+		}
+		s.certDemanded = s.certDemanded || w.ClientCert != nil
+		s.certForVerification = s.certForVerification || w.ClientCert != nil && w.ClientCert.Verification
+		if s.maxSize == 0 || w.MaxSize > 0 && w.MaxSize < s.maxSize {
+			s.maxSize = w.MaxSize
+		}
+	}
+}
+
+// defaultFree is what a queue needs to be free on its disk if it does not say.
+const defaultFree = 100 << 20
+
+// fileDirectory returns the directory that instagram_file writes to, as far as
+// it is the same for all events.
+func fileDirectory(h *file.Handler) string {
+	path := caddy.NewReplacer().ReplaceKnown(h.Path, "")
+	fixed, _, perEvent := strings.Cut(path, "{")
+	if perEvent || h.Layout != "files" {
+		fixed = filepath.Dir(fixed)
+	}
+	return absolute(fixed)
+}
+
+// queueDirectory returns the directory of a queue's file, or "" if it has none.
+func queueDirectory(h *queue.Handler) string {
+	var store struct {
+		Name string `json:"module"`
+		Path string `json:"path"`
+	}
+	if h.StoreRaw != nil && (json.Unmarshal(h.StoreRaw, &store) != nil || store.Name != "bolt") {
+		return ""
+	}
+	path := caddy.NewReplacer().ReplaceKnown(store.Path, "")
+	if path == "" {
+		path = filepath.Join(caddy.AppDataDir(), "instagram", "queue.db")
+	}
+	return absolute(filepath.Dir(path))
+}
+
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
+}
+
+// certificates reads the CAs of a trust pool as Caddy does.
+func (p trustPool) certificates() ([]*x509.Certificate, error) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	module, err := ctx.LoadModuleByID("tls.ca_pool.source."+p.provider, withoutKey(p.raw, "provider"))
+	if err != nil {
+		return nil, err
+	}
+	pool, ok := module.(caddytls.CertificateProvider)
+	if !ok {
+		return nil, fmt.Errorf("the module %s does not show its CAs", p.provider)
+	}
+	return pool.Certificates(), nil
+}
+
+// withoutKey returns an object without the key that names its module.
+func withoutKey(raw json.RawMessage, key string) json.RawMessage {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil {
+		return raw
+	}
+	delete(object, key)
+	rest, err := json.Marshal(object)
+	if err != nil {
+		return raw
+	}
+	return rest
+}

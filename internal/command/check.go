@@ -1,0 +1,211 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/internal/check"
+	"github.com/caddy-instagram/webhooks/internal/graph"
+)
+
+// checkFlags are the flags of `caddy instagram check`.
+type checkFlags struct {
+	metaFlags
+	config       string
+	verifyToken  *secretSource
+	tls          tlsFlags
+	timeout      time.Duration
+	noDeliveries bool
+	accountID    string
+	fields       []string
+}
+
+// exitFault is the exit code for faults; exitInput is that for warnings here.
+const exitFault = 2
+
+func checkCommand() *cobra.Command {
+	k := new(checkFlags)
+	cmd := &cobra.Command{
+		Use:   "check <url>",
+		Short: "Find out what is wrong with a callback URL",
+		Long: `
+Finds out what is wrong with a callback URL, and says what to do about it.
+
+From outside, it does what Meta does: it looks the name up, connects, verifies
+the certificate, sends the verification request, and signed and forged
+deliveries. Run it on another machine than Caddy's to see what Meta sees.
+
+THE DELIVERIES REACH YOUR APPLICATION as events, about 1000 of them. They look
+like those of the Test button in the App Dashboard: the account "0", and ids that
+are nobody's. {instagram.test} is true for them. --no-deliveries sends none, and
+no other request that could change anything.
+
+With --config, it also looks from inside: secrets that are not set, CAs that
+expire, PHP that answers 200 to errors, the disks that events are written to. It
+loads the config as 'caddy validate' does, and writes a small file into these
+directories and removes it. It asks the running Caddy, by its admin API, how the
+queue is. Run it as Caddy's user and with Caddy's environment. Verify token and
+app secrets are those of the config, unless they are given by
+--verify-token-file and --app-secret-file.
+
+With an access token, it asks Meta how long that lives, what the account is
+subscribed to, and, where the login has a call for that, whether the token lacks
+a permission.
+
+Checks that need something that is missing or broken are skipped. Each has a name
+that stays the same.
+
+Exit codes:
+  0  all is well
+  1  there are warnings
+  2  there are faults, or nothing could be checked
+` + unsaidCode,
+		Example: `  $ caddy instagram check https://hooks.example.com/webhooks --verify-token-file verify --app-secret-file secret
+  $ caddy instagram check https://hooks.example.com/webhooks --config /etc/caddy/Caddyfile
+  $ caddy instagram check https://hooks.example.com/webhooks --no-deliveries --token-file token \
+      --account 17841400000000001 --fields comments,messages --json`,
+		RunE: func(cmd *cobra.Command, args []string) error { return k.run(cmd, args) },
+	}
+	k.registerAccount(cmd)
+	k.wait = 10 * time.Second
+	cmd.Flags().Lookup("wait").DefValue = k.wait.String()
+
+	k.secret, k.verifyToken = appSecret(), verifyToken()
+	k.secret.register(cmd)
+	k.verifyToken.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&k.config, "config", "", "The config `file` of the Caddy behind the URL: a Caddyfile, or JSON if the name ends in .json")
+	k.tls.register(cmd, "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
+	flags.DurationVar(&k.timeout, "timeout", check.DefaultTimeout, "Longest `time` for each request and the like")
+	flags.BoolVar(&k.noDeliveries, "no-deliveries", false, "Send no deliveries")
+	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is; needed with --login unified)")
+	flags.StringVar(&k.app, "app", "", "The `id` of your app, if several are subscribed to the account")
+	flags.StringSliceVar(&k.fields, "fields", nil, "The `fields` that the account must be subscribed to, with commas in between")
+	refuseFlags(cmd, exitFault)
+	return cmd
+}
+
+// run makes the checks. It is not like the other commands: an exit code of 1 is
+// for warnings.
+func (k *checkFlags) run(cmd *cobra.Command, args []string) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	c := newConsole(cmd)
+	r, err := k.check(ctx, c, args)
+	var found result
+	if r != nil {
+		found = r
+	}
+	status := c.finish(found, err)
+	switch {
+	case err != nil, r.Status == check.Fault:
+		return exit(cmd, exitFault, err)
+	case r.Status == check.Warning:
+		return exit(cmd, exitInput, errors.New("there are warnings"))
+	}
+	return exit(cmd, status, nil)
+}
+
+func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *checked, err error) {
+	if len(args) != 1 {
+		// The arguments are not repeated: they may be secrets in the wrong place.
+		return nil, errors.New("check takes one argument, the callback URL")
+	}
+	d := &check.Checker{
+		URL: args[0], Config: k.config, Timeout: k.timeout, NoDeliveries: k.noDeliveries,
+		Account: k.accountID, App: k.app, Admin: askAdmin,
+	}
+	if k.timeout <= 0 {
+		return nil, errors.New("--timeout must be longer than nothing")
+	}
+	if err = errors.Join(k.trust(d), k.secrets(c, d), k.meta(c, d)); err != nil {
+		return nil, err
+	}
+	r := &checked{c: c}
+	r.URL, _, _ = strings.Cut(d.URL, "?") // which may hold a secret
+	if !c.json {
+		d.OnFinding = r.print
+	}
+	if r.Report, err = d.Run(ctx); r.Report == nil {
+		return nil, err
+	}
+	r.Status = r.Worst()
+	return r, err
+}
+
+// askAdmin gets what is at a path of the queue's admin API.
+func askAdmin(ctx context.Context, address, path string, query url.Values, found any) error {
+	g := &gateway{address: address}
+	return g.look(ctx, http.MethodGet, path, query, found)
+}
+
+// trust reads the files for TLS.
+func (k *checkFlags) trust(d *check.Checker) (err error) {
+	if d.Roots, err = k.tls.authorities(false); err == nil {
+		d.Certificate, err = k.tls.certificate()
+	}
+	return err
+}
+
+// secrets reads what to verify and sign with. What the config says beats the
+// environment, as that is where the config has it from in most cases.
+func (k *checkFlags) secrets(c *console, d *check.Checker) (err error) {
+	given := func(s *secretSource) bool {
+		return k.config == "" || s.cmd.Flags().Changed(s.flag) || s.argument != "" && s.cmd.Flags().Changed(s.argument)
+	}
+	if given(k.verifyToken) {
+		if d.VerifyToken, err = k.verifyToken.lookup(c); err != nil {
+			return err
+		}
+	}
+	if given(k.secret) {
+		d.AppSecret, err = k.secret.lookup(c)
+	}
+	return err
+}
+
+// meta makes the client that asks Meta, if there is an access token.
+func (k *checkFlags) meta(c *console, d *check.Checker) (err error) {
+	for _, id := range []struct{ flag, value string }{{"account", k.accountID}, {"app", k.app}} {
+		if err := graph.ValidateID(id.value); id.value != "" && err != nil {
+			return fmt.Errorf("--%s: %w", id.flag, err)
+		}
+	}
+	if d.Fields, err = names(k.fields); err != nil {
+		return err
+	}
+	if err := checkFields(c, graph.Login(k.login), d.Fields); err != nil {
+		return err
+	}
+	token, err := k.token.lookup(c)
+	if err != nil || token == "" {
+		return err
+	}
+	if d.Graph, err = k.client(c, graph.Login(k.login)); err != nil {
+		return err
+	}
+	d.Graph.Token = token
+	d.Graph.HTTP = &http.Client{Timeout: k.timeout}
+	if d.Graph.Login.Proves() {
+		if d.Graph.AppSecret = d.AppSecret; d.AppSecret == "" {
+			// It was not read because of the config, so it is in the environment.
+			if d.Graph.AppSecret, err = k.secret.lookup(c); err != nil {
+				return err
+			}
+		}
+	}
+	if info, err := os.Stat(k.token.file); err == nil && info.Mode().IsRegular() {
+		d.TokenWritten = info.ModTime()
+	}
+	return nil
+}

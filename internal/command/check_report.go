@@ -1,0 +1,101 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/caddy-instagram/webhooks/internal/check"
+)
+
+// checked is the result of check.
+type checked struct {
+	outcome
+	URL    string       `json:"url"`
+	Status check.Status `json:"status"`
+	*check.Report
+
+	c    *console
+	held []check.Finding // skipped for the same reason, to be printed in one
+}
+
+// print prints a finding as soon as it is there.
+func (r *checked) print(f check.Finding) {
+	if len(r.held) > 0 && (f.Status != check.Skipped || f.Text != r.held[0].Text) {
+		r.flush()
+	}
+	if f.Status == check.Skipped {
+		r.held = append(r.held, f)
+		return
+	}
+	text := f.Text
+	if f.Subject != "" {
+		text = f.Subject + ": " + text
+	}
+	r.line(f.Status, f.Check, text, f.Advice)
+}
+
+// flush prints what was skipped.
+func (r *checked) flush() {
+	if len(r.held) == 0 {
+		return
+	}
+	name := r.held[0].Check
+	if more := len(r.held) - 1; more > 0 {
+		name += fmt.Sprintf(" and %d more", more)
+	}
+	r.line(check.Skipped, name, "skipped: "+r.held[0].Text, "")
+	r.held = nil
+}
+
+// text prints the sum; the findings were printed as they came.
+func (r *checked) text(c *console) {
+	r.flush()
+	c.printf("\n%s: %s, %s, %d ok, %d skipped\n", visible(r.URL),
+		plural(r.Count(check.Fault), "fault"), plural(r.Count(check.Warning), "warning"), r.Count(check.OK), r.Count(check.Skipped))
+}
+
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// marks are what stands before a finding: a sign on a terminal that shows it,
+// and a word where programs read it.
+var marks = map[check.Status]struct{ sign, word, colour string }{
+	check.OK:      {"✓", "ok  ", green},
+	check.Warning: {"!", "WARN", yellow},
+	check.Fault:   {"✗", "FAIL", red},
+	check.Skipped: {"-", "skip", grey},
+}
+
+// More colours of a terminal.
+const (
+	yellow = "33"
+	grey   = "90"
+)
+
+// line prints a finding, with the advice in a line of its own.
+func (r *checked) line(status check.Status, name, text, advice string) {
+	mark, width := marks[status], 0
+	for _, name := range check.Checks() {
+		width = max(width, len(name))
+	}
+	begin := mark.word
+	if terminal(r.c.out) && utf8Locale() {
+		begin = mark.sign
+	}
+	r.c.printf("%s %-*s  %s\n", r.c.paint(mark.colour, begin), width, name, visible(text))
+	if advice != "" {
+		r.c.printf("%*s %s\n", len([]rune(begin))+1+width, "", " "+visible(advice))
+	}
+}
+
+// utf8Locale reports whether the environment says that text is UTF-8.
+func utf8Locale() bool {
+	locale := strings.ToLower(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG")))
+	return strings.HasSuffix(locale, "utf-8") || strings.HasSuffix(locale, "utf8")
+}

@@ -1,0 +1,193 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/caddy-instagram/webhooks/internal/graph"
+)
+
+// console is where a sub-command reads and prints.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+	json     bool
+	width    int    // of the terminal that out is, in columns; 0: it is none
+	colour   bool   // out is a terminal, and shows colours
+	taken    string // what the standard input was taken for
+	unsaid   error  // why not all could be printed
+}
+
+func newConsole(cmd *cobra.Command) *console {
+	asJSON, _ := cmd.Flags().GetBool("json") // there is such a flag
+	out := cmd.OutOrStdout()
+	return &console{
+		in:     cmd.InOrStdin(),
+		out:    out,
+		err:    cmd.ErrOrStderr(),
+		json:   asJSON,
+		width:  terminalWidth(out),
+		colour: terminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+	}
+}
+
+// terminal reports whether a person looks at what is written to w.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// terminalWidth returns how many columns the terminal has that w is, or 0 if it
+// is none.
+func terminalWidth(w io.Writer) int {
+	if !terminal(w) {
+		return 0
+	}
+	if width, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
+}
+
+// stdin returns the standard input, which only one thing can be read from.
+func (c *console) stdin(what string) (io.Reader, error) {
+	if c.taken != "" {
+		return nil, fmt.Errorf("%s and %s cannot both come from the standard input", c.taken, what)
+	}
+	c.taken = what
+	return c.in, nil
+}
+
+// printf prints a result for people.
+func (c *console) printf(format string, args ...any) {
+	_, err := fmt.Fprintf(c.out, format, args...)
+	c.printed(err)
+}
+
+// printed remembers the first error of printing a result.
+func (c *console) printed(err error) {
+	if c.unsaid == nil {
+		c.unsaid = err
+	}
+}
+
+// note prints lines beside the result. They may name files of others.
+func (c *console) note(format string, args ...any) {
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		fmt.Fprintln(c.err, visible(line))
+	}
+}
+
+// table prints rows with aligned columns.
+func (c *console) table(rows ...[]string) {
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = visible(cell)
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	c.printed(w.Flush())
+}
+
+// The colours of a terminal.
+const (
+	red   = "31"
+	green = "32"
+)
+
+// paint returns text in a colour, if the terminal has any.
+func (c *console) paint(colour, text string) string {
+	if !c.colour {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// visible returns s without what a terminal would obey.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// moment returns a time as people read it.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// problem is an error as JSON.
+type problem struct {
+	Message string `json:"message"`
+	Code    int    `json:"code,omitempty"`
+	Subcode int    `json:"subcode,omitempty"`
+	Type    string `json:"type,omitempty"`
+	TraceID string `json:"fbtrace_id,omitempty"`
+	Advice  string `json:"advice,omitempty"`
+}
+
+// outcome is the part of a result that tells an error.
+type outcome struct {
+	Error *problem `json:"error,omitempty"`
+}
+
+func (*outcome) text(*console) {}
+
+func (o *outcome) fail(p *problem) { o.Error = p }
+
+// finish prints a result and an error, and returns the exit code. That of err
+// matters more than that of a result which cannot be printed.
+func (c *console) finish(found result, err error) (status int) {
+	p := describe(err)
+	if c.json && (found != nil || p != nil) {
+		if found == nil {
+			found = new(outcome)
+		}
+		if p != nil {
+			found.fail(p)
+		}
+		encoder := json.NewEncoder(c.out)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		c.printed(encoder.Encode(found))
+	} else if found != nil {
+		found.text(c)
+	}
+	if c.unsaid != nil {
+		c.note("Error: the result cannot be printed: %s", c.unsaid)
+		status = exitUnsaid
+	}
+	if p == nil {
+		return status
+	}
+	c.note("Error: %s", p.Message)
+	if p.Advice != "" {
+		c.note("What to do: %s", p.Advice)
+	}
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.status
+	}
+	return exitInput
+}
+
+func describe(err error) *problem {
+	if err == nil {
+		return nil
+	}
+	p := &problem{Message: err.Error()}
+	if e, ok := errors.AsType[*graph.Error](err); ok {
+		p.Code, p.Subcode, p.Type, p.TraceID, p.Advice = e.Code, e.Subcode, e.Type, e.TraceID, e.Advice()
+	}
+	return p
+}

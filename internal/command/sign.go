@@ -1,0 +1,77 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/internal/simulate"
+)
+
+func signCommand() *cobra.Command {
+	secret := appSecret()
+	cmd := &cobra.Command{
+		Use:   "sign [<file>]",
+		Short: "Print the signature header of a body",
+		Long: `
+Prints the header X-Hub-Signature-256 that Meta would send with a body. The body
+is taken byte for byte from a file, or from the standard input if there is none
+or it is -.
+
+Exit codes:
+  0  done
+  1  wrong usage, or the body or the app secret cannot be read
+` + unsaidCode,
+		Example: `  $ caddy instagram sign delivery.json --app-secret-file secret
+  $ curl https://hooks.example.com/webhooks -H "$(caddy instagram sign delivery.json)" \
+      -H 'Content-Type: application/json' --data-binary @delivery.json`,
+		RunE: run(1, func(_ context.Context, c *console, args []string) (result, error) {
+			return sign(c, secret, append(args, "-")[0])
+		}),
+	}
+	secret.register(cmd)
+	return cmd
+}
+
+// signed is the result of sign.
+type signed struct {
+	outcome
+	Header string `json:"header"`
+	Value  string `json:"value"`
+	Size   int    `json:"size"`
+}
+
+// maxBody bounds a body out of a file, in bytes. Meta's deliveries are far
+// smaller.
+const maxBody = 64 << 20
+
+func sign(c *console, source *secretSource, name string) (result, error) {
+	key, err := source.read(c)
+	if err != nil {
+		return nil, err
+	}
+	var in io.Reader
+	if name == "-" {
+		if in, err = c.stdin("the body"); err != nil {
+			return nil, err
+		}
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the body: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	body, err := readAll(in, maxBody)
+	if err != nil {
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	_, value := simulate.Signatures(string(key), body)
+	return &signed{Header: "X-Hub-Signature-256", Value: value, Size: len(body)}, nil
+}
+
+func (s *signed) text(c *console) { c.printf("%s: %s\n", s.Header, s.Value) }

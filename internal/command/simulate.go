@@ -1,0 +1,297 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/simulate"
+)
+
+// exitNoRun is the exit code of simulate for a run that there was not, or that
+// was cut short. A receiver that does what it should not is exitInput here.
+const exitNoRun = 2
+
+// maxConcurrency bounds the requests under way. Each needs a connection.
+const maxConcurrency = 10_000
+
+// maxSpeedup makes the 36 hours of retries an eighth of a second.
+const maxSpeedup = 1_000_000
+
+// simulation is what the flags of simulate say.
+type simulation struct {
+	to            string
+	secret, token *secretSource
+
+	fields        []string
+	file, fromLog string
+	testButton    bool
+
+	count, batch, concurrency int
+	rate, speedup             float64
+	seed                      uint64
+	duplicates, badSignatures share
+	outOfOrder, retry         bool
+
+	tls tlsFlags
+
+	ledger      string
+	verify      []string
+	verifyQueue bool
+	queue       gateway
+
+	given func(flag string) bool
+}
+
+func simulateCommand() *cobra.Command {
+	s := &simulation{secret: appSecret(), token: verifyToken()}
+	cmd := &cobra.Command{
+		Use:   "simulate --to <url>",
+		Short: "Play Meta against a receiver of webhooks",
+		Long: `
+Plays Meta against a receiver of webhooks: ours or any other.
+
+First it sends the verification request, if it has a verify token, and stops if
+the receiver does not pass. Then it sends signed deliveries of made-up events,
+of a file, or of an event file that instagram_file wrote. Requests are as Meta
+sends them: HTTP/1.1, headers in their order, both signatures, the two looks of
+JSON, five seconds for an answer, no redirects.
+
+What is answered with 200 counts as accepted. But Caddy answers with an empty 200
+to what no handler takes, too. So a forged delivery is sent after the run, as of
+the Test button of the App Dashboard: where that gets 200, nothing is proved, and
+the exit code is 1.
+
+With --retry, what is not answered with 200 is sent again at once, then after
+15 seconds, 30 seconds, a minute and so on for 36 hours, each time with a new
+entry.time. It goes on even if nobody answers the verification request. Messages of an account that fail for 15 minutes bring an alert;
+after an hour the account is unsubscribed, and gets no more. --speedup 3600
+makes an hour of this a second.
+
+The ledger has the identity of each event that was answered with 200, one a
+line, and is added to. --verify compares it with the files that instagram_file
+wrote, in any of its formats: after the run, or without --to instead of one.
+These, and those of --from-log, may be compressed by gzip or zstd, whatever their
+names. Lines that hold no event, such as one that a crash cut off, are left out
+and counted.
+--verify-queue compares it with what is in a queue, by the admin API of the
+running Caddy, whatever became of the events there: --address, --config and
+--store say which, as for 'caddy instagram queue'.
+
+Exit codes:
+  0  every authentic delivery was answered with 200, no forged one was, and no
+     acknowledged event is missing
+  1  not so
+  2  there was no run, or it was cut short: wrong usage, a file that cannot be
+     read or written, the file of --from-log is incomplete or holds no event, a
+     queue that cannot be asked, an interrupt
+` + unsaidCode,
+		Example: `  # The verification request and one delivery of each field
+  $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --verify-token-file verify
+
+  # A thousand comments, fifty a second, to a site with Caddy's local certificate
+  $ caddy instagram simulate --to https://localhost:8443/webhooks --app-secret-file secret \
+      --ca ~/.local/share/caddy/pki/authorities/local/root.crt --field comments --count 1000 --rate 50
+
+  # As bad as it gets, and nothing may be lost
+  $ caddy instagram simulate --to https://localhost:8443/webhooks --app-secret-file secret \
+      --count 10000 --concurrency 16 --duplicates 5% --out-of-order --bad-signatures 1% --retry \
+      --ledger acknowledged.txt --verify-queue
+
+  # A full batch, with a client certificate
+  $ caddy instagram simulate --to https://hooks.example.com/webhooks --app-secret-file secret \
+      --cert client.pem --key client.key --batch 1000
+
+  # The Test button of the App Dashboard; then the events of yesterday again
+  $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --test-button
+  $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --from-log events.jsonl`,
+		RunE: run(0, s.run),
+	}
+	refuseFlags(cmd, exitNoRun)
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		s.given = cmd.Flags().Changed
+		if len(args) > 0 {
+			// They are not repeated: they may be secrets in the wrong place.
+			return cmd.FlagErrorFunc()(cmd, errors.New("simulate takes flags only"))
+		}
+		return nil
+	}
+	s.register(cmd)
+	return cmd
+}
+
+// register adds the flags to the command.
+func (s *simulation) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.to, "to", "", "The callback `URL` to send to")
+	s.secret.register(cmd)
+	s.token.register(cmd)
+
+	f.StringSliceVar(&s.fields, "field", []string{"comments", "messages"}, "The `fields` to make up events of, in turns, with commas in between")
+	f.StringVar(&s.file, "file", "", "Send the bytes of this `file` instead")
+	f.StringVar(&s.fromLog, "from-log", "", "Send the events of this `file` instead, which instagram_file wrote")
+	f.BoolVar(&s.testButton, "test-button", false, "Send what the Test button of the App Dashboard sends")
+	f.IntVar(&s.count, "count", 0, "The `number` of deliveries; 0 only verifies (default: one for each field, or all of --from-log)")
+	f.IntVar(&s.batch, "batch", 1, "The `number` of updates in a delivery, up to 1000")
+	f.Float64Var(&s.rate, "rate", 0, "The `number` of deliveries a second (default: as fast as possible)")
+	f.IntVar(&s.concurrency, "concurrency", 1, "The `number` of requests under way at a time; 1 keeps the order")
+	f.Uint64Var(&s.seed, "seed", 0, "Make the same run each time for the same `number`: events, times and faults (default: a new run)")
+
+	f.Var(&s.duplicates, "duplicates", "The `share` of deliveries to send twice, such as 5% or 0.05")
+	f.BoolVar(&s.outOfOrder, "out-of-order", false, "Send some deliveries later than their turn")
+	f.Var(&s.badSignatures, "bad-signatures", "The `share` of deliveries to sign wrongly, such as 1% or 0.01")
+	f.BoolVar(&s.retry, "retry", false, "Send again what is not answered with 200, as Meta does")
+	f.Float64Var(&s.speedup, "speedup", 1, "The `factor` by which the retries run faster than time")
+
+	s.tls.register(cmd, "The PEM `file` with CAs to trust besides those of the system")
+
+	f.StringVar(&s.ledger, "ledger", "", "The `file` to add the identities of acknowledged events to")
+	f.StringArrayVar(&s.verify, "verify", nil, "The event `file` to look for all acknowledged events in; repeatable")
+	f.BoolVar(&s.verifyQueue, "verify-queue", false, "Look for all acknowledged events in the queue of the running Caddy")
+	s.queue.register(cmd)
+
+	for _, pair := range [][]string{
+		{"file", "from-log"}, {"file", "field"}, {"file", "test-button"}, {"file", "batch"},
+		{"from-log", "field"}, {"from-log", "test-button"}, {"test-button", "batch"}, {"verify", "verify-queue"},
+	} {
+		cmd.MarkFlagsMutuallyExclusive(pair...)
+	}
+}
+
+// noRun gives an error the exit code exitNoRun.
+func noRun(err error) error { return &failure{exitNoRun, err} }
+
+// run does what the flags say, and judges what came of it.
+func (s *simulation) run(ctx context.Context, c *console, _ []string) (result, error) {
+	if err := s.check(); err != nil {
+		return nil, noRun(err)
+	}
+	r := new(simulated)
+	do := s.play
+	if s.to == "" {
+		do = s.compare
+	}
+	if err := do(ctx, c, r); err != nil {
+		if *r == (simulated{}) {
+			return nil, noRun(err)
+		}
+		return r, noRun(err)
+	}
+	err := r.unexpected()
+	if err == nil {
+		if err = r.unsent(); err != nil {
+			err = noRun(err)
+		}
+	}
+	r.OK = err == nil
+	return r, err
+}
+
+// compare only verifies the ledger.
+func (s *simulation) compare(ctx context.Context, _ *console, r *simulated) error {
+	ledger, err := simulate.ReadLedger(s.ledger)
+	if err != nil {
+		return err
+	}
+	r.count(ledger)
+	return s.verifyLedger(ctx, r, ledger)
+}
+
+// play sends what there is to send, and verifies the ledger.
+func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err error) {
+	if !s.given("seed") {
+		s.seed = rand.Uint64()
+	}
+	client, token, err := s.client(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	deliveries, total, end, err := s.deliveries()
+	if err != nil {
+		return err
+	}
+	defer end()
+	ledger, err := s.openLedger()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+
+	r.Verification = "skipped"
+	if token != "" {
+		if goOn, err := s.verifyURL(ctx, c, client, token, r); !goOn {
+			return err
+		}
+	}
+	if total != 0 {
+		f := newFollower(c)
+		run := &simulate.Run{
+			Client: client, Deliveries: deliveries, Ledger: ledger,
+			Faults: simulate.Faults{Seed: s.seed, Duplicates: float64(s.duplicates), OutOfOrder: s.outOfOrder, BadSignatures: float64(s.badSignatures)},
+			Rate:   s.rate, Concurrency: s.concurrency, Retry: s.retry, Speedup: s.speedup,
+			Notify: f.notice,
+		}
+		run.Start()
+		stop := f.follow(run.Progress, total)
+		r.Summary, err = run.Do(ctx)
+		stop()
+		r.count(ledger)
+		if err != nil {
+			return fmt.Errorf("the run was cut short: %w", err)
+		}
+		r.verifyAgain(ctx, client, token)
+		s.probe(ctx, client, r)
+	}
+	return s.verifyLedger(ctx, r, ledger)
+}
+
+// verifyLedger looks for what is in the ledger where the flags say.
+func (s *simulation) verifyLedger(ctx context.Context, r *simulated, ledger *simulate.Ledger) (err error) {
+	switch {
+	case s.verifyQueue:
+		r.Verified, err = ledger.Verify(queued(ctx, &s.queue))
+	case len(s.verify) > 0:
+		r.Verified, err = ledger.Verify(simulate.EventFiles(s.verify...))
+	}
+	if err != nil {
+		return fmt.Errorf("verifying the ledger: %w", err)
+	}
+	return nil
+}
+
+// check returns an error for flags that do not go together or out of range.
+func (s *simulation) check() error {
+	if s.to == "" && (s.ledger == "" || len(s.verify) == 0 && !s.verifyQueue) {
+		return errors.New("--to is needed, or --ledger and --verify or --verify-queue")
+	}
+	for _, flag := range []string{"address", "config", "adapter", "store"} {
+		if s.given(flag) && !s.verifyQueue {
+			return fmt.Errorf("--%s is for --verify-queue", flag)
+		}
+	}
+	switch {
+	case s.count < 0:
+		return errors.New("--count must not be negative")
+	case s.batch < 1 || s.batch > simulate.MaxBatch:
+		return fmt.Errorf("--batch must be 1 to %d", simulate.MaxBatch)
+	case s.concurrency < 1 || s.concurrency > maxConcurrency:
+		return fmt.Errorf("--concurrency must be 1 to %d", maxConcurrency)
+	case !(s.rate >= 0):
+		return errors.New("--rate must not be negative")
+	case !(s.speedup > 0 && s.speedup <= maxSpeedup):
+		return fmt.Errorf("--speedup must be more than 0, and %d at most", maxSpeedup)
+	case len(s.fields) == 0:
+		return errors.New("--field names no field")
+	}
+	for _, field := range s.fields {
+		if _, known := event.FieldByName(field); !known {
+			return fmt.Errorf("--field: %s", complain(field))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/simulate"
+)
+
+// client returns the client with all it needs, and the verify token or "".
+func (s *simulation) client(c *console) (*simulate.Client, string, error) {
+	secret, err := s.secret.lookup(c)
+	if err != nil {
+		return nil, "", err
+	}
+	token, err := s.token.lookup(c)
+	if err != nil {
+		return nil, "", err
+	}
+	switch only := s.given("count") && s.count == 0; {
+	case only && token == "":
+		return nil, "", s.token.missing()
+	case !only && secret == "":
+		return nil, "", s.secret.missing()
+	}
+	to := &simulate.Client{URL: s.to, Secret: string(secret)}
+	if to.Certificate, err = s.tls.certificate(); err != nil {
+		return nil, "", err
+	}
+	if to.Roots, err = s.tls.authorities(true); err != nil {
+		return nil, "", err
+	}
+	if err := to.Validate(); err != nil {
+		return nil, "", fmt.Errorf("--to: %w", err)
+	}
+	return to, string(token), nil
+}
+
+// deliveries returns what is to be sent, how many these are at most, or -1 for
+// all there are, and a function that ends it.
+func (s *simulation) deliveries() (_ simulate.Deliveries, total int, end func(), _ error) {
+	end = func() {}
+	total = s.count
+	switch {
+	case s.fromLog != "":
+		file, err := os.Open(s.fromLog)
+		if err != nil {
+			return nil, 0, nil, fmt.Errorf("--from-log: %w", err)
+		}
+		info, err := file.Stat()
+		if err != nil {
+			return nil, 0, nil, errors.Join(fmt.Errorf("--from-log: %w", err), file.Close())
+		}
+		log := io.Reader(file)
+		if info.Mode().IsRegular() {
+			// What the receiver adds to it meanwhile does not count: that could
+			// go on for ever.
+			log = io.LimitReader(file, info.Size())
+		}
+		all := simulate.Replay(log, s.batch)
+		end = func() { _ = file.Close() } // it was only read
+		if !s.given("count") {
+			return all, -1, end, nil
+		}
+		return simulate.Take(all, total), total, end, nil
+	case s.file != "":
+		body, err := readFile(s.file, maxBody)
+		if err != nil {
+			return nil, 0, nil, fmt.Errorf("--file: %w", err)
+		}
+		if !s.given("count") {
+			total = 1
+		}
+		return simulate.Take(simulate.Repeat(body), total), total, end, nil
+	}
+	if !s.given("count") {
+		total = len(s.fields)
+	}
+	made := simulate.Sample{Seed: s.seed, Fields: s.fields, Batch: s.batch, TestButton: s.testButton}
+	if !s.given("seed") {
+		made.Now = time.Now
+	}
+	return simulate.Take(made.Deliveries(), total), total, end, nil
+}
+
+func (s *simulation) openLedger() (*simulate.Ledger, error) {
+	if s.ledger == "" {
+		return new(simulate.Ledger), nil
+	}
+	return simulate.OpenLedger(s.ledger)
+}
+
+// share is a flag for a part of the whole.
+type share float64
+
+// Set reads a number from 0 to 1, or one from 0 to 100 with a percent sign.
+func (s *share) Set(text string) error {
+	number, percent := strings.CutSuffix(text, "%")
+	value, err := strconv.ParseFloat(number, 64)
+	if percent {
+		value /= 100
+	}
+	if err != nil || !(value >= 0 && value <= 1) {
+		return errors.New("it must be a percentage such as 5%, or a number from 0 to 1")
+	}
+	*s = share(value)
+	return nil
+}
+
+// String returns the share as a number from 0 to 1.
+func (s *share) String() string { return strconv.FormatFloat(float64(*s), 'f', -1, 64) }
+
+// Type returns the name of the flag's value in help texts.
+func (s *share) Type() string { return "share" }

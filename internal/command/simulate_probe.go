@@ -1,0 +1,113 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/caddy-instagram/webhooks/event/sample"
+	"github.com/caddy-instagram/webhooks/internal/simulate"
+)
+
+// verifyURL sends the verification request, and reports whether to go on. With
+// --retry it goes on when nobody is there, which Meta would not.
+func (s *simulation) verifyURL(ctx context.Context, c *console, client *simulate.Client, token string, r *simulated) (bool, error) {
+	o := client.Verify(ctx, token)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	r.Verification, r.unverified = "ok", o.Err
+	if o.Err == nil {
+		return true, nil
+	}
+	r.Verification = o.Err.Error()
+	if !s.retry || !down(o) {
+		return false, nil
+	}
+	r.down = true
+	c.note("The verification request was not answered (%s). Meta would stop here; --retry goes on.", o.Err)
+	return true, nil
+}
+
+// verifyAgain sends the verification request again after a run that began while
+// nobody was there.
+func (r *simulated) verifyAgain(ctx context.Context, client *simulate.Client, token string) {
+	if !r.down || ctx.Err() != nil {
+		return
+	}
+	before := r.Verification
+	o := client.Verify(ctx, token)
+	if r.unverified = o.Err; o.Err == nil {
+		r.Verification = fmt.Sprintf("ok after the run; before it, Meta would have stopped: %s", before)
+	} else {
+		r.Verification = fmt.Sprintf("failed before the run, where Meta would have stopped, and after it: %s", o.Err)
+	}
+}
+
+// down reports whether a request found nobody who could answer: no connection, no
+// answer, or a proxy that says so. A certificate that does not fit is another
+// matter.
+func down(o simulate.Outcome) bool {
+	if o.Status > 0 {
+		return o.Status >= http.StatusInternalServerError
+	}
+	switch o.Label() {
+	case "connect", "connection", "timeout":
+		return true
+	}
+	return false
+}
+
+// What is known of a receiver's answers of 200.
+const (
+	signaturesChecked   = "checked"
+	signaturesUnchecked = "not checked"
+	signaturesUnknown   = "unknown"
+)
+
+// probe finds out what a 200 is worth: where a forged delivery gets it, too, an
+// authentic one may have reached nobody. Caddy answers like that to what no
+// handler takes. It sends what the Test button sends, which concerns nobody.
+func (s *simulation) probe(ctx context.Context, client *simulate.Client, r *simulated) {
+	switch {
+	case r.Accepted == 0 || ctx.Err() != nil:
+		return
+	case r.ForgedAccepted > 0:
+		r.Signatures = signaturesUnchecked
+		return
+	case r.ForgedRefused > 0:
+		r.Signatures = signaturesChecked
+		return
+	}
+	o := client.Forge(ctx, sample.New(s.seed).TestButton("comments"))
+	switch {
+	case o.OK():
+		r.Signatures = signaturesUnchecked
+		r.forgedAnswer = "200"
+		if len(o.Answer) == 0 {
+			r.forgedAnswer = "an empty 200, as Caddy does where no handler takes a request"
+		}
+	case o.Status > 0:
+		r.Signatures = signaturesChecked
+		r.forgedAnswer = o.Label()
+	default:
+		r.Signatures = signaturesUnknown
+		r.forgedAnswer = o.Label()
+	}
+}
+
+// signatures says what is known of the answers of 200.
+func (r *simulated) signatures() string {
+	answer := r.forgedAnswer
+	switch {
+	case r.Signatures == signaturesUnknown:
+		return fmt.Sprintf("unknown: no answer to a forged delivery (%s), so what 200 means is not known", answer)
+	case r.Signatures == signaturesUnchecked && answer != "":
+		return fmt.Sprintf("not checked: a forged delivery is answered with %s, so 200 proves nothing", answer)
+	case r.Signatures == signaturesUnchecked:
+		return "not checked: 200 proves nothing"
+	case answer != "":
+		return fmt.Sprintf("checked: a forged delivery is answered with %s", answer)
+	}
+	return r.Signatures
+}

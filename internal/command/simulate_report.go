@@ -1,0 +1,227 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/simulate"
+)
+
+// simulated is the result of simulate.
+type simulated struct {
+	outcome
+	OK           bool   `json:"ok"`
+	Verification string `json:"verification,omitempty"`
+	*simulate.Summary
+
+	// Signatures tells whether the receiver checks them: "checked", "not
+	// checked", or "unknown".
+	Signatures string `json:"signatures,omitempty"`
+
+	Ledger   *int             `json:"ledger,omitempty"`
+	Verified *simulate.Report `json:"verified,omitempty"`
+
+	unverified   error  // why the receiver did not pass the verification
+	down         bool   // nobody answered it
+	forgedAnswer string // what a forged delivery was answered with
+}
+
+// count tells how much is in the ledger.
+func (r *simulated) count(ledger *simulate.Ledger) {
+	acknowledged := ledger.Len()
+	r.Ledger = &acknowledged
+}
+
+// unexpected returns an error that says what the receiver should not have done.
+func (r *simulated) unexpected() error {
+	var faults []string
+	if r.unverified != nil {
+		faults = append(faults, "verification: "+r.unverified.Error())
+	}
+	if s := r.Summary; s != nil && s.Failed > 0 {
+		faults = append(faults, fmt.Sprintf("%d of %d authentic deliveries were not accepted", s.Failed, s.Deliveries-s.Forged))
+	}
+	if s := r.Summary; s != nil && s.ForgedAccepted > 0 {
+		faults = append(faults, fmt.Sprintf("%d of %d forged deliveries were accepted", s.ForgedAccepted, s.Forged))
+	}
+	if s := r.Summary; r.Signatures == signaturesUnchecked && s.ForgedAccepted == 0 {
+		faults = append(faults, fmt.Sprintf("a forged delivery is answered with %s: it is not known whether any of %d was accepted", r.forgedAnswer, s.Accepted))
+	}
+	if r.Verified != nil && len(r.Verified.Missing) > 0 {
+		faults = append(faults, fmt.Sprintf("%d of %d acknowledged events are missing", len(r.Verified.Missing), r.Verified.Acknowledged))
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(faults, "; "))
+}
+
+// unsent returns an error that says what of --from-log could not be sent.
+func (r *simulated) unsent() error {
+	switch s := r.Summary; {
+	case s == nil:
+	case s.Incomplete != "":
+		return fmt.Errorf("--from-log: %s; what could be read was sent", s.Incomplete)
+	case s.Deliveries == 0 && s.Malformed > 0:
+		return fmt.Errorf("--from-log: none of the lines holds an event, of %d", s.Malformed)
+	}
+	return nil
+}
+
+// maxMissing is how many missing events are listed; --json lists all.
+const maxMissing = 10
+
+func (r *simulated) text(c *console) {
+	row := func(name, format string, args ...any) { c.printf("%-13s %s\n", name, fmt.Sprintf(format, args...)) }
+	if r.Verification != "" {
+		row("verification", "%s", r.Verification)
+	}
+	if s := r.Summary; s != nil {
+		row("deliveries", "%d%s", s.Deliveries, listing("duplicates", s.Duplicates, "forged", s.Forged, "unfinished", s.Unfinished, "withheld", s.Withheld))
+		if r.Signatures == signaturesUnchecked {
+			row("accepted", "not known; 200 to %d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
+		} else {
+			row("accepted", "%d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
+		}
+		if r.Signatures != "" {
+			row("signatures", "%s", r.signatures())
+		}
+		if s.Malformed > 0 {
+			row("left out", "%d malformed lines", s.Malformed)
+		}
+		if s.Incomplete != "" {
+			row("incomplete", "%s", visible(s.Incomplete))
+		}
+		if s.Forged > 0 {
+			row("forged", "%d of %d accepted", s.ForgedAccepted, s.Forged)
+		}
+		row("requests", "%d%s, %d bytes", s.Requests, listing("retries", s.Retries), s.Bytes)
+		row("answers", "%s", answers(s))
+		if s.Alerts+s.Unsubscribed > 0 {
+			row("accounts", "%d alerts, %d unsubscribed", s.Alerts, s.Unsubscribed)
+		}
+		if l := s.Latency; l != nil {
+			row("latency", "p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, max %.1f ms", l.P50, l.P90, l.P99, l.Max)
+		}
+		row("time", "%.1f s, %.0f requests a second", s.Seconds, float64(s.Requests)/max(s.Seconds, 1e-9))
+	}
+	if r.Ledger != nil {
+		row("ledger", "%d events", *r.Ledger)
+	}
+	if v := r.Verified; v != nil {
+		row("verified", "%d of %d events found, %d missing%s", v.Found, v.Acknowledged, len(v.Missing),
+			listing("others", v.Others, "repeated", v.Repeated, "malformed lines", v.Malformed))
+		for _, why := range v.Incomplete {
+			row("incomplete", "%s", visible(why))
+		}
+		for _, id := range v.Missing[:min(len(v.Missing), maxMissing)] {
+			row("missing", "%q", id)
+		}
+		if more := len(v.Missing) - maxMissing; more > 0 {
+			row("missing", "and %d more, which --json lists", more)
+		}
+	}
+}
+
+// listing returns the numbers that are not zero, in brackets.
+func listing(namesAndNumbers ...any) string {
+	var parts []string
+	for pair := range slices.Chunk(namesAndNumbers, 2) {
+		if n := pair[1].(int); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, pair[0]))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+func answers(s *simulate.Summary) string {
+	var parts []string
+	for _, label := range slices.Sorted(maps.Keys(s.Answers)) {
+		parts = append(parts, fmt.Sprintf("%s × %d", label, s.Answers[label]))
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// follower tells on the standard error how a run goes.
+type follower struct {
+	c   *console
+	bar bool // on a terminal there is a progress bar
+
+	mu sync.Mutex
+}
+
+func newFollower(c *console) *follower {
+	return &follower{c: c, bar: terminal(c.err) && os.Getenv("TERM") != "dumb"}
+}
+
+// eraseLine makes a terminal forget the progress bar.
+const eraseLine = "\r\x1b[K"
+
+func (f *follower) write(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bar {
+		text = eraseLine + text
+	}
+	_, _ = io.WriteString(f.c.err, text) // nobody is left to tell
+}
+
+// notice tells what Meta would tell.
+func (f *follower) notice(n simulate.Notice) {
+	what := "Meta would alert you"
+	if n.Unsubscribed {
+		what = "Meta would unsubscribe it"
+	}
+	f.write(fmt.Sprintf("messages of account %q have failed for %s: %s\n", n.Account, n.Failing.Round(time.Second), what))
+}
+
+// follow shows a progress bar, if on a terminal, until stop is called.
+func (f *follower) follow(progress func() *simulate.Summary, total int) (stop func()) {
+	if !f.bar {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				f.write(bar(progress(), total))
+			case <-done:
+				f.write("")
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		ended.Wait()
+	}
+}
+
+// bar is a line that shows how far a run is. The total is -1 if nobody knows.
+func bar(s *simulate.Summary, total int) string {
+	done := s.Accepted + s.Failed + s.Forged
+	if total < 0 {
+		return fmt.Sprintf("%d deliveries  %s", done, answers(s))
+	}
+	const width = 30
+	total += s.Duplicates
+	filled := min(width, width*done/max(total, 1))
+	return fmt.Sprintf("[%s%s] %d/%d  %s", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done, total, answers(s))
+}

@@ -1,0 +1,296 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/internal/graph"
+)
+
+// subscriptionFlags are the flags of `caddy instagram subscriptions`.
+type subscriptionFlags struct {
+	metaFlags
+	accountID string
+	fields    []string
+	dryRun    bool
+}
+
+func subscriptionsCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:     "subscriptions",
+		Aliases: []string{"subscription"},
+		Short:   "What your app gets of an account",
+	}, `
+Shows and changes what your app is subscribed to of an account, with the
+account's access token (IG_ACCESS_TOKEN or --token-file). The app itself must be
+subscribed to these fields first: in the App Dashboard, or with 'caddy instagram
+callback set'.
+
+The account is an Instagram account. With --login facebook it is the Facebook
+Page that the Instagram account is linked to, and the fields are the Page's own.
+With --login unified it is the Instagram account again, and must be named by
+--account: the access token, of a system user, does not tell it.
+`+exitCodes, subscriptionsListCommand(), subscriptionsSetCommand(), subscriptionsRemoveCommand())
+}
+
+// command returns a sub-command with the flags.
+func (s *subscriptionFlags) command(use, short, long, example string, do action) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(0, do)}
+	s.registerAccount(cmd)
+	s.registerProof(cmd)
+	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is; needed with --login unified)")
+	cmd.Flags().StringVar(&s.app, "app", "", "The `id` of your app, if several are subscribed to the account")
+	return cmd
+}
+
+func subscriptionsListCommand() *cobra.Command {
+	s := new(subscriptionFlags)
+	return s.command("list", "List the apps that are subscribed to an account", `
+Lists the apps that are subscribed to an account, with their fields, as far as
+the access token may see them.
+`+exitCodes, `  $ caddy instagram subscriptions list --token-file token
+  $ caddy instagram subscriptions list --account 17841400000000001 --token-file token --json`, s.list)
+}
+
+func subscriptionsSetCommand() *cobra.Command {
+	s := new(subscriptionFlags)
+	cmd := s.command("set", "Subscribe your app to fields of an account", `
+Subscribes your app to fields of an account. They replace those that it was
+subscribed to. Before, it names the fields that Meta would refuse, and the
+permissions that the others need. After, it reads back what holds.
+
+With --login facebook the fields have the Page's names: message_reads, for
+example, where Instagram says messaging_seen. A Page has none for comments,
+live_comments, mentions and story_insights: subscribe the app to these, and the
+Page to any field of its own, such as feed. With --login unified there are nine
+fields. 'caddy instagram fields' has all names.
+`+exitCodes, `  $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token --dry-run
+  $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token
+  $ caddy instagram subscriptions set --login facebook --account 100000000000001 --fields messages,message_reads --token-file page-token
+  $ caddy instagram subscriptions set --login unified --account 17841400000000001 --fields comments,messages --token-file system-token`, s.set)
+	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "The `fields` to get, with commas in between (needed)")
+	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "Only show what would change")
+	return cmd
+}
+
+func subscriptionsRemoveCommand() *cobra.Command {
+	s := new(subscriptionFlags)
+	cmd := s.command("remove", "End your app's subscription to an account, or to some of its fields", `
+Ends the subscription of your app to an account, or with --fields only to these
+fields. After, it reads back what holds.
+`+exitCodes, `  $ caddy instagram subscriptions remove --account 17841400000000001 --token-file token
+  $ caddy instagram subscriptions remove --account 17841400000000001 --fields mentions --token-file token`, s.remove)
+	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "The `fields` not to get any more (default: all)")
+	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "Only show what would change")
+	return cmd
+}
+
+// errNoAccount is for a token that does not tell whose account it is for.
+var errNoAccount = errors.New("--account is missing: an access token of Unified Login is a system user's, and does not tell the account. Give the id of the Instagram professional account, not that of a Page")
+
+// open returns a client and the id of the account.
+func (s *subscriptionFlags) open(ctx context.Context, c *console) (*graph.Client, error) {
+	for _, id := range []struct{ flag, value string }{{"account", s.accountID}, {"app", s.app}} {
+		if err := graph.ValidateID(id.value); id.value != "" && err != nil {
+			return nil, fmt.Errorf("--%s: %w", id.flag, err)
+		}
+	}
+	client, err := s.account(c)
+	if err != nil || s.accountID != "" {
+		return client, err
+	}
+	if client.Login == graph.UnifiedLogin {
+		return nil, errNoAccount
+	}
+	owner, err := client.Me(ctx)
+	s.accountID = owner.Account
+	return client, refused(err)
+}
+
+// accountSubscriptions is the result of list.
+type accountSubscriptions struct {
+	outcome
+	Account       string               `json:"account"`
+	Subscriptions []graph.Subscription `json:"subscriptions"`
+}
+
+func (s *subscriptionFlags) list(ctx context.Context, c *console, _ []string) (result, error) {
+	client, err := s.open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	all, err := client.Subscriptions(ctx, s.accountID)
+	if err != nil {
+		return nil, refused(err)
+	}
+	for _, subscription := range all {
+		slices.Sort(subscription.Fields)
+	}
+	return &accountSubscriptions{Account: s.accountID, Subscriptions: append([]graph.Subscription{}, all...)}, nil
+}
+
+func (a *accountSubscriptions) text(c *console) {
+	if len(a.Subscriptions) == 0 {
+		c.printf("No app is subscribed to the account %s.\n", a.Account)
+		return
+	}
+	rows := [][]string{{"APP", "FIELDS"}}
+	for _, s := range a.Subscriptions {
+		rows = append(rows, []string{s.App, list(s.Fields)})
+	}
+	c.table(rows...)
+}
+
+// subscriptionChange is the result of set and remove.
+type subscriptionChange struct {
+	outcome
+	Account string      `json:"account"`
+	Login   graph.Login `json:"login"`
+	DryRun  bool        `json:"dry_run,omitempty"`
+	Before  []string    `json:"before"`
+	Wanted  []string    `json:"wanted"`
+	difference
+	Permissions graph.Permissions `json:"permissions"`
+
+	// After is what was read back; it is not there if that failed.
+	After []string `json:"after,omitzero"`
+}
+
+func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (result, error) {
+	fields, err := names(s.fields)
+	if err != nil {
+		return nil, err
+	}
+	if len(fields) == 0 {
+		return nil, errors.New("--fields is missing; 'caddy instagram fields' lists them")
+	}
+	if err := checkFields(c, graph.Login(s.login), fields); err != nil {
+		return nil, err
+	}
+	return s.change(ctx, c, func([]string) ([]string, error) { return fields, nil })
+}
+
+func (s *subscriptionFlags) remove(ctx context.Context, c *console, _ []string) (result, error) {
+	fields, err := names(s.fields)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(ctx, c, func(before []string) ([]string, error) { return without(before, fields) })
+}
+
+// without returns what is left of some fields, nothing if none are named.
+func without(before, removed []string) ([]string, error) {
+	if len(removed) == 0 {
+		return []string{}, nil
+	}
+	for _, name := range removed {
+		if !slices.Contains(before, name) {
+			return nil, fmt.Errorf("%s cannot be removed: it is not among the subscribed fields (%s)", name, list(before))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(before), func(name string) bool { return slices.Contains(removed, name) }), nil
+}
+
+// change makes the fields what wanted says, and reads back what they are.
+func (s *subscriptionFlags) change(ctx context.Context, c *console, wanted func(before []string) ([]string, error)) (result, error) {
+	client, err := s.open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.own(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := wanted(before)
+	if err != nil {
+		return nil, err
+	}
+	r := &subscriptionChange{
+		Account: s.accountID, Login: client.Login, DryRun: s.dryRun, Before: before, Wanted: fields,
+		difference: compare(before, fields), Permissions: client.Login.Permissions(fields),
+	}
+	if !c.json {
+		r.plan(c)
+	}
+	if s.dryRun {
+		return r, nil
+	}
+	if r.none() {
+		r.After = before
+		return r, nil
+	}
+	if len(fields) == 0 {
+		err = client.Unsubscribe(ctx, s.accountID)
+	} else {
+		err = client.Subscribe(ctx, s.accountID, fields)
+	}
+	return r, confirm(ctx, c, err, func(ctx context.Context) (standing, error) {
+		if r.After, err = s.own(ctx, client); err != nil {
+			return standing{}, err
+		}
+		return standing{compare(r.After, fields).none(), compare(r.After, before).none()}, nil
+	})
+}
+
+// own returns the fields that the token's app is subscribed to.
+func (s *subscriptionFlags) own(ctx context.Context, client *graph.Client) ([]string, error) {
+	all, err := client.Subscriptions(ctx, s.accountID)
+	if err != nil {
+		return nil, refused(err)
+	}
+	if s.app == "" && client.Login.Debugs() && len(all) > 0 {
+		// A Page shows the apps of others, too.
+		details, err := client.Debug(ctx)
+		if err != nil {
+			return nil, refused(fmt.Errorf("which of the subscribed apps is yours cannot be found out, say it with --app: %w", err))
+		}
+		s.app = details.App
+	}
+	if s.app == "" && len(all) > 1 {
+		return nil, fmt.Errorf("%d apps are subscribed to the account: say with --app which is yours", len(all))
+	}
+	fields := []string{}
+	for _, subscription := range all {
+		if s.app == "" || subscription.App == s.app {
+			fields = append(fields, subscription.Fields...)
+		}
+	}
+	slices.Sort(fields)
+	return fields, nil
+}
+
+// plan prints what is to be done, before it is done.
+func (r *subscriptionChange) plan(c *console) {
+	c.printf("Account %s, %s\n", r.Account, r.Login.Name())
+	r.difference.text(c)
+	if len(r.Wanted) == 0 {
+		c.printf("Your app is to get nothing of this account.\n")
+	} else {
+		printPermissions(c, r.Login, r.Permissions)
+	}
+}
+
+func (r *subscriptionChange) text(c *console) {
+	verdict(c, r.DryRun, r.none(), r.After, compare(r.After, r.Wanted).none())
+}
+
+// verdict prints what became of a change.
+func verdict(c *console, dryRun, nothing bool, after []string, asAsked bool) {
+	switch {
+	case dryRun && nothing:
+		c.printf("Nothing would change.\n")
+	case dryRun:
+		c.printf("Nothing was changed: this was --dry-run.\n")
+	case nothing:
+		c.printf("Nothing to change.\n")
+	case after == nil:
+	case asAsked:
+		c.printf("Done, and read back.\n")
+	default:
+		c.printf("Read back: %s\n", list(after))
+	}
+}

@@ -1,0 +1,195 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/internal/graph"
+)
+
+func tokenCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "token",
+		Short: "Whose an access token is, and how long it lives",
+	}, `
+Shows whose an access token is and until when it is valid, and renews one of
+Instagram Login. Tokens of other logins can only be watched. A dead token ends the
+account's webhooks.
+`+exitCodes, tokenShowCommand(), tokenRefreshCommand())
+}
+
+func tokenShowCommand() *cobra.Command {
+	m := new(metaFlags)
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Show whose an access token is, and until when it is valid",
+		Long: `
+Shows whose an access token is, and until when it is valid.
+
+Of a token of Instagram Login, Meta tells the end only when it is refreshed. For
+one that is in a file, the latest end is shown: 60 days after the file was
+written, unless the token was refreshed elsewhere since.
+
+A token of Facebook Login or Unified Login is looked into: Meta tells its end and
+its permissions. One of Unified Login is a system user's (Business Integration
+System User), and does not tell which Instagram account it is for.
+` + exitCodes,
+		Example: `  $ caddy instagram token show --token-file token
+  $ caddy instagram token show --login facebook --token-file page-token --json
+  $ caddy instagram token show --login unified --token-file system-token`,
+		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return showToken(ctx, c, m) }),
+	}
+	m.registerAccount(cmd)
+	m.registerProof(cmd)
+	return cmd
+}
+
+// tokenInfo is the result of show. Times are not there where they are not known,
+// and Never is set for a token that does not end.
+type tokenInfo struct {
+	outcome
+	Account     string      `json:"account,omitempty"`
+	SystemUser  string      `json:"system_user,omitempty"`
+	Name        string      `json:"name"`
+	Login       graph.Login `json:"login"`
+	App         string      `json:"app,omitempty"`
+	Kind        string      `json:"kind,omitempty"`
+	Expires     time.Time   `json:"expires_at,omitzero"`
+	Latest      time.Time   `json:"expires_latest,omitzero"`
+	Never       bool        `json:"never_expires,omitempty"`
+	DataExpires time.Time   `json:"data_access_expires_at,omitzero"`
+	Permissions []string    `json:"permissions,omitempty"`
+}
+
+func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
+	client, err := m.account(c)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := client.Me(ctx)
+	if err != nil {
+		return nil, refused(err)
+	}
+	r := &tokenInfo{Account: owner.Account, SystemUser: owner.SystemUser, Name: owner.Name, Login: client.Login}
+	if !client.Login.Debugs() {
+		if info, err := os.Stat(m.token.file); err == nil && info.Mode().IsRegular() {
+			r.Latest = info.ModTime().Add(graph.TokenLife).UTC().Truncate(time.Second)
+		}
+		return r, nil
+	}
+	d, err := client.Debug(ctx)
+	if err != nil {
+		return r, refused(fmt.Errorf("the token works, but Meta does not tell more about it: %w", err))
+	}
+	r.App, r.Kind = d.App, d.Kind
+	r.Expires, r.Never, r.DataExpires = d.Expires.UTC(), d.Expires.IsZero(), d.DataExpires.UTC()
+	r.Permissions = slices.Sorted(slices.Values(d.Permissions))
+	if !d.Valid {
+		return r, refused(errors.New("the token is not valid, says Meta"))
+	}
+	return r, nil
+}
+
+// watchOnly is what can be done for a token that Meta has no call to renew.
+const watchOnly = "Meta has no call that renews it; watch it, and get a new one by a new login before it ends"
+
+func (t *tokenInfo) text(c *console) {
+	rows := [][]string{{"account", t.Account + " (" + t.Name + ")"}, {"login", t.Login.Name()}}
+	if t.SystemUser != "" {
+		rows[0] = []string{"system user", t.SystemUser + " (" + t.Name + "); the token does not tell the account"}
+	}
+	if t.App != "" {
+		rows = append(rows, []string{"app", t.App}, []string{"kind", t.Kind})
+	}
+	switch {
+	case t.Never:
+		rows = append(rows, []string{"valid until", "it does not expire"})
+	case !t.Expires.IsZero():
+		rows = append(rows, []string{"valid until", until(t.Expires)})
+	case !t.Latest.IsZero():
+		rows = append(rows, []string{"valid until", "not known; at the latest " + until(t.Latest) + ", unless refreshed elsewhere"})
+	default:
+		rows = append(rows, []string{"valid until", "not known"})
+	}
+	if !t.DataExpires.IsZero() {
+		rows = append(rows, []string{"data access until", until(t.DataExpires)})
+	}
+	if t.Permissions != nil {
+		rows = append(rows, []string{"permissions", list(t.Permissions)})
+	}
+	if !t.Login.Refreshes() {
+		rows = append(rows, []string{"renewal", watchOnly})
+	}
+	c.table(rows...)
+}
+
+// until returns a time with how far away it is.
+func until(t time.Time) string {
+	return fmt.Sprintf("%s (%d days)", moment(t), int(time.Until(t)/(24*time.Hour)))
+}
+
+func tokenRefreshCommand() *cobra.Command {
+	m := new(metaFlags)
+	cmd := &cobra.Command{
+		Use:   "refresh",
+		Short: "Renew a long-lived access token of Instagram Login in its file",
+		Long: `
+Renews a long-lived access token of Instagram Login, which must be at least a day
+old and not expired, for 60 more days. The new token replaces the old one in its
+file at once, with the same mode and owner, so it must come from --token-file.
+Run it once a week, by cron for example.
+
+Meta has no such call for tokens of Facebook Login and Unified Login: watch these
+with 'caddy instagram token show'.
+` + exitCodes,
+		Example: `  $ caddy instagram token refresh --token-file token`,
+		RunE:    run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return refreshToken(ctx, c, m) }),
+	}
+	m.registerAccount(cmd)
+	cmd.Flags().Lookup(m.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
+	return cmd
+}
+
+// refreshedToken is the result of refresh.
+type refreshedToken struct {
+	outcome
+	File    string    `json:"file"`
+	Expires time.Time `json:"expires_at"`
+}
+
+func refreshToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
+	if login := graph.Login(m.login); !login.Refreshes() {
+		return nil, fmt.Errorf("a token of %s cannot be refreshed: %s; 'caddy instagram token show --login %s' shows until when it is valid", login.Name(), watchOnly, login)
+	}
+	if m.token.file == "" || m.token.file == "-" {
+		return nil, errors.New("--token-file is missing: the new token must replace the old one in its file, as it is never printed")
+	}
+	client, err := m.account(c)
+	if err != nil {
+		return nil, err
+	}
+	// All that can fail should fail before there is a new token.
+	f, err := replaceFile(m.token.file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.discard()
+	token, expires, err := client.Refresh(ctx)
+	if err != nil {
+		return nil, refused(err)
+	}
+	if err := f.commit([]byte(string(token) + "\n")); err != nil {
+		return nil, &failure{exitUnsure, fmt.Errorf("the token was renewed, but it is not certain that the new one is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
+	}
+	return &refreshedToken{File: m.token.file, Expires: expires.UTC().Truncate(time.Second)}, nil
+}
+
+func (r *refreshedToken) text(c *console) {
+	c.printf("%s holds a new token, valid until %s\n", visible(r.File), until(r.Expires))
+}
