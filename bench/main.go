@@ -3,9 +3,9 @@
 // Command bench measures the gateway and what people use instead, side by side:
 //
 //	bench/setup
-//	go run ./bench [flags] [comparison ...]
+//	go -C bench run . [flags] [comparison ...]
 //
-// It must be started in the root of the checkout. The servers run one at a time,
+// It must be started in its own folder, which go -C does. The servers run one at a time,
 // in turns, several rounds, on this machine, which the loader shares with them.
 // All figures are medians over the rounds, with the least and the greatest.
 package main
@@ -91,7 +91,7 @@ func run() (ok bool, err error) {
 // help prints the flags, and what can be compared.
 func help() {
 	w := flag.CommandLine.Output()
-	fmt.Fprintln(w, "go run ./bench [flags] [comparison ...]")
+	fmt.Fprintln(w, "go -C bench run . [flags] [comparison ...]")
 	flag.PrintDefaults()
 	fmt.Fprintln(w, "comparisons:")
 	for _, c := range comparisons {
@@ -125,8 +125,8 @@ func (b *bench) run(names []string) (err error) {
 
 // prepare makes what all servers need. done removes it.
 func (b *bench) prepare(secure bool) (done func(), err error) {
-	if _, err := os.Stat("bench/peers"); err != nil {
-		return nil, fmt.Errorf("this must be started in the root of the checkout: %w", err)
+	if _, err := os.Stat("peers"); err != nil {
+		return nil, fmt.Errorf("this must be started in the folder bench: %w", err)
 	}
 	if b.profile != "" {
 		if b.profile, err = filepath.Abs(b.profile); err == nil {
@@ -170,7 +170,7 @@ func (b *bench) build(secure bool) (err error) {
 		return err
 	}
 	b.caddy = filepath.Join(b.dir, "caddy")
-	if out, err := exec.Command("go", "build", "-o", b.caddy, "./cmd/caddy").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "-C", "..", "build", "-o", b.caddy, "./cmd/caddy").CombinedOutput(); err != nil {
 		return fmt.Errorf("building ./cmd/caddy: %w\n%s", err, out)
 	}
 	return nil

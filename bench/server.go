@@ -55,7 +55,7 @@ func (b *bench) start(p peer, dir string, behind *backend) (*server, error) {
 	}
 	command := p.command(b.caddy)
 	s.cmd = exec.Command(command[0], command[1:]...)
-	s.cmd.Dir = filepath.Join("bench", "peers", p.folder)
+	s.cmd.Dir = filepath.Join("peers", p.folder)
 	s.cmd.Env = append(os.Environ(), b.environment(s, behind)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
