@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -20,6 +21,9 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	store, err := h.queue.await(r.Context())
 	if err != nil {
 		return err
+	}
+	if len(r.Host)+len(r.URL.RawPath)+len(r.URL.Path)+len(r.URL.RawQuery) > maxURL {
+		return errLongURL
 	}
 	text := bodies.Get().(*[]byte)
 	defer giveBack(text)
@@ -130,6 +134,12 @@ func (h *Handler) orderOf(e *event.Event) string {
 	}
 	return ""
 }
+
+// maxURL bounds the URL of a delivery in bytes: each event is stored with it, and
+// no signature covers it.
+const maxURL = 4096
+
+var errLongURL = errors.New("the URL of the delivery is longer than 4 KB: the callback URL must be shorter")
 
 // urlOf returns where a request came to, as the handlers after this one would
 // see it.

@@ -101,7 +101,7 @@ func TestAttempt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				counted := testutil.ToFloat64(metrics.failures.WithLabelValues(c.reason))
+				counted := testutil.ToFloat64(metrics.failures.WithLabelValues(reasonLabel(c.reason)))
 				ended := map[State]float64{}
 				for state, result := range map[State]string{Delivered: resultDelivered, Dead: resultDead} {
 					ended[state] = testutil.ToFloat64(metrics.events.WithLabelValues(result, "messages"))
@@ -124,7 +124,7 @@ func TestAttempt(t *testing.T) {
 					t.Errorf("%s, in flight %t, %d attempts, the last with %q; want %s, %q after 1", e.State, e.InFlight, e.Attempts, e.LastError, c.state, c.text)
 				}
 				if c.reason != "" {
-					if n := testutil.ToFloat64(metrics.failures.WithLabelValues(c.reason)) - counted; n != 1 {
+					if n := testutil.ToFloat64(metrics.failures.WithLabelValues(reasonLabel(c.reason))) - counted; n != 1 {
 						t.Errorf("counted %v failures, want 1", n)
 					}
 				}

@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,7 +43,7 @@ var metrics = collectors{
 		Namespace: "caddy",
 		Subsystem: "instagram",
 		Name:      "queue_failed_attempts_total",
-		Help:      "Failed attempts to deliver an event, by reason: the status, or timeout, panic, broken (no answer, or not all of it), untaken (no handler took the event).",
+		Help:      "Failed attempts to deliver an event, by reason: the status (other if it has no name), or timeout, panic, broken (no answer, or not all of it), untaken (no handler took the event).",
 	}, []string{"reason"}),
 	seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: "caddy",
@@ -64,7 +66,7 @@ var results = []string{resultAccepted, resultDuplicate, resultSkipped, resultDel
 var foreseen = []string{
 	reasonTimeout, reasonPanic, reasonBroken, reasonUntaken,
 	"301", "302", "307", "308", "400", "401", "403", "404", "405", "410", "413", "415", "419", "422", "429",
-	"500", "501", "502", "503", "504",
+	"500", "501", "502", "503", "504", otherReason,
 }
 
 // begin makes the counters exist before there is anything to count, so that rates
@@ -90,6 +92,18 @@ func (c *collectors) begin(fields []string) {
 
 // otherField is a field that nobody knows, and so becomes the label of such.
 const otherField = "other"
+
+// otherReason is the label of statuses that have no name and are not foreseen, which
+// bounds the labels: an application may answer any.
+const otherReason = "other"
+
+// reasonLabel returns the reason of a failure for use as a label.
+func reasonLabel(reason string) string {
+	if status, err := strconv.Atoi(reason); err == nil && http.StatusText(status) == "" && !slices.Contains(foreseen, reason) {
+		return otherReason
+	}
+	return reason
+}
 
 func (c *collectors) count(result, field string) { c.add(result, field, 1) }
 

@@ -25,8 +25,8 @@ type origin struct {
 // trusted in their own options.
 var forwardedHeaders = []string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For"}
 
-// maxForwarded bounds what is kept of headers, in bytes. A header that does not
-// fit is left out.
+// maxForwarded bounds what is kept of headers, in bytes as they are stored: each
+// event has them. A header that does not fit is left out.
 const maxForwarded = 2048
 
 // The names under which an origin is stored besides headers.
@@ -47,7 +47,7 @@ func originOf(r *http.Request) string {
 		name = http.CanonicalHeaderKey(name)
 		size := 0
 		for _, value := range r.Header[name] {
-			size += len(name) + len(value)
+			size += len("&=") + len(name) + len(url.QueryEscape(value))
 		}
 		if size > 0 && size <= left && values[name] == nil {
 			left -= size

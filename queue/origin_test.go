@@ -2,10 +2,12 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -110,5 +112,48 @@ func TestOriginDoesNotReplaceHeadersOfTheQueue(t *testing.T) {
 	}
 	if got := r.Header.Get("Idempotency-Key"); got != e.Identity {
 		t.Errorf("the key is %q, want %q", got, e.Identity)
+	}
+}
+
+// TestWhatNoSignatureCoversIsBounded sends what anybody can put around a body that
+// is signed: each event is stored with it.
+func TestWhatNoSignatureCoversIsBounded(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodPost, "/webhooks", nil)
+	r.Header.Set("X-Forwarded-For", strings.Repeat("%", 2000))
+	r.Header.Set("X-Forwarded-Proto", "https")
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), new(caddyhttp.Server))
+	stored := originOf(r)
+	if len(stored) > maxForwarded+100 || !strings.Contains(stored, "https") {
+		t.Errorf("%d bytes are stored: %.200q", len(stored), stored)
+	}
+
+	s := newStubStore(t)
+	long := httptest.NewRequest(http.MethodPost, "/webhooks?"+strings.Repeat("a", maxURL), nil)
+	if _, err := serveStubTo(startedHandler(t, s), stubDelivery(stubSeveral), long); !errors.Is(err, errLongURL) {
+		t.Errorf("a long URL: %v", err)
+	}
+	if stored := s.taken(); len(stored) > 0 {
+		t.Errorf("%d events are stored with it", len(stored))
+	}
+}
+
+// TestReasonsAreBoundedLabels has an application that answers any status.
+func TestReasonsAreBoundedLabels(t *testing.T) {
+	t.Parallel()
+	labels := make(map[string]bool)
+	for status := 100; status < 1000; status++ {
+		labels[reasonLabel(strconv.Itoa(status))] = true
+	}
+	for _, kept := range []string{"404", "419", "503", otherReason} {
+		if !labels[kept] {
+			t.Errorf("there is no label %s", kept)
+		}
+	}
+	if len(labels) > 70 {
+		t.Errorf("there are %d labels", len(labels))
+	}
+	if got := reasonLabel(reasonTimeout); got != reasonTimeout {
+		t.Errorf("a timeout is %s", got)
 	}
 }

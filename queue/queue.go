@@ -76,7 +76,8 @@ func (q *queue) Start() error {
 // defaultGrace is how long attempts may take to end with a config that sets no
 // grace_period. For requests Caddy then waits for ever, but an attempt is made
 // again, and nobody wants a reload to hang as long as an application does.
-const defaultGrace = 10 * time.Second
+// Caddy itself waits 10 seconds for its admin endpoint, and logs an error then.
+const defaultGrace = 8 * time.Second
 
 // Stop ends the delivery. It waits for attempts under way as long as Caddy
 // waits for requests, and cuts those short that take longer. It implements

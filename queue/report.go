@@ -22,7 +22,7 @@ const (
 // answer goes into the log.
 func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 	if r.reason != "" && !r.cut {
-		metrics.failures.WithLabelValues(r.reason).Inc()
+		metrics.failures.WithLabelValues(reasonLabel(r.reason)).Inc()
 	}
 	if r.cut && r.stack == nil {
 		if leftOut, ok := d.lines.Admit(line{cutLine, ""}); ok {
