@@ -53,6 +53,13 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer stopAuthority()
+	// The tests wait for processes more than they work.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	return m.Run()
 }
 
