@@ -26,7 +26,7 @@ type Policy struct {
 	// Concurrency is the largest number of attempts at the same time.
 	Concurrency int
 
-	// DeadStatus are statuses that, beside 410, make an event a dead letter.
+	// DeadStatus are statuses that, besides 410, make an event a dead letter.
 	DeadStatus []int
 
 	// Retention is how long settled events are kept.

@@ -103,7 +103,7 @@ type Handler struct {
 	Keep Keep `json:"keep,omitzero"`
 
 	// DeadStatus are statuses by which the application refuses an event for
-	// good, beside 410: it becomes a dead letter at once. Name none that a
+	// good, besides 410: it becomes a dead letter at once. Name none that a
 	// framework gives by itself, such as 400 or 422.
 	DeadStatus []int `json:"dead_status,omitempty"`
 
