@@ -170,7 +170,7 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"failure kept":            {":1 {\n" + webhook + "instagram_queue {\nreverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\nrespond sorry {rp.status_code}\n}\n}\n}\n}", nil},
 		"failure changed":         {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 4xx\nreplace_status @e 503\n}\n}", nil},
 		"failure filed":           {":1 {\n" + webhook + "instagram_queue {\nreverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\ninstagram_file failed.jsonl\n}\n}\n}\n}", nil},
-		"file for a POST":         {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\nrewrite * /error.html\nfile_server\n}\n}\n}", nil},
+		"file for a POST":         {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\nrewrite * /error.html\nfile_server {\nstatus 200\n}\n}\n}\n}", nil},
 		"forward_auth":            {":1 {\n" + webhook + "forward_auth localhost:1 {\nuri /\n}\n" + queue + "}", nil},
 		"intercept before queue":  {":1 {\nroute {\n" + webhook + "intercept {\n@e status 5xx\nreplace_status @e 200\n}\n" + queue + "}\n}", nil},
 		"intercept of a shop":     {":1 {\nhandle /webhooks {\n" + webhook + queue + "}\nhandle {\nintercept {\n@e status 5xx\nreplace_status @e 200\n}\nreverse_proxy localhost:2\n}\n}", nil},
