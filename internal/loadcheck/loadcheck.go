@@ -1,6 +1,6 @@
 // Package loadcheck looks at a config as a whole when it is loaded, and warns of
 // what would otherwise be noticed only by the first delivery that is lost. It warns
-// of what is certain, and of nothing that may be meant.
+// of nothing that may be meant, and says "may" where it is not certain.
 package loadcheck
 
 import (

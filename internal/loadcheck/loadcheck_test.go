@@ -70,6 +70,12 @@ const (
 	noCert     = "client_cert demands a client certificate, but no TLS policy"
 	smallBody  = "request_body lets "
 	hidden     = "an intercept around instagram_webhook answers failures with success"
+	mayHide    = "an intercept around instagram_webhook may answer failures with success"
+	masked     = "an intercept before reverse_proxy answers failures with success"
+	mayMask    = "an intercept before reverse_proxy may answer failures with success"
+	proxied    = "handle_response or replace_status of reverse_proxy answers failures with success"
+	mayProxy   = "handle_response or replace_status of reverse_proxy may answer failures with success"
+	failedQ    = "instagram_queue stands in an error route and cannot make a success of a failure"
 )
 
 func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
@@ -141,6 +147,41 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"page of a failure":   {":1 {\nintercept {\n@e status 401 403\nhandle_response @e {\nrespond sorry\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden}},
 		"file of a failure":   {":1 {\nintercept {\n@e status 5xx\nhandle_response @e {\nrewrite * /error.html\nfile_server\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden}},
 		"redirect of a login": {":1 {\nintercept {\nhandle_response {\nredir * /login\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden}},
+		"page of a service":   {":1 {\nintercept {\n@e status 5xx\nhandle_response @e {\nreverse_proxy localhost:1\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{mayHide}},
+		"page of PHP":         {":1 {\nintercept {\n@e status 5xx\nhandle_response @e {\nphp_fastcgi localhost:1\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{mayHide}},
+		"page in a snippet":   {"&(page) {\nrespond sorry\n}\n:1 {\nintercept {\n@e status 5xx\nhandle_response @e {\ninvoke page\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{hidden}},
+		"failure, then page":  {":1 {\nintercept {\n@e status 5xx\nhandle_response @e {\nroute {\nrespond 503\nreverse_proxy localhost:1\n}\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
+		"page of the missing": {":1 {\nintercept {\nhandle_response {\n@m expression {http.intercept.status_code} == 404\nrespond @m gone 200\n}\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", nil},
+
+		// Failures of an application that look like success.
+		"application's status":      {":1 {\nhandle /webhooks {\n" + webhook + "intercept {\n@e status 5xx\nreplace_status @e 200\n}\nreverse_proxy localhost:9000\n}\n}", []string{masked + "|/webhooks"}},
+		"application's page":        {":1 {\n" + webhook + "intercept {\n@e status 5xx\nhandle_response @e {\nreverse_proxy localhost:1\n}\n}\nreverse_proxy localhost:9000\n}", []string{mayMask}},
+		"consumer's status":         {":1 {\n" + webhook + "instagram_queue {\nintercept {\n@e status 4xx 5xx\nreplace_status @e 200\n}\nreverse_proxy localhost:9000\n}\n}", []string{masked + "|in instagram_queue"}},
+		"proxy's status":            {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nreplace_status @e 200\n}\n}", []string{proxied}},
+		"proxy's page":              {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\nrespond sorry\n}\n}\n}", []string{proxied}},
+		"proxy's page of a service": {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\nhandle_response {\nreverse_proxy localhost:1\n}\n}\n}", []string{mayProxy}},
+		"proxy's copy":              {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\ncopy_response 200\n}\n}\n}", []string{proxied}},
+		"proxy's status in a queue": {":1 {\n" + webhook + "instagram_queue {\nreverse_proxy localhost:9000 {\n@e status 429\nreplace_status @e 200\n}\n}\n}", []string{proxied + "|in instagram_queue"}},
+		"proxy, in a named route":   {"&(app) {\nreverse_proxy localhost:9000 {\nreplace_status 200\n}\n}\n:1 {\nhandle /shop {\ninvoke app\n}\nhandle {\n" + webhook + "invoke app\n}\n}", []string{proxied}},
+
+		// What is right in these places.
+		"success changed":         {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 2xx 404\nreplace_status @e 200\n}\n}", nil},
+		"failure copied":          {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\nhandle_response {\ncopy_response\n}\n}\n}", nil},
+		"failure kept":            {":1 {\n" + webhook + "instagram_queue {\nreverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\nrespond sorry {rp.status_code}\n}\n}\n}\n}", nil},
+		"failure changed":         {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 4xx\nreplace_status @e 503\n}\n}", nil},
+		"failure filed":           {":1 {\n" + webhook + "instagram_queue {\nreverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\ninstagram_file failed.jsonl\n}\n}\n}\n}", nil},
+		"file for a POST":         {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\nrewrite * /error.html\nfile_server {\nstatus 200\n}\n}\n}\n}", nil},
+		"forward_auth":            {":1 {\n" + webhook + "forward_auth localhost:1 {\nuri /\n}\n" + queue + "}", nil},
+		"intercept before queue":  {":1 {\nroute {\n" + webhook + "intercept {\n@e status 5xx\nreplace_status @e 200\n}\n" + queue + "}\n}", nil},
+		"intercept of a shop":     {":1 {\nhandle /webhooks {\n" + webhook + queue + "}\nhandle {\nintercept {\n@e status 5xx\nreplace_status @e 200\n}\nreverse_proxy localhost:2\n}\n}", nil},
+		"proxy of a shop":         {":1 {\n" + strings.Replace(webhook, " {", " /webhooks {", 1) + "reverse_proxy /shop* localhost:2 {\n@e status 5xx\nreplace_status @e 200\n}\nreverse_proxy localhost:1\n}", nil},
+		"proxy of a shop, by GET": {":1 {\n" + webhook + "@get method GET\nreverse_proxy @get localhost:2 {\nreplace_status 200\n}\nreverse_proxy localhost:1\n}", nil},
+		"no webhook at all":       {":1 {\nreverse_proxy localhost:2 {\n@e status 5xx\nreplace_status @e 200\n}\n}\n:2 {\n" + webhook + queue + "}", nil},
+		"only an intercept":       {":1 {\n" + webhook + "intercept {\n@e status 2xx\nreplace_status @e 200\n}\n}", []string{untaken}},
+
+		// In error routes.
+		"queue of what failed": {":1 {\n" + webhook + "reverse_proxy localhost:9000\nhandle_errors {\n" + queue + "}\n}", []string{failedQ}},
+		"proxy of what failed": {":1 {\n" + webhook + "reverse_proxy localhost:9000\nhandle_errors {\nreverse_proxy localhost:1 {\nreplace_status 200\n}\n}\n}", nil},
 
 		// Others.
 		"certificate not asked for":  {"a.example {\n" + certified + queue + "}", []string{noCert + "|a.example"}},
@@ -164,6 +205,78 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 			}
 			if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
 				t.Errorf("validating made %v, %v", entries, err)
+			}
+		})
+	}
+}
+
+// TestErrorRoutesOfASubrouteMakeNoSuccess: unlike those of the server, they answer
+// in the place of what failed behind a webhook. Only JSON has them.
+func TestErrorRoutesOfASubrouteMakeNoSuccess(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	const (
+		text     = "the error routes of a subroute answer failures with success"
+		mayText  = "the error routes of a subroute may answer failures with success"
+		proxy    = `{"handler":"reverse_proxy","upstreams":[{"dial":"localhost:1"}]}`
+		subroute = `{"handler":"subroute","routes":[{"handle":[` + proxy + `]}],"errors":{"routes":[{%s"handle":[%s]}]}}`
+	)
+	inQueue := "instagram_queue {\nrespond MARK\n}\n"
+	for name, tc := range map[string]struct{ site, match, handler, want string }{
+		"status":          {webhook + "respond MARK", "", `{"handler":"static_response","status_code":200}`, text},
+		"in a queue":      {webhook + inQueue, "", `{"handler":"static_response","status_code":"200"}`, text},
+		"service":         {webhook + "respond MARK", "", proxy, mayText},
+		"status kept":     {webhook + "respond MARK", "", `{"handler":"static_response","body":"sorry"}`, ""},
+		"page":            {webhook + "respond MARK", "", `{"handler":"file_server"}`, ""},
+		"status asked":    {webhook + "respond MARK", `"match":[{"expression":"{http.error.status_code} == 404"}],`, `{"handler":"static_response","status_code":200}`, ""},
+		"file":            {webhook + "respond MARK", "", `{"handler":"instagram_file","path":"failed.jsonl"}`, ""},
+		"without webhook": {"handle /webhooks {\n" + webhook + queue + "}\nhandle {\nrespond MARK\n}", "", `{"handler":"static_response","status_code":200}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			const mark = `{"body":"MARK","handler":"static_response"}`
+			config := string(adapt(t, ":1 {\n"+tc.site+"\n}"))
+			if !strings.Contains(config, mark) {
+				t.Fatal(config)
+			}
+			got := warnings(t, []byte(strings.Replace(config, mark, fmt.Sprintf(subroute, tc.match, tc.handler), 1)))
+			if tc.want == "" && len(got) > 0 || tc.want != "" && (len(got) != 1 || !strings.Contains(got[0], `"msg":"`+tc.want)) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestNamedRoutesInvokedTwiceAreFollowedOnce: following each way through them would
+// take until the end of days.
+func TestNamedRoutesInvokedTwiceAreFollowedOnce(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	for name, tc := range map[string]struct {
+		last string // what the last of them does
+		want string
+	}{
+		"a queue at the end":     {queue, ""},
+		"nothing at the end":     {"vars a b\n", untaken},
+		"the first again":        {"invoke r0\n", untaken},
+		"a webhook in a circle":  {webhook + "invoke r0\n" + "instagram_file events.jsonl\n", ""},
+		"failures as page there": {"intercept {\n@e status 5xx\nreplace_status @e 200\n}\nreverse_proxy localhost:1\n", masked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			const n = 40
+			var sites strings.Builder
+			for i := range n {
+				fmt.Fprintf(&sites, "&(r%d) {\nroute {\ninvoke /a r%d\ninvoke /b r%d\n}\n}\n", i, i+1, i+1)
+			}
+			fmt.Fprintf(&sites, "&(r%d) {\nroute {\n%s}\n}\n:1 {\n%sinvoke r0\n}\n", n, tc.last, webhook)
+			got := warnings(t, adapt(t, sites.String()))
+			// What stands behind a way is another matter for the last one.
+			if tc.want == "" && len(got) > 0 || tc.want != "" && (len(got) == 0 || len(got) > 2) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			for _, line := range got {
+				if !strings.Contains(line, `"msg":"`+tc.want) {
+					t.Errorf("got %s, want %q", line, tc.want)
+				}
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package loadcheck
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,8 +16,8 @@ import (
 // passing are the handlers that write no answer of their own to a delivery. All
 // others may, those that are not known here among them.
 var passing = []string{
-	"authentication", "copy_response_headers", "encode", "headers", "log_append", "map", "push", "request_body",
-	"rewrite", "templates", "timeouts", "tracing", "vars",
+	"authentication", "copy_response_headers", "encode", "headers", "intercept", "log_append", "map", "push",
+	"request_body", "rewrite", "templates", "timeouts", "tracing", "vars",
 }
 
 // mayTake reports whether some of these handlers may take a delivery.
@@ -28,16 +29,30 @@ func (w *walk) mayTake(list []caddyhttp.MiddlewareHandler) bool {
 		case *caddyhttp.Subroute:
 			return w.anyTakes(h.Routes)
 		case *caddyhttp.Invoke:
-			route := w.server.NamedRoutes[h.Name]
-			if route == nil || slices.Contains(w.invoked, h.Name) {
-				return false
-			}
-			w.invoked = append(w.invoked, h.Name)
-			defer func() { w.invoked = w.invoked[:len(w.invoked)-1] }()
-			return w.mayTake(route.Handlers)
+			return w.takers[h.Name]
 		}
 		return !slices.Contains(passing, nameOf(h))
 	})
+}
+
+// findTakers finds the named routes that may take a delivery, also by another that
+// they invoke, until there are no more.
+func (w *walk) findTakers() {
+	for more := true; more; {
+		more = false
+		for name, route := range w.server.NamedRoutes {
+			if route != nil && !w.takers[name] && w.mayTake(route.Handlers) {
+				w.takers[name], more = true, true
+			}
+		}
+	}
+}
+
+// mayFail reports whether a handler may write a status of failure that is an
+// application's. Those of this plugin and of Caddy return errors instead.
+func mayFail(h caddyhttp.MiddlewareHandler) bool {
+	name := nameOf(h)
+	return !slices.Contains(passing, name) && name != "static_response" && name != "error" && name != "file_server"
 }
 
 func (w *walk) anyTakes(list caddyhttp.RouteList) bool {
@@ -107,6 +122,60 @@ var (
 // asksForEvents reports whether an expression calls the matcher instagram.
 func asksForEvents(expression string) bool {
 	return eventCall.MatchString(quoted.ReplaceAllString(expression, "''"))
+}
+
+// mayBeDelivery reports whether a route may match a delivery that a webhook at one
+// of these places passed on, as far as paths and methods tell.
+func mayBeDelivery(route *caddyhttp.Route, webhooks [][][]string) bool {
+	if len(route.MatcherSets) == 0 {
+		return true
+	}
+	if !slices.ContainsFunc(route.MatcherSets, func(set caddyhttp.MatcherSet) bool {
+		return !slices.ContainsFunc(set, func(m any) bool {
+			methods, ok := m.(*caddyhttp.MatchMethod)
+			return ok && !slices.Contains(*methods, http.MethodPost)
+		})
+	}) {
+		return false
+	}
+	paths := pathsOf(route)
+	return len(paths) == 0 || slices.ContainsFunc(webhooks, func(levels [][]string) bool {
+		for _, level := range levels {
+			if !slices.ContainsFunc(level, func(a string) bool {
+				return slices.ContainsFunc(paths, func(b string) bool { return overlap(a, b) })
+			}) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// pathsOf returns the paths that a route matches, none if it may match any.
+func pathsOf(route *caddyhttp.Route) (all []string) {
+	for _, set := range route.MatcherSets {
+		before := len(all)
+		for _, m := range set {
+			switch m := m.(type) {
+			case caddyhttp.MatchPath:
+				all = append(all, m...)
+			case *caddyhttp.MatchPath:
+				all = append(all, *m...)
+			}
+		}
+		if len(all) == before {
+			return nil
+		}
+	}
+	return all
+}
+
+// overlap reports whether a path may match both patterns. Of those that do not
+// end with their only star it is not known.
+func overlap(a, b string) bool {
+	a, openA := strings.CutSuffix(strings.ToLower(a), "*")
+	b, openB := strings.CutSuffix(strings.ToLower(b), "*")
+	return strings.ContainsAny(a+b, "*?[{%") || a == b || openA && strings.HasPrefix(b, a) || openB && strings.HasPrefix(a, b)
 }
 
 // maxNamed is how many hosts or paths of a matcher are named.
