@@ -229,3 +229,14 @@ func TestQueueWithAdminOffIsExplained(t *testing.T) {
 		runQueue(t, "status", "--config", config, "--address", nobody(t)).want(t, 2, "", "no Caddy answers at ")
 	}
 }
+
+// TestQueueShowUsesNoWordOfTheInside says "conversation" as the documentation does.
+func TestQueueShowUsesNoWordOfTheInside(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	e := &queueEvent{Event: &admin.Event{ID: 1, State: queue.Pending, Lane: queue.Retried, Field: "messages", Order: "17841400000000001/9"}}
+	e.text(&console{out: &out})
+	if text := out.String(); !strings.Contains(text, "conversation  17841400000000001/9\n") || strings.Contains(text, "lane") || strings.Contains(text, "order") {
+		t.Errorf("printed\n%s", text)
+	}
+}
