@@ -155,14 +155,14 @@ func parseQueueKeep(d *caddyfile.Dispenser, q *queue.Handler) error {
 }
 
 func parseQueueDead(d *caddyfile.Dispenser, q *queue.Handler) error {
-	args, err := arguments(d, "status such as 422")
+	args, err := arguments(d, "status such as 409")
 	if err != nil {
 		return err
 	}
 	for _, arg := range args {
 		status, err := strconv.Atoi(arg)
 		if err != nil {
-			return d.Errf("dead %q is not a status such as 422", arg)
+			return d.Errf("dead %q is not a status such as 409", arg)
 		}
 		q.DeadStatus = append(q.DeadStatus, status)
 	}

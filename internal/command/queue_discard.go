@@ -28,12 +28,12 @@ are counted.
   $ caddy instagram queue discard --all --field comments --since 24h`,
 	}
 	f.register(cmd)
-	cmd.RunE = run(math.MaxInt, func(ctx context.Context, _ *console, args []string) (result, error) {
+	cmd.RunE = run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
 		if err := f.validate(cmd, args); err != nil {
 			return nil, err
 		}
 		if f.all {
-			return discardAll(ctx, g, &f)
+			return discardAll(ctx, c, g, &f)
 		}
 		return discardEach(ctx, g, args)
 	})
@@ -74,11 +74,12 @@ func discardEach(ctx context.Context, g *gateway, args []string) (result, error)
 }
 
 // discardAll forgets all selected events, page by page.
-func discardAll(ctx context.Context, g *gateway, f *severalFlags) (result, error) {
+func discardAll(ctx context.Context, c *console, g *gateway, f *severalFlags) (result, error) {
 	query, err := f.query()
 	if err != nil {
 		return nil, err
 	}
+	f.warn(c)
 	ask := g.change
 	if f.dryRun {
 		ask = g.look

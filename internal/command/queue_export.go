@@ -79,6 +79,7 @@ func export(ctx context.Context, c *console, g *gateway, f *exportFlags) (_ resu
 	if err != nil {
 		return nil, err
 	}
+	f.warn(c)
 	write := func(w *eventWriter) error {
 		_, err := withEvents(ctx, g, &f.fileFlag, func(list lister) (struct{}, error) {
 			return struct{}{}, w.writeAll(list, query)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -30,13 +31,19 @@ func (f *fileFlag) validate(g *gateway) error {
 	return nil
 }
 
+// errEmpty is wrapped by the error for a file of no bytes, of which the queue would
+// make a new one.
+var errEmpty = errors.New("it is empty")
+
 // open opens the file, which must be there. The queue would make a new one.
 func (f *fileFlag) open() (*bolt.Store, os.FileInfo, error) {
 	info, err := os.Stat(f.path)
 	switch {
 	case err != nil:
-	case !info.Mode().IsRegular() || info.Size() == 0:
+	case !info.Mode().IsRegular():
 		err = fmt.Errorf("%s is not the file of a queue", f.path)
+	case info.Size() == 0:
+		err = fmt.Errorf("the file %s is no queue, or is damaged: %w", f.path, errEmpty)
 	default:
 		var store *bolt.Store
 		if store, err = bolt.Open(f.path, zap.NewNop); err == nil {
@@ -140,7 +147,7 @@ func checkQueue(ctx context.Context, g *gateway, f *fileFlag) (result, error) {
 		damage, err := onFile(ctx, f, exitRefused, func(store *bolt.Store, _ os.FileInfo) (error, error) {
 			return store.Check(ctx), nil
 		})
-		if errors.Is(err, bolt.ErrDamaged) { // so much that it cannot be opened
+		if errors.Is(err, bolt.ErrDamaged) || errors.Is(err, errEmpty) { // so much that it cannot be opened
 			damage, err = err, nil
 		}
 		if err != nil {
@@ -153,7 +160,11 @@ func checkQueue(ctx context.Context, g *gateway, f *fileFlag) (result, error) {
 	if r.Sound {
 		return r, nil
 	}
-	return r, &failure{exitDamaged, fmt.Errorf("the file is damaged: %s", r.Damage)}
+	said := r.Damage
+	if !strings.Contains(said, "damaged") {
+		said = "the file is damaged: " + said
+	}
+	return r, &failure{exitDamaged, fmt.Errorf("%s. Restore a copy; what it held since is lost", said)}
 }
 
 func queueCompactCommand(g *gateway) *cobra.Command {

@@ -82,12 +82,12 @@ func TestQueueFilesThatCannotBeUsed(t *testing.T) {
 			}
 			file(inUse).want(t, 2, "", "leave out --file")
 			file(missing).want(t, 2, "", "missing.db")
-			file(empty).want(t, 2, "", "not the file of a queue")
 			file(dir).want(t, 2, "", "not the file of a queue")
 			damaged := 2
 			if command == "check" {
 				damaged = 3
 			}
+			file(empty).want(t, damaged, "", "empty.db is no queue, or is damaged: it is empty")
 			file(other).want(t, damaged, "", "other.db is no queue, or is damaged")
 			for _, flag := range []string{"--address", "--config", "--store"} {
 				file(missing, flag, "x").want(t, 1, "", "leave out")
@@ -101,6 +101,22 @@ func TestQueueFilesThatCannotBeUsed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestQueueCheckSaysOnceThatAFileIsDamaged also tells what to do.
+func TestQueueCheckSaysOnceThatAFileIsDamaged(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{"other.db": strings.Repeat("not a queue\n", 10_000), "empty.db": ""} {
+		path := keep(t, name, content)
+		r := runQueue(t, "check", "--file", path)
+		r.want(t, 3, "", "Error: the file "+path+" is no queue, or is damaged: ")
+		if strings.Count(r.errors, "damaged") != 1 || !strings.HasSuffix(r.errors, ". Restore a copy; what it held since is lost\n") {
+			t.Errorf("said %s", r.errors)
+		}
+		if got := decode[checkedQueue](t, runQueue(t, "check", "--file", path, "--json")); got.Sound || got.Damage == "" || got.Error == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 

@@ -138,7 +138,8 @@ func understand(address string, err error) (unchanged bool, _ error) {
 			err = fmt.Errorf("the Caddy at %s does not know this request: it has no instagram plugin, or an older one", address)
 		}
 		if status == http.StatusBadRequest {
-			return true, err
+			// The parameters have the names of the flags.
+			return true, errors.New(strings.ReplaceAll(err.Error(), "the parameter ", "--"))
 		}
 		return status < http.StatusInternalServerError, &failure{exitRefused, err}
 	}

@@ -161,7 +161,7 @@ func TestQueueCheckOfADestroyedHead(t *testing.T) {
 	} {
 		damaged, same := keep(t, "queue.db", string(content)), keep(t, "queue.db", string(content))
 		r := runQueue(t, "check", "--file", damaged, "--json")
-		if got := decode[checkedQueue](t, r); r.status != 3 || got.Sound || got.Damage == "" || got.Error == nil || !strings.Contains(r.errors, "the file is damaged: ") {
+		if got := decode[checkedQueue](t, r); r.status != 3 || got.Sound || got.Damage == "" || got.Error == nil || strings.Count(r.errors, "damaged: ") != 1 {
 			t.Errorf("%s: %+v", what, r)
 		}
 		runQueue(t, "list", "--file", same).want(t, 2, "", "damaged")
@@ -227,5 +227,44 @@ func TestQueueWithAdminOffIsExplained(t *testing.T) {
 		}
 		// An address that is given counts more.
 		runQueue(t, "status", "--config", config, "--address", nobody(t)).want(t, 2, "", "no Caddy answers at ")
+	}
+}
+
+// TestQueueShowUsesNoWordOfTheInside says "conversation" as the documentation does.
+func TestQueueShowUsesNoWordOfTheInside(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	e := &queueEvent{Event: &admin.Event{ID: 1, State: queue.Pending, Lane: queue.Retried, Field: "messages", Order: "17841400000000001/9"}}
+	e.text(&console{out: &out})
+	if text := out.String(); !strings.Contains(text, "conversation  17841400000000001/9\n") || strings.Contains(text, "lane") || strings.Contains(text, "order") {
+		t.Errorf("printed\n%s", text)
+	}
+}
+
+// TestQueueStatusFitsTheTerminal prints a table where there is room for it, and a
+// block for each store elsewhere.
+func TestQueueStatusFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	counts := &admin.Counts{Pending: 12, PendingBytes: 1 << 20, Dead: 3, Delivered: 400, Oldest: time.Now().Add(-4 * time.Hour)}
+	s := &queueStatus{Stores: []admin.Status{{Store: "a.db", Counts: counts}, {Store: "b.db", Counts: counts}}}
+	for width, lines := range map[int]int{0: 3, 80: 17, 300: 3} {
+		var out bytes.Buffer
+		s.text(&console{out: &out, width: width})
+		if strings.Count(out.String(), "\n") != lines {
+			t.Errorf("%d columns:\n%s", width, out.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := len([]rune(strings.TrimSpace(line))); width > 0 && n > width {
+				t.Errorf("a line has %d columns of %d:\n%s", n, width, out.String())
+			}
+		}
+	}
+	s.Stores = s.Stores[:1]
+	var out bytes.Buffer
+	s.text(&console{out: &out, width: 80})
+	for _, want := range []string{"store           a.db\n", "size            1.0 MiB\n", "new deliveries  accepted\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
 	}
 }

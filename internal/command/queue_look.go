@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
@@ -51,6 +52,21 @@ func (s *eventSelection) query() (url.Values, error) {
 	return query, err
 }
 
+// warn notes that the field may be misspelt: then there is no event of it, which
+// looks as if all were well.
+func (s *eventSelection) warn(c *console) {
+	switch {
+	case s.field == "":
+	case len(s.field) > maxName:
+		// It is not repeated: it may be a secret in the wrong place.
+		c.note("Note: the name after --field is longer than that of any field")
+	default:
+		for _, warning := range event.FieldWarnings([]string{s.field}) {
+			c.note("Note: %s", warning)
+		}
+	}
+}
+
 // maxListed bounds what list keeps in memory.
 const maxListed = 100_000
 
@@ -70,7 +86,7 @@ column.
 		Example: `  $ caddy instagram queue list --state dead
   $ caddy instagram queue list --field comments --since 24h --limit 1000 --json
   $ caddy instagram queue list --file /var/lib/caddy/.local/share/caddy/instagram/queue.db --state pending`,
-		RunE: run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {
+		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) {
 			if err := f.validate(g); err != nil {
 				return nil, err
 			}
@@ -81,6 +97,7 @@ column.
 			if err != nil {
 				return nil, err
 			}
+			s.warn(c)
 			l, err := withEvents(ctx, g, &f, func(list lister) (*queueList, error) {
 				return listEvents(list, query, before, limit)
 			})
@@ -163,7 +180,7 @@ func queueShowCommand(g *gateway) *cobra.Command {
 		Use:   "show <id>",
 		Short: "Show an event with its body",
 		Long: `
-Shows an event with its body, which is what the backend gets.
+Shows an event with its body, which is what your application gets.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue show 1207
   $ caddy instagram queue show 1207 --json
@@ -227,11 +244,10 @@ func (e *queueEvent) text(c *console) {
 	for _, row := range [][]string{
 		{"id", strconv.FormatUint(e.ID, 10)},
 		{"state", stateOf(e.Event)},
-		{"lane", string(e.Lane)},
 		{"identity", e.Identity},
 		{"field", e.Field},
 		{"account", e.Account},
-		{"order", e.Order},
+		{"conversation", e.Order},
 		{"URL", e.URL},
 		{"app secret", e.AppSecret},
 		{"size", sizeText(int64(e.Size))},

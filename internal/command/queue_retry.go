@@ -62,9 +62,9 @@ another attempt, which is due at once then. Either those with the given ids, or
 with --all those that the other flags select: without flags, all that are dead.
 
 Events that were dead or delivered come behind all others, so that they do not
-hold up new ones, and with --all not more than --rate of them in a second. A
-backend that drops duplicates by the Idempotency-Key does not take a delivered
-event again.
+hold up new ones, and with --all not more than --rate of them in a second. If
+your application drops duplicates by the Idempotency-Key, it does not take a
+delivered event again.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue retry 1207 1210
   $ caddy instagram queue retry --all --field comments --since 24h --dry-run
@@ -72,12 +72,12 @@ event again.
 	}
 	f.register(cmd)
 	cmd.Flags().Float64Var(&f.rate, "rate", 10, "At most so many events in a second")
-	cmd.RunE = run(math.MaxInt, func(ctx context.Context, _ *console, args []string) (result, error) {
+	cmd.RunE = run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
 		if err := f.validate(cmd, args, "rate"); err != nil {
 			return nil, err
 		}
 		if f.all {
-			return retryAll(ctx, g, &f)
+			return retryAll(ctx, c, g, &f)
 		}
 		return retryEach(ctx, g, args)
 	})
@@ -113,11 +113,12 @@ func eventCount(n int) string {
 	return strconv.Itoa(n) + " events"
 }
 
-func retryAll(ctx context.Context, g *gateway, f *retryFlags) (result, error) {
+func retryAll(ctx context.Context, c *console, g *gateway, f *retryFlags) (result, error) {
 	query, err := f.query()
 	if err != nil {
 		return nil, err
 	}
+	f.warn(c)
 	query.Set("rate", strconv.FormatFloat(f.rate, 'g', -1, 64))
 	ask := g.change
 	if f.dryRun {

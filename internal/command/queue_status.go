@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,5 +97,19 @@ func (s *queueStatus) text(c *console) {
 		}
 		rows = append(rows, row)
 	}
-	c.table(rows...)
+	if _, width := columns(rows); c.width == 0 || c.width >= width {
+		c.table(rows...)
+		return
+	}
+	// A block for each, as that of show: a terminal would break the rows.
+	for i, row := range rows[1:] {
+		if i > 0 {
+			c.printf("\n")
+		}
+		var block [][]string
+		for j, cell := range row {
+			block = append(block, []string{strings.ToLower(rows[0][j]), cell})
+		}
+		c.table(block...)
+	}
 }

@@ -34,6 +34,21 @@ func ageText(age time.Duration) string {
 	return fmt.Sprintf("%ds", age/time.Second)
 }
 
+// columns returns how wide the columns of a table are, and the table.
+func columns(rows [][]string) (widths []int, total int) {
+	widths = make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(visible(cell)))
+		}
+	}
+	total = -2 // between columns
+	for _, width := range widths {
+		total += width + 2
+	}
+	return widths, total
+}
+
 // wideColumns are those of a list that a narrow terminal has no room for, in the
 // order in which they leave the table.
 var wideColumns = []string{"SIZE", "ACCOUNT", "DUE", "FIELD"}
@@ -42,19 +57,8 @@ var wideColumns = []string{"SIZE", "ACCOUNT", "DUE", "FIELD"}
 // there is room, and below each row what has none, and its text, in lines of
 // their own. Nothing is cut: the terminal breaks lines that are too long.
 func (c *console) fitted(width int, header []string, rows [][]string, texts []string) {
-	widths := make([]int, len(header))
-	for _, row := range append([][]string{header}, rows...) {
-		for i := range row {
-			row[i] = visible(row[i])
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
-		}
-	}
-	shown := make([]bool, len(header))
-	total := -2 // between columns
-	for i := range header {
-		shown[i] = true
-		total += widths[i] + 2
-	}
+	widths, total := columns(append([][]string{header}, rows...))
+	shown := slices.Repeat([]bool{true}, len(header))
 	for _, name := range wideColumns {
 		if i := slices.Index(header, name); i >= 0 && total > width {
 			shown[i] = false
@@ -65,7 +69,7 @@ func (c *console) fitted(width int, header []string, rows [][]string, texts []st
 		var line strings.Builder
 		for i, cell := range row {
 			if shown[i] {
-				fmt.Fprintf(&line, "%-*s  ", widths[i], cell)
+				fmt.Fprintf(&line, "%-*s  ", widths[i], visible(cell))
 			}
 		}
 		c.printf("%s\n", strings.TrimRight(line.String(), " "))
@@ -76,7 +80,7 @@ func (c *console) fitted(width int, header []string, rows [][]string, texts []st
 		var rest []string
 		for i, cell := range row {
 			if !shown[i] && cell != "-" {
-				rest = append(rest, strings.ToLower(header[i])+" "+cell)
+				rest = append(rest, strings.ToLower(header[i])+" "+visible(cell))
 			}
 		}
 		if rest != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
+	"github.com/caddy-instagram/webhooks/internal/secretcheck"
 )
 
 // maxSecret is the length of the longest secret, in bytes.
@@ -59,6 +60,19 @@ func (s *secretSource) read(c *console) (graph.Secret, error) {
 		err = s.missing()
 	}
 	return secret, err
+}
+
+// doubt notes what looks wrong with an app secret, without any part of it: what is
+// signed with it may be refused everywhere. A made-up one, which is an argument, may
+// have any letters.
+func (s *secretSource) doubt(c *console, secret graph.Secret) {
+	look := secretcheck.Describe
+	if s.cmd.Flags().Changed(s.argument) {
+		look = secretcheck.Mangled
+	}
+	if problem := look(string(secret)); problem != "" && secret != "" {
+		c.note("Note: the %s looks wrong: %s", s.what, problem)
+	}
 }
 
 func (s *secretSource) missing() error {

@@ -70,6 +70,7 @@ func sign(c *console, source *secretSource, name string) (result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
+	source.doubt(c, key)
 	_, value := simulate.Signatures(string(key), body)
 	return &signed{Header: "X-Hub-Signature-256", Value: value, Size: len(body)}, nil
 }

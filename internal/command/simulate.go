@@ -68,9 +68,9 @@ the exit code is 1.
 
 With --retry, what is not answered with 200 is sent again at once, then after
 15 seconds, 30 seconds, a minute and so on for 36 hours, each time with a new
-entry.time. It goes on even if nobody answers the verification request. Messages of an account that fail for 15 minutes bring an alert;
-after an hour the account is unsubscribed, and gets no more. --speedup 3600
-makes an hour of this a second.
+entry.time. It goes on even if nobody answers the verification request. Messages
+of an account that fail for 15 minutes bring an alert; after an hour the account
+is unsubscribed, and gets no more. --speedup 3600 makes an hour of this a second.
 
 The ledger has the identity of each event that was answered with 200, one a
 line, and is added to. --verify compares it with the files that instagram_file
@@ -175,14 +175,15 @@ func (s *simulation) run(ctx context.Context, c *console, _ []string) (result, e
 	if s.to == "" {
 		do = s.compare
 	}
-	if err := do(ctx, c, r); err != nil {
+	err := do(ctx, c, r)
+	r.tellAccepted()
+	if err != nil {
 		if *r == (simulated{}) {
 			return nil, noRun(err)
 		}
 		return r, noRun(err)
 	}
-	err := r.unexpected()
-	if err == nil {
+	if err = r.unexpected(); err == nil {
 		if err = r.unsent(); err != nil {
 			err = noRun(err)
 		}

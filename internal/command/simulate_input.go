@@ -38,6 +38,7 @@ func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 	if err := to.Validate(); err != nil {
 		return nil, "", fmt.Errorf("--to: %w", err)
 	}
+	s.secret.doubt(c, secret)
 	return to, string(token), nil
 }
 

@@ -70,7 +70,7 @@ const (
 // handler takes. It sends what the Test button sends, which concerns nobody.
 func (s *simulation) probe(ctx context.Context, client *simulate.Client, r *simulated) {
 	switch {
-	case r.Accepted == 0 || ctx.Err() != nil:
+	case r.Summary.Accepted == 0 || ctx.Err() != nil:
 		return
 	case r.ForgedAccepted > 0:
 		r.Signatures = signaturesUnchecked

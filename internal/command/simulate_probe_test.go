@@ -41,6 +41,16 @@ func TestSimulateDoesNotTakeAnEmpty200ForAccepted(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &got); err != nil || code != 1 || got.OK || got.Signatures != "not checked" {
 			t.Errorf("exit code %d, %s", code, out)
 		}
+		for _, key := range []string{`"accepted"`, `"acknowledged"`} {
+			if strings.Contains(out, key) {
+				t.Errorf("it is not known what was accepted, but there is %s: %s", key, out)
+			}
+		}
+	}
+	p := newPlayed(t)
+	_, out, _ := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--json")
+	if !strings.Contains(out, `"accepted": 2`) || !strings.Contains(out, `"acknowledged": 2`) {
+		t.Errorf("it is known what was accepted: %s", out)
 	}
 }
 

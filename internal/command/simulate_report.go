@@ -21,6 +21,11 @@ type simulated struct {
 	Verification string `json:"verification,omitempty"`
 	*simulate.Summary
 
+	// Accepted and Acknowledged are those of the Summary. They are left out where
+	// the receiver does not check signatures: nobody knows what its 200 means.
+	Accepted     *int `json:"accepted,omitempty"`
+	Acknowledged *int `json:"acknowledged,omitempty"`
+
 	// Signatures tells whether the receiver checks them: "checked", "not
 	// checked", or "unknown".
 	Signatures string `json:"signatures,omitempty"`
@@ -31,6 +36,13 @@ type simulated struct {
 	unverified   error  // why the receiver did not pass the verification
 	down         bool   // nobody answered it
 	forgedAnswer string // what a forged delivery was answered with
+}
+
+// tellAccepted tells what was accepted, if that is known.
+func (r *simulated) tellAccepted() {
+	if r.Summary != nil && r.Signatures != signaturesUnchecked {
+		r.Accepted, r.Acknowledged = &r.Summary.Accepted, &r.Summary.Acknowledged
+	}
 }
 
 // count tells how much is in the ledger.

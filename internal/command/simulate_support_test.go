@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	playedSecret = "s3cret-of-the-tests"
+	playedSecret = "7e575ec4e77e575ec4e77e575ec4e700"
 	playedToken  = "t0ken-of-the-tests"
 )
 

@@ -137,6 +137,8 @@ func (c *Client) Verify(ctx context.Context, token string) Outcome {
 		o.Err = fmt.Errorf("%w: there is white space around the challenge", ErrChallenge)
 	case strings.Trim(strings.TrimSpace(answer), `"'`) == challenge:
 		o.Err = fmt.Errorf("%w: there are quotation marks around the challenge", ErrChallenge)
+	case answer == "":
+		o.Err = fmt.Errorf("%w: the answer is an empty 200, not the challenge; Caddy answers so where no handler takes the path or the host", ErrChallenge)
 	default:
 		o.Err = fmt.Errorf("%w: the answer of %d bytes is not the challenge", ErrChallenge, len(answer))
 	}

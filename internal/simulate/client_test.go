@@ -216,6 +216,7 @@ func TestWrongChallenges(t *testing.T) {
 		"line feed":    {200, "%s\n", "white space around"},
 		"quoted":       {200, "\"%s\"\n", "quotation marks around"},
 		"another":      {200, "challenge %s", "the answer of 20 bytes is not the challenge"},
+		"empty":        {200, "", "an empty 200, not the challenge; Caddy answers so where no handler takes the path or the host"},
 		"page":         {200, "<html>", "the answer of 6 bytes is not the challenge"},
 	} {
 		t.Run(name, func(t *testing.T) {
