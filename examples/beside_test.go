@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -52,13 +53,32 @@ func TestNothingBesideTheURLIsAnsweredWith200(t *testing.T) {
 	}
 }
 
+// TestQuickStartAnswersEveryHost would have a tunnel's Host, or 127.0.0.1 in
+// place of localhost, answered with an empty 200, as if the delivery were taken.
+func TestQuickStartAnswersEveryHost(t *testing.T) {
+	const name = "quickstart/Caddyfile"
+	config := adapt(t, name, exampleTexts(t)[name])
+	if !bytes.Contains(config, []byte(`"listen":["127.0.0.1:8080"]`)) {
+		t.Errorf("others than this machine can connect: %s", config)
+	}
+	enterServer(t)
+	address, _ := serve(t, config)
+	for _, host := range []string{"localhost:8080", "127.0.0.1:8080", "quiet-river.trycloudflare.com", "[::1]:8080"} {
+		for path, want := range map[string]int{"/webhooks": http.StatusUnauthorized, "/webhooks/": http.StatusNotFound, "/": http.StatusNotFound} {
+			if got := status(t, http.MethodPost, address, host, path); got != want {
+				t.Errorf("POST %s with Host %s is answered with %d, want %d", path, host, got, want)
+			}
+		}
+	}
+}
+
 // serve runs a config without TLS on a free port. It returns its address and the
-// host of its site.
+// host of its site, or any if that takes all.
 func serve(t *testing.T, config []byte) (address, host string) {
 	t.Helper()
-	m := regexp.MustCompile(`"host":\["([^"]+)"`).FindSubmatch(config)
-	if m == nil {
-		t.Fatalf("no host in %s", config)
+	host = "any.example.com"
+	if m := regexp.MustCompile(`"host":\["([^"]+)"`).FindSubmatch(config); m != nil {
+		host = string(m[1])
 	}
 	var loaded struct {
 		Apps map[string]json.RawMessage `json:"apps"`
@@ -94,7 +114,7 @@ func serve(t *testing.T, config []byte) (address, host string) {
 			t.Error(err)
 		}
 	})
-	return address, string(m[1])
+	return address, host
 }
 
 // status returns how a request is answered.

@@ -34,7 +34,7 @@ func TestQuickStart(t *testing.T) {
 	address := freeAddress(t)
 	binary := filepath.Join(dir, "caddy")
 	local := func(s string) string {
-		return strings.NewReplacer("localhost:8080", address, "go run ./cmd/caddy", binary).Replace(s)
+		return strings.NewReplacer("localhost:8080", address, "http://:8080", "http://"+strings.TrimPrefix(address, "127.0.0.1"), "go run ./cmd/caddy", binary).Replace(s)
 	}
 	startGateway(t, dir, binary, local)
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +36,7 @@ func (v *run) inside() {
 		v.setup, err = survey(config, v.url)
 	}
 	if err != nil {
-		v.fault(Config, fmt.Sprintf("The config cannot be read: %s.", err), "Mend it; 'caddy validate' says more.")
+		v.fault(Config, fmt.Sprintf("The config cannot be read: %s.", err), v.adviceForUnreadable(err))
 		v.skip("the config cannot be read", others...)
 		return
 	}
@@ -56,19 +57,39 @@ func (v *run) inside() {
 	v.queues()
 }
 
-// php checks that a fatal error of PHP does not look like success: with
-// display_errors, PHP answers 200 to it.
+// adviceForUnreadable says what to do about a config that cannot be read.
+func (v *run) adviceForUnreadable(err error) string {
+	info, found := os.Stat(v.Config)
+	switch {
+	case errors.Is(found, fs.ErrNotExist), found == nil && info.IsDir():
+		return "Give the path of Caddy's config."
+	case errors.Is(err, fs.ErrPermission):
+		return "Run this command as the user that Caddy runs as."
+	}
+	return "Mend it. This says more: caddy validate" + v.configFlags()
+}
+
+// php checks that a fatal error of PHP does not look like success. PHP answers
+// 200 to it with display_errors, and once output has gone out.
 func (v *run) php() {
 	switch s := v.setup; {
 	case s.fastCGI == 0:
 		v.skip("no delivery goes to PHP by FastCGI", ConfigPHP)
-	case s.showsErrors == nil:
+	case s.showsErrors == nil && s.unbuffered == nil:
 		v.ok(ConfigPHP, "Errors of PHP are answered with 500.")
 	default:
-		slices.Sort(s.showsErrors)
-		v.warn(ConfigPHP, fmt.Sprintf("With display_errors=On, PHP at %s answers 200 to a fatal error, and the event counts as delivered.", strings.Join(slices.Compact(s.showsErrors), ", ")),
-			`Put 'env PHP_ADMIN_VALUE "display_errors=0"' into its php_fastcgi: that beats php.ini, the pool and the script.`)
+		v.warnOfPHP(s.showsErrors, "With display_errors=On, PHP at %s answers 200 to a fatal error, and the event counts as delivered.")
+		v.warnOfPHP(s.unbuffered, "PHP at %s answers 200 to a fatal error once output has gone out, and the event counts as delivered.")
 	}
+}
+
+func (v *run) warnOfPHP(addresses []string, text string) {
+	if len(addresses) == 0 {
+		return
+	}
+	slices.Sort(addresses)
+	v.warn(ConfigPHP, fmt.Sprintf(text, strings.Join(slices.Compact(addresses), ", ")),
+		"Put env PHP_ADMIN_VALUE into its php_fastcgi, with two lines between the quotation marks: display_errors=0 and output_buffering=1M (see README, PHP). That beats php.ini, the pool and the script.")
 }
 
 // count returns a number of things.
@@ -78,6 +99,9 @@ func count(n int, thing string) string {
 	}
 	return strconv.Itoa(n) + " " + thing + "s"
 }
+
+// sentence returns a text with a capital at its beginning.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // readConfig returns a config as JSON.
 func readConfig(name string) ([]byte, error) {
@@ -210,6 +234,6 @@ func (v *run) trustPools() {
 		}
 	}
 	if fine > 0 {
-		v.ok(ConfigCA, fmt.Sprintf("%s in the trust pools %s valid for 60 days and more.", count(fine, "CA"), map[bool]string{true: "is", false: "are"}[fine == 1]))
+		v.ok(ConfigCA, fmt.Sprintf("%s in the trust pools %s valid for 60 days and more.", sentence(count(fine, "CA")), map[bool]string{true: "is", false: "are"}[fine == 1]))
 	}
 }

@@ -137,8 +137,9 @@ func TestConfigFaults(t *testing.T) {
 		faults, warnings []string
 		says             string
 	}{
-		"no such file":           {config: noClientCert, harm: func(c *clinic, dir string) { c.Config += "x" }, faults: []string{Config}, says: "no such file"},
-		"no Caddyfile":           {config: "instagram_webhook {", faults: []string{Config}, says: "cannot be read"},
+		"no such file":           {config: noClientCert, harm: func(c *clinic, dir string) { c.Config += "x" }, faults: []string{Config}, says: "Give the path of Caddy's config."},
+		"a directory":            {config: noClientCert, harm: func(c *clinic, dir string) { c.Config = dir }, faults: []string{Config}, says: "Give the path of Caddy's config."},
+		"no Caddyfile":           {config: "instagram_webhook {", faults: []string{Config}, says: "caddy validate --config "},
 		"nothing of ours":        {config: ":80\nrespond hello\n", faults: []string{Config}, says: "no instagram_webhook"},
 		"verify token unset":     {config: replace("{env.IG_VERIFY_TOKEN}", "{env.IG_NOT_SET}"), faults: []string{ConfigSecrets}, says: "{env.IG_NOT_SET}, is not set here"},
 		"app secret unset":       {config: replace("app_secret instagram {env.IG_APP_SECRET}", "app_secret instagram {file.DIR/no-such-file}"), faults: []string{ConfigSecrets}, says: `app secret "instagram", {file.`},

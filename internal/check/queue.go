@@ -3,8 +3,12 @@ package check
 import (
 	"fmt"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dustin/go-humanize"
 
@@ -35,10 +39,11 @@ func (v *run) queues() {
 		v.skip(fmt.Sprintf("the running Caddy cannot be asked about its queue: %s", err), ofQueues...)
 		return
 	}
+	v.opened(stores)
 	if len(stores) == 0 {
-		v.fault(QueueAccepting, fmt.Sprintf("The Caddy at %s has no queue open, though the config has one.", v.setup.admin), "Load this config: caddy reload --force.")
 		v.skip("no queue is open", QueueDelivering, QueueDead)
 	}
+	v.setup.several = len(stores) > 1
 	for _, s := range stores {
 		v.accepting(s)
 		if s.Counts == nil {
@@ -51,6 +56,54 @@ func (v *run) queues() {
 	}
 }
 
+// opened checks that the running Caddy has open what the config names.
+func (v *run) opened(stores []admin.Status) {
+	load := fmt.Sprintf("Load this config: caddy reload%s", v.configFlags())
+	for _, named := range v.setup.stores {
+		if slices.ContainsFunc(stores, func(s admin.Status) bool { return s.Store == named.path }) {
+			continue
+		}
+		advice := load
+		if named.depends {
+			advice = "If this command does not run as Caddy's user, in its directory and with its environment, on which this path depends, do that first. " + load
+		}
+		v.fault(QueueAccepting, fmt.Sprintf("The running Caddy does not have the queue %s open, which the config names.", named.path), advice)
+	}
+	if len(stores) == 0 && len(v.setup.stores) == 0 {
+		v.fault(QueueAccepting, fmt.Sprintf("The Caddy at %s has no queue open, though the config has one.", v.setup.admin), load)
+	}
+}
+
+// queueCommand returns a command that works on a store of the running Caddy.
+func (v *run) queueCommand(command, store string) string {
+	command = "caddy instagram queue " + command + v.configFlags()
+	if v.setup.several {
+		command += " --store " + quoted(store)
+	}
+	return command
+}
+
+// configFlags returns the flags by which Caddy's commands find the config.
+func (v *run) configFlags() string {
+	flags := " --config " + quoted(v.Config)
+	name := strings.ToLower(filepath.Base(v.Config))
+	if filepath.Ext(name) != ".json" && !strings.HasPrefix(name, "caddyfile") && !strings.HasSuffix(name, ".caddyfile") {
+		flags += " --adapter caddyfile" // Caddy does not see it by the name
+	}
+	return flags
+}
+
+// quoted returns an argument as a shell takes it.
+func quoted(argument string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(`-_./:\@%+=,`, r)
+	}
+	if argument != "" && strings.IndexFunc(argument, func(r rune) bool { return !plain(r) }) < 0 {
+		return argument
+	}
+	return "'" + strings.ReplaceAll(argument, "'", `'\''`) + "'"
+}
+
 func (v *run) accepting(s admin.Status) {
 	f := Finding{Check: QueueAccepting, Subject: s.Store, Status: Fault}
 	switch {
@@ -58,7 +111,7 @@ func (v *run) accepting(s admin.Status) {
 		f.Text = fmt.Sprintf("Deliveries have been refused since %s (%s): they cannot be stored.", day(s.RefusingSince), age(s.RefusingSince))
 		f.Advice = "Make room on the disk, or raise max_pending; Caddy's log says which. After an hour of it Meta ends the subscription to messages, and what it gives up on is lost."
 	case s.Error != "":
-		f.Text, f.Advice = fmt.Sprintf("The queue does not tell how it is: %s.", s.Error), "Look for damage: caddy instagram queue check."
+		f.Text, f.Advice = fmt.Sprintf("The queue does not tell how it is: %s.", s.Error), "Look for damage: "+v.queueCommand("check", s.Store)
 	default:
 		f.Status, f.Text = OK, "Deliveries are accepted."
 	}
@@ -69,8 +122,8 @@ func (v *run) accepting(s admin.Status) {
 func (v *run) delivering(s admin.Status) {
 	f := Finding{Check: QueueDelivering, Subject: s.Store, Status: OK, Text: "No event waits."}
 	if s.Pending > 0 {
-		f.Text = fmt.Sprintf("%s (%s) %s, the oldest since %s (%s)", count(int(s.Pending), "event"), humanize.IBytes(uint64(max(0, s.PendingBytes))),
-			map[bool]string{true: "waits", false: "wait"}[s.Pending == 1], day(s.Oldest), age(s.Oldest))
+		f.Text = fmt.Sprintf("%s (%s) %s since %s (%s)", sentence(count(int(s.Pending), "event")), humanize.IBytes(uint64(max(0, s.PendingBytes))),
+			map[bool]string{true: "waits,", false: "wait, the oldest"}[s.Pending == 1], day(s.Oldest), age(s.Oldest))
 		e, err := v.oldest(s.Store)
 		switch {
 		case err != nil:
@@ -88,7 +141,7 @@ func (v *run) delivering(s admin.Status) {
 		if time.Since(s.Oldest) > tooOld {
 			f.Status = Warning
 			if f.Advice == "" {
-				f.Advice = "Look for yourself: caddy instagram queue list --state pending."
+				f.Advice = "Look for yourself: " + v.queueCommand("list --state pending", s.Store)
 			}
 		} else {
 			f.Advice = ""
@@ -102,12 +155,12 @@ func (v *run) dead(s admin.Status) {
 		v.add(Finding{QueueDead, s.Store, OK, "There are no dead letters.", ""})
 		return
 	}
-	text := count(int(s.Dead), "dead letter")
+	text := sentence(count(int(s.Dead), "dead letter"))
 	if newest, err := v.newest(s.Store, "dead", 0); err == nil && newest != nil {
-		text += fmt.Sprintf(", the last one accepted on %s (%s) and given up after %s: %s", day(newest.Accepted), age(newest.Accepted), count(newest.Attempts, "attempt"), newest.LastError)
+		text += fmt.Sprintf(", %saccepted on %s (%s) and given up after %s: %s", map[bool]string{false: "the last one "}[s.Dead == 1], day(newest.Accepted), age(newest.Accepted), count(newest.Attempts, "attempt"), newest.LastError)
 	}
 	v.add(Finding{QueueDead, s.Store, Warning, text + ".",
-		"Once the application can take them: caddy instagram queue retry --all. What nobody needs: caddy instagram queue discard."})
+		fmt.Sprintf("Once the application can take them: %s; what nobody needs: %s", v.queueCommand("retry --all", s.Store), v.queueCommand("discard --all", s.Store))})
 }
 
 // newest returns the newest event in a state, among those before an id unless

@@ -5,10 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/queue"
@@ -76,7 +81,8 @@ func TestQueueOfTheRunningCaddy(t *testing.T) {
 		skipped          bool
 	}{
 		"nothing waits":     {stub: &stubQueue{stores: status(func(*admin.Status) {})}, check: QueueDelivering, says: "No event waits"},
-		"some wait":         {stub: &stubQueue{stores: waiting(3, 9*time.Minute), events: backlog}, check: QueueDelivering, says: "3 events (2.9 KiB) wait"},
+		"some wait":         {stub: &stubQueue{stores: waiting(3, 9*time.Minute), events: backlog}, check: QueueDelivering, says: "3 events (2.9 KiB) wait, the oldest since "},
+		"one waits":         {stub: &stubQueue{stores: waiting(1, 9*time.Minute), events: backlog}, check: QueueDelivering, says: "One event (1000 B) waits, since "},
 		"application down":  {stub: &stubQueue{stores: waiting(450, 3*time.Hour), events: append(backlog, oldest)}, warnings: []string{QueueDelivering}, check: QueueDelivering, says: "number 12, failed: dial unix /run/php/fpm.sock: permission denied."},
 		"application slow":  {stub: &stubQueue{stores: waiting(450, 11*time.Minute), events: backlog}, warnings: []string{QueueDelivering}, check: QueueDelivering, says: "no attempt has failed"},
 		"sent again lately": {stub: &stubQueue{stores: waiting(1, 72*time.Hour), events: []*admin.Event{{ID: 5, State: queue.Pending, Accepted: ago(72 * time.Hour), Requeued: ago(time.Minute)}}}, check: QueueDelivering, says: "3 days ago"},
@@ -95,7 +101,14 @@ func TestQueueOfTheRunningCaddy(t *testing.T) {
 			},
 			warnings: []string{QueueDead}, check: QueueDead, says: "2 dead letters, the last one accepted on ",
 		},
-		"config that was not loaded": {stub: &stubQueue{stores: []admin.Status{}}, faults: []string{QueueAccepting}, check: QueueAccepting, says: "caddy reload --force"},
+		"one dead letter": {
+			stub: &stubQueue{
+				stores: status(func(s *admin.Status) { s.Dead = 1 }),
+				events: []*admin.Event{{ID: 9, State: queue.Dead, Accepted: ago(48 * time.Hour), Attempts: 80, LastError: "status 500"}},
+			},
+			warnings: []string{QueueDead}, check: QueueDead, says: "One dead letter, accepted on ",
+		},
+		"config that was not loaded": {stub: &stubQueue{stores: []admin.Status{}}, faults: []string{QueueAccepting}, check: QueueAccepting, says: "caddy reload --config "},
 		"no Caddy":                   {stub: &stubQueue{err: errors.New("no Caddy answers at localhost:2345")}, check: QueueAccepting, says: "no Caddy answers at localhost:2345", skipped: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,6 +117,9 @@ func TestQueueOfTheRunningCaddy(t *testing.T) {
 			c.NoDeliveries = true
 			test.stub.t = t
 			c.Admin = test.stub.get
+			for i := range test.stub.stores {
+				test.stub.stores[i].Store = storeIn(dir)
+			}
 			r := c.run()
 			r.expect(t, test.faults, test.warnings)
 			f := r.find(t, test.check)
@@ -114,6 +130,101 @@ func TestQueueOfTheRunningCaddy(t *testing.T) {
 				t.Errorf("the admin API is asked %d times", test.stub.asked)
 			}
 		})
+	}
+}
+
+// storeIn returns the store that noClientCert names.
+func storeIn(dir string) string { return filepath.Join(dir, "missing", "deeper", "queue.db") }
+
+// TestQueueThatIsNotOpenIsNotFoundWell asks a Caddy that runs another config: its
+// queue is well, and that of the config takes nothing.
+func TestQueueThatIsNotOpenIsNotFoundWell(t *testing.T) {
+	for name, test := range map[string]struct {
+		store  string // in the place of the config's
+		open   []string
+		faults []string // the stores
+		says   string
+	}{
+		"another path":       {open: []string{"/old/queue.db"}, faults: []string{"DIR/missing/deeper/queue.db"}, says: "Load this config: caddy reload --config DIR/Caddyfile"},
+		"none":               {faults: []string{"DIR/missing/deeper/queue.db"}, says: "Load this config: caddy reload --config DIR/Caddyfile"},
+		"one more":           {open: []string{"DIR/missing/deeper/queue.db", "/old/queue.db"}},
+		"path of this shell": {store: "queues/queue.db", open: []string{"/old/queue.db"}, faults: []string{"HERE/queues/queue.db"}, says: "in its directory and with its environment"},
+		"default path":       {store: "-", open: []string{"/old/queue.db"}, faults: []string{"DATA/instagram/queue.db"}, says: "as Caddy's user"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := strings.Replace(noClientCert, "admin off", "admin localhost:2345", 1)
+			switch test.store {
+			case "":
+			case "-":
+				config = strings.Replace(config, "store bolt DIR/missing/deeper/queue.db", "", 1)
+			default:
+				config = strings.Replace(config, "DIR/missing/deeper/queue.db", test.store, 1)
+			}
+			c, dir := configured(t, config)
+			here, err := os.Getwd()
+			if err != nil {
+				t.Fatal(err)
+			}
+			local := strings.NewReplacer("DIR", dir, "HERE", here, "DATA", caddy.AppDataDir()).Replace
+			free(10<<30)(c, dir)
+			c.NoDeliveries = true
+			stub := &stubQueue{t: t, stores: []admin.Status{}}
+			for _, store := range test.open {
+				stub.stores = append(stub.stores, admin.Status{Store: local(store), Counts: &admin.Counts{}})
+			}
+			c.Admin = stub.get
+			var want []string
+			for _, store := range test.faults {
+				want = append(want, "The running Caddy does not have the queue "+local(store)+" open, which the config names.")
+			}
+			var got []string
+			for _, f := range c.run().Findings {
+				if f.Check == QueueAccepting && f.Status == Fault {
+					got = append(got, f.Text)
+					if !strings.Contains(f.Advice, local(test.says)) {
+						t.Errorf("it advises %q", f.Advice)
+					}
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("faults %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// TestAdviceOnQueuesWorksAsItIsTyped looks for commands that would refuse, or ask
+// another Caddy.
+func TestAdviceOnQueuesWorksAsItIsTyped(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		config, store string
+		several       bool
+		want          string
+	}{
+		{"/etc/caddy/Caddyfile", "/q.db", false, "caddy instagram queue retry --all --config /etc/caddy/Caddyfile"},
+		{"/etc/caddy/Caddyfile", "/my q.db", true, "caddy instagram queue retry --all --config /etc/caddy/Caddyfile --store '/my q.db'"},
+		{"it's/caddy.json", "/q.db", false, `caddy instagram queue retry --all --config 'it'\''s/caddy.json'`},
+		{"my.caddyfile", "/q.db", false, "caddy instagram queue retry --all --config my.caddyfile"},
+		{"site.conf", "/q.db", false, "caddy instagram queue retry --all --config site.conf --adapter caddyfile"},
+	} {
+		v := &run{Checker: &Checker{Config: test.config}, setup: &setup{several: test.several}}
+		if got := v.queueCommand("retry --all", test.store); got != test.want {
+			t.Errorf("%s, want %s", got, test.want)
+		}
+	}
+	v := &run{Checker: &Checker{Config: "Caddyfile", Admin: (&stubQueue{t: t, err: errors.New("none")}).get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
+	v.dead(admin.Status{Store: "/q.db", Counts: &admin.Counts{Dead: 2}})
+	v.accepting(admin.Status{Store: "/q.db", Error: "input/output error"})
+	v.delivering(admin.Status{Store: "/q.db", Counts: &admin.Counts{Pending: 1}})
+	for i, want := range []string{
+		"Once the application can take them: caddy instagram queue retry --all --config Caddyfile; what nobody needs: caddy instagram queue discard --all --config Caddyfile",
+		"Look for damage: caddy instagram queue check --config Caddyfile",
+		"Look for yourself: caddy instagram queue list --state pending --config Caddyfile",
+	} {
+		if got := v.report.Findings[i].Advice; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -146,9 +147,12 @@ func (f *follower) handlers(handlers []json.RawMessage, at progress) progress {
 		case "reverse_proxy":
 			if at.authentic && h.Transport.Protocol == "fastcgi" {
 				f.fastCGI++
-				if !hidesErrors(h.Transport.Env) {
-					for _, upstream := range h.Upstreams {
+				for _, upstream := range h.Upstreams {
+					switch settings := h.Transport.Env["PHP_ADMIN_VALUE"]; {
+					case !hidesErrors(settings):
 						f.showsErrors = append(f.showsErrors, upstream.Dial)
+					case !buffersOutput(settings):
+						f.unbuffered = append(f.unbuffered, upstream.Dial)
 					}
 				}
 			}
@@ -159,14 +163,27 @@ func (f *follower) handlers(handlers []json.RawMessage, at progress) progress {
 
 // hidesErrors reports whether PHP is told not to show errors, so that nothing
 // can tell it otherwise: neither php.ini nor the pool nor the script.
-func hidesErrors(env map[string]string) bool {
-	hidden := false
-	for line := range strings.Lines(env["PHP_ADMIN_VALUE"]) {
-		name, value, _ := strings.Cut(line, "=")
-		if strings.TrimSpace(name) == "display_errors" {
-			value = strings.ToLower(strings.Trim(strings.TrimSpace(value), `"'`))
-			hidden = slices.Contains([]string{"", "0", "off", "no", "false", "none"}, value)
+func hidesErrors(settings string) bool {
+	value, found := settingOfPHP(settings, "display_errors")
+	return found && slices.Contains([]string{"", "0", "off", "no", "false", "none"}, value)
+}
+
+// buffersOutput reports whether PHP is told to hold its output back, of whatever
+// size its buffer is.
+func buffersOutput(settings string) bool {
+	value, _ := settingOfPHP(settings, "output_buffering")
+	size, err := strconv.ParseInt(strings.TrimRight(value, "kmg"), 10, 64)
+	return err == nil && size != 0 || slices.Contains([]string{"on", "yes", "true"}, value)
+}
+
+// settingOfPHP returns a setting among those in PHP_ADMIN_VALUE, in lower case.
+// Of several the last one holds.
+func settingOfPHP(settings, name string) (value string, found bool) {
+	for line := range strings.Lines(settings) {
+		key, v, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(key) == name {
+			value, found = strings.ToLower(strings.Trim(strings.TrimSpace(v), `"'`)), true
 		}
 	}
-	return hidden
+	return value, found
 }

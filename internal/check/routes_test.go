@@ -12,28 +12,40 @@ import (
 func TestPHPThatAnswers200ToFatalErrors(t *testing.T) {
 	const webhook = "instagram_webhook {\n\tverify_token verify-s3cr3t\n\tapp_secret " + secret + "\n}\n"
 	php := func(env string) string { return fmt.Sprintf("php_fastcgi unix//run/php.sock {\n%s\n}\n", env) }
-	const hidden = `env PHP_ADMIN_VALUE "display_errors=0"`
+	const (
+		hidden   = "env PHP_ADMIN_VALUE \"\n\tdisplay_errors=0\n\toutput_buffering=1M\n\""
+		shown    = "With display_errors=On, PHP at unix//run/php.sock answers 200"
+		late     = "unix//run/php.sock answers 200 to a fatal error once output has gone out, and the event counts as delivered."
+		buffered = "env PHP_ADMIN_VALUE \"display_errors=0\noutput_buffering = %s\""
+	)
 	for name, test := range map[string]struct {
 		site string
 		want Status
+		says string
 	}{
-		"shown":                     {"handle /webhooks {\n" + webhook + php("") + "}", Warning},
-		"hidden":                    {"handle /webhooks {\n" + webhook + php(hidden) + "}", OK},
-		"hidden among others":       {"handle /webhooks {\n" + webhook + php("env PHP_ADMIN_VALUE \"memory_limit = 1G\ndisplay_errors = Off\"") + "}", OK},
-		"the last one holds":        {"handle /webhooks {\n" + webhook + php("env PHP_ADMIN_VALUE \"display_errors=0\ndisplay_errors=1\"") + "}", Warning},
-		"that the script can undo":  {"handle /webhooks {\n" + webhook + php(`env PHP_VALUE "display_errors=0"`) + "}", Warning},
-		"to stderr, which is shown": {"handle /webhooks {\n" + webhook + php(`env PHP_ADMIN_VALUE "display_errors=stderr"`) + "}", Warning},
-		"behind a queue":            {"handle /webhooks {\n" + webhook + "instagram_queue {\n" + php("") + "}\n}", Warning},
-		"behind a queue, hidden":    {"handle /webhooks {\n" + webhook + "instagram_queue {\n" + php(hidden) + "}\n}", OK},
-		"rewritten":                 {"handle /webhooks {\n" + webhook + "rewrite /hook.php\n" + php("") + "}", Warning},
-		"after it, further out":     {webhook + php(""), Warning},
-		"for certain messages":      {webhook + "@m instagram {\n\tfield messages\n}\nhandle @m {\n" + php(hidden) + "}\nhandle {\n" + php("") + "}", Warning},
-		"for another path":          {"handle /webhooks {\n" + webhook + "respond 200\n}\nhandle /shop* {\n" + php("") + "}", Skipped},
-		"for the rest of the site":  {"handle /webhooks {\n" + webhook + "respond 200\n}\nhandle {\n" + php("") + "}", Skipped},
-		"that no delivery reaches":  {"handle /webhooks {\n" + webhook + "instagram_queue {\n\trespond 200\n}\n" + php("") + "}", Skipped},
-		"for a part of clients":     {"@lb {\n\tpath /webhooks\n\tremote_ip 10.0.0.0/8\n}\nhandle @lb {\n" + webhook + "respond 200\n}\nhandle {\n" + php("") + "}", Skipped},
-		"in a snippet":              {"handle /webhooks {\n" + webhook + "invoke php\n}", Warning},
-		"no PHP":                    {"handle /webhooks {\n" + webhook + "reverse_proxy localhost:9000\n}", Skipped},
+		"shown":                     {"handle /webhooks {\n" + webhook + php("") + "}", Warning, shown},
+		"hidden":                    {"handle /webhooks {\n" + webhook + php(hidden) + "}", OK, ""},
+		"hidden among others":       {"handle /webhooks {\n" + webhook + php("env PHP_ADMIN_VALUE \"memory_limit = 1G\ndisplay_errors = Off\noutput_buffering = On\"") + "}", OK, ""},
+		"the last one holds":        {"handle /webhooks {\n" + webhook + php("env PHP_ADMIN_VALUE \"display_errors=0\ndisplay_errors=1\"") + "}", Warning, shown},
+		"that the script can undo":  {"handle /webhooks {\n" + webhook + php(`env PHP_VALUE "display_errors=0"`) + "}", Warning, shown},
+		"to stderr, which is shown": {"handle /webhooks {\n" + webhook + php(`env PHP_ADMIN_VALUE "display_errors=stderr"`) + "}", Warning, shown},
+		"behind a queue":            {"handle /webhooks {\n" + webhook + "instagram_queue {\n" + php("") + "}\n}", Warning, shown},
+		"behind a queue, hidden":    {"handle /webhooks {\n" + webhook + "instagram_queue {\n" + php(hidden) + "}\n}", OK, ""},
+		"rewritten":                 {"handle /webhooks {\n" + webhook + "rewrite /hook.php\n" + php("") + "}", Warning, shown},
+		"after it, further out":     {webhook + php(""), Warning, shown},
+		"for certain messages":      {webhook + "@m instagram {\n\tfield messages\n}\nhandle @m {\n" + php(hidden) + "}\nhandle {\n" + php("") + "}", Warning, shown},
+		"for another path":          {"handle /webhooks {\n" + webhook + "respond 200\n}\nhandle /shop* {\n" + php("") + "}", Skipped, ""},
+		"for the rest of the site":  {"handle /webhooks {\n" + webhook + "respond 200\n}\nhandle {\n" + php("") + "}", Skipped, ""},
+		"that no delivery reaches":  {"handle /webhooks {\n" + webhook + "instagram_queue {\n\trespond 200\n}\n" + php("") + "}", Skipped, ""},
+		"for a part of clients":     {"@lb {\n\tpath /webhooks\n\tremote_ip 10.0.0.0/8\n}\nhandle @lb {\n" + webhook + "respond 200\n}\nhandle {\n" + php("") + "}", Skipped, ""},
+		"in a snippet":              {"handle /webhooks {\n" + webhook + "invoke php\n}", Warning, shown},
+		"output that goes out":      {"handle /webhooks {\n" + webhook + php(`env PHP_ADMIN_VALUE "display_errors=0"`) + "}", Warning, late},
+		"output without a buffer":   {"handle /webhooks {\n" + webhook + php(fmt.Sprintf(buffered, "0")) + "}", Warning, late},
+		"output, turned off":        {"handle /webhooks {\n" + webhook + php(fmt.Sprintf(buffered, "Off")) + "}", Warning, late},
+		"a line that is none":       {"handle /webhooks {\n" + webhook + php(`env PHP_ADMIN_VALUE "display_errors=0\noutput_buffering=1M"`) + "}", Warning, shown},
+		"a buffer for the script":   {"handle /webhooks {\n" + webhook + php("env PHP_ADMIN_VALUE \"display_errors=0\"\nenv PHP_VALUE \"output_buffering=1M\"") + "}", Warning, late},
+		"a buffer in bytes":         {"handle /webhooks {\n" + webhook + php(fmt.Sprintf(buffered, "65536")) + "}", OK, ""},
+		"no PHP":                    {"handle /webhooks {\n" + webhook + "reverse_proxy localhost:9000\n}", Skipped, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := configured(t, "{\nadmin off\n}\n&(php) {\n"+php("")+"}\nhooks.example.com {\n"+test.site+"\n}\n")
@@ -44,7 +56,7 @@ func TestPHPThatAnswers200ToFatalErrors(t *testing.T) {
 			}
 			r := c.run()
 			r.expect(t, nil, warnings)
-			if f := r.find(t, ConfigPHP); f.Status != test.want || test.want == Warning && !strings.Contains(f.Text, "unix//run/php.sock answers 200") {
+			if f := r.find(t, ConfigPHP); f.Status != test.want || !strings.Contains(f.Text, test.says) || test.want == Warning && !strings.Contains(f.Advice, "display_errors=0 and output_buffering=1M") {
 				t.Errorf("%+v", f)
 			}
 		})

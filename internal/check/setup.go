@@ -35,12 +35,15 @@ type setup struct {
 	maxSize                           int64
 
 	hasQueue    bool
-	admin       string // where the admin API listens
+	stores      []store // those of the queues that are known, each once
+	several     bool    // queues are open in the running Caddy
+	admin       string  // where the admin API listens
 	adminOff    bool
 	secrets     []appSecret // those that are set, of all webhooks
 	queued      bool        // a queue takes the deliveries
 	fastCGI     int         // how many FastCGI servers take deliveries
 	showsErrors []string    // those of them that may answer 200 to an error of PHP
+	unbuffered  []string    // the others that may do so after output
 }
 
 // webhook is an instagram_webhook handler.
@@ -69,6 +72,12 @@ func (p place) rank() (points int) {
 type directory struct {
 	name    string
 	atLeast int64 // bytes that must be free
+}
+
+// store is where a queue keeps its events.
+type store struct {
+	path    string // as the running Caddy names it
+	depends bool   // on who runs this command, where, and in which environment
 }
 
 // trustPool is a source of CAs.
@@ -182,8 +191,11 @@ func (s *setup) note(object map[string]any, raw json.RawMessage, at place) error
 			return fmt.Errorf("instagram_queue: %w", err)
 		}
 		s.hasQueue = true
-		if dir := queueDirectory(&h); dir != "" {
-			s.writes(directory{dir, *cmp.Or(h.MinFreeSpace, new(int64(defaultFree)))})
+		if q := storeOf(&h); q.path != "" {
+			s.writes(directory{filepath.Dir(q.path), *cmp.Or(h.MinFreeSpace, new(int64(defaultFree)))})
+			if !slices.Contains(s.stores, q) {
+				s.stores = append(s.stores, q)
+			}
 		}
 	}
 	if provider, ok := object["provider"].(string); ok && (object["pem_files"] != nil || object["trusted_ca_certs"] != nil) {
@@ -240,20 +252,20 @@ func fileDirectory(h *file.Handler) string {
 	return absolute(fixed)
 }
 
-// queueDirectory returns the directory of a queue's file, or "" if it has none.
-func queueDirectory(h *queue.Handler) string {
-	var store struct {
+// storeOf returns the store of a queue. It has no path if it is not a file.
+func storeOf(h *queue.Handler) store {
+	var config struct {
 		Name string `json:"module"`
 		Path string `json:"path"`
 	}
-	if h.StoreRaw != nil && (json.Unmarshal(h.StoreRaw, &store) != nil || store.Name != "bolt") {
-		return ""
+	if h.StoreRaw != nil && (json.Unmarshal(h.StoreRaw, &config) != nil || config.Name != "bolt") {
+		return store{}
 	}
-	path := caddy.NewReplacer().ReplaceKnown(store.Path, "")
+	path := caddy.NewReplacer().ReplaceKnown(config.Path, "")
 	if path == "" {
 		path = filepath.Join(caddy.AppDataDir(), "instagram", "queue.db")
 	}
-	return absolute(filepath.Dir(path))
+	return store{absolute(path), path != config.Path || !filepath.IsAbs(path)}
 }
 
 func absolute(path string) string {

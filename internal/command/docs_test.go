@@ -2,9 +2,12 @@ package command
 
 import (
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/graph"
@@ -48,6 +51,32 @@ func TestDocsHaveWhatTheTablesHave(t *testing.T) {
 	for _, want := range []string{"`" + graph.DefaultVersion + "`", "--login " + strings.ReplaceAll(graph.LoginList(), ", ", "|")} {
 		if !strings.Contains(string(readme), want) {
 			t.Errorf("README.md does not have %s", want)
+		}
+	}
+}
+
+// TestDocsOfCheckHaveItsFlags looks in the syntax for each flag of check but
+// those that are for tests.
+func TestDocsOfCheckHaveItsFlags(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile("../../docs/check.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, syntax, _ := strings.Cut(string(docs), "\n```\n")
+	syntax, _, _ = strings.Cut(syntax, "\n```\n")
+	wanted := []string{"--json]", "[--login " + strings.ReplaceAll(graph.LoginList(), ", ", "|") + "]"}
+	checkCommand().Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "app-secret" && f.Name != "graph-url" {
+			wanted = append(wanted, "--"+f.Name)
+		}
+	})
+	if len(wanted) < 15 {
+		t.Errorf("only %d flags", len(wanted))
+	}
+	for _, want := range wanted {
+		if !regexp.MustCompile(regexp.QuoteMeta(want) + `(?:[\] ]|$)`).MatchString(syntax) {
+			t.Errorf("the syntax in docs/check.md does not have %s", want)
 		}
 	}
 }

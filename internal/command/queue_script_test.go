@@ -46,13 +46,14 @@ func keepQueue(ts *testscript.TestScript, neg bool, args []string) {
 // serveQueue <file> serves the queue in a file by Caddy's admin API, and sets
 // QUEUE.
 func serveQueue(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: queue <file>")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: queue <file> [<name>]")
 	}
+	name := append(args, "queue.db")[1]
 	store, err := bolt.Open(ts.MkAbs(args[0]), zap.NewNop)
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(store.Close()) })
-	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: "queue.db"}} }}
+	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: name}} }}
 	mux := http.NewServeMux()
 	for _, route := range api.Routes() {
 		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
