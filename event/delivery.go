@@ -25,6 +25,7 @@ type Delivery struct {
 	Signer Signer
 
 	accepted bool
+	failure  error
 	size     int // of Body, once it has ended
 
 	split  sync.Once
@@ -61,8 +62,25 @@ func (d *Delivery) Events() []Event {
 // done what an answer of 200 promises, so that an empty 200 is the truth.
 func (d *Delivery) Accept() { d.accepted = true }
 
-// Accepted reports whether a handler called Accept.
-func (d *Delivery) Accepted() bool { return d.accepted }
+// Accepted reports whether a handler called Accept, and none called Fail.
+func (d *Delivery) Accepted() bool { return d.accepted && d.failure == nil }
+
+// Fail records why a handler could not do what an answer of 200 promises. From
+// then on the delivery has failed, whatever other handlers accept, and whatever
+// becomes of the error on its way: it is answered with the status of a
+// caddyhttp.HandlerError in err, or with 500, for Meta to send it again. Of
+// several errors the first stays.
+//
+// It is to be called before anything is written: a success that is on its way
+// already can only be broken off.
+func (d *Delivery) Fail(err error) {
+	if d.failure == nil {
+		d.failure = err
+	}
+}
+
+// Failure returns the error that Fail was called with, or nil.
+func (d *Delivery) Failure() error { return d.failure }
 
 type contextKey struct{}
 

@@ -160,8 +160,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if err := h.store(delivery); err != nil {
-		return caddyhttp.Error(http.StatusServiceUnavailable,
+		err = caddyhttp.Error(http.StatusServiceUnavailable,
 			throttle.Error{Kind: "instagram_file", Err: fmt.Errorf("writing the delivery: %w", err)})
+		delivery.Fail(err)
+		return err
 	}
 	delivery.Accept()
 	return next.ServeHTTP(w, r)

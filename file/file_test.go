@@ -144,6 +144,9 @@ func TestFileRefuses(t *testing.T) {
 			if tc.delivery.Accepted() {
 				t.Error("the delivery is accepted, but not written")
 			}
+			if failure := tc.delivery.Failure(); !errors.As(failure, &handled) || handled.StatusCode != tc.status {
+				t.Errorf("the delivery has failed with %v, want %d", failure, tc.status)
+			}
 		})
 	}
 }

@@ -1,12 +1,15 @@
 package handler
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/outage"
@@ -100,8 +103,8 @@ func (e *entry) fault(duration time.Duration) string {
 		return fmt.Sprintf("the answer took %s, and Meta waits for %s", took, metaWaits)
 	case status == statusHungUp:
 		return fmt.Sprintf("Meta hung up after %s, before there was an answer", took)
-	case e.failed:
-		return fmt.Sprintf("a handler after instagram_webhook failed, which was answered with %d", status)
+	case e.failure != nil:
+		return fmt.Sprintf("a handler after instagram_webhook failed%s, which was answered with %d", e.cause(), status)
 	}
 	text := fmt.Sprintf("the application answered %d", status)
 	if path := e.redirectedTo(); path != "" {
@@ -109,6 +112,23 @@ func (e *entry) fault(duration time.Duration) string {
 	}
 	return text
 }
+
+// cause returns, in brackets, what the network did to a handler, or "". Other
+// errors may repeat anything of a request.
+func (e *entry) cause() string {
+	var failure error
+	if dial, ok := errors.AsType[reverseproxy.DialError](e.failure); ok {
+		failure = dial // which does not unwrap
+	} else if network, ok := errors.AsType[*net.OpError](e.failure); ok {
+		failure = network
+	} else {
+		return ""
+	}
+	return " (" + tame.Text(failure.Error(), maxCause) + ")"
+}
+
+// maxCause is how much of a cause is logged, in bytes.
+const maxCause = 200
 
 // maxPath is how much of a path is logged, in bytes.
 const maxPath = 200

@@ -3,10 +3,14 @@ package handler
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +41,11 @@ func redirectsTo(status int, location string) caddyhttp.HandlerFunc {
 		w.WriteHeader(status)
 		return nil
 	}
+}
+
+var refusedConnection = &net.OpError{
+	Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9},
+	Err: os.NewSyscallError("connect", syscall.ECONNREFUSED),
 }
 
 // details returns the details of the warnings since the last call.
@@ -72,6 +81,8 @@ func TestAnswerThatMetaTakesForAFailureIsTold(t *testing.T) {
 		{"ill-formed", "302", "the application answered 302" + end, redirectsTo(302, "http://[::1")},
 		{"no Location", "302", "the application answered 302" + end, answersWith(302)},
 		{"error", "502", "a handler after instagram_webhook failed, which was answered with 502" + end, returns(caddyhttp.Error(502, errors.New("no")))},
+		{"unreachable", "502", "a handler after instagram_webhook failed (dial tcp 127.0.0.1:9: connect: connection refused), which was answered with 502" + end,
+			returns(caddyhttp.Error(502, &url.Error{Op: "Post", URL: "http://127.0.0.1:9/?token=abc", Err: refusedConnection}))},
 		{"hung up", "499", "Meta hung up after 0s, before there was an answer" + end, returns(caddyhttp.Error(499, errors.New("no")))},
 		{"broken off", "broken_off", "the answer broke off" + end, func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(http.StatusOK)

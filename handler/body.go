@@ -2,6 +2,7 @@ package handler
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -179,11 +180,31 @@ func sanitize(r *http.Request) {
 	}
 }
 
-// withhold takes the body from a request that was refused: error routes see no
-// byte of a forgery.
+// withhold takes from a request that was refused what error routes must not
+// see: the body, as it may be forged, the query, which may hold a verify token,
+// and the signatures.
 func withhold(r *http.Request) {
 	setBody(r, http.NoBody, 0)
-	r.Header.Del("Content-Length")
+	for _, name := range []string{"Content-Length", signatureHeader, "X-Hub-Signature"} {
+		r.Header.Del(name)
+	}
+	dropQuery(r)
+	ctx := r.Context()
+	original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok {
+		return
+	}
+	dropQuery(&original)
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		// For placeholders that are bound to a request before this one.
+		repl.Set("http.request.orig_uri", original.RequestURI)
+	}
+	*r = *r.WithContext(context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, original))
+}
+
+func dropQuery(r *http.Request) {
+	r.URL.RawQuery, r.URL.ForceQuery = "", false
+	r.RequestURI, _, _ = strings.Cut(r.RequestURI, "?")
 }
 
 // setBody gives r a body of known length, which has neither a transfer coding

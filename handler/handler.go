@@ -246,6 +246,11 @@ func (h *Handler) deliver(e *entry) error {
 
 // finish answers for the next handlers, which returned err, if none of them did.
 func (h *Handler) finish(e *entry, err error) error {
+	if failure := e.delivery.Failure(); failure != nil {
+		// It counts even if the errors of a subroute have caught it.
+		e.caught = err == nil
+		err = failure
+	}
 	switch {
 	case err != nil:
 		return err
@@ -288,6 +293,7 @@ func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
 // refuse logs a refusal and turns it into Caddy's error.
 func (h *Handler) refuse(e *entry, refused *refusal) error {
 	if e.secret == nil {
+		e.uri = loggedURI(e.r)
 		withhold(e.r)
 	}
 	e.refused = refused.reason.name

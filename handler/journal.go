@@ -43,9 +43,11 @@ type entry struct {
 	start   time.Time
 	skip    bool   // no line in the access log
 	ended   bool   // without a panic
-	failed  bool   // this handler or a next one returned an error
+	failure error  // of this handler or a next one
 	own     bool   // that is of another handler of this plugin
+	caught  bool   // and does not come from the next one, though it failed
 	refused string // by this handler: the name of the reason
+	uri     string // what the log tells of it, if r has lost it
 
 	// These are set once a delivery is authentic.
 	secret   *secret
@@ -59,6 +61,7 @@ func (e *entry) accept(s *secret, body *buffer) {
 	e.secret, e.body = s, &e.first
 	e.delivery.Body, e.delivery.Secret, e.delivery.Signer = body.data, s.name, s
 	e.body.begin(body)
+	e.w.delivery = &e.delivery
 }
 
 // open takes the request over from Caddy's logs.
@@ -99,13 +102,13 @@ func (e *entry) close() {
 	for _, logger := range e.loggers(e.access) {
 		if c := logger.Check(level, "handled request"); c != nil {
 			c.Write(
-				zap.Object("request", loggable(r)),
+				zap.Object("request", e.loggable()),
 				zap.Int("bytes_read", e.size()),
 				zap.String("user_id", userID),
 				zap.Duration("duration", time.Since(e.start)),
 				zap.Int("size", e.w.size),
 				zap.Int("status", e.w.status),
-				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: e.w.Header()}))
+				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: only(loggedAnswers, e.w.Header())}))
 		}
 	}
 }
@@ -185,22 +188,43 @@ func hostname(host string) string {
 	return host
 }
 
-// loggedHeaders are the request headers worth a place in a log. Others are
-// left out: what is not listed cannot leak.
-var loggedHeaders = []string{
-	"Accept", "Content-Encoding", "Content-Length", "Content-Type",
-	"User-Agent", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
-}
+// loggedHeaders and loggedAnswers are the headers of a request and of its answer
+// that are worth a place in a log. Others are left out: what is not listed cannot
+// leak, as a query does that a redirect repeats in Location.
+var (
+	loggedHeaders = []string{
+		"Accept", "Content-Encoding", "Content-Length", "Content-Type",
+		"User-Agent", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+	}
+	loggedAnswers = []string{
+		"Allow", "Alt-Svc", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type",
+		"Date", "Retry-After", "Server", "Via", "X-Content-Type-Options", "X-Powered-By",
+	}
+)
 
-// loggable returns r in the form of Caddy's log lines, without secrets.
-func loggable(r *http.Request) caddyhttp.LoggableHTTPRequest {
-	safe := *r
-	safe.Header = make(http.Header, len(loggedHeaders))
-	for _, name := range loggedHeaders {
-		if values, ok := r.Header[name]; ok {
-			safe.Header[name] = values
+// only returns the headers of those names.
+func only(names []string, header http.Header) http.Header {
+	some := make(http.Header, len(names))
+	for _, name := range names {
+		if values, ok := header[name]; ok {
+			some[name] = values
 		}
 	}
+	return some
+}
+
+// loggable returns the request in the form of Caddy's log lines, without secrets.
+func (e *entry) loggable() caddyhttp.LoggableHTTPRequest {
+	safe := *e.r
+	safe.Header = only(loggedHeaders, e.r.Header)
+	if safe.RequestURI = e.uri; e.uri == "" {
+		safe.RequestURI = loggedURI(e.r)
+	}
+	return caddyhttp.LoggableHTTPRequest{Request: &safe}
+}
+
+// loggedURI returns where r came to, without the query.
+func loggedURI(r *http.Request) string {
 	uri := r.RequestURI
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		uri = original.RequestURI
@@ -209,6 +233,5 @@ func loggable(r *http.Request) caddyhttp.LoggableHTTPRequest {
 		// A token may stand anywhere in it, also under a wrong name.
 		uri = path + "?REDACTED"
 	}
-	safe.RequestURI = uri
-	return caddyhttp.LoggableHTTPRequest{Request: &safe}
+	return uri
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-instagram/webhooks/event"
 )
 
 // recorder passes a response on, remembers what the access log tells of it, and
@@ -20,6 +22,10 @@ type recorder struct {
 	// held is the status of an error: it stands where an error route writes one
 	// below 400. 0: there is no error.
 	held int
+
+	// delivery may have failed without an error that comes this far. It is nil
+	// for what is not authentic.
+	delivery *event.Delivery
 
 	accept2xx bool // any 2xx becomes 200
 	drop      bool // the body: its status allowed none
@@ -37,14 +43,16 @@ func (w *recorder) WriteHeader(status int) {
 
 // instead returns the status to write in place of one.
 func (w *recorder) instead(status int) int {
-	switch {
-	case isInterim(status):
+	if isInterim(status) {
 		return status
-	case w.held != 0 && status < http.StatusBadRequest:
+	}
+	held := w.failure()
+	switch {
+	case held != 0 && status < http.StatusBadRequest:
 		if isBodiless(status) {
 			w.Header().Del("Content-Length") // as with 304, of a body that does not come
 		}
-		return w.held
+		return held
 	case status == http.StatusSwitchingProtocols:
 		return http.StatusBadGateway // see Hijack
 	case w.accept2xx && status/100 == 2:
@@ -55,6 +63,14 @@ func (w *recorder) instead(status int) int {
 		return http.StatusOK
 	}
 	return status
+}
+
+// failure returns the status that stands in place of a success, or 0.
+func (w *recorder) failure() int {
+	if w.held == 0 && w.delivery != nil && w.delivery.Failure() != nil {
+		return statusOf(w.delivery.Failure())
+	}
+	return w.held
 }
 
 // isInterim reports whether another status follows.

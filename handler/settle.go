@@ -21,7 +21,7 @@ func (e *entry) settle(err error) error {
 	if err == nil {
 		return nil
 	}
-	e.failed, e.own = true, isOwn(err)
+	e.failure, e.own = err, isOwn(err)
 	if e.server == nil {
 		return err
 	}
@@ -33,9 +33,13 @@ func (e *entry) settle(err error) error {
 		e.report(zapcore.ErrorLevel, err, nil, duration)
 		panic(http.ErrAbortHandler)
 	}
-	if e.own {
+	answered := e.caught && e.w.written()
+	if e.own || answered {
 		// An error route makes nothing better: the delivery is not stored.
 		e.report(zapcore.ErrorLevel, err, nil, duration)
+	}
+	if answered {
+		return nil
 	}
 	status := statusOf(err)
 	e.w.held = status
@@ -113,7 +117,7 @@ func (e *entry) report(level zapcore.Level, err, failure error, duration time.Du
 		}
 		fields = append(fields, zap.Int("left_out", leftOut))
 	}
-	fields = append(fields, zap.Object("request", loggable(e.r)), zap.Duration("duration", duration))
+	fields = append(fields, zap.Object("request", e.loggable()), zap.Duration("duration", duration))
 	for _, logger := range e.loggers(e.errors) {
 		if c := logger.Check(level, message); c != nil {
 			c.Write(fields...)

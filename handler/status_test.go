@@ -106,6 +106,12 @@ var routeFuncs = map[string]func(w http.ResponseWriter, r *http.Request, next ca
 	"fail with 200": func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error {
 		return caddyhttp.Error(http.StatusOK, errors.New("failed as well"))
 	},
+	"repeat the request": func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+		w.Header().Set("X-Page", page)
+		original, _ := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+		_, err := fmt.Fprintln(w, r.RequestURI, r.URL, original.RequestURI, original.URL, r.Header)
+		return err
+	},
 	// net/http takes nothing for 200.
 	"nothing": func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error { return nil },
 	"only 103": func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {

@@ -208,8 +208,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	}
 	if err := h.accept(r, delivery); err != nil {
 		w.Header().Set("Retry-After", retryAfter)
-		return caddyhttp.Error(http.StatusServiceUnavailable,
+		err = caddyhttp.Error(http.StatusServiceUnavailable,
 			throttle.Error{Kind: "instagram_queue", Err: fmt.Errorf("accepting the delivery: %w", err)})
+		delivery.Fail(err)
+		return err
 	}
 	delivery.Accept()
 	w.WriteHeader(http.StatusOK)

@@ -128,6 +128,9 @@ func TestHandlerStoreRefuses(t *testing.T) {
 		if got := stubStatus(t, err); got != http.StatusServiceUnavailable || !errors.Is(err, reason) {
 			t.Errorf("%v: got %v", reason, err)
 		}
+		if failure := d.Failure(); !errors.Is(failure, reason) {
+			t.Errorf("%v: the delivery has failed with %v", reason, failure)
+		}
 		if w.Code != 0 || w.Header().Get("Retry-After") != "30" || d.Accepted() {
 			t.Errorf("%v: %d was written, with %v, accepted: %t", reason, w.Code, w.Header(), d.Accepted())
 		}
