@@ -26,7 +26,11 @@ func (q *queue) backend() Backend {
 		if o, ok := r.Context().Value(originKey{}).(*origin); ok {
 			o.setVars(r.Context())
 		}
-		if err := routes.ServeHTTP(w, r); err != nil {
+		err := routes.ServeHTTP(w, r)
+		if d := event.FromContext(r.Context()); err == nil && d != nil {
+			err = d.Failure() // whoever answered for it
+		}
+		if err != nil {
 			return failureOf(err)
 		}
 		return nil
