@@ -112,10 +112,13 @@ func TestDiscardAllThatBreaksOffSaysHowFarItCame(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, "q")
 	accept(t, store, record(1), record(2))
+	forgotten := make(chan struct{})
 	broken := undiscarding{store.Store, func(id uint64) error {
 		if id == 1 {
+			<-forgotten // events are forgotten at the same time
 			return queue.ErrClosed
 		}
+		close(forgotten)
 		return nil
 	}}
 	w := serve([]Store{{Store: broken, Name: "q"}}, "POST", "/instagram/queue/discard?state=pending")
