@@ -27,6 +27,8 @@ func (o *told) succeed() {
 func (o *told) mustHave(t *testing.T, began int, lasts, ended []time.Duration) {
 	t.Helper()
 	synctest.Wait()
+	o.mu.Lock() // under which it is told
+	defer o.mu.Unlock()
 	if o.began != began || !slices.Equal(o.lasts, lasts) || !slices.Equal(o.ended, ended) {
 		t.Errorf("told: began %d times, lasts %v, ended after %v; want %d, %v, %v", o.began, o.lasts, o.ended, began, lasts, ended)
 	}
