@@ -45,23 +45,12 @@ func (a *API) discard(w http.ResponseWriter, r *request) error {
 
 // discardAll forgets one page of the selected events.
 func (a *API) discardAll(w http.ResponseWriter, r *request) error {
-	filter, err := ParseFilter(r.query)
+	store, filter, dryRun, err := a.selected(r)
 	if err != nil {
-		return err
-	}
-	if err := stateNeeded(filter); err != nil {
 		return err
 	}
 	if !r.query.Has("limit") {
 		filter.Limit = MaxLimit
-	}
-	dryRun, err := r.flag("dry_run")
-	if err != nil {
-		return err
-	}
-	store, err := a.store(r)
-	if err != nil {
-		return err
 	}
 	events, err := store.List(r.Context(), filter)
 	if err != nil {

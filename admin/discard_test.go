@@ -29,18 +29,7 @@ func TestDiscardAllForgetsOnlyWhatIsSelected(t *testing.T) {
 	} {
 		t.Run(query, func(t *testing.T) {
 			t.Parallel()
-			store := newStore(t, "q")
-			message := record(2)
-			message.Field, message.Account = "messages", "1"
-			accept(t, store, record(1), message)
-			settle(t, store, queue.Outcome{State: queue.Dead})
-			accept(t, store, record(3))
-			settle(t, store, queue.Outcome{State: queue.Delivered})
-			accept(t, store, record(4))
-			settle(t, store, inAnHour())
-			accept(t, store, record(5))
-			lease(t, store)
-			accept(t, store, record(6))
+			store := newFullStore(t)
 			stores := []Store{store}
 			path := "/instagram/queue/discard?" + query
 			dry := want.d

@@ -43,22 +43,11 @@ func (a *API) retry(w http.ResponseWriter, r *request) error {
 
 // retryAll makes all selected events pending again, one after the other.
 func (a *API) retryAll(w http.ResponseWriter, r *request) error {
-	filter, err := ParseFilter(r.query)
-	if err != nil {
-		return err
-	}
-	if err := stateNeeded(filter); err != nil {
-		return err
-	}
 	interval, err := r.interval()
 	if err != nil {
 		return err
 	}
-	dryRun, err := r.flag("dry_run")
-	if err != nil {
-		return err
-	}
-	store, err := a.store(r)
+	store, filter, dryRun, err := a.selected(r)
 	if err != nil {
 		return err
 	}
@@ -76,12 +65,20 @@ func (a *API) retryAll(w http.ResponseWriter, r *request) error {
 	return answer(w, Retried{Count: n})
 }
 
-// stateNeeded returns an error for a filter that selects events in all states.
-func stateNeeded(filter queue.Filter) error {
-	if filter.State == "" {
-		return refuse(http.StatusBadRequest, "the parameter state is missing: dead, delivered or pending")
+// selected returns which events of which store a request is for, and whether
+// they are only to be counted. One that selects events in all states is refused.
+func (a *API) selected(r *request) (store Store, filter queue.Filter, dryRun bool, err error) {
+	if filter, err = ParseFilter(r.query); err != nil {
+		return store, filter, false, err
 	}
-	return nil
+	if filter.State == "" {
+		return store, filter, false, refuse(http.StatusBadRequest, "the parameter state is missing: dead, delivered or pending")
+	}
+	if dryRun, err = r.flag("dry_run"); err != nil {
+		return store, filter, false, err
+	}
+	store, err = a.store(r)
+	return store, filter, dryRun, err
 }
 
 // count returns how many events Requeue would make pending or due.

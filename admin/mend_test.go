@@ -71,18 +71,7 @@ func TestRetryAll(t *testing.T) {
 	} {
 		t.Run(test.query, func(t *testing.T) {
 			t.Parallel()
-			store := newStore(t, "q")
-			message := record(2)
-			message.Field, message.Account = "messages", "1"
-			accept(t, store, record(1), message)
-			settle(t, store, queue.Outcome{State: queue.Dead})
-			accept(t, store, record(3))
-			settle(t, store, queue.Outcome{State: queue.Delivered})
-			accept(t, store, record(4))
-			settle(t, store, inAnHour())
-			accept(t, store, record(5))
-			lease(t, store)
-			accept(t, store, record(6))
+			store := newFullStore(t)
 			asked := &requeued{Store: store.Store}
 			store.Store = asked
 

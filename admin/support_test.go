@@ -121,3 +121,23 @@ func get[T any](t testing.TB, stores []Store, method, target string) (v T) {
 func inAnHour() queue.Outcome {
 	return queue.Outcome{State: queue.Pending, Due: time.Now().Add(time.Hour), Error: "status 500"}
 }
+
+// newFullStore returns a store with an event in each state: 1 and the message 2 are
+// dead, 3 is delivered, 4 waits for another attempt, 5 is being delivered, and 6
+// waits for its first.
+func newFullStore(t testing.TB) Store {
+	t.Helper()
+	store := newStore(t, "q")
+	message := record(2)
+	message.Field, message.Account = "messages", "1"
+	accept(t, store, record(1), message)
+	settle(t, store, queue.Outcome{State: queue.Dead})
+	accept(t, store, record(3))
+	settle(t, store, queue.Outcome{State: queue.Delivered})
+	accept(t, store, record(4))
+	settle(t, store, inAnHour())
+	accept(t, store, record(5))
+	lease(t, store)
+	accept(t, store, record(6))
+	return store
+}

@@ -66,7 +66,8 @@ func lasting(err error) error {
 func (h *Handler) try() error {
 	d, mode := h.pool.disk, h.options.mode()
 	dir := filepath.Dir(h.path.texts[0] + "x") // of what all events have in common
-	if whole := len(h.path.keys) == 0; whole {
+	whole := len(h.path.keys) == 0
+	if whole {
 		path := h.path.texts[0]
 		info, err := d.Stat(path)
 		switch {
@@ -81,16 +82,12 @@ func (h *Handler) try() error {
 		case err == nil:
 			return h.tryFile(path)
 		}
-		if err := makeDirs(d, dir, mode); err != nil {
-			return lasting(err)
-		}
-		return lasting(tryDir(d, dir, mode))
 	}
 	if err := makeDirs(d, dir, mode); err != nil {
 		return lasting(err)
 	}
 	err := tryDir(d, dir, mode)
-	if errors.Is(err, fs.ErrPermission) {
+	if !whole && errors.Is(err, fs.ErrPermission) {
 		return err // but what is to be written to may be there, for all values that come
 	}
 	return lasting(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/httperror"
 )
 
 // recorder passes a response on, remembers what the access log tells of it, and
@@ -68,7 +69,7 @@ func (w *recorder) instead(status int) int {
 // failure returns the status that stands in place of a success, or 0.
 func (w *recorder) failure() int {
 	if w.held == 0 && w.delivery != nil && w.delivery.Failure() != nil {
-		return statusOf(w.delivery.Failure())
+		return httperror.Status(w.delivery.Failure())
 	}
 	return w.held
 }

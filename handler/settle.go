@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-instagram/webhooks/internal/httperror"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -41,7 +42,7 @@ func (e *entry) settle(err error) error {
 	if answered {
 		return nil
 	}
-	status := statusOf(err)
+	status := httperror.Status(err)
 	e.w.held = status
 	level, failure := e.runErrorRoutes(err, status)
 	e.w.WriteHeader(status) // where nobody did: what is not answered becomes 200
@@ -83,16 +84,6 @@ func (e *entry) runErrorRoutes(err error, status int) (level zapcore.Level, fail
 		return zapcore.ErrorLevel, failure
 	}
 	return zapcore.DebugLevel, nil
-}
-
-// statusOf returns the status that stands for an error. It is no success,
-// whatever the error says.
-func statusOf(err error) int {
-	var handled caddyhttp.HandlerError
-	if errors.As(err, &handled) && handled.StatusCode >= http.StatusBadRequest && handled.StatusCode <= 999 {
-		return handled.StatusCode
-	}
-	return http.StatusInternalServerError
 }
 
 // isOwn reports whether err is of another handler of this plugin.

@@ -74,15 +74,7 @@ func causeOf(err any, e *Event) string {
 	text = tame.Text(text, maxCause, secrets...)
 	text = queryInText.ReplaceAllString(text, "?…")
 	text = userinfoInText.ReplaceAllString(text, "://")
-	return shorten(printable(text))
-}
-
-// shorten cuts a text off after maxText bytes, between characters.
-func shorten(text string) string {
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
-	}
-	return text
+	return tame.Text(printable(text), maxText)
 }
 
 // describe says what a status means.
@@ -102,5 +94,5 @@ func locationOf(header string) string {
 		return "a Location that cannot be read"
 	}
 	u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	return shorten(printable(u.String()))
+	return tame.Text(printable(u.String()), maxText)
 }

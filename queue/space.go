@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 
-	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 )
 
@@ -24,7 +23,7 @@ func (q *queue) warnOfSpace() {
 	if free, err := teller.Free(context.Background()); err == nil && free < least {
 		q.logger.Warn("less is free than min_free_space: deliveries will be refused until there is more room",
 			zap.String("store", q.store.name),
-			zap.String("free", humanize.IBytes(uint64(max(free, 0)))),
-			zap.String("min_free_space", humanize.IBytes(uint64(least))))
+			zap.String("free", size(free)),
+			zap.String("min_free_space", size(least)))
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -124,7 +123,7 @@ func (v *run) delivering(s admin.Status) {
 	if s.Pending > 0 {
 		f.Text = fmt.Sprintf("%s (%s) %s since %s (%s)", sentence(count(int(s.Pending), "event")), humanize.IBytes(uint64(max(0, s.PendingBytes))),
 			map[bool]string{true: "waits,", false: "wait, the oldest"}[s.Pending == 1], day(s.Oldest), age(s.Oldest))
-		e, err := v.oldest(s.Store)
+		e, err := v.first(s.Store, "pending", "oldest")
 		switch {
 		case err != nil:
 			f.Text += fmt.Sprintf("; why cannot be found out: %s.", err)
@@ -156,47 +155,22 @@ func (v *run) dead(s admin.Status) {
 		return
 	}
 	text := sentence(count(int(s.Dead), "dead letter"))
-	if newest, err := v.newest(s.Store, "dead", 0); err == nil && newest != nil {
+	if newest, err := v.first(s.Store, "dead", "newest"); err == nil && newest != nil {
 		text += fmt.Sprintf(", %saccepted on %s (%s) and given up after %s: %s", map[bool]string{false: "the last one "}[s.Dead == 1], day(newest.Accepted), age(newest.Accepted), count(newest.Attempts, "attempt"), newest.LastError)
 	}
 	v.add(Finding{QueueDead, s.Store, Warning, text + ".",
 		fmt.Sprintf("Once the application can take them: %s; what nobody needs: %s", v.queueCommand("retry --all", s.Store), v.queueCommand("discard --all", s.Store))})
 }
 
-// newest returns the newest event in a state, among those before an id unless
-// that is 0; nil if there is none.
-func (v *run) newest(store, state string, before uint64) (*admin.Event, error) {
-	query := url.Values{"store": {store}, "state": {state}, "limit": {"1"}}
-	if before > 0 {
-		query.Set("before", strconv.FormatUint(before, 10))
-	}
+// first returns the first event in a state, of the newest or the oldest; nil if
+// there is none.
+func (v *run) first(store, state, order string) (*admin.Event, error) {
+	query := url.Values{"store": {store}, "state": {state}, "order": {order}, "limit": {"1"}}
 	var found []*admin.Event
 	if err := v.Admin(v.ctx, v.setup.admin, "/events", query, &found); err != nil || len(found) == 0 {
 		return nil, err
 	}
 	return found[0], nil
-}
-
-// oldest returns the oldest pending event, or nil. The list begins with the
-// newest, so it halves the ids until it is found.
-func (v *run) oldest(store string) (*admin.Event, error) {
-	found, err := v.newest(store, "pending", 0)
-	if err != nil || found == nil {
-		return nil, err
-	}
-	for lowest := uint64(1); lowest < found.ID; {
-		middle := lowest + (found.ID-lowest)/2
-		e, err := v.newest(store, "pending", middle+1)
-		switch {
-		case err != nil:
-			return nil, err
-		case e == nil:
-			lowest = middle + 1
-		default:
-			found = e
-		}
-	}
-	return found, nil
 }
 
 // age returns how long ago something was.

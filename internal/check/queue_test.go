@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,13 +36,16 @@ func (s *stubQueue) get(_ context.Context, address, path string, query url.Value
 	}
 	var answer any = s.stores
 	if path == "/events" {
-		before, _ := strconv.ParseUint(query.Get("before"), 10, 64)
 		chosen := []*admin.Event{}
 		for _, e := range s.events {
-			if string(e.State) == query.Get("state") && (before == 0 || e.ID < before) && len(chosen) < 1 {
+			if string(e.State) == query.Get("state") {
 				chosen = append(chosen, e)
 			}
 		}
+		if query.Get("order") == "oldest" {
+			slices.Reverse(chosen)
+		}
+		chosen = chosen[:min(len(chosen), 1)]
 		if query.Get("limit") != "1" || query.Get("store") == "" {
 			s.t.Errorf("asked for %s", query)
 		}
@@ -249,7 +251,7 @@ func TestOldestEventIsFoundWhereverItIs(t *testing.T) {
 	for oldest := uint64(1); oldest <= 100; oldest++ {
 		stub := &stubQueue{t: t, events: []*admin.Event{{ID: 100, State: queue.Pending}, {ID: oldest, State: queue.Pending}}}
 		v := &run{Checker: &Checker{Admin: stub.get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
-		if e, err := v.oldest("/q.db"); err != nil || e.ID != oldest {
+		if e, err := v.first("/q.db", "pending", "oldest"); err != nil || e.ID != oldest {
 			t.Errorf("%d is found, want %d: %v", e.ID, oldest, err)
 		}
 	}

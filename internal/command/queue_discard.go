@@ -75,20 +75,14 @@ func discardEach(ctx context.Context, g *gateway, args []string) (result, error)
 
 // discardAll forgets all selected events, page by page.
 func discardAll(ctx context.Context, c *console, g *gateway, f *severalFlags) (result, error) {
-	query, err := f.query()
+	query, send, err := f.request(c, g)
 	if err != nil {
 		return nil, err
-	}
-	f.warn(c)
-	ask := g.change
-	if f.dryRun {
-		ask = g.look
-		query.Set("dry_run", "true")
 	}
 	d := &discardedEvents{Discarded: admin.Discarded{DryRun: f.dryRun}}
 	for {
 		var page admin.Discarded
-		if err := ask(ctx, http.MethodPost, "/discard", query, &page); err != nil {
+		if err := send(ctx, http.MethodPost, "/discard", query, &page); err != nil {
 			if d.Count == 0 || f.dryRun {
 				return nil, err
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,23 @@ func (f *severalFlags) validate(cmd *cobra.Command, ids []string, others ...stri
 	}
 	return nil
 }
+
+// request returns the query for the selected events, and what sends it: with
+// --dry-run nothing changes.
+func (f *severalFlags) request(c *console, g *gateway) (query url.Values, send sender, err error) {
+	if query, err = f.query(); err != nil {
+		return nil, nil, err
+	}
+	f.warn(c)
+	if f.dryRun {
+		query.Set("dry_run", "true")
+		return query, g.look, nil
+	}
+	return query, g.change, nil
+}
+
+// sender is a method of gateway: look or change.
+type sender func(ctx context.Context, method, path string, query url.Values, found any) error
 
 // retryFlags are the flags of retry.
 type retryFlags struct {
@@ -114,19 +132,13 @@ func eventCount(n int) string {
 }
 
 func retryAll(ctx context.Context, c *console, g *gateway, f *retryFlags) (result, error) {
-	query, err := f.query()
+	query, send, err := f.request(c, g)
 	if err != nil {
 		return nil, err
 	}
-	f.warn(c)
 	query.Set("rate", strconv.FormatFloat(f.rate, 'g', -1, 64))
-	ask := g.change
-	if f.dryRun {
-		ask = g.look
-		query.Set("dry_run", "true")
-	}
 	r := new(retriedEvents)
-	if err := ask(ctx, http.MethodPost, "/retry", query, &r.Retried); err != nil {
+	if err := send(ctx, http.MethodPost, "/retry", query, &r.Retried); err != nil {
 		return nil, err
 	}
 	return r, nil

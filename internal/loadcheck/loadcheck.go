@@ -41,12 +41,7 @@ func inspect(servers map[string]*caddyhttp.Server, noted []any) (all []finding) 
 		all = append(all, w.findings...)
 	}
 	hidden := slices.ContainsFunc(noted, func(h any) bool { return !found[h] })
-	told := make(map[finding]bool)
-	return slices.DeleteFunc(all, func(f finding) bool {
-		again := told[f]
-		told[f] = true
-		return again || f.unauthenticated && hidden
-	})
+	return slices.DeleteFunc(all, func(f finding) bool { return f.unauthenticated && hidden })
 }
 
 // finding is something wrong with a server.

@@ -156,18 +156,24 @@ func pathsOf(route *caddyhttp.Route) (all []string) {
 	for _, set := range route.MatcherSets {
 		before := len(all)
 		for _, m := range set {
-			switch m := m.(type) {
-			case caddyhttp.MatchPath:
-				all = append(all, m...)
-			case *caddyhttp.MatchPath:
-				all = append(all, *m...)
-			}
+			all = append(all, patternsOf(m)...)
 		}
 		if len(all) == before {
 			return nil
 		}
 	}
 	return all
+}
+
+// patternsOf returns the paths of a matcher of paths, none of another.
+func patternsOf(m any) []string {
+	switch m := m.(type) {
+	case caddyhttp.MatchPath:
+		return m
+	case *caddyhttp.MatchPath:
+		return *m
+	}
+	return nil
 }
 
 // overlap reports whether a path may match both patterns. Of those that do not
@@ -192,10 +198,8 @@ func describe(above []string, route *caddyhttp.Route) []string {
 				values = m
 			case *caddyhttp.MatchHost:
 				values = *m
-			case caddyhttp.MatchPath:
-				values = m
-			case *caddyhttp.MatchPath:
-				values = *m
+			case caddyhttp.MatchPath, *caddyhttp.MatchPath:
+				values = patternsOf(m)
 			default:
 				values = []string{"@" + nameOf(m)}
 			}

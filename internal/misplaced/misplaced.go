@@ -3,12 +3,12 @@
 package misplaced
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/httperror"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -33,7 +33,7 @@ func (a *Answerer) Answer(w http.ResponseWriter, r *http.Request, logger *zap.Lo
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	}
 	if err, ok := r.Context().Value(caddyhttp.ErrorCtxKey).(error); ok {
-		w.WriteHeader(statusOf(err))
+		w.WriteHeader(httperror.Status(err))
 		return
 	}
 	w.WriteHeader(http.StatusInternalServerError)
@@ -49,15 +49,6 @@ func (a *Answerer) Answer(w http.ResponseWriter, r *http.Request, logger *zap.Lo
 		zap.String("path", bounded(r.URL.Path)),
 		zap.String("client_ip", clientIP),
 		zap.Int("left_out", leftOut))
-}
-
-// statusOf returns the status of an error that error routes run for.
-func statusOf(err error) int {
-	var handled caddyhttp.HandlerError
-	if errors.As(err, &handled) && handled.StatusCode >= http.StatusBadRequest {
-		return handled.StatusCode
-	}
-	return http.StatusInternalServerError
 }
 
 func bounded(text string) string { return text[:min(len(text), maxPath)] }

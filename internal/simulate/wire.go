@@ -33,10 +33,20 @@ func FamilyOf(events []event.Event) Family {
 
 // The names by which Meta's senders call themselves.
 const (
-	verificationAgent = "facebookplatform/1.0 (+http://developers.facebook.com)"
-	changesAgent      = "Webhooks/1.0 (https://fb.me/webhooks)"
-	messagingAgent    = "facebookexternalua"
+	// VerificationUserAgent is the User-Agent of verification requests.
+	VerificationUserAgent = "facebookplatform/1.0 (+http://developers.facebook.com)"
+
+	changesAgent   = "Webhooks/1.0 (https://fb.me/webhooks)"
+	messagingAgent = "facebookexternalua"
 )
+
+// UserAgent returns the User-Agent of deliveries of this family.
+func (f Family) UserAgent() string {
+	if f == Messaging {
+		return messagingAgent
+	}
+	return changesAgent
+}
 
 // Signatures returns the values of the headers X-Hub-Signature (SHA-1, for old
 // receivers) and X-Hub-Signature-256 that go with body under an app secret.
@@ -86,7 +96,7 @@ func appendVerification(dst []byte, to *url.URL, token, challenge string) []byte
 	asking.RawQuery = query
 	dst = appendLine(dst, "GET ", asking.RequestURI(), " HTTP/1.1")
 	dst = appendLine(dst, "Host: ", to.Host)
-	dst = appendLine(dst, "User-Agent: ", verificationAgent)
+	dst = appendLine(dst, "User-Agent: ", VerificationUserAgent)
 	dst = appendLine(dst, "Accept: */*")
 	return appendLine(dst)
 }
