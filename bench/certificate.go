@@ -14,13 +14,15 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // What the certificates say: the name that the servers have, and the one that
 // Meta has as a client.
 const (
 	host       = "hooks.example.com"
-	clientName = "client.webhooks.fbclientcerts.com"
+	clientName = meta.ClientCommonName
 )
 
 // certificates are those of the servers, and of the loader as a client. Each is

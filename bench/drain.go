@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // backlog is how many events are drained, in deliveries of batch.
 const (
 	backlog = 100_000
-	batch   = 1000
+	batch   = meta.MaxUpdates
 	workers = 32 // that instagram_queue has by default
 )
 

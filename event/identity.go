@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // ID returns the identity of the event: the same text whenever Meta sends the
@@ -74,7 +76,7 @@ func (e *Event) appendID(dst []byte) []byte {
 // same ID: those that only name what changed, those of the Test button, and what
 // is Unparsed. To drop such an event as a duplicate is to lose it.
 func (e *Event) Recurring() bool {
-	if e.Test || e.Account == testAccount || e.Field == Unparsed {
+	if e.Test || e.Account == meta.TestAccount || e.Field == Unparsed {
 		return true
 	}
 	if e.Kind != Change {

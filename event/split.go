@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // Objects that have shapes or names of their own.
@@ -12,14 +14,6 @@ const (
 	objectWhatsApp  = "whatsapp_business_account"
 	objectThreads   = "threads"
 	objectAdAccount = "ad_account"
-)
-
-// Ids that the Test button of Meta's App Dashboard puts into every event. Real
-// ids have 15 digits or more.
-const (
-	testAccount   = "0"
-	testSender    = "12334"
-	testRecipient = "23245"
 )
 
 // maxEvents is the number of events beyond which a body is not taken apart, to
@@ -66,7 +60,7 @@ func Split(body []byte) []Event {
 	if strings.HasPrefix(s.text, byteOrderMark) {
 		s.pos = len(byteOrderMark)
 	}
-	s.events = make([]Event, 0, min(1+max(0, len(body)-512)/256, 1000)) // events take 250 to 500 bytes
+	s.events = make([]Event, 0, min(1+max(0, len(body)-512)/256, meta.MaxUpdates)) // events take 250 to 500 bytes
 	if s.space() == '[' {
 		for at := range s.elements {
 			s.delivery(at, true)
@@ -223,7 +217,7 @@ func (s *splitter) entry(d *delivery, at int) {
 		ev := &events[i]
 		ev.Account = account
 		ev.Sent = when
-		ev.Test = account == testAccount || ev.Sender == testSender && ev.Recipient == testRecipient
+		ev.Test = account == meta.TestAccount || ev.Sender == meta.TestSender && ev.Recipient == meta.TestRecipient
 		ev.Echo = ev.Echo || ev.Sender != "" && ev.Sender == account
 	}
 }

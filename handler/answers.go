@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/outage"
 	"github.com/caddy-instagram/webhooks/internal/tame"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
@@ -19,7 +20,7 @@ import (
 
 // metaWaits is how long Meta waits for an answer. See its "Instagram Messaging ›
 // Webhooks".
-const metaWaits = 5 * time.Second
+const metaWaits = meta.AnswerWithin
 
 // slow is the kind of an answer of 200 that came too late.
 const slow = "slow"

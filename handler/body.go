@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // firstRead is the most memory set aside before a byte of the body has come: a
@@ -185,7 +186,7 @@ func sanitize(r *http.Request) {
 // and the signatures.
 func withhold(r *http.Request) {
 	setBody(r, http.NoBody, 0)
-	for _, name := range []string{"Content-Length", signatureHeader, "X-Hub-Signature"} {
+	for _, name := range []string{"Content-Length", signatureHeader, meta.HeaderLegacySignature} {
 		r.Header.Del(name)
 	}
 	dropQuery(r)

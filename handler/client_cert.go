@@ -16,11 +16,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // DefaultCommonName is the subject common name of Meta's client certificate
 // (see "Webhooks › Getting started › mTLS for webhooks").
-const DefaultCommonName = "client.webhooks.fbclientcerts.com"
+const DefaultCommonName = meta.ClientCommonName
 
 // expirySoon is how long before its end a trusted CA is warned about.
 const expirySoon = 60 * 24 * time.Hour

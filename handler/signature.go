@@ -14,12 +14,14 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // signatureHeader carries Meta's HMAC-SHA256 of the body (see "Webhooks ›
 // Getting started › Validating payloads"). The older X-Hub-Signature, a
 // SHA-1, is never enough.
-const signatureHeader = "X-Hub-Signature-256"
+const signatureHeader = meta.HeaderSignature
 
 // AppSecret is one key that deliveries may be signed with.
 type AppSecret struct {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // tokenHash is the SHA-256 of a verify token. Comparing hashes takes the same
@@ -44,22 +46,22 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) *refusal {
 	if refused != nil {
 		return refused
 	}
-	mode, refused := parameter(query, "hub.mode")
+	mode, refused := parameter(query, meta.ParamMode)
 	if refused != nil {
 		return refused
 	}
-	token, refused := parameter(query, "hub.verify_token")
+	token, refused := parameter(query, meta.ParamToken)
 	if refused != nil {
 		return refused
 	}
-	challenge, refused := parameter(query, "hub.challenge")
+	challenge, refused := parameter(query, meta.ParamChallenge)
 	if refused != nil {
 		return refused
 	}
 	if !isPlain(challenge, 256) { // nothing that a browser could take for HTML is sent back
 		return badParameter.because(errors.New("hub.challenge is not 1 to 256 letters, digits, dots, hyphens or underscores"))
 	}
-	if mode != "subscribe" {
+	if mode != meta.ModeSubscribe {
 		return wrongMode.because(errors.New("hub.mode is not subscribe"))
 	}
 	if !h.knowsToken(token) {

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // The values of order.
@@ -81,7 +82,7 @@ func (h *Handler) setDefaults() {
 	}
 	byDefault(&h.Retry.First, time.Second)
 	byDefault(&h.Retry.Max, 10*time.Minute)
-	byDefault(&h.Retry.For, 36*time.Hour)
+	byDefault(&h.Retry.For, meta.RetryFor)
 	byDefault(&h.Timeout, 30*time.Second)
 	if h.MinFreeSpace == nil {
 		h.MinFreeSpace = new(int64(100 << 20))

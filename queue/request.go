@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 var errURL = errors.New("the URL of the delivery cannot be parsed")
@@ -85,7 +86,7 @@ func headers(e *Event, ev *event.Event) http.Header {
 	}
 	set("Content-Type", a.DataContentType)
 	set("Content-Length", strconv.Itoa(len(e.Body)))
-	set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(e.Signature[:]))
+	set(meta.HeaderSignature, "sha256="+hex.EncodeToString(e.Signature[:]))
 	set("Ce-Specversion", "1.0")
 	set("Ce-Id", encode(e.Identity))
 	set("Ce-Type", encode(a.Type))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // Generator makes deliveries for a handful of accounts. No two of its events
@@ -88,7 +89,7 @@ func (g *Generator) entry(style Style, kind event.Kind, account string, items li
 
 // wrap returns the delivery with these entries.
 func wrap(style Style, entries list) []byte {
-	d := object{{"entry", entries}, {"object", "instagram"}}
+	d := object{{"entry", entries}, {"object", meta.ObjectInstagram}}
 	if style == Compact {
 		d[0], d[1] = d[1], d[0]
 	}
@@ -102,20 +103,20 @@ func (g *Generator) TestButton(field string) []byte {
 	value := object{{"id", "17849203761125840"}, {"text", "An example."}}
 	switch kindOf(field) {
 	case event.Message, event.Standby:
-		item := g.item(field, "23245").(object)
+		item := g.item(field, meta.TestRecipient).(object)
 		content := item[len(item)-1]
 		if fields, ok := content.value.(object); ok && len(fields) > 0 && fields[0].name == "mid" {
-			content.value = object{{"mid", "random_mid"}, {"text", "random_text"}}
+			content.value = object{{"mid", meta.TestMessage}, {"text", "random_text"}}
 		}
 		value = object{
-			{"sender", object{{"id", "12334"}}},
-			{"recipient", object{{"id", "23245"}}},
+			{"sender", object{{"id", meta.TestSender}}},
+			{"recipient", object{{"id", meta.TestRecipient}}},
 			{"timestamp", "1527459824"},
 			content,
 		}
 	}
 	change := object{{"field", field}, {"value", value}}
-	return wrap(Spaced, list{g.entry(Spaced, event.Change, "0", list{change})})
+	return wrap(Spaced, list{g.entry(Spaced, event.Change, meta.TestAccount, list{change})})
 }
 
 // idSpace is the number of ids: those of fourteen digits.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // TestAnswersOfTheApplicationAreToldInWords has an application behind Caddy that
@@ -78,7 +80,7 @@ func TestCaddysOwnAnswerIsNotTakenForTheApplications(t *testing.T) {
 func TestNoAdviceToPutAQueueWhereThereIsOne(t *testing.T) {
 	t.Parallel()
 	v := &run{Checker: &Checker{}, ctx: t.Context(), setup: &setup{queued: true}}
-	v.slowest.latency = Deadline
+	v.slowest.latency = meta.AnswerWithin
 	v.time()
 	advice := v.report.Findings[0].Advice + v.adviceFor(exchange{status: http.StatusServiceUnavailable}) + v.adviceWithout(context.DeadlineExceeded)
 	if strings.Contains(advice, "put instagram_queue") || !strings.Contains(advice, "disk.sync") || !strings.Contains(advice, "The queue cannot store") {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // All bodies are what the Test button of Meta's App Dashboard sends: the account
@@ -38,16 +40,12 @@ func escapedBodies(now time.Time) [][]byte {
 	}
 }
 
-// batchSize is the most updates that Meta puts into one delivery. See Meta's
-// "Webhooks › Getting started".
-const batchSize = 1000
-
-// batch returns a delivery of batchSize updates, about 300 KB.
+// batch returns a delivery of as many updates as Meta sends, about 300 KB.
 func batch(now time.Time) []byte {
 	var b strings.Builder
 	b.WriteString(`{"entry":[`)
 	text := strings.Repeat("Checked with a large batch. ", 7)
-	for n := range batchSize {
+	for n := range meta.MaxUpdates {
 		if n > 0 {
 			b.WriteByte(',')
 		}

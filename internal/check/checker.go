@@ -22,11 +22,7 @@ import (
 )
 
 const (
-	// Deadline is how long Meta waits for an answer. See Meta's "Webhooks ›
-	// Getting started".
-	Deadline = 5 * time.Second
-
-	// DefaultTimeout is how long each step may take: longer than Deadline, so
+	// DefaultTimeout is how long each step may take: longer than Meta waits, so
 	// that a slow answer can be told from none.
 	DefaultTimeout = 10 * time.Second
 )

@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 func TestAllIsWell(t *testing.T) {
@@ -44,7 +45,7 @@ func TestAllIsWell(t *testing.T) {
 	if want := len(outside) + 4; r.Count(OK) != want || r.Worst() != OK {
 		t.Errorf("%d checks are ok, want %d", r.Count(OK), want)
 	}
-	if largest != batchSize {
+	if largest != meta.MaxUpdates {
 		t.Errorf("the largest delivery had %d events", largest)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // ofDeliveries are the checks that send deliveries, in order.
@@ -182,7 +184,7 @@ func (v *run) large(key string) {
 	body := batch(time.Now())
 	e := v.deliver("a batch of 1000 updates", body, body, key, v.Certificate)
 	if e.err == nil && e.status == http.StatusOK {
-		v.ok(DeliveryLarge, fmt.Sprintf("A batch of %d updates (%s) is accepted.", batchSize, size(len(body))))
+		v.ok(DeliveryLarge, fmt.Sprintf("A batch of %d updates (%s) is accepted.", meta.MaxUpdates, size(len(body))))
 		return
 	}
 	// One update of that size each, so that not too much reaches the application.
@@ -198,7 +200,7 @@ func (v *run) large(key string) {
 			fails = len(probe)
 		}
 	}
-	found := fmt.Sprintf("A batch of %d updates (%s) is not accepted (%s)", batchSize, size(len(body)), e.outcome())
+	found := fmt.Sprintf("A batch of %d updates (%s) is not accepted (%s)", meta.MaxUpdates, size(len(body)), e.outcome())
 	switch {
 	case fails == len(body):
 		v.fault(DeliveryLarge, found+", but one update of that size is.", v.adviceFor(e))

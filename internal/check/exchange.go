@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
@@ -138,7 +139,7 @@ func (v *run) get(what string, query url.Values, cert *tls.Certificate) exchange
 		URL:    &to,
 		Close:  true,
 		Header: http.Header{
-			"User-Agent": {simulate.VerificationUserAgent},
+			"User-Agent": {meta.UserAgentVerification},
 			"Accept":     {"*/*"},
 		},
 	}, cert)
@@ -218,12 +219,12 @@ func target(from *url.URL, header http.Header) string {
 // time compares the slowest answer with Meta's deadline.
 func (v *run) time() {
 	switch e := v.slowest; {
-	case e.latency >= Deadline:
-		v.fault(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline), v.adviceOnTime())
-	case e.latency >= Deadline/2:
-		v.warn(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline), "Little is left for a busy hour. "+v.adviceOnTime())
+	case e.latency >= meta.AnswerWithin:
+		v.fault(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), meta.AnswerWithin), v.adviceOnTime())
+	case e.latency >= meta.AnswerWithin/2:
+		v.warn(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), meta.AnswerWithin), "Little is left for a busy hour. "+v.adviceOnTime())
 	default:
-		v.ok(Time, fmt.Sprintf("The slowest answer, to %s, took %s; Meta waits for %s.", e.what, rounded(e.latency), Deadline))
+		v.ok(Time, fmt.Sprintf("The slowest answer, to %s, took %s; Meta waits for %s.", e.what, rounded(e.latency), meta.AnswerWithin))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
@@ -80,7 +81,7 @@ func (v *run) otherHost() {
 // be none a request without parameters.
 func (v *run) stray(what string, to *url.URL, host string) exchange {
 	if v.NoDeliveries {
-		return v.send(what, &http.Request{Method: http.MethodGet, URL: to, Host: host, Close: true, Header: http.Header{"User-Agent": {simulate.VerificationUserAgent}, "Accept": {"*/*"}}}, v.Certificate)
+		return v.send(what, &http.Request{Method: http.MethodGet, URL: to, Host: host, Close: true, Header: http.Header{"User-Agent": {meta.UserAgentVerification}, "Accept": {"*/*"}}}, v.Certificate)
 	}
 	body := plainBodies(time.Now())[0]
 	return v.send(what, &http.Request{

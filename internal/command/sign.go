@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
@@ -72,7 +73,7 @@ func sign(c *console, source *secretSource, name string) (result, error) {
 	}
 	source.doubt(c, key)
 	_, value := simulate.Signatures(string(key), body)
-	return &signed{Header: "X-Hub-Signature-256", Value: value, Size: len(body)}, nil
+	return &signed{Header: meta.HeaderSignature, Value: value, Size: len(body)}, nil
 }
 
 func (s *signed) text(c *console) { c.printf("%s: %s\n", s.Header, s.Value) }

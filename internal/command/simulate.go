@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
@@ -278,8 +279,8 @@ func (s *simulation) check() error {
 	switch {
 	case s.count < 0:
 		return errors.New("--count must not be negative")
-	case s.batch < 1 || s.batch > simulate.MaxBatch:
-		return fmt.Errorf("--batch must be 1 to %d", simulate.MaxBatch)
+	case s.batch < 1 || s.batch > meta.MaxUpdates:
+		return fmt.Errorf("--batch must be 1 to %d", meta.MaxUpdates)
 	case s.concurrency < 1 || s.concurrency > maxConcurrency:
 		return fmt.Errorf("--concurrency must be 1 to %d", maxConcurrency)
 	case !(s.rate >= 0):

@@ -22,9 +22,6 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
-// Timeout is how long Meta waits for an answer to a message.
-const Timeout = 5 * time.Second
-
 // forgedKey signs what is to be refused. It is nobody's app secret.
 const forgedKey = "this is not the app secret"
 
@@ -47,7 +44,7 @@ type Client struct {
 	Certificate *tls.Certificate
 
 	// Timeout bounds each request, from connecting to the end of the answer.
-	// Default: the constant Timeout.
+	// Default: meta.AnswerWithin.
 	Timeout time.Duration
 
 	// Dial connects to an address. Default: that of net.Dialer.

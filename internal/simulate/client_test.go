@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 func TestConnectionIsKept(t *testing.T) {
@@ -156,7 +158,7 @@ func TestTimeout(t *testing.T) {
 				c := &Client{URL: "http://receiver.example/", Secret: testSecret, Dial: rc.dial}
 				start := time.Now()
 				o := c.Deliver(t.Context(), []byte("{}"))
-				if !errors.Is(o.Err, context.DeadlineExceeded) || o.Label() != "timeout" || o.Latency != Timeout || time.Since(start) != Timeout {
+				if !errors.Is(o.Err, context.DeadlineExceeded) || o.Label() != "timeout" || o.Latency != meta.AnswerWithin || time.Since(start) != meta.AnswerWithin {
 					t.Errorf("%+v after %s", o, time.Since(start))
 				}
 				// The connection of it is not used again.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/tame"
 )
 
@@ -34,7 +35,7 @@ type conn struct {
 func (c *Client) send(ctx context.Context, method string, request []byte) Outcome {
 	timeout := c.Timeout
 	if timeout <= 0 {
-		timeout = Timeout
+		timeout = meta.AnswerWithin
 	}
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, timeout)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/file"
 	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 const testToken = "token-of-the-tests"
@@ -122,12 +123,12 @@ func TestFullBatch(t *testing.T) {
 	c := &Client{URL: gateway(t, path, "cloudevents"), Secret: testSecret}
 	defer c.Close()
 	var ledger Ledger
-	made := Sample{Seed: 1, Fields: []string{"comments", "messages"}, Batch: MaxBatch}
+	made := Sample{Seed: 1, Fields: []string{"comments", "messages"}, Batch: meta.MaxUpdates}
 	sum, err := (&Run{Client: c, Deliveries: Take(made.Deliveries(), 2), Ledger: &ledger}).Do(t.Context())
-	if err != nil || sum.Accepted != 2 || sum.Acknowledged != 2*MaxBatch || sum.Bytes < 2*200_000 {
+	if err != nil || sum.Accepted != 2 || sum.Acknowledged != 2*meta.MaxUpdates || sum.Bytes < 2*200_000 {
 		t.Errorf("%+v, %v", sum, err)
 	}
-	if report, err := ledger.Verify(EventFiles(path)); err != nil || report.Found != 2*MaxBatch || report.Missing != nil {
+	if report, err := ledger.Verify(EventFiles(path)); err != nil || report.Found != 2*meta.MaxUpdates || report.Missing != nil {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

@@ -5,21 +5,8 @@ import (
 	"math"
 	"sync"
 	"time"
-)
 
-// What Meta does about a receiver that fails. See "Webhooks › Getting started"
-// for the retries, and "Messenger Platform › Webhooks" for the rest.
-const (
-	// RetryFor is how long a delivery is sent again before it is dropped.
-	RetryFor = 36 * time.Hour
-
-	// AlertAfter is how long messages of an account must fail before Meta
-	// alerts the app's developers.
-	AlertAfter = 15 * time.Minute
-
-	// UnsubscribeAfter is how long messages of an account must fail before the
-	// app gets no more of them until it subscribes again.
-	UnsubscribeAfter = time.Hour
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // firstDelay is the time between the second attempt and the third. Meta
@@ -32,7 +19,7 @@ func delay(failed int) time.Duration {
 	if failed < 2 {
 		return 0
 	}
-	return min(firstDelay<<min(failed-2, 20), RetryFor)
+	return min(firstDelay<<min(failed-2, 20), meta.RetryFor)
 }
 
 // clock is a clock that may run faster than time does.
@@ -139,9 +126,9 @@ func (s *subscriptions) ended(accounts []string, now time.Time) (all bool, next 
 		if a == nil || a.failing.IsZero() {
 			continue
 		}
-		due := a.failing.Add(UnsubscribeAfter)
+		due := a.failing.Add(meta.UnsubscribeAfter)
 		if !a.alerted {
-			due = a.failing.Add(AlertAfter)
+			due = a.failing.Add(meta.AlertAfter)
 		}
 		if next.IsZero() || due.Before(next) {
 			next = due
@@ -158,11 +145,11 @@ func (s *subscriptions) check(accounts []string, now time.Time) {
 			continue
 		}
 		failing := now.Sub(a.failing)
-		if failing >= AlertAfter && !a.alerted {
+		if failing >= meta.AlertAfter && !a.alerted {
 			a.alerted = true
 			s.notify(Notice{Account: name, Failing: failing})
 		}
-		if failing >= UnsubscribeAfter {
+		if failing >= meta.UnsubscribeAfter {
 			a.ended = true
 			s.notify(Notice{Account: name, Failing: failing, Unsubscribed: true})
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // attempts notes when requests come, and answers each by the time since the
@@ -73,7 +74,7 @@ func TestRetryOfChanges(t *testing.T) {
 		if a.distinct() != 1 {
 			t.Errorf("%d events", a.distinct())
 		}
-		if took := time.Since(a.start); took > RetryFor || took < RetryFor/2 {
+		if took := time.Since(a.start); took > meta.RetryFor || took < meta.RetryFor/2 {
 			t.Errorf("took %s", took)
 		}
 	})
@@ -126,8 +127,8 @@ func TestMessagesAreUnsubscribed(t *testing.T) {
 			t.Errorf("waits %s", got)
 		}
 		want := []noticed{
-			{AlertAfter, Notice{Account: account, Failing: AlertAfter}},
-			{UnsubscribeAfter, Notice{Account: account, Failing: UnsubscribeAfter, Unsubscribed: true}},
+			{meta.AlertAfter, Notice{Account: account, Failing: meta.AlertAfter}},
+			{meta.UnsubscribeAfter, Notice{Account: account, Failing: meta.UnsubscribeAfter, Unsubscribed: true}},
 		}
 		if !slices.Equal(notices, want) {
 			t.Errorf("%+v, want %+v", notices, want)
@@ -184,7 +185,7 @@ func TestSpeedup(t *testing.T) {
 		}
 		// What the receiver reads is the fast clock.
 		last := len(a.sent) - 1
-		if later := a.sent[last].Sub(a.sent[0]); later < RetryFor/2 {
+		if later := a.sent[last].Sub(a.sent[0]); later < meta.RetryFor/2 {
 			t.Errorf("the last was sent %s later", later)
 		}
 	})

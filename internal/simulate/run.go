@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // maxPending is how many deliveries wait for an attempt or a retry at a time.
@@ -37,8 +38,8 @@ type Run struct {
 	Concurrency int
 
 	// Retry sends again what was not answered with 200, as Meta does: at once,
-	// then less and less often, for RetryFor. Messages are governed by
-	// AlertAfter and UnsubscribeAfter as well.
+	// then less and less often, for meta.RetryFor. Messages are governed by
+	// meta.AlertAfter and meta.UnsubscribeAfter as well.
 	Retry bool
 
 	// Speedup is how much faster than time the clock of the retries runs. It
@@ -202,7 +203,7 @@ func (r *Run) follow(ctx context.Context, s sending) error {
 		now := r.clock.now()
 		r.subscriptions.failed(d.accounts, now)
 		due := now.Add(delay(failed + 1))
-		if due.After(first.Add(RetryFor)) {
+		if due.After(first.Add(meta.RetryFor)) {
 			r.tally.note(func(sum *Summary) { sum.Failed++ })
 			return nil
 		}

@@ -9,9 +9,6 @@ import (
 	"github.com/caddy-instagram/webhooks/event/sample"
 )
 
-// MaxBatch is the number of updates that Meta puts into one delivery at most.
-const MaxBatch = 1000
-
 // Deliveries are the bodies of a run, one after the other. Errors that wrap
 // ErrMalformed or ErrIncomplete stand for what is left out; any other ends them.
 type Deliveries = iter.Seq2[[]byte, error]

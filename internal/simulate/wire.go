@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // Family is one of the two ways in which Meta sends deliveries.
@@ -31,21 +32,12 @@ func FamilyOf(events []event.Event) Family {
 	return Changes
 }
 
-// The names by which Meta's senders call themselves.
-const (
-	// VerificationUserAgent is the User-Agent of verification requests.
-	VerificationUserAgent = "facebookplatform/1.0 (+http://developers.facebook.com)"
-
-	changesAgent   = "Webhooks/1.0 (https://fb.me/webhooks)"
-	messagingAgent = "facebookexternalua"
-)
-
 // UserAgent returns the User-Agent of deliveries of this family.
 func (f Family) UserAgent() string {
 	if f == Messaging {
-		return messagingAgent
+		return meta.UserAgentMessaging
 	}
-	return changesAgent
+	return meta.UserAgentChanges
 }
 
 // Signatures returns the values of the headers X-Hub-Signature (SHA-1, for old
@@ -67,7 +59,7 @@ func appendDelivery(dst []byte, to *url.URL, family Family, secret string, body 
 	dst = appendLine(dst, "Host: ", to.Host)
 	switch family {
 	case Messaging:
-		dst = appendLine(dst, "User-Agent: ", messagingAgent)
+		dst = appendLine(dst, "User-Agent: ", meta.UserAgentMessaging)
 		dst = appendLine(dst, "Accept: */*")
 		dst = appendLine(dst, "Accept-Encoding: deflate, gzip")
 		dst = appendLine(dst, "Content-Type: application/json")
@@ -75,7 +67,7 @@ func appendDelivery(dst []byte, to *url.URL, family Family, secret string, body 
 		dst = appendLine(dst, "X-Hub-Signature-256: ", current)
 		dst = appendLine(dst, "Content-Length: ", size)
 	default:
-		dst = appendLine(dst, "User-Agent: ", changesAgent)
+		dst = appendLine(dst, "User-Agent: ", meta.UserAgentChanges)
 		dst = appendLine(dst, "Content-Length: ", size)
 		dst = appendLine(dst, "Accept: */*")
 		dst = appendLine(dst, "Content-Type: application/json")
@@ -96,7 +88,7 @@ func appendVerification(dst []byte, to *url.URL, token, challenge string) []byte
 	asking.RawQuery = query
 	dst = appendLine(dst, "GET ", asking.RequestURI(), " HTTP/1.1")
 	dst = appendLine(dst, "Host: ", to.Host)
-	dst = appendLine(dst, "User-Agent: ", VerificationUserAgent)
+	dst = appendLine(dst, "User-Agent: ", meta.UserAgentVerification)
 	dst = appendLine(dst, "Accept: */*")
 	return appendLine(dst)
 }

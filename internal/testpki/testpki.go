@@ -14,10 +14,12 @@ import (
 	"math/big"
 	"testing"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // MetaName is the common name of Meta's client certificate.
-const MetaName = "client.webhooks.fbclientcerts.com"
+const MetaName = meta.ClientCommonName
 
 // Cert is a certificate with its key. A nil Cert issues certificates that sign
 // themselves.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/graph"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // instagramFields are the names that subscribed_apps takes with Instagram Login.
@@ -204,12 +205,12 @@ func (s *Server) verify(ctx context.Context, callback, token string) string {
 		return "URL malformed"
 	}
 	challenge := fmt.Sprint(1e9 + rand.Int64N(9e9))
-	u.RawQuery = url.Values{"hub.mode": {"subscribe"}, "hub.challenge": {challenge}, "hub.verify_token": {token}}.Encode()
+	u.RawQuery = url.Values{meta.ParamMode: {meta.ModeSubscribe}, meta.ParamChallenge: {challenge}, meta.ParamToken: {token}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return "URL malformed"
 	}
-	req.Header.Set("User-Agent", "facebookplatform/1.0 (+http://developers.facebook.com)")
+	req.Header.Set("User-Agent", meta.UserAgentVerification)
 	resp, err := s.Callbacks.Do(req)
 	if err != nil {
 		if timeout, isNet := errors.AsType[net.Error](err); isNet && timeout.Timeout() {
