@@ -11,15 +11,20 @@ import (
 	"testing"
 )
 
-// pages returns the texts of the README and of all that is in docs, by path.
+// pages returns the texts of all documentation, by path: what is in docs, and the
+// README and its like.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob("../docs/*.md")
-	if err != nil || len(paths) < 3 {
+	if err != nil || len(paths) < 10 {
 		t.Fatalf("found only %v: %v", paths, err)
 	}
+	more, err := filepath.Glob("../*.md")
+	if err != nil || len(more) < 4 {
+		t.Fatalf("found only %v: %v", more, err)
+	}
 	texts := make(map[string]string)
-	for _, path := range append(paths, "../README.md") {
+	for _, path := range append(paths, more...) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -29,7 +34,7 @@ func pages(t *testing.T) map[string]string {
 	return texts
 }
 
-// TestReadmeSnippets loads the Caddyfiles and the JSON of the README and of docs.
+// TestReadmeSnippets loads the Caddyfiles and the JSON in the documentation.
 func TestReadmeSnippets(t *testing.T) {
 	all := codeBlocks(t)
 	enterServer(t)
@@ -38,7 +43,7 @@ func TestReadmeSnippets(t *testing.T) {
 		if config := snippet(t, block.language, block.text); config != nil {
 			loaded++
 			for _, line := range provision(t, config) {
-				if strings.HasPrefix(block.text, "\nhooks.") { // the others are parts of a config
+				if strings.HasPrefix(block.text, "hooks.") { // the others are parts of a config
 					t.Errorf("loading it warns: %s\n%s", line, block.text)
 				}
 			}
@@ -46,13 +51,13 @@ func TestReadmeSnippets(t *testing.T) {
 	}
 	leftNothing(t)
 	if loaded < 6 {
-		t.Errorf("only %d snippets of the README are configs", loaded)
+		t.Errorf("only %d snippets are configs", loaded)
 	}
 }
 
 type codeBlock struct{ language, text string }
 
-// codeBlocks returns those of the README and of docs.
+// codeBlocks returns those of the documentation.
 func codeBlocks(t *testing.T) (all []codeBlock) {
 	t.Helper()
 	for _, page := range pages(t) {
@@ -64,8 +69,8 @@ func codeBlocks(t *testing.T) (all []codeBlock) {
 	return all
 }
 
-// TestLinks follows the links within the README and docs, and from them to other
-// files here.
+// TestLinks follows the links within the documentation, and from it to other files
+// here.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	all := pages(t)
@@ -88,8 +93,20 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
-	if followed < 20 {
+	if followed < 80 {
 		t.Errorf("only %d links", followed)
+	}
+}
+
+// TestReadmeLeadsToAllPages looks for pages that nobody would find.
+func TestReadmeLeadsToAllPages(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	for path := range all {
+		link := strings.TrimPrefix(path, "../")
+		if link != "README.md" && !strings.Contains(all["../README.md"], "]("+link) {
+			t.Errorf("the README has no link to %s", link)
+		}
 	}
 }
 
@@ -127,7 +144,7 @@ func snippet(t *testing.T, language, text string) []byte {
 			return nil
 		}
 		if strings.HasPrefix(text, "instagram_") {
-			text = ":8080 {\n\t" + text + "\n}"
+			text = ":8080 {\n\t" + strings.ReplaceAll(text, "\n", "\n\t") + "\n}"
 		}
 		return adapt(t, "snippet", text)
 	}
