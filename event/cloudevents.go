@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // Attributes are the attributes of an event as a CloudEvent 1.0, beside its id,
@@ -143,10 +144,7 @@ func (e *Event) subject() string {
 	if e.Kind == Change && d.media() != "" {
 		subject = d.media()
 	}
-	if isUnreserved(subject) { // as ids usually are
-		return subject
-	}
-	if strings.ContainsFunc(subject, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+	if !isUnreserved(subject) && sanitize.Printable(subject, ' ') != subject { // ids usually are unreserved
 		return ""
 	}
 	return subject

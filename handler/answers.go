@@ -14,7 +14,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/outage"
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -125,7 +125,7 @@ func (e *entry) cause() string {
 	} else {
 		return ""
 	}
-	return " (" + tame.Text(failure.Error(), maxCause) + ")"
+	return " (" + sanitize.Text(failure.Error(), maxCause) + ")"
 }
 
 // maxCause is how much of a cause is logged, in bytes.
@@ -148,5 +148,5 @@ func (e *entry) redirectedTo() string {
 	if err != nil {
 		return ""
 	}
-	return tame.Text(target.EscapedPath(), maxPath)
+	return sanitize.Text(target.EscapedPath(), maxPath)
 }

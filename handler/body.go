@@ -172,8 +172,8 @@ func (b *replay) end(d *event.Delivery) {
 // placeholders. Meta sends none of these: a client that does is lying.
 const reserved = "X-Instagram-"
 
-// sanitize removes what a client sent to imitate us, before anybody sees it.
-func sanitize(r *http.Request) {
+// dropReservedHeaders removes what a client sent to imitate us, before anybody sees it.
+func dropReservedHeaders(r *http.Request) {
 	for name := range r.Header {
 		if strings.HasPrefix(name, reserved) {
 			delete(r.Header, name)

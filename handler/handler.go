@@ -190,7 +190,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // open takes a request over, before anybody else sees it.
 func (h *Handler) open(w http.ResponseWriter, r *http.Request) *entry {
-	sanitize(r)
+	dropReservedHeaders(r)
 	return h.journal.open(w, r)
 }
 

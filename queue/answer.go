@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // answer is the http.ResponseWriter of an attempt. Of what the backend answers
@@ -80,7 +80,7 @@ func (a *answer) whole() bool { return a.written >= a.promised }
 func (a *answer) error() string {
 	text := ""
 	if a.header.Get("Content-Encoding") == "" && a.status/100 != 3 {
-		text = printable(string(a.text))
+		text = sanitize.OneLine(string(a.text))
 	}
 	if text == "" {
 		text = describe(a.status, a.location)
@@ -91,17 +91,6 @@ func (a *answer) error() string {
 // cause is error without the body, for logs.
 func (a *answer) cause() string {
 	return strings.TrimSpace("answered " + strconv.Itoa(a.status) + " " + describe(a.status, a.location))
-}
-
-// printable returns text on one line, without anything that cannot be shown.
-func printable(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	return strings.Join(strings.Fields(text), " ")
 }
 
 // Interface guards

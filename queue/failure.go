@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // Backend takes events. If it ends with an error instead of an answer, such as a
@@ -71,10 +71,10 @@ func causeOf(err any, e *Event) string {
 	if _, query, ok := strings.Cut(e.URL, "?"); ok {
 		secrets = append(secrets, query)
 	}
-	text = tame.Text(text, maxCause, secrets...)
+	text = sanitize.Text(text, maxCause, secrets...)
 	text = queryInText.ReplaceAllString(text, "?…")
 	text = userinfoInText.ReplaceAllString(text, "://")
-	return tame.Text(printable(text), maxText)
+	return sanitize.Text(sanitize.OneLine(text), maxText)
 }
 
 // describe says what a status means.
@@ -94,5 +94,5 @@ func locationOf(header string) string {
 		return "a Location that cannot be read"
 	}
 	u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	return tame.Text(printable(u.String()), maxText)
+	return sanitize.Text(sanitize.OneLine(u.String()), maxText)
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // hostile is an error that does not want to be read.
@@ -38,7 +40,7 @@ func TestFailureHasItsCause(t *testing.T) {
 		"no handler": {failing(caddyhttp.Error(404, errUntaken)), Pending,
 			"untaken", errUntaken.Error(), errUntaken.Error()},
 		"a 404 of the application": {answered(404, "<h1>Not found</h1>"), Dead, "404", "404: <h1>Not found</h1>", "answered 404 Not Found"},
-		"a body":                   {answered(500, body), Pending, "500", "500: " + strings.TrimSpace(printable(body[:maxText])), "answered 500 Internal Server Error"},
+		"a body":                   {answered(500, body), Pending, "500", "500: " + strings.TrimSpace(sanitize.OneLine(body[:maxText])), "answered 500 Internal Server Error"},
 		"a status without a name":  {answered(599, ""), Pending, "599", "599", "answered 599"},
 		"after success": {func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(200)

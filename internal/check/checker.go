@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 const (
@@ -185,7 +185,7 @@ func (v *run) know(secrets ...string) {
 const maxText = 600
 
 // clean returns a text without secrets, control characters and excess length.
-func (v *run) clean(text string) string { return tame.Text(text, maxText, v.hidden...) }
+func (v *run) clean(text string) string { return sanitize.Text(text, maxText, v.hidden...) }
 
 // add adds a finding. What fails while the checks are being ended says nothing.
 func (v *run) add(f Finding) {

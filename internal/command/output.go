@@ -9,12 +9,12 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // console is where a sub-command reads and prints.
@@ -115,14 +115,7 @@ func (c *console) paint(colour, text string) string {
 }
 
 // visible returns s without what a terminal would obey.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
+func visible(s string) string { return sanitize.Printable(s, '\uFFFD') }
 
 // moment returns a time as people read it.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

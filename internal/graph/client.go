@@ -21,7 +21,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // DefaultVersion is the version of the Graph API that a Client asks for. It is
@@ -181,18 +181,18 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 			err = wrapped.Err // without the URL and its parameters
 		}
 		// It may repeat what came in place of an answer.
-		return fmt.Errorf("%s: %w", name, tame.Error(err, maxText, secrets...))
+		return fmt.Errorf("%s: %w", name, sanitize.Error(err, maxText, secrets...))
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
-		return fmt.Errorf("%s: reading the answer: %w", name, tame.Error(err, maxText, secrets...))
+		return fmt.Errorf("%s: reading the answer: %w", name, sanitize.Error(err, maxText, secrets...))
 	}
 	if err := decode(resp, data, result, func(data []byte) []byte {
 		if r.renews {
 			return data
 		}
-		return sanitize(data, secrets)
+		return sanitizeJSON(data, secrets)
 	}); err != nil {
 		err.clean(secrets)
 		return fmt.Errorf("%s: %w", name, err)

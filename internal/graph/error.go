@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // Error is what the Graph API says when it refuses a call. See Meta's
@@ -147,7 +147,7 @@ const maxText = 1000
 // Meta repeats a token that it cannot read, and what a callback answered.
 func (e *Error) clean(secrets []string) {
 	for _, text := range []*string{&e.Type, &e.Message, &e.UserTitle, &e.UserMessage, &e.TraceID} {
-		*text = tame.Text(*text, maxText, secrets...)
+		*text = sanitize.Text(*text, maxText, secrets...)
 	}
 	if e.Message == "" {
 		e.Message = "no message"

@@ -4,17 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // maxValue bounds each text of a good answer, in bytes. A real one is shorter
 // than a token.
 const maxValue = 4096
 
-// sanitize takes secrets, control characters and excess length out of all texts
+// sanitizeJSON takes secrets, control characters and excess length out of all texts
 // of an answer in JSON: who answers knows the token, and could have its echo
 // printed as a name.
-func sanitize(data []byte, secrets []string) []byte {
+func sanitizeJSON(data []byte, secrets []string) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	var answer any
@@ -31,7 +31,7 @@ func sanitize(data []byte, secrets []string) []byte {
 func sanitizeValue(v any, secrets []string) any {
 	switch v := v.(type) {
 	case string:
-		return tame.Text(v, maxValue, secrets...)
+		return sanitize.Text(v, maxValue, secrets...)
 	case []any:
 		for i := range v {
 			v[i] = sanitizeValue(v[i], secrets)

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // forgedKey signs what is to be refused. It is nobody's app secret.
@@ -122,7 +122,7 @@ func (c *Client) Verify(ctx context.Context, token string) Outcome {
 	challenge := strconv.Itoa(1_000_000_000 + rand.IntN(1_000_000_000))
 	o := c.send(ctx, http.MethodGet, appendVerification(nil, c.to, token, challenge))
 	if o.Err != nil {
-		o.Err = tame.Error(o.Err, maxError, token, url.QueryEscape(token))
+		o.Err = sanitize.Error(o.Err, maxError, token, url.QueryEscape(token))
 		return o
 	}
 	answer := string(o.Answer)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
-	"github.com/caddy-instagram/webhooks/internal/tame"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 const (
@@ -59,7 +59,7 @@ func (c *Client) send(ctx context.Context, method string, request []byte) Outcom
 		case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 			o.Err = fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
 		default:
-			o.Err = tame.Error(err, maxError)
+			o.Err = sanitize.Error(err, maxError)
 		}
 		return o
 	}

@@ -1,4 +1,4 @@
-package tame
+package sanitize
 
 import (
 	"errors"
@@ -21,10 +21,10 @@ func TestText(t *testing.T) {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
 	}
-	for most := range 7 {
-		got := Text("日本IGAA", most, "IGAA")
-		if len(got) > most+len("…") || !utf8.ValidString(got) || strings.Contains(got, "IG") {
-			t.Errorf("cut off after %d: %q", most, got)
+	for maxLen := range 7 {
+		got := Text("日本IGAA", maxLen, "IGAA")
+		if len(got) > maxLen+len("…") || !utf8.ValidString(got) || strings.Contains(got, "IG") {
+			t.Errorf("cut off after %d: %q", maxLen, got)
 		}
 	}
 }
@@ -41,5 +41,15 @@ func TestError(t *testing.T) {
 	got := Error(wild, 100, "s3cr3t")
 	if got.Error() != "EOF  [31m[secret]" || !errors.Is(got, io.EOF) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	if got := Printable("Grüße\x1b[2J\u202e\xff\ufffd", '#'); got != "Grüße#[2J###" {
+		t.Errorf("got %q", got)
+	}
+	if got := OneLine(" \x1b[31mred\r\n\x00\xffend\t"); got != "[31mred end" {
+		t.Errorf("one line: %q", got)
 	}
 }
