@@ -2,6 +2,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,9 +33,13 @@ func init() {
 // `POST /instagram/queue/check` | Looks for damage in the file of a store
 // `POST /instagram/queue/compact` | Gives unused space of the file back
 type API struct {
-	// Stores returns the stores to work on. If it is nil, these are all that
-	// are open in this process at the time of a request.
+	// Stores returns the stores to work on. Default: all that are open in this
+	// process at the time of a request.
 	Stores func() []Store `json:"-"`
+
+	// MaxBodies is how many bytes of bodies one answer lists, unless it is a
+	// single body. Default: 8 MiB.
+	MaxBodies int `json:"-"`
 }
 
 // Store is an open store, as the admin API works on it.
@@ -57,47 +62,107 @@ func (*API) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// The parameters that select events. All endpoints have the parameter store.
+const (
+	selection = "state field account since"
+	paging    = " before limit"
+)
+
 // Routes returns the endpoints. They look for the stores at each request.
 func (a *API) Routes() []caddy.AdminRoute {
 	const root = "/instagram/queue"
 	return []caddy.AdminRoute{
-		a.route(root, endpoint{http.MethodGet, nil, a.status}),
-		a.route(root+"/events", endpoint{http.MethodGet, []string{"state", "field", "account", "since", "after", "before", "order", "limit", "bodies"}, a.list}),
-		a.route(root+"/events/{id}",
-			endpoint{http.MethodGet, nil, a.show},
-			endpoint{http.MethodDelete, nil, a.discard}),
-		a.route(root+"/events/{id}/retry", endpoint{http.MethodPost, nil, a.retry}),
-		a.route(root+"/retry", endpoint{http.MethodPost, []string{"state", "field", "account", "since", "rate", "dry_run"}, a.retryAll}),
-		a.route(root+"/discard", endpoint{http.MethodPost, []string{"state", "field", "account", "since", "before", "limit", "dry_run"}, a.discardAll}),
-		a.route(root+"/check", endpoint{http.MethodPost, nil, a.maintain(check)}),
-		a.route(root+"/compact", endpoint{http.MethodPost, nil, a.maintain(compact)}),
+		route(root, endpoint{http.MethodGet, "", a.status}),
+		route(root+"/events", endpoint{http.MethodGet, selection + paging + " after order bodies", a.onStore(a.list)}),
+		route(root+"/events/{id}",
+			endpoint{http.MethodGet, "", a.onStore(show)},
+			endpoint{http.MethodDelete, "", a.onStore(discard)}),
+		route(root+"/events/{id}/retry", endpoint{http.MethodPost, "", a.onStore(retry)}),
+		route(root+"/retry", endpoint{http.MethodPost, selection + " rate dry_run", a.onStore(retryAll)}),
+		route(root+"/discard", endpoint{http.MethodPost, selection + paging + " dry_run", a.onStore(discardAll)}),
+		route(root+"/check", endpoint{http.MethodPost, "", a.onStore(check)}),
+		route(root+"/compact", endpoint{http.MethodPost, "", a.onStore(compact)}),
 	}
 }
 
-// endpoint is what a path does for a method. The parameter store is for all.
+// Handler serves the endpoints without Caddy's admin listener, errors included.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range a.Routes() {
+		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			err := route.Handler.ServeHTTP(w, r)
+			if err == nil {
+				return
+			}
+			status := http.StatusInternalServerError
+			if refused, ok := errors.AsType[caddy.APIError](err); ok {
+				status = refused.HTTPStatus
+			}
+			w.WriteHeader(status)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+		})
+	}
+	return mux
+}
+
+// endpoint is what a path does for a method.
 type endpoint struct {
 	method     string
-	parameters []string
-	do         func(http.ResponseWriter, *request) error
+	parameters string // separated by spaces
+	do         func(*request) (answer any, err error)
 }
 
 // route makes endpoints the handler of a path.
-func (a *API) route(pattern string, endpoints ...endpoint) caddy.AdminRoute {
+func route(pattern string, endpoints ...endpoint) caddy.AdminRoute {
 	return caddy.AdminRoute{Pattern: pattern, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		var allowed []string
 		for _, e := range endpoints {
-			if allowed = append(allowed, e.method); e.method != r.Method {
-				continue
+			if e.method == r.Method {
+				return e.serve(w, r)
 			}
-			req, err := newRequest(r, e.parameters)
-			if err == nil {
-				err = e.do(w, req)
-			}
-			return apiError(err)
+			allowed = append(allowed, e.method)
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return refuse(http.StatusMethodNotAllowed, "the method here is %s", strings.Join(allowed, " or "))
+		return reject(http.StatusMethodNotAllowed, "the method here is %s", strings.Join(allowed, " or "))
 	})}
+}
+
+func (e endpoint) serve(w http.ResponseWriter, r *http.Request) error {
+	req, err := newRequest(r, e.parameters)
+	if err != nil {
+		return err
+	}
+	answer, err := e.do(req)
+	if err != nil {
+		return apiError(err)
+	}
+	if answer == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	text, encoded := answer.(encoded)
+	if !encoded {
+		if text, err = encode(answer); err != nil {
+			return apiError(err)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(text, '\n')) // nobody is left to be told
+	return nil
+}
+
+// encoded is an answer that is JSON already.
+type encoded []byte
+
+// onStore makes do, which works on one store, what an endpoint does.
+func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any, error) {
+	return func(r *request) (any, error) {
+		store, err := a.store(r.query.Get("store"))
+		if err != nil {
+			return nil, err
+		}
+		return do(store, r)
+	}
 }
 
 // stores returns the stores to choose from.
@@ -112,55 +177,48 @@ func (a *API) stores() []Store {
 	return all
 }
 
-// store returns the store that a request is for.
-func (a *API) store(r *request) (Store, error) {
+// store returns the store with a name, or the only one if the name is empty.
+func (a *API) store(name string) (Store, error) {
 	all := a.stores()
-	name, chosen := r.parameter("store")
 	var names []string
 	for _, s := range all {
-		if chosen && s.Name == name || !chosen && len(all) == 1 {
+		if s.Name == name || name == "" && len(all) == 1 {
 			return s, nil
 		}
 		names = append(names, s.Name)
 	}
 	switch {
 	case len(all) == 0:
-		return Store{}, refuse(http.StatusNotFound, "no queue is open: the running config has no instagram_queue")
-	case chosen:
-		return Store{}, refuse(http.StatusNotFound, "there is no such store; open are: %s", strings.Join(names, ", "))
+		return Store{}, reject(http.StatusNotFound, "no queue is open: the running config has no instagram_queue")
+	case name != "":
+		return Store{}, reject(http.StatusNotFound, "there is no such store; open are: %s", strings.Join(names, ", "))
 	default:
-		return Store{}, refuse(http.StatusBadRequest, "several stores are open: choose one with the parameter store: %s", strings.Join(names, ", "))
+		return Store{}, badRequest("several stores are open: choose one with the parameter store: %s", strings.Join(names, ", "))
 	}
 }
 
-// refuse returns an error for the client.
-func refuse(status int, format string, args ...any) error {
+// reject returns an error with a status for the client.
+func reject(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
 }
 
-// statuses are those of errors of a store.
-var statuses = []struct {
-	err    error
-	status int
-}{
-	{queue.ErrNotFound, http.StatusNotFound},
-	{queue.ErrLeased, http.StatusConflict},
-	{queue.ErrClosed, http.StatusServiceUnavailable},
+func badRequest(format string, args ...any) error {
+	return reject(http.StatusBadRequest, format, args...)
 }
 
-// apiError returns an error as Caddy shows it with the right status.
+// apiError gives an error of a store its status.
 func apiError(err error) error {
-	if err == nil {
-		return nil
-	}
-	if refused, ok := errors.AsType[caddy.APIError](err); ok {
-		return refused
+	if _, has := errors.AsType[caddy.APIError](err); has || err == nil {
+		return err
 	}
 	status := http.StatusInternalServerError
-	for _, s := range statuses {
-		if errors.Is(err, s.err) {
-			status = s.status
-		}
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		status = http.StatusNotFound
+	case errors.Is(err, queue.ErrLeased):
+		status = http.StatusConflict
+	case errors.Is(err, queue.ErrClosed):
+		status = http.StatusServiceUnavailable
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -31,41 +30,33 @@ type Discarded struct {
 }
 
 // discard forgets an event.
-func (a *API) discard(w http.ResponseWriter, r *request) error {
-	store, id, err := a.one(r)
-	if err != nil {
-		return err
-	}
-	if err := store.Discard(r.Context(), id); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+func discard(store Store, r *request) (any, error) {
+	return nil, store.Discard(r.Context(), r.id)
 }
 
 // discardAll forgets one page of the selected events.
-func (a *API) discardAll(w http.ResponseWriter, r *request) error {
-	store, filter, dryRun, err := a.selected(r)
+func discardAll(store Store, r *request) (any, error) {
+	filter, dryRun, err := r.selected()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !r.query.Has("limit") {
 		filter.Limit = MaxLimit
 	}
 	events, err := store.List(r.Context(), filter)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d, err := discardEach(r.Context(), store, events, dryRun)
 	if err != nil {
-		return fmt.Errorf("forgot %d events, then: %w", d.Count, err)
+		return nil, fmt.Errorf("forgot %d events, then: %w", d.Count, err)
 	}
 	// Newer events than those of the first page never come: the queue may take
 	// more of them than are forgotten meanwhile.
 	if len(events) == filter.Limit {
 		d.Before = events[len(events)-1].ID
 	}
-	return answer(w, d)
+	return d, nil
 }
 
 // discardsAtOnce is how many events are forgotten at a time: they share commits.
@@ -73,7 +64,7 @@ const discardsAtOnce = 64
 
 // discardEach forgets events that are not being delivered. Those before an error
 // stay forgotten.
-func discardEach(ctx context.Context, store queue.Store, events []queue.Event, dryRun bool) (Discarded, error) {
+func discardEach(ctx context.Context, store Store, events []queue.Event, dryRun bool) (Discarded, error) {
 	var count, inFlight atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(discardsAtOnce)

@@ -78,19 +78,20 @@ func (e *Event) Bytes() []byte {
 	return e.BodyBase64
 }
 
-// appendJSON appends e to dst. A body in JSON stays as it is, which the encoder
-// of the standard library would not leave it.
-func (e *Event) appendJSON(dst []byte) ([]byte, error) {
-	rest := *e
-	rest.Body = nil
-	text, err := encode(&rest)
+// appendJSON appends an event to dst. A body in JSON stays as it is, which the
+// encoder of the standard library would not leave it.
+func appendJSON(dst []byte, e *queue.Event) ([]byte, error) {
+	shown := newEvent(e)
+	body := shown.Body
+	shown.Body = nil
+	text, err := encode(shown)
 	if err != nil {
 		return nil, err
 	}
 	dst = append(dst, text...)
-	if e.Body != nil {
+	if body != nil {
 		dst = append(dst[:len(dst)-1], `,"body":`...)
-		dst = append(append(dst, e.Body...), '}')
+		dst = append(append(dst, body...), '}')
 	}
 	return dst, nil
 }

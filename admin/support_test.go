@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -84,35 +83,25 @@ func serve(stores []Store, method, target string) *httptest.ResponseRecorder {
 
 func serveContext(ctx context.Context, stores []Store, method, target string) *httptest.ResponseRecorder {
 	api := &API{Stores: func() []Store { return stores }}
-	mux := http.NewServeMux()
-	for _, route := range api.Routes() {
-		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
-			err := route.Handler.ServeHTTP(w, r)
-			if err == nil {
-				return
-			}
-			refused, ok := err.(caddy.APIError) // as Caddy asks
-			if !ok {
-				refused = caddy.APIError{HTTPStatus: http.StatusInternalServerError}
-			}
-			w.WriteHeader(refused.HTTPStatus)
-			_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
-		})
-	}
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(method, target, nil).WithContext(ctx))
+	api.Handler().ServeHTTP(w, httptest.NewRequest(method, target, nil).WithContext(ctx))
 	return w
 }
 
 // get decodes the answer to a request, which must have the status 200.
 func get[T any](t testing.TB, stores []Store, method, target string) (v T) {
 	t.Helper()
-	w := serve(stores, method, target)
+	return decode[T](t, serve(stores, method, target))
+}
+
+// decode reads an answer, which must have the status 200.
+func decode[T any](t testing.TB, w *httptest.ResponseRecorder) (v T) {
+	t.Helper()
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
-		t.Fatalf("%s %s: %d %v %s", method, target, w.Code, w.Header(), w.Body)
+		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
-		t.Fatalf("%s %s: %v in %s", method, target, err, w.Body)
+		t.Fatalf("%v in %s", err, w.Body)
 	}
 	return v
 }

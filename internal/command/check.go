@@ -69,7 +69,7 @@ Exit codes:
   0  all is well
   1  there are warnings
   2  there are faults, or nothing could be checked
-` + unsaidCode,
+` + outputCode,
 		Example: `  $ caddy instagram check https://hooks.example.com/webhooks --verify-token-file verify --app-secret-file secret
   $ caddy instagram check https://hooks.example.com/webhooks --config /etc/caddy/Caddyfile
   $ caddy instagram check https://hooks.example.com/webhooks --no-deliveries --token-file token \
@@ -145,8 +145,7 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 
 // askAdmin gets what is at a path of the queue's admin API.
 func askAdmin(ctx context.Context, address, path string, query url.Values, found any) error {
-	g := &gateway{address: address}
-	return g.look(ctx, http.MethodGet, path, query, found)
+	return (&adminClient{address: address}).read(ctx, http.MethodGet, path, query, found)
 }
 
 // trust reads the files for TLS.

@@ -81,18 +81,18 @@ Exit codes:
   2  Meta refused, or cannot be reached: nothing was changed
   3  something was changed, but not as asked, or it is not known: the message
      says what holds now
-` + unsaidCode
+` + outputCode
 
-// unsaidCode is the line of exitUnsaid, which all commands have.
-const unsaidCode = `  4  the result cannot be printed, whatever was done
+// outputCode is the line of exitOutput, which all commands have.
+const outputCode = `  4  the result cannot be printed, whatever was done
 `
 
 // The exit codes.
 const (
 	exitInput   = 1
 	exitRefused = 2
-	exitUnsure  = 3
-	exitUnsaid  = 4
+	exitPartial = 3
+	exitOutput  = 4
 )
 
 // failure is an error with an exit code. Other errors are exitInput.
@@ -103,6 +103,22 @@ type failure struct {
 
 // Unwrap returns the error without the exit code.
 func (f *failure) Unwrap() error { return f.error }
+
+// withStatus gives an error an exit code, unless it has one.
+func withStatus(status int, err error) error {
+	if _, has := errors.AsType[*failure](err); has || err == nil {
+		return err
+	}
+	return &failure{status, err}
+}
+
+// ifDone returns what a sub-command did, unless it failed.
+func ifDone(r result, err error) (result, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
 
 // group makes cmd a command that only has sub-commands.
 func group(cmd *cobra.Command, long string, children ...*cobra.Command) *cobra.Command {

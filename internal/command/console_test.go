@@ -111,7 +111,7 @@ func TestResultsThatCannotBePrinted(t *testing.T) {
 		{"queue", "check", "--file", path},
 	} {
 		r := runCommandTo(t.Context(), full{}, "", args...)
-		r.want(t, exitUnsaid, "", "Error: the result cannot be printed: no space left")
+		r.want(t, exitOutput, "", "Error: the result cannot be printed: no space left")
 	}
 	// What went wrong before matters more.
 	runCommandTo(t.Context(), full{}, "", "simulate", "--ledger", ledger, "--verify", keep(t, "none", "")).

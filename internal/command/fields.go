@@ -25,7 +25,7 @@ documents no permission. Fields that Meta documents but refuses stand last.
 Exit codes:
   0  done
   1  wrong usage
-` + unsaidCode,
+` + outputCode,
 		Example: `  $ caddy instagram fields
   $ caddy instagram fields --json`,
 		RunE: run(0, func(context.Context, *console, []string) (result, error) {

@@ -137,9 +137,9 @@ func confirm(ctx context.Context, c *console, err error, look func(context.Conte
 	now, lookErr := look(ctx)
 	switch {
 	case lookErr != nil && err != nil:
-		return &failure{exitUnsure, fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, lookErr)}
+		return &failure{exitPartial, fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, lookErr)}
 	case lookErr != nil:
-		return &failure{exitUnsure, fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", lookErr)}
+		return &failure{exitPartial, fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", lookErr)}
 	case err != nil && now.asBefore:
 		return refused(fmt.Errorf("reading back shows that nothing was changed: %w", err))
 	case now.asAsked:
@@ -148,9 +148,9 @@ func confirm(ctx context.Context, c *console, err error, look func(context.Conte
 		}
 		return nil
 	case err != nil:
-		return &failure{exitUnsure, fmt.Errorf("what holds now is not what was asked for: %w", err)}
+		return &failure{exitPartial, fmt.Errorf("what holds now is not what was asked for: %w", err)}
 	}
-	return &failure{exitUnsure, errors.New("the change succeeded, says Meta, but what holds now is not what was asked for")}
+	return &failure{exitPartial, errors.New("the change succeeded, says Meta, but what holds now is not what was asked for")}
 }
 
 // list returns names as people read them.

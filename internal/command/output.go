@@ -19,13 +19,13 @@ import (
 
 // console is where a sub-command reads and prints.
 type console struct {
-	in       io.Reader
-	out, err io.Writer
-	json     bool
-	width    int    // of the terminal that out is, in columns; 0: it is none
-	colour   bool   // out is a terminal, and shows colours
-	taken    string // what the standard input was taken for
-	unsaid   error  // why not all could be printed
+	in        io.Reader
+	out, err  io.Writer
+	json      bool
+	width     int    // of the terminal that out is, in columns; 0: it is none
+	colour    bool   // out is a terminal, and shows colours
+	taken     string // what the standard input was taken for
+	outputErr error  // why not all could be printed
 }
 
 func newConsole(cmd *cobra.Command) *console {
@@ -76,8 +76,8 @@ func (c *console) printf(format string, args ...any) {
 
 // printed remembers the first error of printing a result.
 func (c *console) printed(err error) {
-	if c.unsaid == nil {
-		c.unsaid = err
+	if c.outputErr == nil {
+		c.outputErr = err
 	}
 }
 
@@ -157,9 +157,9 @@ func (c *console) finish(found result, err error) (status int) {
 	} else if found != nil {
 		found.text(c)
 	}
-	if c.unsaid != nil {
-		c.note("Error: the result cannot be printed: %s", c.unsaid)
-		status = exitUnsaid
+	if c.outputErr != nil {
+		c.note("Error: the result cannot be printed: %s", c.outputErr)
+		status = exitOutput
 	}
 	if p == nil {
 		return status

@@ -1,7 +1,16 @@
 package command
 
 import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/event"
 )
 
 // queueExitCodes is the part of a help text that tells the exit codes of the
@@ -13,13 +22,10 @@ Exit codes:
   2  Caddy refused or cannot be reached, or a file cannot be used: nothing was
      changed
   3  not all was done, or it is not known: the message says what was
-` + unsaidCode
-
-// exitDamaged is the exit code of check for a file that is not sound.
-const exitDamaged = 3
+` + outputCode
 
 func queueCommand() *cobra.Command {
-	g := new(gateway)
+	a := new(adminClient)
 	cmd := group(&cobra.Command{
 		Use:   "queue",
 		Short: "What waits in the queues, and what to do about it",
@@ -36,15 +42,69 @@ several queues; 'status' lists their stores.
 'status', 'list', 'show', 'export', 'check' and 'compact' also work on a stopped
 server, by --file. For 'check', the exit code 3 tells that the file is damaged.
 `+queueExitCodes,
-		queueStatusCommand(g),
-		queueListCommand(g),
-		queueShowCommand(g),
-		queueRetryCommand(g),
-		queueDiscardCommand(g),
-		queueExportCommand(g),
-		queueCheckCommand(g),
-		queueCompactCommand(g),
+		queueStatusCommand(a),
+		queueListCommand(a),
+		queueShowCommand(a),
+		queueRetryCommand(a),
+		queueDiscardCommand(a),
+		queueExportCommand(a),
+		queueCheckCommand(a),
+		queueCompactCommand(a),
 	)
-	g.register(cmd)
+	a.register(cmd)
 	return cmd
 }
+
+// eventSelection is the flags that select events.
+type eventSelection struct {
+	state, field, account, since string
+}
+
+func (s *eventSelection) register(cmd *cobra.Command, state string) {
+	flags := cmd.Flags()
+	flags.StringVar(&s.state, "state", state, "Only those in this `state`: pending, delivered or dead")
+	flags.StringVar(&s.field, "field", "", "Only those of this `field`, such as comments")
+	flags.StringVar(&s.account, "account", "", "Only those of the account with this `id`")
+	flags.StringVar(&s.since, "since", "", "Only those accepted since this `time`: 2026-01-31T08:00:00Z, or 24h for a day ago")
+}
+
+// query returns the flags as parameters of the admin API. It notes that the field
+// may be misspelt: then there is no event of it, which looks as if all were well.
+func (s *eventSelection) query(c *console) url.Values {
+	if len(s.field) > maxName {
+		// It is not repeated: it may be a secret in the wrong place.
+		c.note("Note: the name after --field is longer than that of any field")
+	} else if s.field != "" {
+		for _, warning := range event.FieldWarnings([]string{s.field}) {
+			c.note("Note: %s", warning)
+		}
+	}
+	query := make(url.Values)
+	for name, value := range map[string]string{"state": s.state, "field": s.field, "account": s.account, "since": s.since} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if ago, err := caddy.ParseDuration(s.since); err == nil && ago >= 0 {
+		// A time is the same for all pages.
+		query.Set("since", time.Now().Add(-ago).UTC().Format(time.RFC3339Nano))
+	}
+	return query
+}
+
+// eventIDs reads the ids of events. There must be one.
+func eventIDs(args []string) ([]uint64, error) {
+	if len(args) == 0 {
+		return nil, errors.New("which event? 'list' shows the ids")
+	}
+	ids := make([]uint64, len(args))
+	for i, arg := range args {
+		var err error
+		if ids[i], err = strconv.ParseUint(arg, 10, 64); err != nil || ids[i] == 0 {
+			return nil, fmt.Errorf("argument %d is not the id of an event: a number that 'list' shows", i+1)
+		}
+	}
+	return ids, nil
+}
+
+func eventPath(id uint64) string { return fmt.Sprintf("/events/%d", id) }

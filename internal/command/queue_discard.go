@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 	"github.com/caddy-instagram/webhooks/admin"
 )
 
-func queueDiscardCommand(g *gateway) *cobra.Command {
+func queueDiscardCommand(a *adminClient) *cobra.Command {
 	var f severalFlags
 	cmd := &cobra.Command{
 		Use:   "discard {<id>... | --all}",
@@ -28,14 +29,14 @@ are counted.
   $ caddy instagram queue discard --all --field comments --since 24h`,
 	}
 	f.register(cmd)
-	cmd.RunE = run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
+	cmd.RunE = a.run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
 		if err := f.validate(cmd, args); err != nil {
 			return nil, err
 		}
 		if f.all {
-			return discardAll(ctx, c, g, &f)
+			return discardAll(ctx, a, &f, f.query(c))
 		}
-		return discardEach(ctx, g, args)
+		return discardEach(ctx, a, args)
 	})
 	return cmd
 }
@@ -51,20 +52,20 @@ type discardedEvents struct {
 
 func (d *discardedEvents) text(c *console) {
 	if d.DryRun {
-		c.printf("%s would be forgotten.\n", eventCount(d.Count))
+		c.printf("%s would be forgotten.\n", plural(d.Count, "event"))
 	} else {
-		c.printf("%s forgotten.\n", eventCount(d.Count))
+		c.printf("%s forgotten.\n", plural(d.Count, "event"))
 	}
 	if d.InFlight > 0 {
-		c.printf("Being delivered just now, so kept: %s.\n", eventCount(d.InFlight))
+		c.printf("Being delivered just now, so kept: %s.\n", plural(d.InFlight, "event"))
 	}
 }
 
-func discardEach(ctx context.Context, g *gateway, args []string) (result, error) {
+func discardEach(ctx context.Context, a *adminClient, args []string) (result, error) {
 	d := new(discardedEvents)
 	var err error
 	d.IDs, err = forEach(args, func(id uint64) error {
-		return g.change(ctx, http.MethodDelete, eventPath(id), nil, nil)
+		return a.change(ctx, http.MethodDelete, eventPath(id), nil, nil)
 	})
 	if len(d.IDs) == 0 {
 		return nil, err
@@ -74,19 +75,15 @@ func discardEach(ctx context.Context, g *gateway, args []string) (result, error)
 }
 
 // discardAll forgets all selected events, page by page.
-func discardAll(ctx context.Context, c *console, g *gateway, f *severalFlags) (result, error) {
-	query, send, err := f.request(c, g)
-	if err != nil {
-		return nil, err
-	}
+func discardAll(ctx context.Context, a *adminClient, f *severalFlags, query url.Values) (result, error) {
 	d := &discardedEvents{Discarded: admin.Discarded{DryRun: f.dryRun}}
 	for {
 		var page admin.Discarded
-		if err := send(ctx, http.MethodPost, "/discard", query, &page); err != nil {
+		if err := f.post(ctx, a, "/discard", query, &page); err != nil {
 			if d.Count == 0 || f.dryRun {
 				return nil, err
 			}
-			return d, &failure{exitUnsure, fmt.Errorf("after %s were forgotten: %w", eventCount(d.Count), err)}
+			return d, &failure{exitPartial, fmt.Errorf("after %s were forgotten: %w", plural(d.Count, "event"), err)}
 		}
 		d.Count += page.Count
 		d.InFlight += page.InFlight
@@ -96,7 +93,7 @@ func discardAll(ctx context.Context, c *console, g *gateway, f *severalFlags) (r
 		query.Set("before", strconv.FormatUint(page.Before, 10))
 	}
 	if d.InFlight > 0 && !f.dryRun {
-		return d, &failure{exitUnsure, fmt.Errorf("%s could not be forgotten: being delivered just now", eventCount(d.InFlight))}
+		return d, &failure{exitPartial, fmt.Errorf("%s could not be forgotten: being delivered just now", plural(d.InFlight, "event"))}
 	}
 	return d, nil
 }

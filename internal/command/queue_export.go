@@ -19,11 +19,10 @@ const (
 // exportFlags are the flags of export.
 type exportFlags struct {
 	eventSelection
-	fileFlag
 	format, output string
 }
 
-func queueExportCommand(g *gateway) *cobra.Command {
+func queueExportCommand(a *adminClient) *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
 		Use:   "export",
@@ -44,16 +43,14 @@ Exit codes:
   1  wrong usage
   2  Caddy refused or cannot be reached, or a file cannot be used: what was
      written to the standard output is not all
-` + unsaidCode,
+` + outputCode,
 		Example: `  $ caddy instagram queue export --state dead > dead.jsonl
   $ caddy instagram queue export --format meta --since 24h --output events.jsonl
   $ caddy instagram queue export --file /var/lib/caddy/.local/share/caddy/instagram/queue.db --output events.jsonl`,
-		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) {
-			return export(ctx, c, g, &f)
-		}),
+		RunE: a.run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return export(ctx, c, a, &f) }),
 	}
-	f.eventSelection.register(cmd, "")
-	f.fileFlag.register(cmd)
+	f.register(cmd, "")
+	a.registerFile(cmd)
 	cmd.Flags().StringVar(&f.format, "format", exportCloudEvents, "Write them in this `format`: cloudevents or meta")
 	cmd.Flags().StringVar(&f.output, "output", "", "New `file` to write to (default: the standard output)")
 	return cmd
@@ -66,54 +63,35 @@ type exported struct {
 	Output string `json:"output"`
 }
 
-func (e *exported) text(c *console) { c.printf("Wrote %s to %s.\n", eventCount(e.Count), e.Output) }
+func (e *exported) text(c *console) {
+	c.printf("Wrote %s to %s.\n", plural(e.Count, "event"), e.Output)
+}
 
-func export(ctx context.Context, c *console, g *gateway, f *exportFlags) (_ result, err error) {
+func export(ctx context.Context, c *console, a *adminClient, f *exportFlags) (_ result, err error) {
 	if f.format != exportCloudEvents && f.format != exportMeta {
 		return nil, errors.New("--format is none of cloudevents and meta")
 	}
-	if err := f.validate(g); err != nil {
-		return nil, err
-	}
-	query, err := f.query()
-	if err != nil {
-		return nil, err
-	}
-	f.warn(c)
+	query := f.query(c)
 	write := func(w *eventWriter) error {
-		_, err := withEvents(ctx, g, &f.fileFlag, func(list lister) (struct{}, error) {
-			return struct{}{}, w.writeAll(list, query)
-		})
-		return err
+		_, err := await(ctx, func() (struct{}, error) { return struct{}{}, w.writeAll(ctx, a, query) })
+		return w.end(err)
 	}
 	if f.output == "" {
-		w := &eventWriter{out: bufio.NewWriter(c.out), format: f.format, object: c.json, status: exitUnsaid}
+		w := &eventWriter{out: bufio.NewWriter(c.out), format: f.format, object: c.json, status: exitOutput}
 		c.json = false // it is printed here
-		return nil, w.end(write(w))
+		return nil, write(w)
 	}
 	file, err := os.OpenFile(f.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, unusable(fmt.Errorf("making a new file: %w", err))
+		return nil, withStatus(exitRefused, fmt.Errorf("making a new file: %w", err))
 	}
 	w := &eventWriter{out: bufio.NewWriter(file), format: f.format, status: exitRefused}
-	err = w.end(write(w))
-	if err == nil {
+	if err = write(w); err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		// Half an export could be taken for a whole one.
-		return nil, unusable(errors.Join(err, os.Remove(f.output)))
+		return nil, withStatus(exitRefused, errors.Join(err, os.Remove(f.output)))
 	}
 	return &exported{Count: w.count, Output: f.output}, nil
-}
-
-// unusable gives an error its exit code, unless it has one.
-func unusable(err error) error { return withStatus(exitRefused, err) }
-
-// withStatus gives an error an exit code, unless it has one.
-func withStatus(status int, err error) error {
-	if _, ok := errors.AsType[*failure](err); ok || err == nil {
-		return err
-	}
-	return &failure{status, err}
 }

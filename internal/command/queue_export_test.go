@@ -119,6 +119,6 @@ func TestExportToAFullDiskIsNoSuccess(t *testing.T) {
 	closeQueue(t, store)
 	for _, args := range [][]string{nil, {"--json"}} {
 		r := runCommandTo(t.Context(), full{}, "", append([]string{"queue", "export", "--file", path}, args...)...)
-		r.want(t, exitUnsaid, "", "the events cannot be written: no space left")
+		r.want(t, exitOutput, "", "the events cannot be written: no space left")
 	}
 }

@@ -46,31 +46,19 @@ func (f *severalFlags) validate(cmd *cobra.Command, ids []string, others ...stri
 	return nil
 }
 
-// request returns the query for the selected events, and what sends it: with
-// --dry-run nothing changes.
-func (f *severalFlags) request(c *console, g *gateway) (query url.Values, send sender, err error) {
-	if query, err = f.query(); err != nil {
-		return nil, nil, err
+// post asks for what is to be done to the selected events: with --dry-run nothing
+// changes.
+func (f *severalFlags) post(ctx context.Context, a *adminClient, path string, query url.Values, done any) error {
+	if !f.dryRun {
+		return a.change(ctx, http.MethodPost, path, query, done)
 	}
-	f.warn(c)
-	if f.dryRun {
-		query.Set("dry_run", "true")
-		return query, g.look, nil
-	}
-	return query, g.change, nil
+	query.Set("dry_run", "true")
+	return a.read(ctx, http.MethodPost, path, query, done)
 }
 
-// sender is a method of gateway: look or change.
-type sender func(ctx context.Context, method, path string, query url.Values, found any) error
-
-// retryFlags are the flags of retry.
-type retryFlags struct {
-	severalFlags
-	rate float64
-}
-
-func queueRetryCommand(g *gateway) *cobra.Command {
-	var f retryFlags
+func queueRetryCommand(a *adminClient) *cobra.Command {
+	var f severalFlags
+	var rate float64
 	cmd := &cobra.Command{
 		Use:   "retry {<id>... | --all}",
 		Short: "Deliver events again",
@@ -89,15 +77,18 @@ delivered event again.
   $ caddy instagram queue retry --all --field comments --since 24h --rate 50`,
 	}
 	f.register(cmd)
-	cmd.Flags().Float64Var(&f.rate, "rate", 10, "At most so many events in a second")
-	cmd.RunE = run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
+	cmd.Flags().Float64Var(&rate, "rate", 10, "At most so many events in a second")
+	cmd.RunE = a.run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
 		if err := f.validate(cmd, args, "rate"); err != nil {
 			return nil, err
 		}
-		if f.all {
-			return retryAll(ctx, c, g, &f)
+		if !f.all {
+			return retryEach(ctx, a, args)
 		}
-		return retryEach(ctx, g, args)
+		query := f.query(c)
+		query.Set("rate", strconv.FormatFloat(rate, 'g', -1, 64))
+		r := new(retriedEvents)
+		return ifDone(r, f.post(ctx, a, "/retry", query, &r.Retried))
 	})
 	return cmd
 }
@@ -113,42 +104,22 @@ type retriedEvents struct {
 
 func (r *retriedEvents) text(c *console) {
 	if r.DryRun {
-		c.printf("%s would be delivered again.\n", eventCount(r.Count))
+		c.printf("%s would be delivered again.\n", plural(r.Count, "event"))
 		return
 	}
 	for _, id := range r.Waiting {
 		c.printf("Event %d is due anyway.\n", id)
 	}
 	if r.Count > 0 || len(r.Waiting) == 0 {
-		c.printf("%s will be delivered again.\n", eventCount(r.Count))
+		c.printf("%s will be delivered again.\n", plural(r.Count, "event"))
 	}
 }
 
-func eventCount(n int) string {
-	if n == 1 {
-		return "1 event"
-	}
-	return strconv.Itoa(n) + " events"
-}
-
-func retryAll(ctx context.Context, c *console, g *gateway, f *retryFlags) (result, error) {
-	query, send, err := f.request(c, g)
-	if err != nil {
-		return nil, err
-	}
-	query.Set("rate", strconv.FormatFloat(f.rate, 'g', -1, 64))
-	r := new(retriedEvents)
-	if err := send(ctx, http.MethodPost, "/retry", query, &r.Retried); err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-func retryEach(ctx context.Context, g *gateway, args []string) (result, error) {
+func retryEach(ctx context.Context, a *adminClient, args []string) (result, error) {
 	r := new(retriedEvents)
 	done, err := forEach(args, func(id uint64) error {
 		var one admin.Retried
-		if err := g.change(ctx, http.MethodPost, eventPath(id)+"/retry", nil, &one); err != nil {
+		if err := a.change(ctx, http.MethodPost, eventPath(id)+"/retry", nil, &one); err != nil {
 			return err
 		}
 		if r.Count += one.Count; one.Count == 0 {
@@ -184,7 +155,7 @@ func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
 		}
 		if !ok || failed.status != exitRefused || errors.Is(err, errUnreachable) || errors.Is(err, errAdminOff) {
 			if left := len(ids) - i - 1; left > 0 {
-				errs = append(errs, fmt.Errorf("%s after it: not tried", eventCount(left)))
+				errs = append(errs, fmt.Errorf("%s after it: not tried", plural(left, "event")))
 			}
 			break
 		}
@@ -193,7 +164,7 @@ func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
 	case len(errs) == 0:
 		return done, nil
 	case len(done) > 0:
-		status = exitUnsure
+		status = exitPartial
 	}
 	return done, &failure{status, errors.Join(errs...)}
 }

@@ -3,7 +3,6 @@ package command_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -54,15 +53,7 @@ func serveQueue(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(store.Close()) })
 	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: name}} }}
-	mux := http.NewServeMux()
-	for _, route := range api.Routes() {
-		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := route.Handler.ServeHTTP(w, r); err != nil {
-				http.Error(w, fmt.Sprintf(`{"error":%q}`, err), http.StatusNotFound)
-			}
-		})
-	}
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(api.Handler())
 	ts.Defer(server.Close)
 	ts.Setenv("QUEUE", server.Listener.Addr().String())
 }

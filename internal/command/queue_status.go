@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -13,11 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/admin"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
-func queueStatusCommand(g *gateway) *cobra.Command {
-	var f fileFlag
+func queueStatusCommand(a *adminClient) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how much is in the queues",
@@ -29,14 +26,9 @@ since when deliveries are refused because they cannot be stored, if they are.
 		Example: `  $ caddy instagram queue status
   $ caddy instagram queue status --address unix//run/caddy/admin.sock --json
   $ caddy instagram queue status --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-		RunE: run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {
-			if err := f.validate(g); err != nil {
-				return nil, err
-			}
-			return showStatus(ctx, g, &f)
-		}),
+		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) { return showStatus(ctx, a) }),
 	}
-	f.register(cmd)
+	a.registerFile(cmd)
 	return cmd
 }
 
@@ -49,17 +41,9 @@ type queueStatus struct {
 	Stopped bool `json:"stopped,omitempty"`
 }
 
-func showStatus(ctx context.Context, g *gateway, f *fileFlag) (result, error) {
-	s := &queueStatus{Stopped: f.path != ""}
-	var err error
-	if s.Stopped {
-		s.Stores, err = onFile(ctx, f, exitRefused, func(store *bolt.Store, _ os.FileInfo) ([]admin.Status, error) {
-			return []admin.Status{admin.StatusOf(ctx, admin.Store{Store: store, Name: f.path})}, nil
-		})
-	} else {
-		err = g.look(ctx, http.MethodGet, "", nil, &s.Stores)
-	}
-	if err != nil {
+func showStatus(ctx context.Context, a *adminClient) (result, error) {
+	s := &queueStatus{Stopped: a.file != ""}
+	if err := a.read(ctx, http.MethodGet, "", nil, &s.Stores); err != nil {
 		return nil, err
 	}
 	var errs []error
@@ -68,10 +52,7 @@ func showStatus(ctx context.Context, g *gateway, f *fileFlag) (result, error) {
 			errs = append(errs, fmt.Errorf("the store %s cannot say what it holds: %s", store.Store, store.Error))
 		}
 	}
-	if errs != nil {
-		return s, &failure{exitUnsure, errors.Join(errs...)}
-	}
-	return s, nil
+	return s, withStatus(exitPartial, errors.Join(errs...))
 }
 
 func (s *queueStatus) text(c *console) {

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -45,20 +44,13 @@ func newQueueServer(t testing.TB, stores ...admin.Store) *queueServer {
 	t.Helper()
 	s := &queueServer{stores: stores}
 	api := &admin.API{Stores: func() []admin.Store { return s.stores }}
-	mux := http.NewServeMux()
-	for _, route := range api.Routes() {
-		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
-			s.mu.Lock()
-			s.requests = append(s.requests, r.Method+" "+r.URL.String())
-			s.mu.Unlock()
-			err := route.Handler.ServeHTTP(w, r)
-			if refused, ok := err.(caddy.APIError); ok {
-				w.WriteHeader(refused.HTTPStatus)
-				_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
-			}
-		})
-	}
-	s.Server = httptest.NewServer(mux)
+	handler := api.Handler()
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.requests = append(s.requests, r.Method+" "+r.URL.String())
+		s.mu.Unlock()
+		handler.ServeHTTP(w, r)
+	}))
 	t.Cleanup(s.Close)
 	return s
 }

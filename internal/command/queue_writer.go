@@ -2,9 +2,11 @@ package command
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"sync"
@@ -28,32 +30,28 @@ type eventWriter struct {
 
 // writeAll writes the events that a query selects, the oldest first. Those that
 // are accepted meanwhile do not come, however many they are.
-func (w *eventWriter) writeAll(list lister, query url.Values) error {
+func (w *eventWriter) writeAll(ctx context.Context, a *adminClient, query url.Values) error {
+	var newest []admin.Event
 	query.Set("limit", "1")
-	newest, err := list(query)
-	if err != nil || len(newest) == 0 {
+	if err := a.read(ctx, http.MethodGet, "/events", query, &newest); err != nil || len(newest) == 0 {
 		return err
 	}
 	query.Set("before", strconv.FormatUint(newest[0].ID+1, 10))
 	query.Set("order", "oldest")
 	query.Set("limit", strconv.Itoa(admin.MaxLimit))
 	query.Set("bodies", "true")
-	for {
-		page, err := list(query)
+	for page, err := range a.events(ctx, query) {
+		if err != nil && w.count > 0 {
+			return fmt.Errorf("after %s: %w", plural(w.count, "event"), err)
+		}
+		if err == nil {
+			err = w.write(page)
+		}
 		if err != nil {
-			if w.count > 0 {
-				err = fmt.Errorf("after %s: %w", eventCount(w.count), err)
-			}
 			return err
 		}
-		if len(page) == 0 {
-			return nil
-		}
-		if err := w.write(page); err != nil {
-			return err
-		}
-		query.Set("after", strconv.FormatUint(page[len(page)-1].ID, 10))
 	}
+	return nil
 }
 
 // write writes a page of events.
@@ -96,10 +94,10 @@ func (w *eventWriter) writeLine(line []byte) (err error) {
 
 // unwritten gives an error of writing its exit code.
 func (w *eventWriter) unwritten(err error) error {
-	if err == nil {
-		return nil
+	if err != nil {
+		err = &failure{w.status, fmt.Errorf("the events cannot be written: %w", err)}
 	}
-	return &failure{w.status, fmt.Errorf("the events cannot be written: %w", err)}
+	return err
 }
 
 // end ends the output, and returns an error that it has not told of, or that of

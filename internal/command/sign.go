@@ -25,7 +25,7 @@ or it is -.
 Exit codes:
   0  done
   1  wrong usage, or the body or the app secret cannot be read
-` + unsaidCode,
+` + outputCode,
 		Example: `  $ caddy instagram sign delivery.json --app-secret-file secret
   $ curl https://hooks.example.com/webhooks -H "$(caddy instagram sign delivery.json)" \
       -H 'Content-Type: application/json' --data-binary @delivery.json`,

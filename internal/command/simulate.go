@@ -43,7 +43,7 @@ type simulation struct {
 	ledger      string
 	verify      []string
 	verifyQueue bool
-	queue       gateway
+	queue       adminClient
 
 	given func(flag string) bool
 }
@@ -90,7 +90,7 @@ Exit codes:
   2  there was no run, or it was cut short: wrong usage, a file that cannot be
      read or written, the file of --from-log is incomplete or holds no event, a
      queue that cannot be asked, an interrupt
-` + unsaidCode,
+` + outputCode,
 		Example: `  # The verification request and one delivery of each field
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --verify-token-file verify
 

@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"iter"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,19 +13,11 @@ import (
 // queued returns the identities of all events in a queue, the newest first. Only
 // a page of the list is in memory at a time. Events that are accepted meanwhile
 // do not come.
-func queued(ctx context.Context, g *gateway) iter.Seq2[string, error] {
+func queued(ctx context.Context, a *adminClient) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		query := url.Values{"limit": {strconv.Itoa(admin.MaxLimit)}}
-		for {
-			var page []struct { // what is needed of admin.Event
-				ID       uint64 `json:"id"`
-				Identity string `json:"identity"`
-			}
-			if err := g.look(ctx, http.MethodGet, "/events", query, &page); err != nil {
+		for page, err := range a.events(ctx, url.Values{"limit": {strconv.Itoa(admin.MaxLimit)}}) {
+			if err != nil {
 				yield("", err)
-				return
-			}
-			if len(page) == 0 {
 				return
 			}
 			for _, e := range page {
@@ -34,7 +25,6 @@ func queued(ctx context.Context, g *gateway) iter.Seq2[string, error] {
 					return
 				}
 			}
-			query.Set("before", strconv.FormatUint(page[len(page)-1].ID, 10))
 		}
 	}
 }

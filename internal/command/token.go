@@ -185,7 +185,7 @@ func refreshToken(ctx context.Context, c *console, m *metaFlags) (result, error)
 		return nil, refused(err)
 	}
 	if err := f.commit([]byte(string(token) + "\n")); err != nil {
-		return nil, &failure{exitUnsure, fmt.Errorf("the token was renewed, but it is not certain that the new one is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
+		return nil, &failure{exitPartial, fmt.Errorf("the token was renewed, but it is not certain that the new one is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
 	}
 	return &refreshedToken{File: m.token.file, Expires: expires.UTC().Truncate(time.Second)}, nil
 }

@@ -66,7 +66,7 @@ func TestHelpTexts(t *testing.T) {
 		if !strings.Contains(cmd.Long, "Exit codes:") {
 			t.Errorf("%s: the help has no exit codes", cmd.CommandPath())
 		}
-		if !strings.Contains(cmd.Long, unsaidCode) {
+		if !strings.Contains(cmd.Long, outputCode) {
 			t.Errorf("%s: the help does not tell the exit code of a full disk behind it", cmd.CommandPath())
 		}
 		if !cmd.HasSubCommands() && cmd.Name() != "help" {

@@ -1,0 +1,298 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
+)
+
+// adminClient asks the queue's admin API: that of a running Caddy or, with --file,
+// one of its own for the file of a stopped server.
+type adminClient struct {
+	address, config, adapter string
+	store, file              string
+
+	send   func(ctx context.Context, method, uri string) (*response, error) // nil: not connected
+	at     string                                                           // whom it asks
+	opened *bolt.Store
+	info   os.FileInfo // of the file, before anything was done
+}
+
+// register adds the flags for the running Caddy to a command and its sub-commands.
+func (a *adminClient) register(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&a.address, "address", "", "Other `address` of the administration listener than that of the config")
+	flags.StringVarP(&a.config, "config", "c", "", "Configuration `file` to find the address in")
+	flags.StringVarP(&a.adapter, "adapter", "a", "", "Config adapter to apply, by `name`")
+	flags.StringVar(&a.store, "store", "", "Store to work on, by `name`, if several are open")
+}
+
+// registerFile adds the flag for the file of a stopped server.
+func (a *adminClient) registerFile(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.file, "file", "", "Not the running Caddy, but the `file` of a stopped one")
+}
+
+// run makes an action of the queue the RunE of a command.
+func (a *adminClient) run(maxArgs int, do action) func(*cobra.Command, []string) error {
+	return run(maxArgs, func(ctx context.Context, c *console, args []string) (result, error) {
+		found, err := do(ctx, c, args)
+		if a.opened != nil && ctx.Err() == nil { // else the file may be in use until the process ends
+			err = errors.Join(err, withStatus(exitRefused, a.opened.Close()))
+		}
+		return found, err
+	})
+}
+
+// read asks for what changes nothing, whatever the method, and decodes the answer
+// into found.
+func (a *adminClient) read(ctx context.Context, method, path string, query url.Values, found any) error {
+	_, err := a.call(ctx, method, path, query, found)
+	return err
+}
+
+// change asks for what changes something. After an error it may be unknown what
+// has changed.
+func (a *adminClient) change(ctx context.Context, method, path string, query url.Values, found any) error {
+	unchanged, err := a.call(ctx, method, path, query, found)
+	if err != nil && !unchanged {
+		return &failure{exitPartial, fmt.Errorf("it is not known what was done; see 'status': %w", err)}
+	}
+	return err
+}
+
+// events reads the events that a query selects, page by page, until there are no
+// more. The query can be changed between the pages.
+func (a *adminClient) events(ctx context.Context, query url.Values) iter.Seq2[[]*admin.Event, error] {
+	cursor := "before"
+	if query.Get("order") == "oldest" {
+		cursor = "after"
+	}
+	return func(yield func([]*admin.Event, error) bool) {
+		for {
+			var page []*admin.Event
+			err := a.read(ctx, http.MethodGet, "/events", query, &page)
+			if err == nil && len(page) == 0 || !yield(page, err) || err != nil {
+				return
+			}
+			query.Set(cursor, strconv.FormatUint(page[len(page)-1].ID, 10))
+		}
+	}
+}
+
+// response is an answer of the admin API. It is the http.ResponseWriter of one
+// that does not come over a network.
+type response struct {
+	status int
+	text   bytes.Buffer
+}
+
+func (*response) Header() http.Header { return http.Header{} }
+
+func (r *response) WriteHeader(status int) { r.status = status }
+
+func (r *response) Write(text []byte) (int, error) { return r.text.Write(text) }
+
+// call asks the admin API. Of an error it reports whether it came before anything
+// could have been changed.
+func (a *adminClient) call(ctx context.Context, method, path string, query url.Values, found any) (unchanged bool, err error) {
+	if err := a.connect(); err != nil {
+		return true, err
+	}
+	if query == nil {
+		query = url.Values{}
+	}
+	if a.store != "" {
+		query.Set("store", a.store)
+	}
+	uri := "/instagram/queue" + path + "?" + query.Encode()
+	resp, err := await(ctx, func() (*response, error) { return a.send(ctx, method, uri) })
+	if err != nil {
+		return a.unanswered(err)
+	}
+	if resp.status >= http.StatusBadRequest {
+		return resp.status < http.StatusInternalServerError, a.rejection(resp)
+	}
+	if found != nil {
+		if err := json.NewDecoder(&resp.text).Decode(found); err != nil {
+			return false, &failure{exitRefused, fmt.Errorf("the answer of %s cannot be understood: %w", a.at, err)}
+		}
+	}
+	return true, nil
+}
+
+// connect finds out whom to ask.
+func (a *adminClient) connect() (err error) {
+	switch {
+	case a.send != nil:
+		return nil
+	case a.file != "" && (a.address != "" || a.config != "" || a.store != ""):
+		return errors.New("--file is for a stopped server: leave out --address, --config and --store")
+	case a.file != "":
+		a.at = a.file
+		return withStatus(exitRefused, a.open())
+	}
+	if a.at, err = a.find(); err != nil {
+		return fmt.Errorf("finding the admin API: %w", err)
+	}
+	a.send = a.ask
+	return nil
+}
+
+// errEmpty is wrapped by the error for a file of no bytes, of which the queue would
+// make a new one.
+var errEmpty = errors.New("it is empty")
+
+// open opens the file, which must be there. The queue would make a new one.
+func (a *adminClient) open() (err error) {
+	a.info, err = os.Stat(a.file)
+	switch {
+	case err != nil:
+		return err
+	case !a.info.Mode().IsRegular():
+		return fmt.Errorf("%s is not the file of a queue", a.file)
+	case a.info.Size() == 0:
+		return fmt.Errorf("the file %s is no queue, or is damaged: %w", a.file, errEmpty)
+	}
+	store, err := bolt.Open(a.file, zap.NewNop)
+	if err != nil {
+		if !errors.Is(err, bolt.ErrDamaged) {
+			err = fmt.Errorf("%w; leave out --file to ask a Caddy that is running", err)
+		}
+		return err
+	}
+	a.opened = store
+	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: a.file}} }}
+	a.send = func(ctx context.Context, method, uri string) (*response, error) {
+		req, err := http.NewRequestWithContext(ctx, method, uri, nil)
+		if err != nil {
+			return nil, err
+		}
+		resp := new(response)
+		api.Handler().ServeHTTP(resp, req)
+		return resp, nil
+	}
+	return nil
+}
+
+// find returns the address of the admin API. Caddy says so each time that it
+// reads the config.
+func (a *adminClient) find() (_ string, err error) {
+	var config []byte
+	if a.address == "" && a.config != "" {
+		if config, _, _, err = caddycmd.LoadConfig(a.config, a.adapter); err != nil {
+			return "", err
+		}
+		var parsed struct {
+			Admin struct {
+				Disabled bool `json:"disabled"`
+			} `json:"admin"`
+		}
+		if json.Unmarshal(config, &parsed) == nil && parsed.Admin.Disabled {
+			return "", &failure{exitRefused, fmt.Errorf("%w in %s: nobody can ask this Caddy about its queues. Give it an endpoint, such as "+
+				"'admin unix//run/caddy/admin.sock', or stop it: then 'status', 'list', 'show', 'export', 'check' and 'compact' "+
+				"work on the file of a queue, with --file", errAdminOff, a.config)}
+		}
+	}
+	return caddycmd.DetermineAdminAPIAddress(a.address, config, a.config, a.adapter)
+}
+
+// maxAnswer bounds an answer, in bytes. The admin API bounds its lists itself.
+const maxAnswer = 256 << 20
+
+// ask asks a running Caddy. Of an answer that tells an error, Caddy's client has
+// only a text.
+func (a *adminClient) ask(_ context.Context, method, uri string) (*response, error) {
+	// Caddy's client uses no connection twice, and would keep each open.
+	header := http.Header{"Connection": {"close"}}
+	resp, err := caddycmd.AdminAPIRequest(a.at, method, uri, header, nil)
+	r := new(response)
+	if err != nil {
+		text, answered := strings.CutPrefix(err.Error(), "caddy responded with error: HTTP ")
+		if !answered {
+			return nil, err
+		}
+		status, body, _ := strings.Cut(text, ": ")
+		r.status, _ = strconv.Atoi(status)
+		r.text.WriteString(body)
+		return r, nil
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(&r.text, io.LimitReader(resp.Body, maxAnswer+1))
+	if err == nil && n > maxAnswer {
+		err = errors.New("the answer is too long")
+	}
+	return r, err
+}
+
+// rejection returns the error that an answer tells.
+func (a *adminClient) rejection(resp *response) error {
+	err := fmt.Errorf("the Caddy at %s answered with status %d: %s", a.at, resp.status, &resp.text)
+	var said struct {
+		Error string `json:"error"`
+	}
+	switch json.Unmarshal(resp.text.Bytes(), &said); {
+	case said.Error != "":
+		err = errors.New(said.Error)
+	case resp.status == http.StatusNotFound:
+		err = fmt.Errorf("the Caddy at %s does not know this request: it has no instagram plugin, or an older one", a.at)
+	}
+	if resp.status == http.StatusBadRequest {
+		// The parameters have the names of the flags.
+		return errors.New(strings.ReplaceAll(err.Error(), "the parameter ", "--"))
+	}
+	return &failure{exitRefused, err}
+}
+
+// unanswered gives an error that came in place of an answer its exit code.
+func (a *adminClient) unanswered(err error) (unchanged bool, _ error) {
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "invalid admin address "), strings.HasPrefix(text, "making request: "):
+		return true, err
+	case strings.Contains(text, ": dial "):
+		return true, &failure{exitRefused, fmt.Errorf("%w at %s; is it running, and not with 'admin off'? (%w)", errUnreachable, a.at, err)}
+	}
+	return false, &failure{exitRefused, err}
+}
+
+// Errors of all requests alike.
+var (
+	errUnreachable = errors.New("no Caddy answers")
+	errAdminOff    = errors.New("the admin endpoint is turned off ('admin off')")
+)
+
+// await returns what do returns, or an error once ctx is done. There is nothing
+// to wait for then: the process is about to end.
+func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := do()
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		return none, &failure{exitRefused, errors.New("interrupted")}
+	}
+}

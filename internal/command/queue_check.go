@@ -1,0 +1,114 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
+)
+
+// exitDamaged is the exit code of check for a file that is not sound.
+const exitDamaged = 3
+
+func queueCheckCommand(a *adminClient) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Look for damage in the file of a queue",
+		Long: `
+Looks for damage in the file of a queue, of the running Caddy or, with --file, of
+a stopped one. It reads the whole file, and changes nothing.
+
+Exit codes:
+  0  the file is sound
+  1  wrong usage
+  2  the file could not be checked
+  3  the file is damaged, or is not that of a queue
+` + outputCode,
+		Example: `  $ caddy instagram queue check
+  $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
+		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) { return checkQueue(ctx, a) }),
+	}
+	a.registerFile(cmd)
+	return cmd
+}
+
+// checkedQueue is the result of check.
+type checkedQueue struct {
+	outcome
+	admin.Checked
+}
+
+func (r *checkedQueue) text(c *console) {
+	if r.Sound { // else the error says it
+		c.printf("The file is sound.\n")
+	}
+}
+
+func checkQueue(ctx context.Context, a *adminClient) (result, error) {
+	r := new(checkedQueue)
+	err := a.read(ctx, http.MethodPost, "/check", nil, &r.Checked)
+	if errors.Is(err, bolt.ErrDamaged) || errors.Is(err, errEmpty) { // so much that it cannot be opened
+		r.Damage, err = err.Error(), nil
+	}
+	if err != nil || r.Sound {
+		return ifDone(r, err)
+	}
+	said := r.Damage
+	if !strings.Contains(said, "damaged") {
+		said = "the file is damaged: " + said
+	}
+	return r, &failure{exitDamaged, fmt.Errorf("%s. Restore a copy; what it held since is lost", said)}
+}
+
+func queueCompactCommand(a *adminClient) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "compact",
+		Short: "Make the file of a queue smaller",
+		Long: `
+Gives the space that a queue does not use any more back to the file system, of
+the running Caddy or, with --file, of a stopped one. The file is copied, so there
+must be room for that. Meanwhile a running Caddy accepts nothing: it lets
+deliveries wait, and Meta sends those again that wait for more than five seconds.
+Nobody needs to do this regularly: space that events leave is used for others.
+` + queueExitCodes,
+		Example: `  $ caddy instagram queue compact
+  $ caddy instagram queue compact --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
+		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {
+			r := new(compactedQueue)
+			err := a.change(ctx, http.MethodPost, "/compact", nil, &r.Compacted)
+			if err == nil && a.file != "" {
+				err = withStatus(exitPartial, keepAccess(a.file, a.info))
+			}
+			return ifDone(r, err)
+		}),
+	}
+	a.registerFile(cmd)
+	return cmd
+}
+
+// compactedQueue is the result of compact.
+type compactedQueue struct {
+	outcome
+	admin.Compacted
+}
+
+func (r *compactedQueue) text(c *console) {
+	c.printf("The file had %s and has %s.\n", sizeText(r.Before), sizeText(r.After))
+}
+
+// keepAccess gives a file the owner and the mode of the one that it replaced:
+// Caddy may not be able to open it otherwise.
+func keepAccess(path string, old os.FileInfo) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(keepOwner(file, old), file.Chmod(old.Mode().Perm()), file.Close())
+}
