@@ -15,21 +15,21 @@ import (
 const tokenSoon = 10 * 24 * time.Hour
 
 // account asks Meta about the access token and the subscription.
-func (v *run) account() {
+func (r *run) account() {
 	switch {
-	case v.Graph == nil:
-		v.skip("there is no access token to ask Meta with", Token, Subscription)
+	case r.Graph == nil:
+		r.skip("there is no access token to ask Meta with", Token, Subscription)
 		return
 	}
-	v.know(string(v.Graph.Token), string(v.Graph.AppSecret))
-	owner, err := v.Graph.Me(v.ctx)
+	r.know(string(r.Graph.Token), string(r.Graph.AppSecret))
+	owner, err := r.Graph.Me(r.ctx)
 	if err != nil {
-		v.fault(Token, fmt.Sprintf("Meta does not take the access token: %s.", err), adviceOn(err))
-		v.skip("Meta does not take the access token", Subscription)
+		r.fault(Token, fmt.Sprintf("Meta does not take the access token: %s.", err), adviceOn(err))
+		r.skip("Meta does not take the access token", Subscription)
 		return
 	}
-	app := v.lifetime(owner)
-	v.subscription(owner, app)
+	app := r.lifetime(owner)
+	r.subscription(owner, app)
 }
 
 func adviceOn(err error) string {
@@ -41,76 +41,76 @@ func adviceOn(err error) string {
 
 // lifetime checks until when the token is valid, and what it may do. It returns
 // the app that the token is of, if Meta tells.
-func (v *run) lifetime(owner graph.Owner) string {
+func (r *run) lifetime(owner graph.Owner) string {
 	whose := fmt.Sprintf("The access token of %s (%s)", owner.Account, owner.Name)
 	if owner.SystemUser != "" {
 		whose = fmt.Sprintf("The access token of the system user %s (%s)", owner.SystemUser, owner.Name)
 	}
-	if !v.Graph.Login.Debugs() {
+	if !r.Graph.Login.Debugs() {
 		const refresh = "Refresh it: caddy instagram token refresh --token-file <file>. Once a week is good."
-		switch latest := v.TokenWritten.Add(graph.TokenLife); {
-		case v.TokenWritten.IsZero():
-			v.ok(Token, whose+" is valid; until when, Meta does not tell.")
+		switch latest := r.TokenWritten.Add(graph.TokenLife); {
+		case r.TokenWritten.IsZero():
+			r.ok(Token, whose+" is valid; until when, Meta does not tell.")
 		case time.Until(latest) < tokenSoon:
-			v.warn(Token, fmt.Sprintf("%s is valid, but only until %s unless it was refreshed elsewhere, by the age of its file.", whose, day(latest)), refresh)
+			r.warn(Token, fmt.Sprintf("%s is valid, but only until %s unless it was refreshed elsewhere, by the age of its file.", whose, day(latest)), refresh)
 		default:
-			v.ok(Token, fmt.Sprintf("%s is valid, until %s at the latest, by the age of its file.", whose, day(latest)))
+			r.ok(Token, fmt.Sprintf("%s is valid, until %s at the latest, by the age of its file.", whose, day(latest)))
 		}
 		return ""
 	}
 	const renew = "Get a new one, by letting the user log in again."
-	d, err := v.Graph.Debug(v.ctx)
+	d, err := r.Graph.Debug(r.ctx)
 	switch {
 	case err != nil:
-		v.warn(Token, fmt.Sprintf("%s works, but Meta does not tell until when: %s.", whose, err), adviceOn(err))
+		r.warn(Token, fmt.Sprintf("%s works, but Meta does not tell until when: %s.", whose, err), adviceOn(err))
 		return ""
 	case !d.Valid:
-		v.fault(Token, whose+" is not valid, says Meta.", renew)
+		r.fault(Token, whose+" is not valid, says Meta.", renew)
 		return d.App
 	case !d.Expires.IsZero() && time.Until(d.Expires) < tokenSoon:
-		v.warn(Token, fmt.Sprintf("%s is valid only until %s.", whose, day(d.Expires)), renew)
+		r.warn(Token, fmt.Sprintf("%s is valid only until %s.", whose, day(d.Expires)), renew)
 	case !d.DataExpires.IsZero() && time.Until(d.DataExpires) < tokenSoon:
-		v.warn(Token, fmt.Sprintf("%s gives access to data only until %s.", whose, day(d.DataExpires)), renew)
+		r.warn(Token, fmt.Sprintf("%s gives access to data only until %s.", whose, day(d.DataExpires)), renew)
 	case d.Expires.IsZero():
-		v.ok(Token, whose+" is valid and does not expire.")
+		r.ok(Token, whose+" is valid and does not expire.")
 	default:
-		v.ok(Token, fmt.Sprintf("%s is valid until %s.", whose, day(d.Expires)))
+		r.ok(Token, fmt.Sprintf("%s is valid until %s.", whose, day(d.Expires)))
 	}
-	v.permissions(whose, d.Permissions)
+	r.permissions(whose, d.Permissions)
 	return d.App
 }
 
 // permissions looks for those that the fields need and the token lacks.
-func (v *run) permissions(whose string, granted []string) {
-	lacking := slices.DeleteFunc(v.Graph.Login.Permissions(v.Fields).All(), func(p string) bool { return slices.Contains(granted, p) })
+func (r *run) permissions(whose string, granted []string) {
+	lacking := slices.DeleteFunc(r.Graph.Login.Permissions(r.Fields).All(), func(p string) bool { return slices.Contains(granted, p) })
 	if len(lacking) > 0 {
-		v.warn(Token, fmt.Sprintf("%s lacks permissions: %s.", whose, strings.Join(lacking, ", ")),
+		r.warn(Token, fmt.Sprintf("%s lacks permissions: %s.", whose, strings.Join(lacking, ", ")),
 			"Add them to the app, and let the user log in again and grant them: events can stay away without them.")
 	}
 }
 
 // subscription compares what the account is subscribed to with what it should
 // be.
-func (v *run) subscription(owner graph.Owner, app string) {
+func (r *run) subscription(owner graph.Owner, app string) {
 	account := owner.Account
-	if v.Account != "" {
-		account = v.Account
+	if r.Account != "" {
+		account = r.Account
 	}
 	if account == "" {
-		v.warn(Subscription, fmt.Sprintf("With %s, the access token does not tell which account to look at.", v.Graph.Login.Name()),
+		r.warn(Subscription, fmt.Sprintf("With %s, the access token does not tell which account to look at.", r.Graph.Login.Name()),
 			"Say it with --account: the id of the Instagram professional account, not that of a Page.")
 		return
 	}
-	if v.App != "" {
-		app = v.App
+	if r.App != "" {
+		app = r.App
 	}
-	all, err := v.Graph.Subscriptions(v.ctx, account)
+	all, err := r.Graph.Subscriptions(r.ctx, account)
 	if err != nil {
-		v.fault(Subscription, fmt.Sprintf("The subscriptions of account %s cannot be read: %s.", account, err), adviceOn(err))
+		r.fault(Subscription, fmt.Sprintf("The subscriptions of account %s cannot be read: %s.", account, err), adviceOn(err))
 		return
 	}
 	if app == "" && len(all) > 1 {
-		v.warn(Subscription, fmt.Sprintf("%d apps are subscribed to account %s, and it is not known which is yours.", len(all), account), "Say it with --app.")
+		r.warn(Subscription, fmt.Sprintf("%d apps are subscribed to account %s, and it is not known which is yours.", len(all), account), "Say it with --app.")
 		return
 	}
 	var fields []string
@@ -120,39 +120,39 @@ func (v *run) subscription(owner graph.Owner, app string) {
 		}
 	}
 	slices.Sort(fields)
-	v.compare(account, fields)
+	r.compare(account, fields)
 }
 
-func (v *run) compare(account string, fields []string) {
+func (r *run) compare(account string, fields []string) {
 	login := ""
-	if v.Graph.Login != "" && v.Graph.Login != graph.InstagramLogin {
-		login = fmt.Sprintf(" --login %s", v.Graph.Login)
+	if r.Graph.Login != "" && r.Graph.Login != graph.InstagramLogin {
+		login = fmt.Sprintf(" --login %s", r.Graph.Login)
 	}
 	set := fmt.Sprintf("Subscribe it: caddy instagram subscriptions set%s --account %s --fields %s",
-		login, account, cmp.Or(strings.Join(v.Fields, ","), "<fields>"))
-	if len(v.Fields) > 0 {
-		set = fmt.Sprintf("The access token needs %s. ", strings.Join(v.Graph.Login.Permissions(v.Fields).All(), ", ")) + set
+		login, account, cmp.Or(strings.Join(r.Fields, ","), "<fields>"))
+	if len(r.Fields) > 0 {
+		set = fmt.Sprintf("The access token needs %s. ", strings.Join(r.Graph.Login.Permissions(r.Fields).All(), ", ")) + set
 	}
 	var missing, more []string
-	for _, name := range v.Fields {
+	for _, name := range r.Fields {
 		if !slices.Contains(fields, name) {
 			missing = append(missing, name)
 		}
 	}
 	for _, name := range fields {
-		if !slices.Contains(v.Fields, name) {
+		if !slices.Contains(r.Fields, name) {
 			more = append(more, name)
 		}
 	}
 	switch {
-	case len(fields) == 0 && len(v.Fields) == 0:
-		v.fault(Subscription, fmt.Sprintf("Your app is not subscribed to account %s: no event of it will come.", account), set)
+	case len(fields) == 0 && len(r.Fields) == 0:
+		r.fault(Subscription, fmt.Sprintf("Your app is not subscribed to account %s: no event of it will come.", account), set)
 	case missing != nil:
-		v.fault(Subscription, fmt.Sprintf("%s %s not subscribed for account %s.", strings.Join(missing, ", "), are(missing), account), set)
-	case len(v.Fields) > 0 && more != nil:
-		v.warn(Subscription, fmt.Sprintf("%s %s subscribed for account %s, but not among the fields that should be.", strings.Join(more, ", "), are(more), account), set)
+		r.fault(Subscription, fmt.Sprintf("%s %s not subscribed for account %s.", strings.Join(missing, ", "), are(missing), account), set)
+	case len(r.Fields) > 0 && more != nil:
+		r.warn(Subscription, fmt.Sprintf("%s %s subscribed for account %s, but not among the fields that should be.", strings.Join(more, ", "), are(more), account), set)
 	default:
-		v.ok(Subscription, fmt.Sprintf("Account %s is subscribed to %s.", account, strings.Join(fields, ", ")))
+		r.ok(Subscription, fmt.Sprintf("Account %s is subscribed to %s.", account, strings.Join(fields, ", ")))
 	}
 }
 

@@ -12,25 +12,25 @@ import (
 // passedOn reports whether the answer came from behind Caddy: it replaces its
 // own Server header by a Via header in what it passes on.
 func (e exchange) passedOn() bool {
-	return e.header.Get("Server") != "Caddy" && strings.Contains(strings.Join(e.header.Values("Via"), ","), "Caddy")
+	return e.Header.Get("Server") != "Caddy" && strings.Contains(strings.Join(e.Header.Values("Via"), ","), "Caddy")
 }
 
 // answered says in words who answered what.
-func (v *run) answered(e exchange) string {
+func (r *run) answered(e exchange) string {
 	who := "the server"
 	if e.passedOn() {
 		who = "the application"
 	}
-	text := fmt.Sprintf("%s answered %d", who, e.status)
+	text := fmt.Sprintf("%s answered %d", who, e.Status)
 	if e.redirects() {
-		text += " to " + shortTarget(v.url, e.header)
-	} else if server := e.header.Get("Server"); server != "" && server != "Caddy" && !e.passedOn() {
+		text += " to " + shortTarget(r.url, e.Header)
+	} else if server := e.Header.Get("Server"); server != "" && server != "Caddy" && !e.passedOn() {
 		text += fmt.Sprintf(" (%q)", server[:min(len(server), 40)])
 	}
 	return text
 }
 
-func (e exchange) redirects() bool { return e.status >= 300 && e.status < 400 }
+func (e exchange) redirects() bool { return e.Status >= 300 && e.Status < 400 }
 
 // shortTarget is target without what a redirect has in common with the URL.
 func shortTarget(from *url.URL, header http.Header) string {
@@ -43,21 +43,21 @@ func shortTarget(from *url.URL, header http.Header) string {
 
 // queued reports whether a queue answers the deliveries, as far as the config
 // tells.
-func (v *run) queued() bool { return v.setup != nil && v.setup.queued }
+func (r *run) queued() bool { return r.setup != nil && r.setup.queued }
 
 // adviceFor says what to do about an answer that should be 200.
-func (v *run) adviceFor(e exchange) string {
+func (r *run) adviceFor(e exchange) string {
 	switch {
-	case e.err != nil:
-		return v.adviceWithout(e.err)
-	case e.status > 200 && e.status < 300:
+	case e.Err != nil:
+		return r.adviceWithout(e.Err)
+	case e.Status > 200 && e.Status < 300:
 		return "Have the application answer 200, or put accept_2xx into instagram_webhook, which makes 200 of every other 2xx."
 	case e.redirects():
 		return "Meta follows no redirect. To a login: take this path out of what asks for one. To https: have the application believe X-Forwarded-Proto. To a path with or without slash: use the one that it leads to."
 	case e.passedOn():
-		return adviceBehind(e.status)
+		return adviceBehind(e.Status)
 	}
-	switch e.status {
+	switch e.Status {
 	case http.StatusNotFound:
 		return "Nothing serves this path: compare it with the one in the config."
 	case http.StatusMethodNotAllowed:
@@ -69,12 +69,12 @@ func (v *run) adviceFor(e exchange) string {
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return "A proxy does not reach what is behind it: start that, and compare the address. If the proxy is Caddy, instagram_queue keeps deliveries until the application is back."
 	case http.StatusServiceUnavailable:
-		if v.queued() {
+		if r.queued() {
 			return "The queue cannot store the delivery, because of the disk, max_pending or min_free_space: Caddy's log says which."
 		}
 		return "No handler after instagram_webhook takes the delivery, or instagram_file or instagram_queue cannot store it: Caddy's log says which."
 	}
-	if e.status >= http.StatusInternalServerError {
+	if e.Status >= http.StatusInternalServerError {
 		return "A handler in Caddy, or a proxy before it, fails: its log has a line with this status and the cause."
 	}
 	return "instagram_webhook gives no such answer: find what else takes this path, in Caddy or before it."
@@ -103,9 +103,9 @@ func adviceBehind(status int) string {
 }
 
 // adviceWithout says what to do if there is no answer.
-func (v *run) adviceWithout(err error) string {
+func (r *run) adviceWithout(err error) string {
 	switch late := errors.Is(err, context.DeadlineExceeded); {
-	case late && v.queued():
+	case late && r.queued():
 		return "Meta gives up after five seconds. The queue answers as soon as the events are on disk: see disk.sync, and look for a proxy before Caddy that holds requests."
 	case late:
 		return "Meta gives up after five seconds. Answer first and work afterwards: put instagram_queue in front of the application. If there is one, look for a proxy or a firewall before Caddy that holds requests."

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
 // TestAnswersOfTheApplicationAreToldInWords has an application behind Caddy that
@@ -69,7 +70,7 @@ func TestCaddysOwnAnswerIsNotTakenForTheApplications(t *testing.T) {
 		http.StatusServiceUnavailable: "No handler after instagram_webhook takes the delivery",
 		http.StatusNotFound:           "Nothing serves this path",
 	} {
-		e := exchange{status: status, header: http.Header{"Server": {"Caddy"}, "Via": {"1.1 Caddy"}}} // one Caddy before another
+		e := exchange{Outcome: simulate.Outcome{Status: status, Header: http.Header{"Server": {"Caddy"}, "Via": {"1.1 Caddy"}}}} // one Caddy before another
 		if got := v.adviceFor(e); !strings.Contains(got, says) {
 			t.Errorf("%d: %q", status, got)
 		}
@@ -80,9 +81,9 @@ func TestCaddysOwnAnswerIsNotTakenForTheApplications(t *testing.T) {
 func TestNoAdviceToPutAQueueWhereThereIsOne(t *testing.T) {
 	t.Parallel()
 	v := &run{Checker: &Checker{}, ctx: t.Context(), setup: &setup{queued: true}}
-	v.slowest.latency = meta.AnswerWithin
+	v.slowest.Latency = meta.AnswerWithin
 	v.time()
-	advice := v.report.Findings[0].Advice + v.adviceFor(exchange{status: http.StatusServiceUnavailable}) + v.adviceWithout(context.DeadlineExceeded)
+	advice := v.report.Findings[0].Advice + v.adviceFor(exchange{Outcome: simulate.Outcome{Status: http.StatusServiceUnavailable}}) + v.adviceWithout(context.DeadlineExceeded)
 	if strings.Contains(advice, "put instagram_queue") || !strings.Contains(advice, "disk.sync") || !strings.Contains(advice, "The queue cannot store") {
 		t.Errorf("%q", advice)
 	}

@@ -7,48 +7,50 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
 // certificate checks the TLS handshake and the chain, each fault by itself. It
 // reports whether requests can be sent.
-func (v *run) certificate() bool {
-	chain, err := v.handshake()
+func (r *run) certificate() bool {
+	chain, err := r.handshake()
 	if err != nil {
-		v.fault(TLS, fmt.Sprintf("The TLS handshake fails: %s.", reasonOf(err)),
+		r.fault(TLS, fmt.Sprintf("The TLS handshake fails: %s.", reasonOf(err)),
 			"See Caddy's log: it has no certificate for this name yet, or something else than Caddy listens there.")
-		v.skipFrom(CertificateName, "the TLS handshake fails")
+		r.skipFrom(CertificateName, "the TLS handshake fails")
 		return false
 	}
-	v.ok(TLS, "The TLS handshake succeeds.")
-	leaf, host := chain[0], v.url.Hostname()
+	r.ok(TLS, "The TLS handshake succeeds.")
+	leaf, host := chain[0], r.url.Hostname()
 	good := true
 
 	if err := leaf.VerifyHostname(host); err != nil {
 		good = false
-		v.fault(CertificateName, fmt.Sprintf("The certificate is not for %s, but for %q.", host, names(leaf)),
+		r.fault(CertificateName, fmt.Sprintf("The certificate is not for %s, but for %q.", host, names(leaf)),
 			"Name the host in Caddy's site address, so that Caddy gets a certificate for it.")
 	} else {
-		v.ok(CertificateName, fmt.Sprintf("The certificate is for %s.", host))
+		r.ok(CertificateName, fmt.Sprintf("The certificate is for %s.", host))
 	}
 
 	now := time.Now()
-	err = v.verify(chain, now)
+	err = r.verify(chain, now)
 	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	if isInvalid && invalid.Reason == x509.Expired && invalid.Cert != nil {
 		good = false
-		v.expired(invalid.Cert, now)
+		r.expired(invalid.Cert, now)
 		// What else is wrong shows at a time when it was valid.
-		err = v.verify(chain, invalid.Cert.NotAfter.Add(-time.Second))
+		err = r.verify(chain, invalid.Cert.NotAfter.Add(-time.Second))
 	} else {
-		v.expiry(leaf, now)
+		r.expiry(leaf, now)
 	}
 
 	if err != nil {
 		good = false
 	}
-	v.chain(chain, err)
+	r.chain(chain, err)
 	if !good {
-		v.skipFrom(HTTP, "the certificate is not trusted, so no secret is sent")
+		r.skipFrom(HTTP, "the certificate is not trusted, so no secret is sent")
 	}
 	return good
 }
@@ -56,15 +58,15 @@ func (v *run) certificate() bool {
 // handshake returns the certificates that the server sends. It believes any, as
 // nothing is sent on the connection. It finds out whether the server asks for a
 // client certificate, and whether TLS refuses the one presented, or none.
-func (v *run) handshake() (chain []*x509.Certificate, err error) {
-	ctx, cancel := v.step()
+func (r *run) handshake() (chain []*x509.Certificate, err error) {
+	ctx, cancel := r.step()
 	defer cancel()
-	conn, err := v.dialer()(ctx, "tcp", net.JoinHostPort(v.url.Hostname(), portOf(v.url)))
+	conn, err := r.dialer()(ctx, "tcp", net.JoinHostPort(r.url.Hostname(), portOf(r.url)))
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	config := v.tlsConfig(v.Certificate)
+	config := simulate.TLSConfig(r.url.Hostname(), r.Roots, r.Certificate)
 	config.InsecureSkipVerify = true // they are verified one by one, to say what is wrong
 	config.VerifyPeerCertificate = func(sent [][]byte, _ [][]*x509.Certificate) error {
 		for _, der := range sent {
@@ -78,22 +80,22 @@ func (v *run) handshake() (chain []*x509.Certificate, err error) {
 	}
 	offer := config.GetClientCertificate
 	config.GetClientCertificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		v.asked = true
+		r.asked = true
 		return offer(request)
 	}
 	secured := tls.Client(conn, config)
 	err = secured.HandshakeContext(ctx)
-	if err == nil && v.asked {
+	if err == nil && r.asked {
 		// Since TLS 1.3 the client is done before the server has judged its
 		// certificate. A server that is content waits for a request.
-		_ = secured.SetReadDeadline(time.Now().Add(min(judgement, v.timeout()))) // without it, the context ends the read
+		_ = secured.SetReadDeadline(time.Now().Add(min(judgement, r.timeout()))) // without it, the context ends the read
 		_, err = secured.Read(make([]byte, 1))
 		if !alerted(err) {
 			err = nil
 		}
 	}
-	if alerted(err) && v.asked && len(chain) > 0 {
-		v.certAlert = err
+	if alerted(err) && r.asked && len(chain) > 0 {
+		r.certAlert = err
 		return chain, nil
 	}
 	if err == nil && len(chain) == 0 {
@@ -111,23 +113,8 @@ func alerted(err error) bool {
 	return ok && operation.Op == "remote error"
 }
 
-// tlsConfig presents cert, if there is one, even to a server that asks for
-// others: what it does then is for it to show.
-func (v *run) tlsConfig(cert *tls.Certificate) *tls.Config {
-	if cert == nil {
-		cert = new(tls.Certificate) // none
-	}
-	return &tls.Config{
-		RootCAs:              v.Roots,
-		ServerName:           v.url.Hostname(),
-		NextProtos:           []string{"http/1.1"},
-		MinVersion:           tls.VersionTLS12,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil },
-	}
-}
-
-func (v *run) verify(chain []*x509.Certificate, at time.Time) error {
-	options := x509.VerifyOptions{Roots: v.Roots, CurrentTime: at, Intermediates: x509.NewCertPool()}
+func (r *run) verify(chain []*x509.Certificate, at time.Time) error {
+	options := x509.VerifyOptions{Roots: r.Roots, CurrentTime: at, Intermediates: x509.NewCertPool()}
 	for _, between := range chain[1:] {
 		options.Intermediates.AddCert(between)
 	}
@@ -135,50 +122,50 @@ func (v *run) verify(chain []*x509.Certificate, at time.Time) error {
 	return err
 }
 
-func (v *run) expired(cert *x509.Certificate, now time.Time) {
+func (r *run) expired(cert *x509.Certificate, now time.Time) {
 	if now.Before(cert.NotBefore) {
-		v.fault(CertificateExpiry, fmt.Sprintf("The certificate of %q is valid only from %s.", cert.Subject, day(cert.NotBefore)),
+		r.fault(CertificateExpiry, fmt.Sprintf("The certificate of %q is valid only from %s.", cert.Subject, day(cert.NotBefore)),
 			"Check the clocks of this machine and of the server.")
 		return
 	}
-	v.fault(CertificateExpiry, fmt.Sprintf("The certificate of %q expired on %s.", cert.Subject, day(cert.NotAfter)),
+	r.fault(CertificateExpiry, fmt.Sprintf("The certificate of %q expired on %s.", cert.Subject, day(cert.NotAfter)),
 		"See Caddy's log for why it was not renewed, often because port 80 or 443 cannot be reached from outside; renew it by hand if Caddy did not get it.")
 }
 
 // expiry warns of a certificate that should have been renewed: Caddy does so
 // when a third of the life is left, whether that is a month or two days.
-func (v *run) expiry(leaf *x509.Certificate, now time.Time) {
+func (r *run) expiry(leaf *x509.Certificate, now time.Time) {
 	until := fmt.Sprintf("The certificate is valid until %s", day(leaf.NotAfter))
 	if leaf.NotAfter.Sub(now) < leaf.NotAfter.Sub(leaf.NotBefore)/6 {
-		v.warn(CertificateExpiry, until+", which is soon for its length of life.", "See Caddy's log for why it was not renewed yet.")
+		r.warn(CertificateExpiry, until+", which is soon for its length of life.", "See Caddy's log for why it was not renewed yet.")
 		return
 	}
-	v.ok(CertificateExpiry, until+".")
+	r.ok(CertificateExpiry, until+".")
 }
 
 // chain says what is wrong with the way from the certificate to a root.
-func (v *run) chain(chain []*x509.Certificate, err error) {
+func (r *run) chain(chain []*x509.Certificate, err error) {
 	leaf, last := chain[0], chain[len(chain)-1]
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case isInvalid && invalid.Reason == x509.Expired:
-		v.skip("the certificates in it were never valid at the same time", CertificateChain)
-	case err == nil && v.Roots != nil:
-		v.ok(CertificateChain, "The certificate descends from a CA that was given for this check. Meta trusts public CAs only.")
+		r.skip("the certificates in it were never valid at the same time", CertificateChain)
+	case err == nil && r.Roots != nil:
+		r.ok(CertificateChain, "The certificate descends from a CA that was given for this check. Meta trusts public CAs only.")
 	case err == nil:
-		v.ok(CertificateChain, "The certificate descends from a public CA.")
+		r.ok(CertificateChain, "The certificate descends from a public CA.")
 	case unknown && selfSigned(leaf):
-		v.fault(CertificateChain, "The certificate is self-signed, and Meta trusts public CAs only.",
+		r.fault(CertificateChain, "The certificate is self-signed, and Meta trusts public CAs only.",
 			"Let Caddy get a certificate by itself: remove 'tls internal' or the certificate's files from the site.")
 	case unknown && selfSigned(last):
-		v.fault(CertificateChain, fmt.Sprintf("The certificate descends from %q, which is no public CA, and Meta trusts no other.", last.Subject),
+		r.fault(CertificateChain, fmt.Sprintf("The certificate descends from %q, which is no public CA, and Meta trusts no other.", last.Subject),
 			"Let Caddy get a certificate by itself: remove 'tls internal' or the certificate's files from the site.")
 	case unknown:
-		v.fault(CertificateChain, fmt.Sprintf("An intermediate certificate is missing, or the CA is not public: the server sends %s, the last one issued by %q, which is not trusted.", count(len(chain), "certificate"), last.Issuer),
+		r.fault(CertificateChain, fmt.Sprintf("An intermediate certificate is missing, or the CA is not public: the server sends %s, the last one issued by %q, which is not trusted.", count(len(chain), "certificate"), last.Issuer),
 			"Put the whole chain into the certificate's file, the server's own first; or let Caddy get a certificate by itself, without 'tls internal'.")
 	default:
-		v.fault(CertificateChain, fmt.Sprintf("The certificate is not valid: %s.", err), "Get a new one from a public CA.")
+		r.fault(CertificateChain, fmt.Sprintf("The certificate is not valid: %s.", err), "Get a new one from a public CA.")
 	}
 }
 

@@ -111,25 +111,25 @@ type appSecret struct{ name, key string }
 
 // Run makes all checks. It returns an error if the URL is none that can be
 // called, or if ctx ends before; all else is in the report.
-func (d *Checker) Run(ctx context.Context) (*Report, error) {
-	to, err := parse(d.URL)
+func (c *Checker) Run(ctx context.Context) (*Report, error) {
+	to, err := parse(c.URL)
 	if err != nil {
 		return nil, err
 	}
-	v := &run{Checker: d, ctx: ctx, url: to}
-	v.inside()
-	v.know(string(d.VerifyToken), string(d.AppSecret))
-	if d.VerifyToken != "" {
-		v.token = string(d.VerifyToken)
+	r := &run{Checker: c, ctx: ctx, url: to}
+	r.inside()
+	r.know(string(c.VerifyToken), string(c.AppSecret))
+	if c.VerifyToken != "" {
+		r.token = string(c.VerifyToken)
 	}
-	if d.AppSecret != "" {
-		v.secrets = []appSecret{{"", string(d.AppSecret)}}
+	if c.AppSecret != "" {
+		r.secrets = []appSecret{{"", string(c.AppSecret)}}
 	}
-	v.secretForms()
-	v.asMetaSpells()
-	v.outside()
-	v.account()
-	return &v.report, context.Cause(ctx)
+	r.secretForms()
+	r.asMetaSpells()
+	r.outside()
+	r.account()
+	return &r.report, context.Cause(ctx)
 }
 
 func parse(callback string) (*url.URL, error) {
@@ -150,18 +150,18 @@ func parse(callback string) (*url.URL, error) {
 }
 
 // asMetaSpells turns the URL into what Meta makes of it.
-func (v *run) asMetaSpells() {
-	path := v.url.EscapedPath()
+func (r *run) asMetaSpells() {
+	path := r.url.EscapedPath()
 	if !strings.Contains(path, "+") {
-		v.ok(CallbackURL, "Meta asks for the URL as it is.")
+		r.ok(CallbackURL, "Meta asks for the URL as it is.")
 		return
 	}
-	v.warn(CallbackURL, "Meta asks for %20 in place of each + in the path, and so do these checks.",
+	r.warn(CallbackURL, "Meta asks for %20 in place of each + in the path, and so do these checks.",
 		"Choose a path without +, or let instagram_webhook handle the path with spaces in its place as well.")
-	spelt := *v.url
+	spelt := *r.url
 	spelt.RawPath = strings.ReplaceAll(path, "+", "%20")
 	spelt.Path = unescaped(spelt.RawPath)
-	v.url = &spelt
+	r.url = &spelt
 }
 
 // local reports whether a host is this machine by its very name.
@@ -171,52 +171,52 @@ func local(host string) bool {
 }
 
 // know keeps secrets out of all texts.
-func (v *run) know(secrets ...string) {
+func (r *run) know(secrets ...string) {
 	for _, s := range secrets {
-		if !slices.Contains(v.hidden, s) {
-			v.hidden = append(v.hidden, s, url.QueryEscape(s))
+		if !slices.Contains(r.hidden, s) {
+			r.hidden = append(r.hidden, s, url.QueryEscape(s))
 		}
 	}
 	// A secret may be part of a longer one.
-	slices.SortFunc(v.hidden, func(a, b string) int { return len(b) - len(a) })
+	slices.SortFunc(r.hidden, func(a, b string) int { return len(b) - len(a) })
 }
 
 // maxText bounds a text of a finding, in bytes.
 const maxText = 600
 
 // clean returns a text without secrets, control characters and excess length.
-func (v *run) clean(text string) string { return sanitize.Text(text, maxText, v.hidden...) }
+func (r *run) clean(text string) string { return sanitize.Text(text, maxText, r.hidden...) }
 
 // add adds a finding. What fails while the checks are being ended says nothing.
-func (v *run) add(f Finding) {
-	if v.ctx.Err() != nil && f.Status != OK {
+func (r *run) add(f Finding) {
+	if r.ctx.Err() != nil && f.Status != OK {
 		f.Status, f.Text, f.Advice = Skipped, "the checks were interrupted", ""
 	}
-	f.Subject, f.Text, f.Advice = v.clean(f.Subject), v.clean(f.Text), v.clean(f.Advice)
-	v.report.Findings = append(v.report.Findings, f)
-	if v.OnFinding != nil {
-		v.OnFinding(f)
+	f.Subject, f.Text, f.Advice = r.clean(f.Subject), r.clean(f.Text), r.clean(f.Advice)
+	r.report.Findings = append(r.report.Findings, f)
+	if r.OnFinding != nil {
+		r.OnFinding(f)
 	}
 }
 
-func (v *run) ok(check, text string)            { v.add(Finding{check, "", OK, text, ""}) }
-func (v *run) warn(check, text, advice string)  { v.add(Finding{check, "", Warning, text, advice}) }
-func (v *run) fault(check, text, advice string) { v.add(Finding{check, "", Fault, text, advice}) }
-func (v *run) skip(reason string, checks ...string) {
+func (r *run) ok(check, text string)            { r.add(Finding{check, "", OK, text, ""}) }
+func (r *run) warn(check, text, advice string)  { r.add(Finding{check, "", Warning, text, advice}) }
+func (r *run) fault(check, text, advice string) { r.add(Finding{check, "", Fault, text, advice}) }
+func (r *run) skip(reason string, checks ...string) {
 	for _, check := range checks {
-		v.add(Finding{check, "", Skipped, reason, ""})
+		r.add(Finding{check, "", Skipped, reason, ""})
 	}
 }
 
 // skipFrom skips the checks from outside that have not been made yet, beginning
 // with one.
-func (v *run) skipFrom(check, reason string) {
-	v.skip(reason, outside[slices.Index(outside, check):]...)
+func (r *run) skipFrom(check, reason string) {
+	r.skip(reason, outside[slices.Index(outside, check):]...)
 }
 
 // step returns a context for one step.
-func (v *run) step() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(v.ctx, v.timeout())
+func (r *run) step() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.ctx, r.timeout())
 }
 
-func (v *run) timeout() time.Duration { return cmp.Or(max(v.Timeout, 0), DefaultTimeout) }
+func (r *run) timeout() time.Duration { return cmp.Or(max(r.Timeout, 0), DefaultTimeout) }

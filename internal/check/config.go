@@ -25,70 +25,70 @@ const maxConfig = 16 << 20
 const caSoon = 60 * 24 * time.Hour
 
 // inside looks at the config.
-func (v *run) inside() {
-	if v.Config == "" {
-		v.skip("there is no config to look at", Config)
+func (r *run) inside() {
+	if r.Config == "" {
+		r.skip("there is no config to look at", Config)
 		return
 	}
 	others := inside[1:]
-	config, err := readConfig(v.Config)
+	config, err := readConfig(r.Config)
 	if err == nil {
-		v.setup, err = survey(config, v.url)
+		r.setup, err = survey(config, r.url)
 	}
 	if err != nil {
-		v.fault(Config, fmt.Sprintf("The config cannot be read: %s.", err), v.adviceForUnreadable(err))
-		v.skip("the config cannot be read", others...)
+		r.fault(Config, fmt.Sprintf("The config cannot be read: %s.", err), r.adviceForUnreadable(err))
+		r.skip("the config cannot be read", others...)
 		return
 	}
-	if len(v.setup.webhooks) == 0 {
-		v.fault(Config, "There is no instagram_webhook in the config.", "Give the config of the Caddy that answers at the callback URL, and put instagram_webhook into its site.")
-		v.skip("there is no instagram_webhook in the config", others...)
+	if len(r.setup.webhooks) == 0 {
+		r.fault(Config, "There is no instagram_webhook in the config.", "Give the config of the Caddy that answers at the callback URL, and put instagram_webhook into its site.")
+		r.skip("there is no instagram_webhook in the config", others...)
 		return
 	}
-	v.ok(Config, fmt.Sprintf("The config has %s.", count(len(v.setup.webhooks), "instagram_webhook")))
-	if v.resolveSecrets() {
-		v.load(config)
+	r.ok(Config, fmt.Sprintf("The config has %s.", count(len(r.setup.webhooks), "instagram_webhook")))
+	if r.resolveSecrets() {
+		r.load(config)
 	} else {
-		v.skip("secrets are missing", ConfigLoad)
+		r.skip("secrets are missing", ConfigLoad)
 	}
-	v.trustPools()
-	v.php()
-	v.disks()
-	v.queues()
+	r.trustPools()
+	r.php()
+	r.disks()
+	r.queues()
 }
 
 // adviceForUnreadable says what to do about a config that cannot be read.
-func (v *run) adviceForUnreadable(err error) string {
-	info, found := os.Stat(v.Config)
+func (r *run) adviceForUnreadable(err error) string {
+	info, found := os.Stat(r.Config)
 	switch {
 	case errors.Is(found, fs.ErrNotExist), found == nil && info.IsDir():
 		return "Give the path of Caddy's config."
 	case errors.Is(err, fs.ErrPermission):
 		return "Run this command as the user that Caddy runs as."
 	}
-	return "Mend it. This says more: caddy validate" + v.configFlags()
+	return "Mend it. This says more: caddy validate" + r.configFlags()
 }
 
 // php checks that a fatal error of PHP does not look like success. PHP answers
 // 200 to it with display_errors, and once output has gone out.
-func (v *run) php() {
-	switch s := v.setup; {
+func (r *run) php() {
+	switch s := r.setup; {
 	case s.fastCGI == 0:
-		v.skip("no delivery goes to PHP by FastCGI", ConfigPHP)
+		r.skip("no delivery goes to PHP by FastCGI", ConfigPHP)
 	case s.showsErrors == nil && s.unbuffered == nil:
-		v.ok(ConfigPHP, "Errors of PHP are answered with 500.")
+		r.ok(ConfigPHP, "Errors of PHP are answered with 500.")
 	default:
-		v.warnOfPHP(s.showsErrors, "With display_errors=On, PHP at %s answers 200 to a fatal error, and the event counts as delivered.")
-		v.warnOfPHP(s.unbuffered, "PHP at %s answers 200 to a fatal error once output has gone out, and the event counts as delivered.")
+		r.warnOfPHP(s.showsErrors, "With display_errors=On, PHP at %s answers 200 to a fatal error, and the event counts as delivered.")
+		r.warnOfPHP(s.unbuffered, "PHP at %s answers 200 to a fatal error once output has gone out, and the event counts as delivered.")
 	}
 }
 
-func (v *run) warnOfPHP(addresses []string, text string) {
+func (r *run) warnOfPHP(addresses []string, text string) {
 	if len(addresses) == 0 {
 		return
 	}
 	slices.Sort(addresses)
-	v.warn(ConfigPHP, fmt.Sprintf(text, strings.Join(slices.Compact(addresses), ", ")),
+	r.warn(ConfigPHP, fmt.Sprintf(text, strings.Join(slices.Compact(addresses), ", ")),
 		"Put env PHP_ADMIN_VALUE into its php_fastcgi, with two lines between the quotation marks: display_errors=0 and output_buffering=1M (see README, PHP). That beats php.ini, the pool and the script.")
 }
 
@@ -143,12 +143,12 @@ func validate(config *caddy.Config) error {
 
 // resolveSecrets reads the verify tokens and the app secrets as Caddy would, and
 // keeps those for the callback URL. It reports whether all are there.
-func (v *run) resolveSecrets() bool {
+func (r *run) resolveSecrets() bool {
 	_ = validate(new(caddy.Config)) // nothing in it can fail; a missing file would be logged
 	complete := true
 	resolve := func(what, value string) string {
 		resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
-		v.know(resolved)
+		r.know(resolved)
 		if err == nil && strings.TrimSpace(resolved) != "" {
 			return resolved
 		}
@@ -157,15 +157,15 @@ func (v *run) resolveSecrets() bool {
 		if single(value) {
 			text = fmt.Sprintf("The %s, %s, is not set here.", what, value)
 		}
-		v.fault(ConfigSecrets, text, "Set it where Caddy starts, in its service's environment for example, and run this command with the same environment and user.")
+		r.fault(ConfigSecrets, text, "Set it where Caddy starts, in its service's environment for example, and run this command with the same environment and user.")
 		return ""
 	}
 	found := 0
-	for _, w := range v.setup.webhooks {
+	for _, w := range r.setup.webhooks {
 		for _, token := range w.VerifyTokens {
 			found++
-			if value := resolve("verify token", token); w.chosen && v.token == "" {
-				v.token = value
+			if value := resolve("verify token", token); w.chosen && r.token == "" {
+				r.token = value
 			}
 		}
 		for i, s := range w.AppSecrets {
@@ -175,16 +175,16 @@ func (v *run) resolveSecrets() bool {
 			}
 			found++
 			secret := appSecret{name, resolve(fmt.Sprintf("app secret %q", name), s.Secret)}
-			if secret.key != "" && !slices.Contains(v.setup.secrets, secret) {
-				v.setup.secrets = append(v.setup.secrets, secret)
+			if secret.key != "" && !slices.Contains(r.setup.secrets, secret) {
+				r.setup.secrets = append(r.setup.secrets, secret)
 			}
-			if w.chosen && secret.key != "" && !slices.Contains(v.secrets, secret) {
-				v.secrets = append(v.secrets, secret)
+			if w.chosen && secret.key != "" && !slices.Contains(r.secrets, secret) {
+				r.secrets = append(r.secrets, secret)
 			}
 		}
 	}
 	if complete {
-		v.ok(ConfigSecrets, fmt.Sprintf("All verify tokens and app secrets are set (%d).", found))
+		r.ok(ConfigSecrets, fmt.Sprintf("All verify tokens and app secrets are set (%d).", found))
 	}
 	return complete
 }
@@ -196,44 +196,44 @@ func single(value string) bool {
 }
 
 // load provisions the config.
-func (v *run) load(config []byte) {
+func (r *run) load(config []byte) {
 	loaded := new(caddy.Config)
 	err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(config), loaded)
 	if err == nil {
 		err = validate(loaded)
 	}
 	if err != nil {
-		v.fault(ConfigLoad, fmt.Sprintf("Caddy cannot load the config here: %s.", err), "Mend it. If it concerns files, run this command as the user and in the directory that Caddy runs in.")
+		r.fault(ConfigLoad, fmt.Sprintf("Caddy cannot load the config here: %s.", err), "Mend it. If it concerns files, run this command as the user and in the directory that Caddy runs in.")
 		return
 	}
-	v.ok(ConfigLoad, "Caddy can load the config.")
+	r.ok(ConfigLoad, "Caddy can load the config.")
 }
 
 // trustPools checks when the CAs expire that client certificates and backends
 // are verified with.
-func (v *run) trustPools() {
-	if len(v.setup.cas) == 0 {
-		v.skip("the config names no CA", ConfigCA)
+func (r *run) trustPools() {
+	if len(r.setup.cas) == 0 {
+		r.skip("the config names no CA", ConfigCA)
 		return
 	}
 	fine := 0
-	for _, pool := range v.setup.cas {
+	for _, pool := range r.setup.cas {
 		certs, err := pool.certificates()
 		if err != nil {
-			v.fault(ConfigCA, fmt.Sprintf("The trust pool cannot be read: %s.", err), "Run this command in the directory and as the user that Caddy runs in.")
+			r.fault(ConfigCA, fmt.Sprintf("The trust pool cannot be read: %s.", err), "Run this command in the directory and as the user that Caddy runs in.")
 		}
 		for _, ca := range certs {
 			switch left := time.Until(ca.NotAfter); {
 			case left <= 0:
-				v.fault(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expired on %s.", ca.Subject, day(ca.NotAfter)), "Replace it; Meta's current one is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
+				r.fault(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expired on %s.", ca.Subject, day(ca.NotAfter)), "Replace it; Meta's current one is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
 			case left <= caSoon:
-				v.warn(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expires on %s.", ca.Subject, day(ca.NotAfter)), "Add its successor beside it; Meta's is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
+				r.warn(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expires on %s.", ca.Subject, day(ca.NotAfter)), "Add its successor beside it; Meta's is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
 			default:
 				fine++
 			}
 		}
 	}
 	if fine > 0 {
-		v.ok(ConfigCA, fmt.Sprintf("%s in the trust pools %s valid for 60 days and more.", sentence(count(fine, "CA")), map[bool]string{true: "is", false: "are"}[fine == 1]))
+		r.ok(ConfigCA, fmt.Sprintf("%s in the trust pools %s valid for 60 days and more.", sentence(count(fine, "CA")), map[bool]string{true: "is", false: "are"}[fine == 1]))
 	}
 }

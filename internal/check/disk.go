@@ -29,19 +29,19 @@ const (
 )
 
 // disks checks the directories that events are written to.
-func (v *run) disks() {
-	if len(v.setup.dirs) == 0 {
-		v.skip("nothing is written to this disk", DiskSpace, DiskSync)
+func (r *run) disks() {
+	if len(r.setup.dirs) == 0 {
+		r.skip("nothing is written to this disk", DiskSpace, DiskSync)
 	}
-	for _, d := range v.setup.dirs {
+	for _, d := range r.setup.dirs {
 		existing, err := nearest(d.name)
 		if err != nil {
-			v.add(Finding{DiskSpace, d.name, Fault, fmt.Sprintf("The directory cannot be used: %s.", reasonOf(err)), "Make it, and let the user that Caddy runs as write to it."})
-			v.add(Finding{DiskSync, d.name, Skipped, "the directory cannot be used", ""})
+			r.add(Finding{DiskSpace, d.name, Fault, fmt.Sprintf("The directory cannot be used: %s.", reasonOf(err)), "Make it, and let the user that Caddy runs as write to it."})
+			r.add(Finding{DiskSync, d.name, Skipped, "the directory cannot be used", ""})
 			continue
 		}
-		v.space(d, existing)
-		v.syncing(d, existing)
+		r.space(d, existing)
+		r.syncing(d, existing)
 	}
 }
 
@@ -63,8 +63,8 @@ func nearest(dir string) (string, error) {
 }
 
 // space checks how much room there is.
-func (v *run) space(d directory, existing string) {
-	look := v.free
+func (r *run) space(d directory, existing string) {
+	look := r.free
 	if look == nil {
 		look = freespace.Of
 	}
@@ -84,12 +84,12 @@ func (v *run) space(d directory, existing string) {
 	default:
 		f.Status, f.Advice = OK, ""
 	}
-	v.add(f)
+	r.add(f)
 }
 
 // syncing measures how long it takes until something is on disk.
-func (v *run) syncing(d directory, existing string) {
-	ctx, cancel := v.step()
+func (r *run) syncing(d directory, existing string) {
+	ctx, cancel := r.step()
 	defer cancel()
 	type result struct {
 		usual time.Duration
@@ -97,36 +97,36 @@ func (v *run) syncing(d directory, existing string) {
 	}
 	done := make(chan result, 1)
 	go func() { // a sync cannot be interrupted
-		usual, err := v.measure(existing)
+		usual, err := r.measure(existing)
 		done <- result{usual, err}
 	}()
 	f := Finding{Check: DiskSync, Subject: d.name, Advice: "Use a local disk that is not busy; network file systems are too slow, or do not keep what they promise."}
 	select {
 	case <-ctx.Done():
-		f.Status, f.Text = Fault, fmt.Sprintf("Writing and syncing a file takes longer than %s.", v.timeout())
-	case r := <-done:
-		f.Text = fmt.Sprintf("Syncing a file takes %s.", rounded(r.usual))
+		f.Status, f.Text = Fault, fmt.Sprintf("Writing and syncing a file takes longer than %s.", r.timeout())
+	case m := <-done:
+		f.Text = fmt.Sprintf("Syncing a file takes %s.", rounded(m.usual))
 		switch {
-		case errors.Is(r.err, os.ErrPermission):
+		case errors.Is(m.err, os.ErrPermission):
 			f.Status, f.Text = Warning, fmt.Sprintf("This user may not write to %s.", existing)
 			f.Advice = "Run this command as the user that Caddy runs as; if that was so, let that user write there."
-		case r.err != nil:
-			f.Status, f.Text, f.Advice = Fault, fmt.Sprintf("Nothing can be written: %s.", r.err), "Deliveries are refused until this is mended."
-		case r.usual >= tooSlowSync:
+		case m.err != nil:
+			f.Status, f.Text, f.Advice = Fault, fmt.Sprintf("Nothing can be written: %s.", m.err), "Deliveries are refused until this is mended."
+		case m.usual >= tooSlowSync:
 			f.Status = Fault
-		case r.usual >= slowSync:
+		case m.usual >= slowSync:
 			f.Status = Warning
 		default:
 			f.Status, f.Advice = OK, ""
 		}
 	}
-	v.add(f)
+	r.add(f)
 }
 
 // measure writes to a file of its own and removes it. It returns how long a sync
 // takes: the median, as any disk is slow now and then.
-func (v *run) measure(dir string) (usual time.Duration, err error) {
-	sync := v.sync
+func (r *run) measure(dir string) (usual time.Duration, err error) {
+	sync := r.sync
 	if sync == nil {
 		sync = (*os.File).Sync
 	}

@@ -1,210 +1,105 @@
 package check
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha1"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// maxAnswer is the most that is read of an answer, in bytes.
-const maxAnswer = 64 << 10
-
-// exchange is a request and what came of it.
+// exchange is a request, in words, and what came of it.
 type exchange struct {
-	what    string // the request, in words
-	status  int    // 0: there was no answer
-	header  http.Header
-	body    []byte
-	latency time.Duration
-	err     error
+	what string
+	simulate.Outcome
 }
 
 // accepted reports whether the server took the request.
-func (e exchange) accepted() bool { return e.err == nil && e.status >= 200 && e.status < 300 }
+func (e exchange) accepted() bool { return e.Status >= 200 && e.Status < 300 }
 
 // outcome says in a few words what the server answered.
 func (e exchange) outcome() string {
-	if e.err != nil {
-		return reasonOf(e.err)
+	if e.Err != nil {
+		return reasonOf(e.Err)
 	}
-	text := fmt.Sprintf("status %d", e.status)
-	if server := e.header.Get("Server"); server != "" {
+	text := fmt.Sprintf("status %d", e.Status)
+	if server := e.Header.Get("Server"); server != "" {
 		text += fmt.Sprintf(" from %q", server[:min(len(server), 40)])
 	}
 	return text
 }
 
-// send sends a request as Meta does: HTTP/1.1 on a connection of its own, no
-// proxy, redirects not followed.
-func (v *run) send(what string, req *http.Request, cert *tls.Certificate) exchange {
-	ctx, cancel := v.step()
-	defer cancel()
-	e := exchange{what: what}
-	start := time.Now()
-	conn, err := v.open(ctx, cert)
-	if err == nil {
-		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-		err = e.roundTrip(conn, req)
-		stop()
+// get sends a GET request as Meta does.
+func (r *run) get(what string, to *url.URL) exchange {
+	return r.send(what, simulate.AppendGet(nil, to), r.Certificate)
+}
+
+// deliver sends a delivery to the callback URL as Meta does.
+func (r *run) deliver(what string, d *simulate.Delivery) exchange {
+	return r.send(what, d.Append(nil, r.url), r.Certificate)
+}
+
+// send sends a request as it stands on the wire, on a connection of its own.
+func (r *run) send(what string, request []byte, cert *tls.Certificate) exchange {
+	client := &simulate.Client{
+		URL: r.url.String(), Roots: r.Roots, Certificate: cert, Timeout: r.timeout(),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if r.via.IsValid() {
+				address = net.JoinHostPort(r.via.String(), portOf(r.url))
+			}
+			return r.dialer()(ctx, network, address)
+		},
 	}
-	e.latency = time.Since(start)
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	if e.err = err; err == nil && e.latency >= v.slowest.latency {
-		v.slowest = e
+	defer client.Close()
+	e := exchange{what, client.Send(r.ctx, request)}
+	if e.Err == nil && e.Latency >= r.slowest.Latency {
+		r.slowest = e
 	}
 	return e
 }
 
-// open connects to the server.
-func (v *run) open(ctx context.Context, cert *tls.Certificate) (net.Conn, error) {
-	conn, err := v.dialer()(ctx, "tcp", v.address())
-	if err != nil || v.url.Scheme == "http" {
-		return conn, err
-	}
-	secured := tls.Client(conn, v.tlsConfig(cert))
-	if err := secured.HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // the error of the handshake says more
-		return nil, err
-	}
-	return secured, nil
-}
-
-// maxHints bounds how many informational answers may come before the answer.
-const maxHints = 8
-
-// roundTrip sends the request on a connection, reads the answer and closes the
-// connection.
-func (e *exchange) roundTrip(conn net.Conn, req *http.Request) error {
-	// An answer may come before all is sent, such as 413, and end the sending.
-	// http.Transport would lose it.
-	sent := make(chan error, 1)
-	go func() { sent <- req.Write(conn) }()
-	err := e.read(conn, req)
-	transport := conn
-	if secured, ok := conn.(*tls.Conn); ok {
-		transport = secured.NetConn() // without the good-byes of TLS, which can take seconds
-	}
-	_ = transport.Close() // nothing is expected on it
-	if unsent := <-sent; errors.Is(err, io.ErrUnexpectedEOF) && unsent != nil {
-		err = unsent
-	}
-	return err
-}
-
-func (e *exchange) read(conn net.Conn, req *http.Request) error {
-	reader := bufio.NewReader(io.LimitReader(conn, 2*maxAnswer))
-	for range maxHints {
-		resp, err := http.ReadResponse(reader, req)
-		if err != nil {
-			return err
-		}
-		if resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
-			continue
-		}
-		e.status, e.header = resp.StatusCode, resp.Header
-		e.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		return err
-	}
-	return errors.New("there is no end of informational answers")
-}
-
-// get sends a GET request with a query, which may be nil.
-func (v *run) get(what string, query url.Values, cert *tls.Certificate) exchange {
-	to := *v.url
-	if query != nil {
-		to.RawQuery = strings.TrimPrefix(to.RawQuery+"&"+query.Encode(), "&")
-	}
-	return v.send(what, &http.Request{
-		Method: http.MethodGet,
-		URL:    &to,
-		Close:  true,
-		Header: http.Header{
-			"User-Agent": {meta.UserAgentVerification},
-			"Accept":     {"*/*"},
-		},
-	}, cert)
-}
-
-// deliver sends a delivery with the signatures of signed under key, or with none
-// if key is empty.
-func (v *run) deliver(what string, body, signed []byte, key string, cert *tls.Certificate) exchange {
-	header := http.Header{
-		"User-Agent":   {simulate.FamilyOf(event.Split(body)).UserAgent()},
-		"Accept":       {"*/*"},
-		"Content-Type": {"application/json"},
-	}
-	if key != "" {
-		header.Set("X-Hub-Signature", "sha1="+sign(sha1.New, key, signed))
-		header.Set("X-Hub-Signature-256", "sha256="+sign(sha256.New, key, signed))
-	}
-	return v.send(what, &http.Request{
-		Method:        http.MethodPost,
-		URL:           v.url,
-		Close:         true,
-		Header:        header,
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
-	}, cert)
-}
-
-func sign(algorithm func() hash.Hash, key string, body []byte) string {
-	mac := hmac.New(algorithm, []byte(key))
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
 // reach sends a request that nothing should come of, to see who answers. It
 // reports whether others can follow.
-func (v *run) reach() bool {
-	const before = "TLS demands a client certificate"
-	if v.certAlert != nil {
-		v.skip(before, HTTP, Redirect, Addresses, Verification, VerificationWrongToken, VerificationNoToken)
-		if v.Certificate == nil {
-			v.warn(ClientCert, "TLS demands a client certificate for each request, for the verification too.",
-				"It is not known that Meta presents one there: put 'client_auth { mode request }' into the site's tls directive, and client_cert into instagram_webhook. To check more, give a certificate with its key.")
-		} else {
-			v.fault(ClientCert, fmt.Sprintf("TLS refuses the client certificate: %s.", reasonOf(v.certAlert)), "Give one that descends from a CA that the site trusts.")
-		}
-		v.skipFrom(DeliverySigned, before)
+func (r *run) reach() bool {
+	if r.certAlert != nil {
+		r.certDemanded()
 		return false
 	}
-	e := v.get("a request without parameters", nil, v.Certificate)
-	switch {
-	case e.err != nil:
-		v.fault(HTTP, fmt.Sprintf("There is no answer: %s.", reasonOf(e.err)),
-			v.adviceWithout(e.err))
-		v.skipFrom(Redirect, "there is no answer")
+	e := r.get("a request without parameters", r.url)
+	if e.Err != nil {
+		r.fault(HTTP, fmt.Sprintf("There is no answer: %s.", reasonOf(e.Err)), r.adviceWithout(e.Err))
+		r.skipFrom(Redirect, "there is no answer")
 		return false
 	}
-	v.ok(HTTP, fmt.Sprintf("There is an answer (%s).", e.outcome()))
-	if e.status >= 300 && e.status < 400 {
-		v.fault(Redirect, fmt.Sprintf("The answer is a redirect (%d) to %s, and Meta follows none.", e.status, target(v.url, e.header)),
+	r.ok(HTTP, fmt.Sprintf("There is an answer (%s).", e.outcome()))
+	if e.redirects() {
+		r.fault(Redirect, fmt.Sprintf("The answer is a redirect (%d) to %s, and Meta follows none.", e.Status, target(r.url, e.Header)),
 			"Give Meta the URL that it leads to, with its exact host and trailing slash, or take the redirect away.")
-		v.skipFrom(Addresses, "the URL redirects")
+		r.skipFrom(Addresses, "the URL redirects")
 		return false
 	}
-	v.ok(Redirect, "The answer is no redirect.")
+	r.ok(Redirect, "The answer is no redirect.")
 	return true
+}
+
+// certDemanded says that no request gets past TLS.
+func (r *run) certDemanded() {
+	const before = "TLS demands a client certificate"
+	r.skip(before, HTTP, Redirect, Addresses, Verification, VerificationWrongToken, VerificationNoToken)
+	if r.Certificate == nil {
+		r.warn(ClientCert, before+" for each request, for the verification too.",
+			"It is not known that Meta presents one there: put 'client_auth { mode request }' into the site's tls directive, "+
+				"and client_cert into instagram_webhook. To check more, give a certificate with its key.")
+	} else {
+		r.fault(ClientCert, fmt.Sprintf("TLS refuses the client certificate: %s.", reasonOf(r.certAlert)),
+			"Give one that descends from a CA that the site trusts.")
+	}
+	r.skipFrom(DeliverySigned, before)
 }
 
 // target returns where a redirect leads, without the query.
@@ -216,23 +111,22 @@ func target(from *url.URL, header http.Header) string {
 	return to.Scheme + "://" + to.Host + to.EscapedPath()
 }
 
-// time compares the slowest answer with Meta's deadline.
-func (v *run) time() {
-	switch e := v.slowest; {
-	case e.latency >= meta.AnswerWithin:
-		v.fault(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), meta.AnswerWithin), v.adviceOnTime())
-	case e.latency >= meta.AnswerWithin/2:
-		v.warn(Time, fmt.Sprintf("The answer to %s took %s; Meta waits for %s.", e.what, rounded(e.latency), meta.AnswerWithin), "Little is left for a busy hour. "+v.adviceOnTime())
+// time compares the slowest answer with how long Meta waits.
+func (r *run) time() {
+	e := r.slowest
+	text := fmt.Sprintf("The slowest answer, to %s, took %s; Meta waits for %s.", e.what, rounded(e.Latency), meta.AnswerWithin)
+	advice := "Answer first and work afterwards: put instagram_queue in front of the application."
+	if r.queued() {
+		advice = "The queue answers once the events are on disk: see disk.sync, and look for a proxy or a slow line before Caddy."
+	}
+	switch {
+	case e.Latency >= meta.AnswerWithin:
+		r.fault(Time, text, advice)
+	case e.Latency >= meta.AnswerWithin/2:
+		r.warn(Time, text, "Little is left for a busy hour. "+advice)
 	default:
-		v.ok(Time, fmt.Sprintf("The slowest answer, to %s, took %s; Meta waits for %s.", e.what, rounded(e.latency), meta.AnswerWithin))
+		r.ok(Time, text)
 	}
-}
-
-func (v *run) adviceOnTime() string {
-	if v.queued() {
-		return "The queue answers once the events are on disk: see disk.sync, and look for a proxy or a slow line before Caddy."
-	}
-	return "Answer first and work afterwards: put instagram_queue in front of the application."
 }
 
 func rounded(d time.Duration) time.Duration {

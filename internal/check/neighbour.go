@@ -1,16 +1,13 @@
 package check
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
@@ -20,8 +17,8 @@ const otherHost = "other-host.invalid"
 // neighbours asks for what is near the callback URL, and should be nobody's.
 // Where nothing takes a request, Caddy answers it with an empty 200, and Meta
 // believes that.
-func (v *run) neighbours() {
-	path := v.url.EscapedPath()
+func (r *run) neighbours() {
+	path := r.url.EscapedPath()
 	slash := path + "/"
 	if trimmed := strings.TrimRight(path, "/"); trimmed != path {
 		slash = trimmed
@@ -34,14 +31,14 @@ func (v *run) neighbours() {
 	var last exchange
 	answers := 0
 	for _, probe := range probes {
-		to := *v.url
+		to := *r.url
 		to.RawQuery = ""
 		to.Path, to.RawPath = unescaped(probe), probe
-		e := v.stray("a request to another path", &to, "")
-		if e.err == nil {
+		e := r.stray("a request to another path", &to)
+		if e.Err == nil {
 			answers++
 		}
-		if what := v.swallows(e); what != "" {
+		if what := r.swallows(e); what != "" {
 			paths, last = append(paths, probe), e
 			if !slices.Contains(found, what) {
 				found = append(found, what)
@@ -50,66 +47,61 @@ func (v *run) neighbours() {
 	}
 	switch {
 	case answers == 0:
-		v.skip("there is no answer", NeighbourPath)
+		r.skip("there is no answer", NeighbourPath)
 	case paths == nil:
-		v.ok(NeighbourPath, "What comes to a path beside it is not answered with 200.")
+		r.ok(NeighbourPath, "What comes to a path beside it is not answered with 200.")
 	default:
-		v.warn(NeighbourPath, fmt.Sprintf("What comes to %s is %s.", strings.Join(paths, " and "), strings.Join(found, ", or ")), adviceForStray(last))
+		r.warn(NeighbourPath, fmt.Sprintf("What comes to %s is %s.", strings.Join(paths, " and "), strings.Join(found, ", or ")), adviceForStray(last))
 	}
-	v.otherHost()
+	r.otherHost()
 }
 
-func (v *run) otherHost() {
-	to := *v.url
-	to.RawQuery = ""
-	e := v.stray("a request with another Host", &to, otherHost)
-	switch what := v.swallows(e); {
-	case e.err != nil:
-		v.skip("there is no answer", NeighbourHost)
+func (r *run) otherHost() {
+	to := *r.url
+	to.RawQuery, to.Host = "", otherHost
+	e := r.stray("a request with another Host", &to)
+	switch what := r.swallows(e); {
+	case e.Err != nil:
+		r.skip("there is no answer", NeighbourHost)
 	case what == "":
-		v.ok(NeighbourHost, fmt.Sprintf("Another Host does not get past instagram_webhook (%s).", e.outcome()))
-	case v.url.Scheme == "https" && e.header.Get("Server") == "Caddy":
+		r.ok(NeighbourHost, fmt.Sprintf("Another Host does not get past instagram_webhook (%s).", e.outcome()))
+	case r.url.Scheme == "https" && e.Header.Get("Server") == "Caddy":
 		// Nobody comes to Caddy itself by TLS with another name than Meta looks up.
-		v.ok(NeighbourHost, fmt.Sprintf("Another Host is %s. Meta sends none; a proxy before Caddy must pass Host on.", what))
+		r.ok(NeighbourHost, fmt.Sprintf("Another Host is %s. Meta sends none; a proxy before Caddy must pass Host on.", what))
 	default:
-		v.warn(NeighbourHost, fmt.Sprintf("What comes with another Host is %s.", what),
+		r.warn(NeighbourHost, fmt.Sprintf("What comes with another Host is %s.", what),
 			"Have proxies before Caddy pass Host on (in nginx: proxy_set_header Host $host), and give Caddy a site for all other hosts that answers 404, such as 'http:// { respond 404 }'.")
 	}
 }
 
 // stray sends what should be nobody's: an unsigned delivery, or if there are to
 // be none a request without parameters.
-func (v *run) stray(what string, to *url.URL, host string) exchange {
-	if v.NoDeliveries {
-		return v.send(what, &http.Request{Method: http.MethodGet, URL: to, Host: host, Close: true, Header: http.Header{"User-Agent": {meta.UserAgentVerification}, "Accept": {"*/*"}}}, v.Certificate)
+func (r *run) stray(what string, to *url.URL) exchange {
+	if r.NoDeliveries {
+		return r.get(what, to)
 	}
-	body := plainBodies(time.Now())[0]
-	return v.send(what, &http.Request{
-		Method: http.MethodPost, URL: to, Host: host, Close: true,
-		Header:        http.Header{"User-Agent": {simulate.Changes.UserAgent()}, "Accept": {"*/*"}, "Content-Type": {"application/json"}},
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
-	}, v.Certificate)
+	unsigned := &simulate.Delivery{Body: plainBodies(time.Now())[0]}
+	return r.send(what, unsigned.Append(nil, to), r.Certificate)
 }
 
 // swallows says how a request is answered that should not be answered with 2xx,
 // or "". Pages are for browsers, which send GET.
-func (v *run) swallows(e exchange) string {
+func (r *run) swallows(e exchange) string {
 	switch {
 	case !e.accepted():
 		return ""
 	case e.untaken():
 		return "answered with an empty 200, as Caddy does where nothing takes a request"
-	case v.NoDeliveries:
+	case r.NoDeliveries:
 		return ""
 	}
-	return fmt.Sprintf("answered without a signature: %s", v.answered(e))
+	return fmt.Sprintf("answered without a signature: %s", r.answered(e))
 }
 
 // untaken reports whether an answer looks like that of Caddy where nothing takes
 // a request.
 func (e exchange) untaken() bool {
-	return e.status == http.StatusOK && len(e.body) == 0 && !e.passedOn()
+	return e.Status == http.StatusOK && len(e.Answer) == 0 && !e.passedOn()
 }
 
 func adviceForStray(e exchange) string {

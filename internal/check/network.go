@@ -16,39 +16,39 @@ import (
 const maxAddresses = 16
 
 // outside makes the checks of the callback URL.
-func (v *run) outside() {
-	addresses, ok := v.resolve()
+func (r *run) outside() {
+	addresses, ok := r.resolve()
 	if !ok {
-		v.skipFrom(Connect, "the host has no address that can be used")
+		r.skipFrom(Connect, "the host has no address that can be used")
 		return
 	}
-	reached := v.connect(addresses)
+	reached := r.connect(addresses)
 	if reached == nil {
-		v.skipFrom(TLS, "nothing can be connected to")
+		r.skipFrom(TLS, "nothing can be connected to")
 		return
 	}
-	if v.url.Scheme == "http" {
-		v.warn(TLS, "The URL begins with http://.", "Fine for trying things out on this machine; Meta calls nothing but https://.")
-		v.skip("without TLS there is no certificate", CertificateName, CertificateExpiry, CertificateChain)
-	} else if !v.certificate() {
+	if r.url.Scheme == "http" {
+		r.warn(TLS, "The URL begins with http://.", "Fine for trying things out on this machine; Meta calls nothing but https://.")
+		r.skip("without TLS there is no certificate", CertificateName, CertificateExpiry, CertificateChain)
+	} else if !r.certificate() {
 		return
 	}
-	if !v.reach() {
+	if !r.reach() {
 		return
 	}
-	v.addresses(reached)
-	v.verification()
-	v.deliveries()
-	v.neighbours()
-	v.time()
+	r.addresses(reached)
+	r.verification()
+	r.deliveries()
+	r.neighbours()
+	r.time()
 }
 
 // resolve looks the host up.
-func (v *run) resolve() ([]netip.Addr, bool) {
-	ctx, cancel := v.step()
+func (r *run) resolve() ([]netip.Addr, bool) {
+	ctx, cancel := r.step()
 	defer cancel()
-	host := v.url.Hostname()
-	lookup := v.lookup
+	host := r.url.Hostname()
+	lookup := r.lookup
 	if lookup == nil {
 		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -56,7 +56,7 @@ func (v *run) resolve() ([]netip.Addr, bool) {
 	}
 	addresses, err := lookup(ctx, host)
 	if len(addresses) == 0 {
-		v.fault(DNS, fmt.Sprintf("%s has no address: %s.", host, reasonOf(err)), "Add an A record with the server's address, and an AAAA record if it has IPv6.")
+		r.fault(DNS, fmt.Sprintf("%s has no address: %s.", host, reasonOf(err)), "Add an A record with the server's address, and an AAAA record if it has IPv6.")
 		return nil, false
 	}
 	addresses = addresses[:min(len(addresses), maxAddresses)]
@@ -75,13 +75,13 @@ func (v *run) resolve() ([]netip.Addr, bool) {
 	}
 	has := fmt.Sprintf("%s has %d IPv4 and %d IPv6 addresses", host, v4, v6)
 	switch {
-	case private != nil && v.Roots == nil:
-		v.warn(DNS, fmt.Sprintf("%s is %s here, which the internet cannot reach.", host, strings.Join(private, ", ")),
+	case private != nil && r.Roots == nil:
+		r.warn(DNS, fmt.Sprintf("%s is %s here, which the internet cannot reach.", host, strings.Join(private, ", ")),
 			"Run this command on a machine elsewhere, to see what Meta sees; and if the public DNS says the same, put the public address there.")
 	case v4 == 0:
-		v.warn(DNS, has+".", "Add an A record: it is not known that Meta always calls by IPv6.")
+		r.warn(DNS, has+".", "Add an A record: it is not known that Meta always calls by IPv6.")
 	default:
-		v.ok(DNS, has+".")
+		r.ok(DNS, has+".")
 	}
 	return addresses, true
 }
@@ -94,15 +94,15 @@ func public(a netip.Addr) bool {
 
 // connect connects to each address, by itself. It returns those that are
 // reached.
-func (v *run) connect(addresses []netip.Addr) (reached []netip.Addr) {
-	ctx, cancel := v.step()
+func (r *run) connect(addresses []netip.Addr) (reached []netip.Addr) {
+	ctx, cancel := r.step()
 	defer cancel()
-	port := portOf(v.url)
+	port := portOf(r.url)
 	failed := make([]error, len(addresses))
 	var all sync.WaitGroup
 	for i, addr := range addresses {
 		all.Go(func() {
-			conn, err := v.dialer()(ctx, "tcp", net.JoinHostPort(addr.String(), port))
+			conn, err := r.dialer()(ctx, "tcp", net.JoinHostPort(addr.String(), port))
 			if failed[i] = err; err == nil {
 				_ = conn.Close() // nothing was sent
 			}
@@ -127,13 +127,13 @@ func (v *run) connect(addresses []netip.Addr) (reached []netip.Addr) {
 	}
 	switch {
 	case reached == nil:
-		v.fault(Connect, fmt.Sprintf("No connection to port %s: %s.%s", port, strings.Join(append(unreachable, unknown...), ", "), untried),
+		r.fault(Connect, fmt.Sprintf("No connection to port %s: %s.%s", port, strings.Join(append(unreachable, unknown...), ", "), untried),
 			"Start Caddy, and open the port in the firewall and the router on the way.")
 	case unreachable != nil:
-		v.warn(Connect, fmt.Sprintf("No connection to %s, port %s.%s", strings.Join(unreachable, ", "), port, untried),
+		r.warn(Connect, fmt.Sprintf("No connection to %s, port %s.%s", strings.Join(unreachable, ", "), port, untried),
 			"Meta may use any address of the name: open the port there too, or remove the record.")
 	default:
-		v.ok(Connect, fmt.Sprintf("%d of %d addresses accept connections on port %s.%s", len(reached), len(addresses), port, untried))
+		r.ok(Connect, fmt.Sprintf("%d of %d addresses accept connections on port %s.%s", len(reached), len(addresses), port, untried))
 	}
 	return reached
 }
@@ -160,9 +160,9 @@ func hasIPv6() bool {
 	return true
 }
 
-func (v *run) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
-	if v.dial != nil {
-		return v.dial
+func (r *run) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if r.dial != nil {
+		return r.dial
 	}
 	return new(net.Dialer).DialContext
 }

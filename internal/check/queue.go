@@ -21,44 +21,44 @@ const tooOld = 10 * time.Minute
 var ofQueues = []string{QueueAccepting, QueueDelivering, QueueDead}
 
 // queues asks the running Caddy how its queues are. Nothing changes.
-func (v *run) queues() {
+func (r *run) queues() {
 	switch {
-	case !v.setup.hasQueue:
-		v.skip("the config has no instagram_queue", ofQueues...)
+	case !r.setup.hasQueue:
+		r.skip("the config has no instagram_queue", ofQueues...)
 		return
-	case v.setup.adminOff:
-		v.skip("the config says 'admin off', so a running Caddy cannot be asked about its queue; watch its metrics, and use 'caddy instagram queue' with --file while it is stopped", ofQueues...)
+	case r.setup.adminOff:
+		r.skip("the config says 'admin off', so a running Caddy cannot be asked about its queue; watch its metrics, and use 'caddy instagram queue' with --file while it is stopped", ofQueues...)
 		return
-	case v.Admin == nil:
-		v.skip("the running Caddy is not to be asked", ofQueues...)
+	case r.Admin == nil:
+		r.skip("the running Caddy is not to be asked", ofQueues...)
 		return
 	}
 	var stores []admin.Status
-	if err := v.Admin(v.ctx, v.setup.admin, "", nil, &stores); err != nil {
-		v.skip(fmt.Sprintf("the running Caddy cannot be asked about its queue: %s", err), ofQueues...)
+	if err := r.Admin(r.ctx, r.setup.admin, "", nil, &stores); err != nil {
+		r.skip(fmt.Sprintf("the running Caddy cannot be asked about its queue: %s", err), ofQueues...)
 		return
 	}
-	v.opened(stores)
+	r.opened(stores)
 	if len(stores) == 0 {
-		v.skip("no queue is open", QueueDelivering, QueueDead)
+		r.skip("no queue is open", QueueDelivering, QueueDead)
 	}
-	v.setup.several = len(stores) > 1
+	r.setup.several = len(stores) > 1
 	for _, s := range stores {
-		v.accepting(s)
+		r.accepting(s)
 		if s.Counts == nil {
-			v.add(Finding{QueueDelivering, s.Store, Skipped, "the queue does not tell", ""})
-			v.add(Finding{QueueDead, s.Store, Skipped, "the queue does not tell", ""})
+			r.add(Finding{QueueDelivering, s.Store, Skipped, "the queue does not tell", ""})
+			r.add(Finding{QueueDead, s.Store, Skipped, "the queue does not tell", ""})
 			continue
 		}
-		v.delivering(s)
-		v.dead(s)
+		r.delivering(s)
+		r.dead(s)
 	}
 }
 
 // opened checks that the running Caddy has open what the config names.
-func (v *run) opened(stores []admin.Status) {
-	load := fmt.Sprintf("Load this config: caddy reload%s", v.configFlags())
-	for _, named := range v.setup.stores {
+func (r *run) opened(stores []admin.Status) {
+	load := fmt.Sprintf("Load this config: caddy reload%s", r.configFlags())
+	for _, named := range r.setup.stores {
 		if slices.ContainsFunc(stores, func(s admin.Status) bool { return s.Store == named.path }) {
 			continue
 		}
@@ -66,26 +66,26 @@ func (v *run) opened(stores []admin.Status) {
 		if named.depends {
 			advice = "If this command does not run as Caddy's user, in its directory and with its environment, on which this path depends, do that first. " + load
 		}
-		v.fault(QueueAccepting, fmt.Sprintf("The running Caddy does not have the queue %s open, which the config names.", named.path), advice)
+		r.fault(QueueAccepting, fmt.Sprintf("The running Caddy does not have the queue %s open, which the config names.", named.path), advice)
 	}
-	if len(stores) == 0 && len(v.setup.stores) == 0 {
-		v.fault(QueueAccepting, fmt.Sprintf("The Caddy at %s has no queue open, though the config has one.", v.setup.admin), load)
+	if len(stores) == 0 && len(r.setup.stores) == 0 {
+		r.fault(QueueAccepting, fmt.Sprintf("The Caddy at %s has no queue open, though the config has one.", r.setup.admin), load)
 	}
 }
 
 // queueCommand returns a command that works on a store of the running Caddy.
-func (v *run) queueCommand(command, store string) string {
-	command = "caddy instagram queue " + command + v.configFlags()
-	if v.setup.several {
+func (r *run) queueCommand(command, store string) string {
+	command = "caddy instagram queue " + command + r.configFlags()
+	if r.setup.several {
 		command += " --store " + quoted(store)
 	}
 	return command
 }
 
 // configFlags returns the flags by which Caddy's commands find the config.
-func (v *run) configFlags() string {
-	flags := " --config " + quoted(v.Config)
-	name := strings.ToLower(filepath.Base(v.Config))
+func (r *run) configFlags() string {
+	flags := " --config " + quoted(r.Config)
+	name := strings.ToLower(filepath.Base(r.Config))
 	if filepath.Ext(name) != ".json" && !strings.HasPrefix(name, "caddyfile") && !strings.HasSuffix(name, ".caddyfile") {
 		flags += " --adapter caddyfile" // Caddy does not see it by the name
 	}
@@ -103,27 +103,27 @@ func quoted(argument string) string {
 	return "'" + strings.ReplaceAll(argument, "'", `'\''`) + "'"
 }
 
-func (v *run) accepting(s admin.Status) {
+func (r *run) accepting(s admin.Status) {
 	f := Finding{Check: QueueAccepting, Subject: s.Store, Status: Fault}
 	switch {
 	case !s.RefusingSince.IsZero():
 		f.Text = fmt.Sprintf("Deliveries have been refused since %s (%s): they cannot be stored.", day(s.RefusingSince), age(s.RefusingSince))
 		f.Advice = "Make room on the disk, or raise max_pending; Caddy's log says which. After an hour of it Meta ends the subscription to messages, and what it gives up on is lost."
 	case s.Error != "":
-		f.Text, f.Advice = fmt.Sprintf("The queue does not tell how it is: %s.", s.Error), "Look for damage: "+v.queueCommand("check", s.Store)
+		f.Text, f.Advice = fmt.Sprintf("The queue does not tell how it is: %s.", s.Error), "Look for damage: "+r.queueCommand("check", s.Store)
 	default:
 		f.Status, f.Text = OK, "Deliveries are accepted."
 	}
-	v.add(f)
+	r.add(f)
 }
 
 // delivering judges what waits by the event that has waited longest.
-func (v *run) delivering(s admin.Status) {
+func (r *run) delivering(s admin.Status) {
 	f := Finding{Check: QueueDelivering, Subject: s.Store, Status: OK, Text: "No event waits."}
 	if s.Pending > 0 {
 		f.Text = fmt.Sprintf("%s (%s) %s since %s (%s)", sentence(count(int(s.Pending), "event")), humanize.IBytes(uint64(max(0, s.PendingBytes))),
 			map[bool]string{true: "waits,", false: "wait, the oldest"}[s.Pending == 1], day(s.Oldest), age(s.Oldest))
-		e, err := v.first(s.Store, "pending", "oldest")
+		e, err := r.first(s.Store, "pending", "oldest")
 		switch {
 		case err != nil:
 			f.Text += fmt.Sprintf("; why cannot be found out: %s.", err)
@@ -140,34 +140,34 @@ func (v *run) delivering(s admin.Status) {
 		if time.Since(s.Oldest) > tooOld {
 			f.Status = Warning
 			if f.Advice == "" {
-				f.Advice = "Look for yourself: " + v.queueCommand("list --state pending", s.Store)
+				f.Advice = "Look for yourself: " + r.queueCommand("list --state pending", s.Store)
 			}
 		} else {
 			f.Advice = ""
 		}
 	}
-	v.add(f)
+	r.add(f)
 }
 
-func (v *run) dead(s admin.Status) {
+func (r *run) dead(s admin.Status) {
 	if s.Dead == 0 {
-		v.add(Finding{QueueDead, s.Store, OK, "There are no dead letters.", ""})
+		r.add(Finding{QueueDead, s.Store, OK, "There are no dead letters.", ""})
 		return
 	}
 	text := sentence(count(int(s.Dead), "dead letter"))
-	if newest, err := v.first(s.Store, "dead", "newest"); err == nil && newest != nil {
+	if newest, err := r.first(s.Store, "dead", "newest"); err == nil && newest != nil {
 		text += fmt.Sprintf(", %saccepted on %s (%s) and given up after %s: %s", map[bool]string{false: "the last one "}[s.Dead == 1], day(newest.Accepted), age(newest.Accepted), count(newest.Attempts, "attempt"), newest.LastError)
 	}
-	v.add(Finding{QueueDead, s.Store, Warning, text + ".",
-		fmt.Sprintf("Once the application can take them: %s; what nobody needs: %s", v.queueCommand("retry --all", s.Store), v.queueCommand("discard --all", s.Store))})
+	r.add(Finding{QueueDead, s.Store, Warning, text + ".",
+		fmt.Sprintf("Once the application can take them: %s; what nobody needs: %s", r.queueCommand("retry --all", s.Store), r.queueCommand("discard --all", s.Store))})
 }
 
 // first returns the first event in a state, of the newest or the oldest; nil if
 // there is none.
-func (v *run) first(store, state, order string) (*admin.Event, error) {
+func (r *run) first(store, state, order string) (*admin.Event, error) {
 	query := url.Values{"store": {store}, "state": {state}, "order": {order}, "limit": {"1"}}
 	var found []*admin.Event
-	if err := v.Admin(v.ctx, v.setup.admin, "/events", query, &found); err != nil || len(found) == 0 {
+	if err := r.Admin(r.ctx, r.setup.admin, "/events", query, &found); err != nil || len(found) == 0 {
 		return nil, err
 	}
 	return found[0], nil

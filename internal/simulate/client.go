@@ -18,7 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
@@ -65,7 +64,10 @@ type Outcome struct {
 	// Status is the status of the answer, or 0 if there was none.
 	Status int
 
-	// Answer is the answer's body, cut off after 4096 bytes.
+	// Header is the answer's header.
+	Header http.Header
+
+	// Answer is the answer's body, cut off after 64 KiB.
 	Answer []byte
 
 	// Latency is the time from connecting, or from sending on a connection
@@ -119,8 +121,8 @@ func (c *Client) Verify(ctx context.Context, token string) Outcome {
 	if err := c.Validate(); err != nil {
 		return Outcome{Err: err}
 	}
-	challenge := strconv.Itoa(1_000_000_000 + rand.IntN(1_000_000_000))
-	o := c.send(ctx, http.MethodGet, appendVerification(nil, c.to, token, challenge))
+	challenge := NewChallenge()
+	o := c.Send(ctx, AppendGet(nil, VerificationURL(c.to, token, challenge)))
 	if o.Err != nil {
 		o.Err = sanitize.Error(o.Err, maxError, token, url.QueryEscape(token))
 		return o
@@ -142,23 +144,25 @@ func (c *Client) Verify(ctx context.Context, token string) Outcome {
 	return o
 }
 
+// NewChallenge returns a challenge as Meta makes it up: ten digits.
+func NewChallenge() string { return strconv.FormatInt(1e9+rand.Int64N(9e9), 10) }
+
 // Deliver sends body as a delivery, with both signatures.
 func (c *Client) Deliver(ctx context.Context, body []byte) Outcome {
-	return c.deliver(ctx, FamilyOf(event.Split(body)), c.Secret, body)
+	return c.deliver(ctx, NewDelivery(c.Secret, body))
 }
 
 // Forge sends body with well-formed signatures that are not of the app secret:
 // it must be refused.
 func (c *Client) Forge(ctx context.Context, body []byte) Outcome {
-	return c.deliver(ctx, FamilyOf(event.Split(body)), forgedKey, body)
+	return c.deliver(ctx, NewDelivery(forgedKey, body))
 }
 
-func (c *Client) deliver(ctx context.Context, family Family, secret string, body []byte) Outcome {
+func (c *Client) deliver(ctx context.Context, d *Delivery) Outcome {
 	if err := c.Validate(); err != nil {
 		return Outcome{Err: err}
 	}
-	request := appendDelivery(make([]byte, 0, 512+len(body)), c.to, family, secret, body)
-	return c.send(ctx, http.MethodPost, request)
+	return c.Send(ctx, d.Append(make([]byte, 0, 512+len(d.Body)), c.to))
 }
 
 // Validate returns an error for a URL that nothing can be sent to. Requests
@@ -182,14 +186,24 @@ func (c *Client) prepare() error {
 	}
 	c.to = to
 	if to.Scheme == "https" {
-		c.tls = &tls.Config{RootCAs: c.Roots, ServerName: to.Hostname(), NextProtos: []string{"http/1.1"}}
-		if c.Certificate != nil {
-			// Presented even to a server that names other CAs: what it does
-			// then is for it to show.
-			c.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate, nil }
-		}
+		c.tls = TLSConfig(to.Hostname(), c.Roots, c.Certificate)
 	}
 	return nil
+}
+
+// TLSConfig returns the settings for connections to a host. The certificate is
+// nil for none; else it is presented even to a server that names other CAs: what
+// it does then is for it to show.
+func TLSConfig(host string, roots *x509.CertPool, certificate *tls.Certificate) *tls.Config {
+	if certificate == nil {
+		certificate = new(tls.Certificate)
+	}
+	return &tls.Config{
+		RootCAs:              roots,
+		ServerName:           host,
+		NextProtos:           []string{"http/1.1"},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil },
+	}
 }
 
 // Close closes the connections that are kept. Requests under way end

@@ -90,7 +90,7 @@ func TestAnswers(t *testing.T) {
 		"hints first":        {"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok, 200, "200", "ok", ""},
 		"redirect":           {"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n", 302, "302", "", ""},
 		"no length":          {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", 200, "200", "ok", ""},
-		"larger than kept":   {"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("y", 5000), 200, "200", strings.Repeat("y", maxAnswer), ""},
+		"larger than kept":   {"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + strings.Repeat("y", 70_000), 200, "200", strings.Repeat("y", maxAnswer), ""},
 		"larger than read":   {endless, 200, "200", strings.Repeat("x", maxAnswer), ""},
 		"head without end":   {"HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Filler: 0123456789\r\n", 100_000), 0, "connection", "", "the head of the answer is larger than"},
 		"hints without end":  {strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100) + ok, 103, "103", "", ""},

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	maxAnswer = 4096    // bytes of an answer's body that are kept
-	maxRead   = 1 << 20 // bytes of an answer that are read, headers included
-	maxHints  = 8       // informational answers before the answer
-	maxError  = 500     // bytes of an error, which may repeat what came in place of an answer
+	maxAnswer = 64 << 10 // bytes of an answer's body that are kept
+	maxRead   = 1 << 20  // bytes of an answer that are read, headers included
+	maxHints  = 8        // informational answers before the answer
+	maxError  = 500      // bytes of an error, which may repeat what came in place of an answer
 )
 
 // conn is one connection to the receiver.
@@ -31,8 +31,20 @@ type conn struct {
 	reused bool
 }
 
-// send sends a request and reads its answer.
-func (c *Client) send(ctx context.Context, method string, request []byte) Outcome {
+// Close closes the connection without TLS's goodbye, which can take seconds if
+// the receiver reads nothing any more.
+func (c *conn) Close() error {
+	if secured, ok := c.Conn.(*tls.Conn); ok {
+		return secured.NetConn().Close()
+	}
+	return c.Conn.Close()
+}
+
+// Send sends a request as it stands on the wire, and reads its answer.
+func (c *Client) Send(ctx context.Context, request []byte) Outcome {
+	if err := c.Validate(); err != nil {
+		return Outcome{Err: err}
+	}
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = meta.AnswerWithin
@@ -40,28 +52,33 @@ func (c *Client) send(ctx context.Context, method string, request []byte) Outcom
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var o Outcome
+	o, err := c.try(limited, request)
+	o.Latency = time.Since(start)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		o.Err = ctx.Err()
+	case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		o.Err = fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
+	default:
+		o.Err = sanitize.Error(err, maxError)
+	}
+	return o
+}
+
+// try sends a request on a connection that was kept, or else on a new one. A
+// connection that was kept may have been closed meanwhile by a receiver that
+// never saw the request: then it is sent again.
+func (c *Client) try(ctx context.Context, request []byte) (Outcome, error) {
 	for {
-		connection, err := c.connect(limited)
-		if err == nil {
-			o, err = c.exchange(limited, connection, method, request)
+		connection, err := c.connect(ctx)
+		if err != nil {
+			return Outcome{}, err
 		}
-		// A connection that was kept may have been closed meanwhile by a
-		// receiver that never saw the request.
-		if err != nil && connection != nil && connection.reused && connection.silent() && limited.Err() == nil {
-			continue
+		o, err := c.exchange(ctx, connection, request)
+		if err == nil || !connection.reused || !connection.silent() || ctx.Err() != nil {
+			return o, err
 		}
-		o.Latency = time.Since(start)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			o.Err = ctx.Err()
-		case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-			o.Err = fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
-		default:
-			o.Err = sanitize.Error(err, maxError)
-		}
-		return o
 	}
 }
 
@@ -127,7 +144,7 @@ func (c *conn) silent() bool { return c.limit.N == maxRead }
 
 // exchange sends a request on a connection, reads the answer, and keeps the
 // connection if it can be used again.
-func (c *Client) exchange(ctx context.Context, connection *conn, method string, request []byte) (Outcome, error) {
+func (c *Client) exchange(ctx context.Context, connection *conn, request []byte) (Outcome, error) {
 	stop := context.AfterFunc(ctx, func() { _ = connection.SetDeadline(time.Unix(1, 0)) })
 	connection.limit.N = maxRead
 
@@ -137,7 +154,7 @@ func (c *Client) exchange(ctx context.Context, connection *conn, method string, 
 		_, err := connection.Write(request)
 		sent <- err
 	}()
-	o, whole, err := connection.read(method)
+	o, whole, err := connection.read()
 	if err == nil && o.Status == http.StatusOK {
 		whole = <-sent == nil && whole
 	} else {
@@ -158,9 +175,9 @@ func (c *Client) exchange(ctx context.Context, connection *conn, method string, 
 
 // read reads an answer. whole tells that it was read to its end and that more
 // may follow on the connection.
-func (c *conn) read(method string) (o Outcome, whole bool, err error) {
+func (c *conn) read() (o Outcome, whole bool, err error) {
 	for hints := 0; ; hints++ {
-		resp, err := http.ReadResponse(c.reader, &http.Request{Method: method})
+		resp, err := http.ReadResponse(c.reader, nil)
 		switch {
 		case err == nil:
 		case c.limit.N <= 0:
@@ -180,7 +197,7 @@ func (c *conn) read(method string) (o Outcome, whole bool, err error) {
 		if err != nil && c.limit.N > 0 {
 			return o, false, fmt.Errorf("the answer broke off: %w", err)
 		}
-		o.Status, o.Answer = resp.StatusCode, answer
+		o.Status, o.Header, o.Answer = resp.StatusCode, resp.Header, answer
 		return o, err == nil && !resp.Close && resp.StatusCode >= 200, nil
 	}
 }

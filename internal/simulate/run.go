@@ -230,7 +230,9 @@ func (r *Run) attempt(ctx context.Context, d *delivery, elapsed time.Duration, a
 	if later > 0 {
 		body = renew(body, later)
 	}
-	o := r.Client.deliver(ctx, d.family, secret, body)
+	sent := &Delivery{Family: d.family, Body: body}
+	sent.Legacy, sent.Signature = Signatures(secret, body)
+	o := r.Client.deliver(ctx, sent)
 	if ctx.Err() == nil || o.Status > 0 {
 		r.tally.request(o, len(body), again)
 	}

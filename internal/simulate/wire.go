@@ -32,14 +32,6 @@ func FamilyOf(events []event.Event) Family {
 	return Changes
 }
 
-// UserAgent returns the User-Agent of deliveries of this family.
-func (f Family) UserAgent() string {
-	if f == Messaging {
-		return meta.UserAgentMessaging
-	}
-	return meta.UserAgentChanges
-}
-
 // Signatures returns the values of the headers X-Hub-Signature (SHA-1, for old
 // receivers) and X-Hub-Signature-256 that go with body under an app secret.
 func Signatures(secret string, body []byte) (legacy, current string) {
@@ -50,52 +42,82 @@ func Signatures(secret string, body []byte) (legacy, current string) {
 	return "sha1=" + hex.EncodeToString(short.Sum(nil)), "sha256=" + hex.EncodeToString(long.Sum(nil))
 }
 
-// appendDelivery appends a POST request as it stands on the wire. The order of
-// the headers is part of what is simulated, and net/http would sort them.
-func appendDelivery(dst []byte, to *url.URL, family Family, secret string, body []byte) []byte {
-	legacy, current := Signatures(secret, body)
-	size := strconv.Itoa(len(body))
-	dst = appendLine(dst, "POST ", to.RequestURI(), " HTTP/1.1")
-	dst = appendLine(dst, "Host: ", to.Host)
-	switch family {
-	case Messaging:
-		dst = appendLine(dst, "User-Agent: ", meta.UserAgentMessaging)
-		dst = appendLine(dst, "Accept: */*")
-		dst = appendLine(dst, "Accept-Encoding: deflate, gzip")
-		dst = appendLine(dst, "Content-Type: application/json")
-		dst = appendLine(dst, "X-Hub-Signature: ", legacy)
-		dst = appendLine(dst, "X-Hub-Signature-256: ", current)
-		dst = appendLine(dst, "Content-Length: ", size)
-	default:
-		dst = appendLine(dst, "User-Agent: ", meta.UserAgentChanges)
-		dst = appendLine(dst, "Content-Length: ", size)
-		dst = appendLine(dst, "Accept: */*")
-		dst = appendLine(dst, "Content-Type: application/json")
-		dst = appendLine(dst, "X-Hub-Signature: ", legacy)
-		dst = appendLine(dst, "X-Hub-Signature-256: ", current)
-	}
-	return append(appendLine(dst), body...)
+// Delivery is what a POST request of Meta's holds.
+type Delivery struct {
+	// Family decides about the headers and their order.
+	Family Family
+
+	// Body is the body.
+	Body []byte
+
+	// Legacy and Signature are the values of the headers X-Hub-Signature and
+	// X-Hub-Signature-256. A header whose value is empty is left out.
+	Legacy, Signature string
 }
 
-// appendVerification appends the GET request that Meta sends when a callback
-// URL is set.
-func appendVerification(dst []byte, to *url.URL, token, challenge string) []byte {
-	asking := *to
-	query := "hub.mode=subscribe&hub.challenge=" + url.QueryEscape(challenge) + "&hub.verify_token=" + url.QueryEscape(token)
-	if asking.RawQuery != "" {
-		query = asking.RawQuery + "&" + query
-	}
-	asking.RawQuery = query
-	dst = appendLine(dst, "GET ", asking.RequestURI(), " HTTP/1.1")
-	dst = appendLine(dst, "Host: ", to.Host)
-	dst = appendLine(dst, "User-Agent: ", meta.UserAgentVerification)
-	dst = appendLine(dst, "Accept: */*")
-	return appendLine(dst)
+// NewDelivery returns a delivery that is signed with an app secret.
+func NewDelivery(secret string, body []byte) *Delivery {
+	d := &Delivery{Family: FamilyOf(event.Split(body)), Body: body}
+	d.Legacy, d.Signature = Signatures(secret, body)
+	return d
 }
 
-func appendLine(dst []byte, parts ...string) []byte {
-	for _, part := range parts {
-		dst = append(dst, part...)
+// Append appends the request to a URL as it stands on the wire. The order of the
+// headers is part of what is simulated, and net/http would sort them.
+func (d *Delivery) Append(dst []byte, to *url.URL) []byte {
+	size := strconv.Itoa(len(d.Body))
+	dst = appendStart(dst, "POST", to)
+	if d.Family == Messaging {
+		dst = appendHeader(dst, "User-Agent", meta.UserAgentMessaging)
+		dst = appendHeader(dst, "Accept", "*/*")
+		dst = appendHeader(dst, "Accept-Encoding", "deflate, gzip")
+	} else {
+		dst = appendHeader(dst, "User-Agent", meta.UserAgentChanges)
+		dst = appendHeader(dst, "Content-Length", size)
+		dst = appendHeader(dst, "Accept", "*/*")
 	}
+	dst = appendHeader(dst, "Content-Type", "application/json")
+	dst = appendHeader(dst, meta.HeaderLegacySignature, d.Legacy)
+	dst = appendHeader(dst, meta.HeaderSignature, d.Signature)
+	if d.Family == Messaging {
+		dst = appendHeader(dst, "Content-Length", size)
+	}
+	return append(append(dst, "\r\n"...), d.Body...)
+}
+
+// AppendGet appends a GET request to a URL as it stands on the wire.
+func AppendGet(dst []byte, to *url.URL) []byte {
+	dst = appendStart(dst, "GET", to)
+	dst = appendHeader(dst, "User-Agent", meta.UserAgentVerification)
+	dst = appendHeader(dst, "Accept", "*/*")
 	return append(dst, "\r\n"...)
+}
+
+// VerificationURL returns what Meta gets when a callback URL is set. An empty
+// token is left out, which Meta never does.
+func VerificationURL(callback *url.URL, token, challenge string) *url.URL {
+	query := meta.ParamMode + "=" + meta.ModeSubscribe + "&" + meta.ParamChallenge + "=" + url.QueryEscape(challenge)
+	if token != "" {
+		query += "&" + meta.ParamToken + "=" + url.QueryEscape(token)
+	}
+	to := *callback
+	if to.RawQuery != "" {
+		query = to.RawQuery + "&" + query
+	}
+	to.RawQuery = query
+	return &to
+}
+
+// appendStart appends the request line and the Host header.
+func appendStart(dst []byte, method string, to *url.URL) []byte {
+	dst = append(dst, method+" "+to.RequestURI()+" HTTP/1.1\r\n"...)
+	return appendHeader(dst, "Host", to.Host)
+}
+
+// appendHeader appends a header, unless its value is empty.
+func appendHeader(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return append(dst, name+": "+value+"\r\n"...)
 }

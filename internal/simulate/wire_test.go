@@ -121,7 +121,7 @@ func TestRequestTargets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(appendDelivery(nil, to, Changes, "s", nil)); !strings.HasPrefix(got, want) {
+		if got := string(NewDelivery("s", nil).Append(nil, to)); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %q", text, got)
 		}
 	}
