@@ -64,9 +64,9 @@ func BenchmarkAuthenticate(b *testing.B) {
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				for b.Loop() {
-					_, body, refused := f.authenticate(r.rewind())
-					if refused != nil {
-						b.Fatal(refused.err)
+					_, body, rejected := f.checkDelivery(r.rewind())
+					if rejected != nil {
+						b.Fatal(rejected.err)
 					}
 					body.free()
 				}

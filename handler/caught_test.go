@@ -99,10 +99,10 @@ func TestErrorsOfASubrouteMakeNoFailureASuccess(t *testing.T) {
 				if n := len(f.logs.FilterMessage("request refused").All()) + len(f.details()); n != 0 {
 					t.Errorf("%d lines tell of another failure", n)
 				}
-				if got := testutil.ToFloat64(f.metrics.deliveries.WithLabelValues(untaken.name, "instagram")); got != 0 {
+				if got := testutil.ToFloat64(f.metrics.deliveries.WithLabelValues(unhandled.name, "instagram")); got != 0 {
 					t.Errorf("counted %v that nobody took", got)
 				}
-				if got := testutil.ToFloat64(f.metrics.answers.WithLabelValues("503")); got != 1 {
+				if got := testutil.ToFloat64(f.metrics.responses.WithLabelValues("503")); got != 1 {
 					t.Errorf("counted %v answers of 503, want 1", got)
 				}
 			})

@@ -18,14 +18,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
-
-// DefaultCommonName is the subject common name of Meta's client certificate
-// (see "Webhooks › Getting started › mTLS for webhooks").
-const DefaultCommonName = meta.ClientCommonName
 
 // expirySoon is how long before its end a trusted CA is warned about.
 const expirySoon = 60 * 24 * time.Hour
+
+// maxChain is the most certificates that a client may send: Meta sends two or
+// three.
+const maxChain = 5
 
 // ClientCert demands that a delivery comes over a TLS connection with Meta's
 // client certificate. The chain is verified here, against a pool of its own,
@@ -47,15 +48,13 @@ type ClientCert struct {
 	// Meta does not say whether it presents one there. Default: false.
 	Verification bool `json:"verification,omitempty"`
 
-	pool     *x509.CertPool
-	ctx      caddy.Context
-	now      func() time.Time
-	verdicts verdicts
+	pool   *x509.CertPool
+	ctx    caddy.Context
+	chains chainCache
 }
 
 func (c *ClientCert) provision(ctx caddy.Context) error {
 	c.ctx = ctx
-	c.now = time.Now
 	if c.TrustPoolRaw == nil {
 		return errors.New("a trust_pool is needed: the PEM file of Meta's CA, for example")
 	}
@@ -72,11 +71,11 @@ func (c *ClientCert) provision(ctx caddy.Context) error {
 		return errors.New("trust_pool: it holds no CA certificate")
 	}
 	if provider, ok := source.(caddytls.CertificateProvider); ok {
-		warnOfExpiry(ctx.Logger(), provider.Certificates(), c.now())
+		warnOfExpiry(ctx.Logger(), provider.Certificates(), time.Now())
 	}
 
 	if len(c.CommonNames) == 0 {
-		c.CommonNames = []string{DefaultCommonName}
+		c.CommonNames = []string{meta.ClientCommonName}
 	}
 	for i, name := range c.CommonNames {
 		if c.CommonNames[i], err = resolve(name); err != nil {
@@ -89,81 +88,90 @@ func (c *ClientCert) provision(ctx caddy.Context) error {
 // warnOfExpiry logs each CA that Meta's certificate will soon not be trusted by.
 func warnOfExpiry(logger *zap.Logger, cas []*x509.Certificate, now time.Time) {
 	for _, ca := range cas {
-		subject := zap.String("subject", bounded(ca.Subject.String()))
-		until := zap.Time("not_after", ca.NotAfter)
+		subject, until := zap.String("subject", shorten(ca.Subject.String())), zap.Time("not_after", ca.NotAfter)
 		switch left := ca.NotAfter.Sub(now); {
 		case left <= 0:
-			logger.Warn("a CA certificate in client_cert's trust_pool has expired: replace it with Meta's current one", subject, until)
+			logger.Warn("a CA certificate in client_cert's trust_pool has expired: "+
+				"replace it with Meta's current one", subject, until)
 		case left <= expirySoon:
-			logger.Warn("a CA certificate in client_cert's trust_pool expires soon: add Meta's next one", subject, until, zap.Int("days_left", int(left.Hours()/24)))
+			logger.Warn("a CA certificate in client_cert's trust_pool expires soon: add Meta's next one",
+				subject, until, zap.Int("days_left", int(left.Hours()/24)))
 		}
 	}
 }
 
-// check refuses a request that did not come with the right certificate. It
+// check rejects a request that did not come with the right certificate. It
 // decides by the connection alone, never by placeholders or headers.
-func (c *ClientCert) check(r *http.Request) *refusal {
+func (c *ClientCert) check(r *http.Request) *rejection {
 	if r.TLS == nil {
-		return certNoTLS.because(errors.New("the request did not come over TLS, so there is no client certificate: TLS must end in this server, not in a proxy or load balancer before it"))
-	}
-	if !r.TLS.HandshakeComplete {
-		return certEarlyData.because(errors.New("the request came as TLS early data (0-RTT), before the client proved to hold its key"))
-	}
-	if len(r.TLS.PeerCertificates) == 0 {
-		if !c.requested(r) {
-			return certNotRequested.because(errors.New("the TLS policy of this site asks for no client certificate: put client_auth { mode request } into its tls directive"))
-		}
-		return certMissing.because(errors.New("the client sent no certificate: switch on \"Attach a client certificate to Webhook requests\" in the App Dashboard"))
+		return certNoTLS.withCause(errors.New("the request did not come over TLS, so there is no client certificate: " +
+			"TLS must end in this server, not in a proxy or load balancer before it"))
 	}
 	chain := r.TLS.PeerCertificates
-	if len(chain) > maxChain {
-		return certInvalid.because(fmt.Errorf("the client sent %d certificates: Meta sends no more than %d", len(chain), maxChain))
+	switch {
+	case !r.TLS.HandshakeComplete:
+		return certEarlyData.withCause(errors.New("the request came as TLS early data (0-RTT), " +
+			"before the client proved to hold its key"))
+	case len(chain) == 0 && !c.requested(r):
+		return certNotRequested.withCause(errors.New("the TLS policy of this site asks for no client certificate: " +
+			"put client_auth { mode request } into its tls directive"))
+	case len(chain) == 0:
+		return certMissing.withCause(errors.New("the client sent no certificate: " +
+			"switch on \"Attach a client certificate to Webhook requests\" in the App Dashboard"))
+	case len(chain) > maxChain:
+		return certInvalid.withCause(fmt.Errorf("the client sent %d certificates: Meta sends no more than %d",
+			len(chain), maxChain))
 	}
-	return c.verdicts.of(chain, c.now(), func() *refusal { return c.verify(chain) })
+	now := time.Now()
+	return c.chains.verify(chain, now, func() *rejection { return c.verify(chain, now) })
 }
 
 // verify checks the chain, whatever key usages its certificates name, and then
 // the common name of its leaf.
-func (c *ClientCert) verify(chain []*x509.Certificate) *refusal {
+func (c *ClientCert) verify(chain []*x509.Certificate, now time.Time) *rejection {
 	leaf := chain[0]
 	options := x509.VerifyOptions{
-		Roots:       c.pool,
-		CurrentTime: c.now(),
-		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		Roots:         c.pool,
+		Intermediates: x509.NewCertPool(),
+		CurrentTime:   now,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
-	if len(chain) > 1 {
-		options.Intermediates = x509.NewCertPool()
-		for _, intermediate := range chain[1:] {
-			options.Intermediates.AddCert(intermediate)
-		}
+	for _, intermediate := range chain[1:] {
+		options.Intermediates.AddCert(intermediate)
 	}
 	if _, err := leaf.Verify(options); err != nil {
-		return c.explain(leaf, err)
+		return explainVerification(leaf, err, now)
 	}
 	if !slices.Contains(c.CommonNames, leaf.Subject.CommonName) {
-		return certWrongName.because(fmt.Errorf("wrong CN %q: the client certificate is trusted, but its common name must be one of %q", bounded(leaf.Subject.CommonName), c.CommonNames))
+		return certWrongName.withCause(fmt.Errorf(
+			"wrong CN %q: the client certificate is trusted, but its common name must be one of %q",
+			shorten(leaf.Subject.CommonName), c.CommonNames))
 	}
 	return nil
 }
 
-// explain puts an error of the verification into words.
-func (c *ClientCert) explain(leaf *x509.Certificate, err error) *refusal {
-	var unknown x509.UnknownAuthorityError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &unknown):
-		return certUnknownIssuer.because(fmt.Errorf("unknown issuer %q: the client certificate descends from no CA in trust_pool; download Meta's current CA and reload (%s)",
-			bounded(leaf.Issuer.String()), bounded(err.Error())))
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
-		if c.now().Before(invalid.Cert.NotBefore) {
-			return certNotYetValid.because(fmt.Errorf("the certificate of %q is not valid before %s: check this machine's clock",
-				bounded(invalid.Cert.Subject.String()), invalid.Cert.NotBefore.UTC().Format(time.RFC3339)))
-		}
-		return certExpired.because(fmt.Errorf("the certificate of %q expired on %s",
-			bounded(invalid.Cert.Subject.String()), invalid.Cert.NotAfter.UTC().Format(time.RFC3339)))
+// explainVerification puts an error of the verification into words.
+func explainVerification(leaf *x509.Certificate, err error, now time.Time) *rejection {
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+		return certUnknownIssuer.withCause(fmt.Errorf("unknown issuer %q: the client certificate descends from no CA "+
+			"in trust_pool; download Meta's current CA and reload (%s)", shorten(leaf.Issuer.String()), shorten(err.Error())))
 	}
-	return certInvalid.because(fmt.Errorf("the client certificate of %q is not valid: %s", bounded(leaf.Subject.String()), bounded(err.Error())))
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	if !ok || invalid.Reason != x509.Expired || invalid.Cert == nil {
+		return certInvalid.withCause(fmt.Errorf("the client certificate of %q is not valid: %s",
+			shorten(leaf.Subject.String()), shorten(err.Error())))
+	}
+	subject := shorten(invalid.Cert.Subject.String())
+	if now.Before(invalid.Cert.NotBefore) {
+		return certNotYetValid.withCause(fmt.Errorf("the certificate of %q is not valid before %s: check this machine's clock",
+			subject, invalid.Cert.NotBefore.UTC().Format(time.RFC3339)))
+	}
+	return certExpired.withCause(fmt.Errorf("the certificate of %q expired on %s",
+		subject, invalid.Cert.NotAfter.UTC().Format(time.RFC3339)))
 }
+
+// shorten shortens what a certificate says of itself.
+func shorten(s string) string { return sanitize.Text(s, 256) }
 
 // requested reports whether the TLS policy of this connection asks for a
 // client certificate. It selects the policy as the handshake did.
@@ -172,42 +180,24 @@ func (c *ClientCert) requested(r *http.Request) bool {
 	if !ok || len(server.TLSConnPolicies) == 0 {
 		return false
 	}
-	hello := &tls.ClientHelloInfo{
+	var conn addressedConn
+	conn.local, _ = r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	conn.remote = net.TCPAddrFromAddrPort(remote)
+	policy, err := server.TLSConnPolicies.TLSConfig(c.ctx).GetConfigForClient(&tls.ClientHelloInfo{
 		ServerName:        r.TLS.ServerName,
 		CipherSuites:      []uint16{r.TLS.CipherSuite},
 		SupportedVersions: []uint16{r.TLS.Version},
-		Conn:              addressed(r),
-	}
-	policy, err := server.TLSConnPolicies.TLSConfig(c.ctx).GetConfigForClient(hello)
+		Conn:              conn,
+	})
 	return err == nil && policy != nil && policy.ClientAuth != tls.NoClientCert
 }
 
-// endpoints is the part of a connection that TLS policies match on.
-type endpoints struct {
+// addressedConn is the part of a connection that TLS policies match on.
+type addressedConn struct {
 	net.Conn
 	local, remote net.Addr
 }
 
-func (e endpoints) LocalAddr() net.Addr  { return e.local }
-func (e endpoints) RemoteAddr() net.Addr { return e.remote }
-
-func addressed(r *http.Request) endpoints {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		local = new(net.TCPAddr)
-	}
-	remote := new(net.TCPAddr)
-	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		remote = net.TCPAddrFromAddrPort(addr)
-	}
-	return endpoints{local: local, remote: remote}
-}
-
-// bounded shortens what a certificate says of itself.
-func bounded(s string) string {
-	const limit = 256
-	if len(s) <= limit {
-		return s
-	}
-	return s[:limit] + "…"
-}
+func (c addressedConn) LocalAddr() net.Addr  { return c.local }
+func (c addressedConn) RemoteAddr() net.Addr { return c.remote }

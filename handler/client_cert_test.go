@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
@@ -33,17 +34,17 @@ func TestClientCert(t *testing.T) {
 	expiredMiddle := root.CA(t, "Old Issuer", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	notCA := root.Issue(t, leafNamed("not-a-ca.example.com"))
 
-	old := leafNamed(DefaultCommonName)
+	old := leafNamed(meta.ClientCommonName)
 	old.NotAfter = time.Now().Add(-time.Minute)
-	young := leafNamed(DefaultCommonName)
+	young := leafNamed(meta.ClientCommonName)
 	young.NotBefore = time.Now().Add(time.Hour)
-	server := leafNamed(DefaultCommonName)
+	server := leafNamed(meta.ClientCommonName)
 	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	client := leafNamed(DefaultCommonName)
+	client := leafNamed(meta.ClientCommonName)
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	inSAN := leafNamed("someone-else.example.com")
-	inSAN.DNSNames = []string{DefaultCommonName}
-	inOU := x509.Certificate{Subject: pkix.Name{OrganizationalUnit: []string{DefaultCommonName}}}
+	inSAN.DNSNames = []string{meta.ClientCommonName}
+	inOU := x509.Certificate{Subject: pkix.Name{OrganizationalUnit: []string{meta.ClientCommonName}}}
 	long := leafNamed(strings.Repeat("x", 5000))
 
 	chain := func(certs ...*testpki.Cert) *tls.ConnectionState {
@@ -53,7 +54,7 @@ func TestClientCert(t *testing.T) {
 		}
 		return state
 	}
-	good := root.Issue(t, leafNamed(DefaultCommonName))
+	good := root.Issue(t, leafNamed(meta.ClientCommonName))
 	early := chain(good)
 	early.HandshakeComplete = false
 
@@ -64,28 +65,28 @@ func TestClientCert(t *testing.T) {
 		says   string
 	}{
 		{"root and leaf", chain(good), nil, ""},
-		{"leaf of the next root", chain(second.Issue(t, leafNamed(DefaultCommonName))), nil, ""},
-		{"with intermediate", chain(middle.Issue(t, leafNamed(DefaultCommonName)), middle), nil, ""},
-		{"with the root too", chain(middle.Issue(t, leafNamed(DefaultCommonName)), middle, root), nil, ""},
+		{"leaf of the next root", chain(second.Issue(t, leafNamed(meta.ClientCommonName))), nil, ""},
+		{"with intermediate", chain(middle.Issue(t, leafNamed(meta.ClientCommonName)), middle), nil, ""},
+		{"with the root too", chain(middle.Issue(t, leafNamed(meta.ClientCommonName)), middle, root), nil, ""},
 		{"client usage", chain(root.Issue(t, client)), nil, ""},
 		{"server usage only", chain(root.Issue(t, server)), nil, ""},
 		{"no TLS", nil, &certNoTLS, "not come over TLS"},
 		{"early data", early, &certEarlyData, "0-RTT"},
 		{"none", chain(), &certNotRequested, "client_auth { mode request }"},
-		{"intermediate not sent", chain(middle.Issue(t, leafNamed(DefaultCommonName))), &certUnknownIssuer, `unknown issuer "CN=Outbound Issuer"`},
-		{"self-signed", chain((*testpki.Cert)(nil).Issue(t, leafNamed(DefaultCommonName))), &certUnknownIssuer, "unknown issuer"},
-		{"another CA", chain(stranger.Issue(t, leafNamed(DefaultCommonName))), &certUnknownIssuer, `unknown issuer "CN=Strange Root"`},
-		{"another CA of the same name", chain(testpki.NewCA(t, "Outbound Root").Issue(t, leafNamed(DefaultCommonName))), &certUnknownIssuer, "unknown issuer"},
-		{"issuer is no CA", chain(notCA.Issue(t, leafNamed(DefaultCommonName)), notCA), &certUnknownIssuer, "cannot sign"},
+		{"intermediate not sent", chain(middle.Issue(t, leafNamed(meta.ClientCommonName))), &certUnknownIssuer, `unknown issuer "CN=Outbound Issuer"`},
+		{"self-signed", chain((*testpki.Cert)(nil).Issue(t, leafNamed(meta.ClientCommonName))), &certUnknownIssuer, "unknown issuer"},
+		{"another CA", chain(stranger.Issue(t, leafNamed(meta.ClientCommonName))), &certUnknownIssuer, `unknown issuer "CN=Strange Root"`},
+		{"another CA of the same name", chain(testpki.NewCA(t, "Outbound Root").Issue(t, leafNamed(meta.ClientCommonName))), &certUnknownIssuer, "unknown issuer"},
+		{"issuer is no CA", chain(notCA.Issue(t, leafNamed(meta.ClientCommonName)), notCA), &certUnknownIssuer, "cannot sign"},
 		{"expired", chain(root.Issue(t, old)), &certExpired, "expired on " + old.NotAfter.UTC().Format("2006-01-02")},
-		{"expired intermediate", chain(expiredMiddle.Issue(t, leafNamed(DefaultCommonName)), expiredMiddle), &certExpired, `"CN=Old Issuer" expired on`},
+		{"expired intermediate", chain(expiredMiddle.Issue(t, leafNamed(meta.ClientCommonName)), expiredMiddle), &certExpired, `"CN=Old Issuer" expired on`},
 		{"not yet valid", chain(root.Issue(t, young)), &certNotYetValid, "not valid before"},
-		{"suffix", chain(root.Issue(t, leafNamed(DefaultCommonName+".evil.example"))), &certWrongName, `wrong CN "client.webhooks.fbclientcerts.com.evil.example"`},
-		{"prefix", chain(root.Issue(t, leafNamed("x"+DefaultCommonName))), &certWrongName, "wrong CN"},
-		{"upper case", chain(root.Issue(t, leafNamed(strings.ToUpper(DefaultCommonName)))), &certWrongName, "wrong CN"},
+		{"suffix", chain(root.Issue(t, leafNamed(meta.ClientCommonName+".evil.example"))), &certWrongName, `wrong CN "client.webhooks.fbclientcerts.com.evil.example"`},
+		{"prefix", chain(root.Issue(t, leafNamed("x"+meta.ClientCommonName))), &certWrongName, "wrong CN"},
+		{"upper case", chain(root.Issue(t, leafNamed(strings.ToUpper(meta.ClientCommonName)))), &certWrongName, "wrong CN"},
 		{"wildcard", chain(root.Issue(t, leafNamed("*.webhooks.fbclientcerts.com"))), &certWrongName, "wrong CN"},
-		{"trailing dot", chain(root.Issue(t, leafNamed(DefaultCommonName+"."))), &certWrongName, "wrong CN"},
-		{"zero byte", chain(root.Issue(t, leafNamed(DefaultCommonName+"\x00"))), &certWrongName, "wrong CN"},
+		{"trailing dot", chain(root.Issue(t, leafNamed(meta.ClientCommonName+"."))), &certWrongName, "wrong CN"},
+		{"zero byte", chain(root.Issue(t, leafNamed(meta.ClientCommonName+"\x00"))), &certWrongName, "wrong CN"},
 		{"name only in SAN", chain(root.Issue(t, inSAN)), &certWrongName, "wrong CN"},
 		{"name only in OU", chain(root.Issue(t, inOU)), &certWrongName, `wrong CN ""`},
 		{"long name", chain(root.Issue(t, long)), &certWrongName, "…"},
@@ -130,7 +131,7 @@ func TestClientCertNames(t *testing.T) {
 	f := newFixture(t, func(h *Handler) {
 		h.ClientCert = &ClientCert{TrustPoolRaw: testpki.TrustPool(t, root), CommonNames: []string{"a.example.com", "b.example.com"}}
 	})
-	for name, want := range map[string]int{"a.example.com": 200, "b.example.com": 200, DefaultCommonName: 403} {
+	for name, want := range map[string]int{"a.example.com": 200, "b.example.com": 200, meta.ClientCommonName: 403} {
 		r := newDelivery(testBody)
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{root.Issue(t, leafNamed(name)).Certificate}}
 		if a := f.serve(t, r); a.Code != want {
@@ -151,37 +152,37 @@ func TestClientCertOnVerification(t *testing.T) {
 			t.Errorf("verification %t, no certificate: got %d, want %d", demanded, a.Code, want)
 		}
 		r := newVerification(query)
-		r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{root.Issue(t, leafNamed(DefaultCommonName)).Certificate}}
+		r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{root.Issue(t, leafNamed(meta.ClientCommonName)).Certificate}}
 		if a := f.serve(t, r); a.Code != http.StatusOK {
 			t.Errorf("verification %t, with certificate: got %d, want 200", demanded, a.Code)
 		}
 	}
 }
 
-// TestClientCertVerdicts holds that a chain is verified once, and again when its
-// verdict is old or its validity has turned.
-func TestClientCertVerdicts(t *testing.T) {
+// TestClientCertChainsAreVerifiedOnce checks that a chain is verified once, and
+// again when that is long ago or a certificate has expired since.
+func TestClientCertChainsAreVerifiedOnce(t *testing.T) {
 	t.Parallel()
 	root := testpki.NewCA(t, "Root")
 	now := time.Now()
-	soon := leafNamed(DefaultCommonName)
-	soon.NotAfter = now.Add(verdictLife / 2)
-	long, short, other := root.Issue(t, leafNamed(DefaultCommonName)), root.Issue(t, soon), root.Issue(t, leafNamed("other"))
-	var v verdicts
-	judged := 0
-	ask := func(at time.Time, result *refusal, certs ...*testpki.Cert) *refusal {
+	soon := leafNamed(meta.ClientCommonName)
+	soon.NotAfter = now.Add(chainLife / 2)
+	long, short, other := root.Issue(t, leafNamed(meta.ClientCommonName)), root.Issue(t, soon), root.Issue(t, leafNamed("other"))
+	var cache chainCache
+	verified := 0
+	ask := func(at time.Time, result *rejection, certs ...*testpki.Cert) *rejection {
 		chain := make([]*x509.Certificate, len(certs))
 		for i, c := range certs {
 			chain[i] = c.Certificate
 		}
-		return v.of(chain, at, func() *refusal { judged++; return result })
+		return cache.verify(chain, at, func() *rejection { verified++; return result })
 	}
-	no := certWrongName.because(nil)
+	no := certWrongName.withCause(nil)
 	for i, tc := range []struct {
 		at    time.Duration
 		chain []*testpki.Cert
-		says  *refusal
-		want  *refusal
+		says  *rejection
+		want  *rejection
 		times int
 	}{
 		{0, []*testpki.Cert{long}, nil, nil, 1},
@@ -190,21 +191,21 @@ func TestClientCertVerdicts(t *testing.T) {
 		{0, []*testpki.Cert{other}, no, no, 3},
 		{0, []*testpki.Cert{other}, nil, no, 3}, // known
 		{0, []*testpki.Cert{short}, nil, nil, 4},
-		{verdictLife/2 + time.Second, []*testpki.Cert{short}, no, no, 5}, // it has expired
-		{verdictLife - time.Second, []*testpki.Cert{long}, no, nil, 5},
-		{verdictLife, []*testpki.Cert{long}, no, no, 6}, // the verdict is old
+		{chainLife/2 + time.Second, []*testpki.Cert{short}, no, no, 5}, // it has expired
+		{chainLife - time.Second, []*testpki.Cert{long}, no, nil, 5},
+		{chainLife, []*testpki.Cert{long}, no, no, 6}, // it was verified long ago
 	} {
-		if got := ask(now.Add(tc.at), tc.says, tc.chain...); got != tc.want || judged != tc.times {
-			t.Errorf("question %d: got %v after %d judgements, want %v after %d", i, got, judged, tc.want, tc.times)
+		if got := ask(now.Add(tc.at), tc.says, tc.chain...); got != tc.want || verified != tc.times {
+			t.Errorf("question %d: got %v after %d verifications, want %v after %d", i, got, verified, tc.want, tc.times)
 		}
 	}
-	for range 2 * maxVerdicts {
-		key := fingerprint([]*x509.Certificate{long.Certificate})
+	for range 2 * maxChains {
+		key := hashChain([]*x509.Certificate{long.Certificate})
 		long.Raw = append(long.Raw[:len(long.Raw):len(long.Raw)], key[0], key[1], key[2], key[3])
 		ask(now, nil, long)
 	}
-	if len(v.seen) > maxVerdicts {
-		t.Errorf("%d verdicts are kept", len(v.seen))
+	if len(cache.chains) > maxChains {
+		t.Errorf("%d chains are kept", len(cache.chains))
 	}
 }
 

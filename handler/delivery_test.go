@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 func TestDeliveryReachesTheNextHandlerUnchanged(t *testing.T) {
@@ -112,7 +113,7 @@ func TestDeliverySignatureForms(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := newDelivery(testBody)
-			r.Header.Set(signatureHeader, tc.signature)
+			r.Header.Set(meta.HeaderSignature, tc.signature)
 			a := f.serve(t, r)
 			if a.Code != http.StatusOK || a.delivery == nil || a.delivery.Secret != tc.secret {
 				t.Fatalf("got %d, %+v; want 200 by %q", a.Code, a.delivery, tc.secret)
@@ -233,8 +234,8 @@ func TestBodyMemory(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, 10)))
 	r.ContentLength = claimed
 	b := new(buffer)
-	if refused := b.fill(r, DefaultMaxSize); refused != nil || cap(b.data) > 2*firstRead {
-		t.Errorf("ten bytes took a buffer of %d (%v)", cap(b.data), refused)
+	if refused := b.fill(r, DefaultMaxSize); refused != nil || b.Cap() > 2*firstRead {
+		t.Errorf("ten bytes took a buffer of %d (%v)", b.Cap(), refused)
 	}
 }
 
@@ -261,57 +262,67 @@ func TestBodyEndsWithTheRequest(t *testing.T) {
 	}
 }
 
-// TestBodyBeingReadIsNotUsedAgain holds a buffer back while a slow reader is
-// in the middle of it.
+// TestBodyBeingReadIsNotUsedAgain checks that a slow reader, in the middle of a
+// body that ends, gets an error and nothing of the delivery that uses its buffer
+// next.
 func TestBodyBeingReadIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
-	b := newReplay(&buffer{data: []byte(testBody)})
+	data := []byte(testBody)
+	b := new(replay)
+	b.reader.Reset(data)
 	reading, proceed := make(chan struct{}), make(chan struct{})
 	var got bytes.Buffer
 	done := make(chan error)
 	go func() {
-		_, err := b.WriteTo(writerFunc(func(p []byte) (int, error) {
+		_, err := io.Copy(writerFunc(func(p []byte) (int, error) {
 			close(reading)
 			<-proceed
 			return got.Write(p)
-		}))
+		}), iotest.OneByteReader(b))
 		done <- err
 	}()
 	<-reading
-	d := &event.Delivery{Body: b.buf.data}
-	again := b.restart()
-	if text, err := io.ReadAll(again); err != nil || string(text) != testBody {
-		t.Errorf("from the beginning: %q, %v", text, err)
-	}
-	again.end(d)
-	b.end(d)
-	if b.buf == nil || d.Body == nil {
-		t.Error("the buffer was given back")
-	}
+	b.end()
+	clear(data)
 	close(proceed)
-	if err := <-done; err != nil || got.String() != testBody {
+	if err := <-done; !errors.Is(err, http.ErrBodyReadAfterClose) || got.String() != testBody[:1] {
 		t.Errorf("got %q, %v", &got, err)
 	}
 }
 
-// TestBodyBeginsAnewForErrorRoutes holds that an error route gets all of the
+// TestBodyBeginsAnewForErrorRoutes checks that an error route gets all of the
 // body, and that whoever read it before gets no more of it.
 func TestBodyBeginsAnewForErrorRoutes(t *testing.T) {
 	t.Parallel()
-	b := newReplay(&buffer{data: []byte(testBody)})
+	b := new(replay)
+	b.reader.Reset([]byte(testBody))
 	if _, err := io.CopyN(io.Discard, b, 10); err != nil {
 		t.Fatal(err)
 	}
-	again := b.restart()
+	again := b.restart([]byte(testBody))
 	if n, err := b.Read(make([]byte, 10)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
 		t.Errorf("the first reader: %d, %v", n, err)
 	}
 	if text, err := io.ReadAll(again); err != nil || string(text) != testBody {
 		t.Errorf("the error route: %q, %v", text, err)
 	}
-	d := &event.Delivery{Body: []byte(testBody)}
-	again.end(d)
-	if again.buf != nil || d.Body != nil {
+	again.end()
+	if n, err := again.Read(make([]byte, 10)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+		t.Errorf("after the end: %d, %v", n, err)
+	}
+}
+
+// TestErrorRouteReadsTheBody checks that an error route sees the whole body of a
+// delivery that the next handler has read, and that its buffer is given back.
+func TestErrorRouteReadsTheBody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.server.Errors = errorRoute(t, `{"handler":"static_response","body":"{http.request.body}"}`)
+	a := f.serveTo(t, newDelivery(testBody), returns(errors.New("no")))
+	if a.Code != http.StatusInternalServerError || a.Body.String() != testBody {
+		t.Errorf("got %d %q", a.Code, a.Body)
+	}
+	if a.delivery.Body != nil {
 		t.Error("the buffer was not given back")
 	}
 }

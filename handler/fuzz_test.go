@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // FuzzSignature holds that a header is accepted only if it says, in either
@@ -17,7 +19,7 @@ func FuzzSignature(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, header string) {
 		r := newDelivery(testBody)
-		r.Header[signatureHeader] = []string{header}
+		r.Header[meta.HeaderSignature] = []string{header}
 		a := fixture.serve(t, r)
 		authentic := strings.HasPrefix(header, "sha256=") && "sha256="+strings.ToLower(header[7:]) == right
 		if a.passed != authentic || (a.Code == http.StatusOK) != authentic {
@@ -82,7 +84,7 @@ func FuzzBody(f *testing.F) {
 		}
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(body)))
 		r.ContentLength = length
-		r.Header.Set(signatureHeader, sign(testSecret, string(body)))
+		r.Header.Set(meta.HeaderSignature, sign(testSecret, string(body)))
 		a := fixture.serve(t, r)
 		fits := len(body) <= 1<<10 && length <= 1<<10
 		if a.passed != fits {

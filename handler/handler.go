@@ -2,17 +2,16 @@
 package handler
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-instagram/webhooks/internal/accesslog"
 	"github.com/caddy-instagram/webhooks/internal/app"
+	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
 func init() {
@@ -89,12 +88,13 @@ type Handler struct {
 	// the account. Default: false, which leaves the status as it is.
 	Accept2xx bool `json:"accept_2xx,omitempty"`
 
-	tokens   []tokenHash
-	secrets  []*secret
-	metrics  *metrics
-	journal  journal
-	refusals *refusalLog
-	answers  *answers
+	tokens  []tokenHash
+	secrets []*secret
+	metrics *metrics
+	log     *accesslog.Logger
+	logger  *zap.Logger
+	lines   *throttle.Throttle[lineKind]
+	monitor *monitor
 }
 
 // CaddyModule returns the Caddy module information.
@@ -113,14 +113,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	var doubts doubts
-	if h.tokens, err = provisionTokens(h.VerifyTokens, &doubts); err != nil {
+	warnings := secretWarnings{logger: ctx.Logger(), config: config}
+	if h.tokens, err = provisionTokens(h.VerifyTokens, &warnings); err != nil {
 		return err
 	}
-	if h.secrets, err = provisionSecrets(h.AppSecrets, &doubts); err != nil {
+	if h.secrets, err = provisionSecrets(h.AppSecrets, &warnings); err != nil {
 		return err
 	}
-	doubts.log(ctx.Logger(), config)
 	config.Note(h)
 	if h.ClientCert != nil {
 		if err := h.ClientCert.provision(ctx); err != nil {
@@ -143,15 +142,15 @@ func (h *Handler) countWith(m *metrics) {
 	h.metrics = m
 	for _, s := range h.secrets {
 		s.accepted = m.deliveries.WithLabelValues(accepted, s.name)
-		s.untaken = m.deliveries.WithLabelValues(untaken.name, s.name)
+		s.unhandled = m.deliveries.WithLabelValues(unhandled.name, s.name)
 	}
 }
 
 // logTo makes own the logger of h, and http that of Caddy's HTTP servers.
 func (h *Handler) logTo(own, http *zap.Logger) {
-	h.journal = newJournal(http)
-	h.refusals = newRefusalLog(own)
-	h.answers = newAnswers(own)
+	h.logger, h.log = own, accesslog.New(http)
+	h.lines = new(throttle.Throttle[lineKind])
+	h.monitor = &monitor{logger: own, lines: h.lines}
 }
 
 // Validate checks the options that have a range.
@@ -164,145 +163,11 @@ func (h *Handler) Validate() error {
 
 // Cleanup logs how many lines were left out of the log.
 func (h *Handler) Cleanup() error {
-	if h.answers != nil { // else Provision failed
-		h.refusals.close()
-		h.answers.close()
-		h.journal.closeLog()
+	if h.monitor != nil { // else Provision failed
+		h.monitor.failing.Stop()
+		h.logLeftOut()
 	}
 	return nil
-}
-
-// ServeHTTP authenticates r and passes an authentic delivery to next.
-//
-// It keeps little on the stack while next runs. Under Caddy's own frames that
-// decides whether the stack has to grow, which costs more than the signature.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	e := h.open(w, r)
-	defer h.close(e)
-	err := h.receive(e)
-	if e.secret != nil {
-		err = h.finish(e, next.ServeHTTP(&e.w, r))
-	}
-	err = e.settle(err)
-	e.ended = true
-	return err
-}
-
-// open takes a request over, before anybody else sees it.
-func (h *Handler) open(w http.ResponseWriter, r *http.Request) *entry {
-	dropReservedHeaders(r)
-	return h.journal.open(w, r)
-}
-
-// close ends a request.
-func (h *Handler) close(e *entry) {
-	if e.secret != nil {
-		h.metrics.ended(e)
-		h.answers.watch(e)
-	}
-	e.close()
-}
-
-// receive answers or refuses a request, or makes it what the next handler sees:
-// an authentic delivery, which e has from then on.
-func (h *Handler) receive(e *entry) error {
-	switch e.r.Method {
-	case http.MethodPost:
-		return h.deliver(e)
-	case http.MethodGet:
-		return h.answer(e)
-	}
-	e.w.Header().Set("Allow", "GET, POST")
-	refused := methodNotAllowed.because(errors.New("only GET (verification) and POST (delivery) are understood"))
-	h.metrics.refused(refused.reason)
-	return h.refuse(e, refused)
-}
-
-// answer answers a verification request.
-func (h *Handler) answer(e *entry) error {
-	refused := h.verify(&e.w, e.r)
-	if refused == nil {
-		h.metrics.verifications.WithLabelValues(accepted).Inc()
-		return nil
-	}
-	h.metrics.verifications.WithLabelValues(refused.reason.name).Inc()
-	return h.refuse(e, refused)
-}
-
-// deliver authenticates a delivery and makes r what the next handler sees.
-func (h *Handler) deliver(e *entry) error {
-	secret, body, refused := h.authenticate(e.r)
-	h.metrics.seconds.Observe(time.Since(e.start).Seconds())
-	if refused != nil {
-		h.metrics.refused(refused.reason)
-		return h.refuse(e, refused)
-	}
-	h.metrics.bytes.Add(float64(len(body.data)))
-	e.accept(secret, body)
-	e.w.accept2xx = h.Accept2xx
-	pass(e.r, &e.delivery, e.body)
-	return nil
-}
-
-// finish answers for the next handlers, which returned err, if none of them did.
-func (h *Handler) finish(e *entry, err error) error {
-	if failure := e.delivery.Failure(); failure != nil {
-		// It counts even if the errors of a subroute have caught it.
-		e.caught = err == nil
-		err = failure
-	}
-	switch {
-	case err != nil:
-		return err
-	case e.w.written():
-	case e.delivery.Accepted():
-		e.w.WriteHeader(http.StatusOK)
-	default:
-		// An empty 200 would make Meta forget what nobody has taken.
-		return h.refuse(e, untaken.because(errors.New("no handler took the delivery: none after instagram_webhook matches it, or the one that does wrote no answer; put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond there")))
-	}
-	return nil
-}
-
-// authenticate decides about a delivery, cheapest check first. It returns the
-// secret that matched and the raw body.
-func (h *Handler) authenticate(r *http.Request) (*secret, *buffer, *refusal) {
-	if h.ClientCert != nil {
-		if refused := h.ClientCert.check(r); refused != nil {
-			return nil, nil, refused
-		}
-	}
-	signature, refused := parseSignature(r.Header)
-	if refused != nil {
-		return nil, nil, refused
-	}
-	body, refused := readBody(r, h.MaxSize)
-	if refused != nil {
-		return nil, nil, refused
-	}
-	for _, s := range h.secrets {
-		if s.signed(body.data, signature) {
-			return s, body, nil
-		}
-	}
-	refused = signatureMismatch.because(mismatch{len(body.data), len(h.secrets)})
-	body.free()
-	return nil, nil, refused
-}
-
-// refuse logs a refusal and turns it into Caddy's error.
-func (h *Handler) refuse(e *entry, refused *refusal) error {
-	if e.secret == nil {
-		e.uri = loggedURI(e.r)
-		withhold(e.r)
-	}
-	e.refused = refused.reason.name
-	h.refusals.warn(e.r, refused)
-	return caddyhttp.Error(refused.reason.status, caddyhttp.HandlerError{
-		Err:        refused.err,
-		StatusCode: refused.reason.status,
-		Trace:      refused.reason.name, // one out of the call stack costs much and would always be this line
-	})
 }
 
 // MarshalLogObject keeps tokens and secrets out of Caddy's handler trace.

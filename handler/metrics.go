@@ -13,13 +13,11 @@ import (
 type metrics struct {
 	deliveries    *prometheus.CounterVec
 	verifications *prometheus.CounterVec
-	answers       *prometheus.CounterVec
-	taken         prometheus.Counter // answers of 200
+	responses     *prometheus.CounterVec
+	succeeded     prometheus.Counter // responses of 200
 	bytes         prometheus.Counter
 	seconds       prometheus.Histogram
 }
-
-const namespace, subsystem = "caddy", "instagram"
 
 // shared is kept at package level: counts go on over a reload, and all handlers
 // count together.
@@ -28,35 +26,27 @@ var shared = newMetrics()
 func newMetrics() *metrics {
 	m := &metrics{
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "deliveries_total",
-			Help:      "Deliveries by result (accepted as authentic, whatever the next handler answers, or the reason for the refusal) and by the name of the app secret that matched.",
+			Name: "caddy_instagram_deliveries_total",
+			Help: "Deliveries by result (accepted as authentic, whatever the next handler answers, " +
+				"or the reason for the refusal) and by the name of the app secret that matched.",
 		}, []string{"result", "secret"}),
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "verifications_total",
-			Help:      "Verification requests by result (accepted, or the reason for the refusal).",
+			Name: "caddy_instagram_verifications_total",
+			Help: "Verification requests by result (accepted, or the reason for the refusal).",
 		}, []string{"result"}),
-		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "answers_total",
-			Help:      "Answers to authentic deliveries by status (broken_off for those that did not come whole, other for statuses that have no name). Meta takes all but 200 for failures.",
+		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "caddy_instagram_answers_total",
+			Help: "Answers to authentic deliveries by status (broken_off for those that did not come whole, " +
+				"other for statuses that have no name). Meta takes all but 200 for failures.",
 		}, []string{"status"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "delivery_bytes_total",
-			Help:      "Bytes of all accepted deliveries.",
+			Name: "caddy_instagram_delivery_bytes_total",
+			Help: "Bytes of all accepted deliveries.",
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "authentication_seconds",
-			Help:      "Time from the start of a delivery to the decision about it, reading the body included.",
-			Buckets:   prometheus.ExponentialBuckets(1e-5, 4, 10),
+			Name:    "caddy_instagram_authentication_seconds",
+			Help:    "Time from the start of a delivery to the decision about it, reading the body included.",
+			Buckets: prometheus.ExponentialBuckets(1e-5, 4, 10),
 		}),
 	}
 	m.countFromZero()
@@ -67,29 +57,30 @@ func newMetrics() *metrics {
 // increase of each can be seen.
 func (m *metrics) countFromZero() {
 	m.verifications.WithLabelValues(accepted)
-	for _, why := range refusalsOfVerifications {
-		m.verifications.WithLabelValues(why.name)
+	for _, reason := range verificationReasons {
+		m.verifications.WithLabelValues(reason.name)
 	}
-	for _, why := range refusalsOfDeliveries {
-		m.deliveries.WithLabelValues(why.name, "")
+	for _, reason := range deliveryReasons {
+		m.deliveries.WithLabelValues(reason.name, "")
 	}
-	m.taken = m.answers.WithLabelValues(answerLabel(http.StatusOK))
-	for _, status := range usualAnswers {
-		m.answers.WithLabelValues(answerLabel(status))
+	m.succeeded = m.responses.WithLabelValues(statusOK)
+	for _, status := range usualStatuses {
+		m.responses.WithLabelValues(statusLabel(status))
 	}
-	m.answers.WithLabelValues(brokenOff)
-	m.answers.WithLabelValues(otherStatus)
+	m.responses.WithLabelValues(brokenOff)
+	m.responses.WithLabelValues(otherStatus)
 }
 
-// The values of the label status that are no numbers.
+// Values of the label status.
 const (
+	statusOK    = "200"
 	brokenOff   = "broken_off"
 	otherStatus = "other"
 )
 
-// usualAnswers are statuses that an application, or Caddy in its place, answers
-// with when something is wrong or differs from what Meta expects.
-var usualAnswers = []int{
+// usualStatuses are what an application, or Caddy in its place, responds with when
+// something is wrong or differs from what Meta expects.
+var usualStatuses = []int{
 	201, 202, 204, 301, 302, 303, 307, 308,
 	400, 401, 403, 404, 405, 411, 413, 415, statusPageExpired, 422, 429, statusHungUp,
 	500, 502, 503, 504,
@@ -98,40 +89,58 @@ var usualAnswers = []int{
 // Statuses that net/http has no name for.
 const (
 	statusPageExpired = 419 // Laravel's, for a missing CSRF token
-	statusHungUp      = 499 // Caddy's, when the client did not wait for the answer
+	statusHungUp      = 499 // Caddy's, when the client did not wait for the response
 )
 
-// answerLabel returns the label of a status. What has no name is "other", which
+// statusLabel returns the label of a status. What has no name is "other", which
 // bounds the values.
-func answerLabel(status int) string {
+func statusLabel(status int) string {
 	if http.StatusText(status) == "" && status != statusPageExpired && status != statusHungUp {
 		return otherStatus
 	}
 	return strconv.Itoa(status)
 }
 
+// outcome returns the label of the response to a delivery.
+func (x *exchange) outcome() string {
+	switch {
+	case !x.answered():
+		return brokenOff
+	case x.w.status == http.StatusOK:
+		return statusOK
+	}
+	return statusLabel(x.w.status)
+}
+
 // register registers the collectors with the registry of a config.
 func (m *metrics) register(registry *prometheus.Registry) error {
-	return registration.Register(registry, m.deliveries, m.verifications, m.answers, m.bytes, m.seconds)
+	return registration.Register(registry, m.deliveries, m.verifications, m.responses, m.bytes, m.seconds)
 }
 
-func (m *metrics) refused(why reason) {
-	m.deliveries.WithLabelValues(why.name, "").Inc()
-}
-
-// ended counts a delivery that was authentic, and its answer.
-func (m *metrics) ended(e *entry) {
-	if e.refused == untaken.name {
-		e.secret.untaken.Inc()
-	} else {
-		e.secret.accepted.Inc()
+// count counts a request that has ended, and the response to an authentic
+// delivery.
+func (m *metrics) count(x *exchange) {
+	result := accepted
+	if x.rejection != nil {
+		result = x.rejection.reason.name
 	}
 	switch {
-	case !e.answered():
-		m.answers.WithLabelValues(brokenOff).Inc()
-	case e.w.status == http.StatusOK:
-		m.taken.Inc()
-	default:
-		m.answers.WithLabelValues(answerLabel(e.w.status)).Inc()
+	case x.authentic && x.rejection != nil:
+		x.secret.unhandled.Inc()
+	case x.authentic:
+		x.secret.accepted.Inc()
+	case x.verification:
+		m.verifications.WithLabelValues(result).Inc()
+	case x.rejection != nil: // else the decision never came
+		m.deliveries.WithLabelValues(result, "").Inc()
+	}
+	if !x.authentic {
+		return
+	}
+	m.bytes.Add(float64(x.delivery.Size()))
+	if outcome := x.outcome(); outcome == statusOK {
+		m.succeeded.Inc() // without a search
+	} else {
+		m.responses.WithLabelValues(outcome).Inc()
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 func TestProvisionErrors(t *testing.T) {
@@ -100,7 +102,7 @@ func TestProvisionResolvesPlaceholdersOnce(t *testing.T) {
 		t.Errorf("verification: got %d", a.Code)
 	}
 	r := newDelivery(testBody)
-	r.Header.Set(signatureHeader, sign("from a file", testBody))
+	r.Header.Set(meta.HeaderSignature, sign("from a file", testBody))
 	if a := f.serve(t, r); a.Code != 200 {
 		t.Errorf("delivery: got %d", a.Code)
 	}

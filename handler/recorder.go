@@ -14,7 +14,7 @@ import (
 
 // recorder passes a response on, remembers what the access log tells of it, and
 // sees to its status. It is Caddy's ResponseRecorder without the buffer, as a
-// part of an entry.
+// part of an exchange.
 type recorder struct {
 	caddyhttp.ResponseWriterWrapper
 	status int // 0: nothing is written
@@ -29,7 +29,7 @@ type recorder struct {
 	delivery *event.Delivery
 
 	accept2xx bool // any 2xx becomes 200
-	drop      bool // the body: its status allowed none
+	drop      bool // the body, as the status that it was written for allows none
 }
 
 // WriteHeader writes the header once, after any number of 1xx responses. It
@@ -38,48 +38,33 @@ func (w *recorder) WriteHeader(status int) {
 	if w.written() {
 		return
 	}
-	w.status = w.instead(status)
+	w.status = w.replace(status)
+	if w.status != status && isBodiless(status) {
+		w.Header().Del("Content-Length") // as with 304, of a body that does not come
+		w.drop = w.status == http.StatusOK
+	}
 	w.ResponseWriter.WriteHeader(w.status)
 }
 
-// instead returns the status to write in place of one.
-func (w *recorder) instead(status int) int {
-	if isInterim(status) {
-		return status
+// replace returns the status to write in place of one.
+func (w *recorder) replace(status int) int {
+	if w.held == 0 && w.delivery != nil && w.delivery.Failure() != nil {
+		w.held = httperror.Status(w.delivery.Failure())
 	}
-	held := w.failure()
 	switch {
-	case held != 0 && status < http.StatusBadRequest:
-		if isBodiless(status) {
-			w.Header().Del("Content-Length") // as with 304, of a body that does not come
-		}
-		return held
+	case status/100 == 1 && status != http.StatusSwitchingProtocols:
+		return status // another one follows
+	case w.held != 0 && status < http.StatusBadRequest:
+		return w.held
 	case status == http.StatusSwitchingProtocols:
 		return http.StatusBadGateway // see Hijack
 	case w.accept2xx && status/100 == 2:
-		if isBodiless(status) {
-			w.drop = true
-			w.Header().Del("Content-Length")
-		}
 		return http.StatusOK
 	}
 	return status
 }
 
-// failure returns the status that stands in place of a success, or 0.
-func (w *recorder) failure() int {
-	if w.held == 0 && w.delivery != nil && w.delivery.Failure() != nil {
-		return httperror.Status(w.delivery.Failure())
-	}
-	return w.held
-}
-
-// isInterim reports whether another status follows.
-func isInterim(status int) bool {
-	return status/100 == 1 && status != http.StatusSwitchingProtocols
-}
-
-// isBodiless reports whether an answer of that status has no body.
+// isBodiless reports whether a response of that status has no body.
 func isBodiless(status int) bool {
 	return status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,11 +18,6 @@ import (
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
-
-// signatureHeader carries Meta's HMAC-SHA256 of the body (see "Webhooks ›
-// Getting started › Validating payloads"). The older X-Hub-Signature, a
-// SHA-1, is never enough.
-const signatureHeader = meta.HeaderSignature
 
 // AppSecret is one key that deliveries may be signed with.
 type AppSecret struct {
@@ -42,7 +38,7 @@ type secret struct {
 	name string
 	macs sync.Pool // of *mac
 
-	accepted, untaken prometheus.Counter // of deliveries
+	accepted, unhandled prometheus.Counter // of deliveries
 }
 
 // mac is one reusable HMAC state with room for its sum.
@@ -51,7 +47,7 @@ type mac struct {
 	sum [sha256.Size]byte
 }
 
-func provisionSecrets(configured []AppSecret, doubts *doubts) ([]*secret, error) {
+func provisionSecrets(configured []AppSecret, warnings *secretWarnings) ([]*secret, error) {
 	if len(configured) == 0 {
 		return nil, errors.New("at least one app_secret is needed")
 	}
@@ -73,19 +69,25 @@ func provisionSecrets(configured []AppSecret, doubts *doubts) ([]*secret, error)
 		if err != nil {
 			return nil, fmt.Errorf("app_secret %q: %w", name, err)
 		}
-		doubts.appSecret(name, c.Secret, key)
+		warnings.appSecret(name, c.Secret, key)
 		secrets[i] = newSecret(name, key)
 	}
 	return secrets, nil
 }
 
+// What can stand in logs, metrics and placeholders, and what looks like a secret.
+var (
+	plainName = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
+	keyOfMeta = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
+)
+
 // ValidateSecretName returns an error for a name that cannot stand in logs,
 // metrics and placeholders.
 func ValidateSecretName(name string) error {
-	if !isPlain(name, 64) {
+	if !plainName.MatchString(name) {
 		return errors.New("the name of an app_secret must be 1 to 64 letters, digits, dots, hyphens or underscores")
 	}
-	if key, err := hex.DecodeString(name); err == nil && len(key) == 16 {
+	if keyOfMeta.MatchString(name) {
 		return errors.New("the name of an app_secret looks like a secret: the name comes first")
 	}
 	return nil
@@ -116,24 +118,26 @@ func (s *secret) Sign(body []byte) [sha256.Size]byte {
 }
 
 // parseSignature returns the one signature in header.
-func parseSignature(header http.Header) (signature [sha256.Size]byte, refused *refusal) {
-	values := header[signatureHeader]
+func parseSignature(header http.Header) (signature [sha256.Size]byte, rejected *rejection) {
+	values := header[meta.HeaderSignature]
 	if len(values) == 0 {
-		return signature, signatureMissing.because(errors.New("the header X-Hub-Signature-256 is missing: this delivery is not signed, or a proxy removed the header"))
+		return signature, signatureMissing.withCause(errors.New("the header X-Hub-Signature-256 is missing: " +
+			"this delivery is not signed, or a proxy removed the header"))
 	}
 	if len(values) > 1 {
-		return signature, signatureRepeated.because(fmt.Errorf("the header X-Hub-Signature-256 is given %d times", len(values)))
+		return signature, signatureRepeated.withCause(
+			fmt.Errorf("the header X-Hub-Signature-256 is given %d times", len(values)))
 	}
 	digits, found := strings.CutPrefix(values[0], "sha256=")
 	var buf [2 * sha256.Size]byte
-	if !found || len(digits) != len(buf) {
-		return signature, signatureMalformed.because(errors.New("the header X-Hub-Signature-256 is not sha256= and 64 hexadecimal digits"))
+	if found && len(digits) == len(buf) {
+		copy(buf[:], digits)
+		if _, err := hex.Decode(signature[:], buf[:]); err == nil {
+			return signature, nil
+		}
 	}
-	copy(buf[:], digits)
-	if _, err := hex.Decode(signature[:], buf[:]); err != nil {
-		return signature, signatureMalformed.because(errors.New("the header X-Hub-Signature-256 holds something else than hexadecimal digits"))
-	}
-	return signature, nil
+	return signature, signatureMalformed.withCause(
+		errors.New("the header X-Hub-Signature-256 is not sha256= and 64 hexadecimal digits"))
 }
 
 // mismatch is the error of a delivery whose signature matches no secret. It
@@ -141,7 +145,33 @@ func parseSignature(header http.Header) (signature [sha256.Size]byte, refused *r
 type mismatch struct{ size, secrets int }
 
 func (m mismatch) Error() string {
-	return fmt.Sprintf(
-		"the signature of %s matches none of the %d app secrets: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret; a body changed on the way here fails too",
+	return fmt.Sprintf("the signature of %s matches none of the %d app secrets: Instagram Login signs with the "+
+		"Instagram app secret, Facebook Login with the Meta app secret; a body changed on the way here fails too",
 		humanize.IBytes(uint64(m.size)), m.secrets)
+}
+
+// checkDelivery decides whether a delivery is authentic, cheapest check first. It
+// returns the secret that matched and the raw body.
+func (h *Handler) checkDelivery(r *http.Request) (*secret, *buffer, *rejection) {
+	if h.ClientCert != nil {
+		if rejected := h.ClientCert.check(r); rejected != nil {
+			return nil, nil, rejected
+		}
+	}
+	signature, rejected := parseSignature(r.Header)
+	if rejected != nil {
+		return nil, nil, rejected
+	}
+	body, rejected := readBody(r, h.MaxSize)
+	if rejected != nil {
+		return nil, nil, rejected
+	}
+	for _, s := range h.secrets {
+		if s.signed(body.Bytes(), signature) {
+			return s, body, nil
+		}
+	}
+	rejected = signatureMismatch.withCause(mismatch{body.Len(), len(h.secrets)})
+	body.free()
+	return nil, nil, rejected
 }

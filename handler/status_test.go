@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 func init() { caddy.RegisterModule(testRoute{}) }
@@ -157,12 +158,12 @@ var failures = map[string]struct {
 }{
 	"forged": {func() *http.Request {
 		r := newDelivery(testBody)
-		r.Header.Set(signatureHeader, sign("x", testBody))
+		r.Header.Set(meta.HeaderSignature, sign("x", testBody))
 		return r
 	}, nil, 401},
 	"unsigned": {func() *http.Request {
 		r := newDelivery(testBody)
-		r.Header.Del(signatureHeader)
+		r.Header.Del(meta.HeaderSignature)
 		return r
 	}, nil, 401},
 	"method": {func() *http.Request {
@@ -279,7 +280,7 @@ func TestFailureAfterSuccessWasWritten(t *testing.T) {
 				if got := f.names("the other half is lost"); len(got) != 1 || got[0] != "http.log.error error" {
 					t.Errorf("the error went to %v", got)
 				}
-				if got := testutil.ToFloat64(f.metrics.answers.WithLabelValues("broken_off")); got != 1 {
+				if got := testutil.ToFloat64(f.metrics.responses.WithLabelValues("broken_off")); got != 1 {
 					t.Errorf("counted %v answers that broke off, want 1", got)
 				}
 			})
@@ -354,7 +355,7 @@ func TestAccept2xxAnswers200(t *testing.T) {
 		// What was refused is not accepted by an error route.
 		f.server.Errors = errorRoute(t, `{"handler":"static_response","status_code":204}`)
 		r := newDelivery(testBody)
-		r.Header.Del(signatureHeader)
+		r.Header.Del(meta.HeaderSignature)
 		if a := f.serve(t, r); a.Code != 401 {
 			t.Errorf("%s: a forgery got %d, want 401", name, a.Code)
 		}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 const (
@@ -109,7 +110,7 @@ func newDelivery(body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "https://hooks.example.com/webhooks", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "Webhooks/1.0 (https://fb.me/webhooks)")
-	r.Header.Set(signatureHeader, sign(testSecret, body))
+	r.Header.Set(meta.HeaderSignature, sign(testSecret, body))
 	return r
 }
 

@@ -5,8 +5,10 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,7 +19,7 @@ import (
 // time whatever the lengths of the tokens are.
 type tokenHash [sha256.Size]byte
 
-func provisionTokens(tokens []string, doubts *doubts) ([]tokenHash, error) {
+func provisionTokens(tokens []string, warnings *secretWarnings) ([]tokenHash, error) {
 	if len(tokens) == 0 {
 		return nil, errors.New("at least one verify_token is needed")
 	}
@@ -27,61 +29,67 @@ func provisionTokens(tokens []string, doubts *doubts) ([]tokenHash, error) {
 		if err != nil {
 			return nil, fmt.Errorf("verify_token %d: %w", i+1, err)
 		}
-		doubts.verifyToken(i, token, resolved)
+		warnings.verifyToken(i, token, resolved)
 		hashes[i] = sha256.Sum256([]byte(resolved))
 	}
 	return hashes, nil
 }
 
-// verify answers the request that Meta sends when a callback URL is set (see
-// "Webhooks › Getting started › Verification requests"). It carries no
-// signature.
-func (h *Handler) verify(w http.ResponseWriter, r *http.Request) *refusal {
+// plainChallenge is what is sent back: nothing that a browser could take for HTML.
+var plainChallenge = regexp.MustCompile(`^[0-9A-Za-z._-]{1,256}$`)
+
+// checkVerification decides about a verification request. It returns the challenge
+// to answer it with.
+func (h *Handler) checkVerification(r *http.Request) (challenge string, rejected *rejection) {
 	if h.ClientCert != nil && h.ClientCert.Verification {
-		if refused := h.ClientCert.check(r); refused != nil {
-			return refused
+		if rejected := h.ClientCert.check(r); rejected != nil {
+			return "", rejected
 		}
 	}
-	query, refused := hubParameters(r.URL.RawQuery)
-	if refused != nil {
-		return refused
+	parameters, rejected := hubParameters(r.URL.RawQuery)
+	if rejected != nil {
+		return "", rejected
 	}
-	mode, refused := parameter(query, meta.ParamMode)
-	if refused != nil {
-		return refused
+	for _, name := range []string{meta.ParamMode, meta.ParamToken, meta.ParamChallenge} {
+		switch values := parameters[name]; {
+		case len(values) == 0:
+			return "", missingParameter.withCause(
+				fmt.Errorf("%s is missing: this is not a verification request from Meta", name))
+		case len(values) > 1:
+			return "", repeatedParameter.withCause(fmt.Errorf("%s is given %d times", name, len(values)))
+		case values[0] == "":
+			return "", badParameter.withCause(fmt.Errorf("%s is empty", name))
+		}
 	}
-	token, refused := parameter(query, meta.ParamToken)
-	if refused != nil {
-		return refused
+	challenge = parameters.Get(meta.ParamChallenge)
+	switch {
+	case !plainChallenge.MatchString(challenge):
+		return "", badParameter.withCause(
+			errors.New("hub.challenge is not 1 to 256 letters, digits, dots, hyphens or underscores"))
+	case parameters.Get(meta.ParamMode) != meta.ModeSubscribe:
+		return "", wrongMode.withCause(errors.New("hub.mode is not subscribe"))
+	case !h.knowsToken(parameters.Get(meta.ParamToken)):
+		return "", wrongToken.withCause(errors.New("hub.verify_token matches none of the verify tokens: " +
+			"compare it with the one in the App Dashboard"))
 	}
-	challenge, refused := parameter(query, meta.ParamChallenge)
-	if refused != nil {
-		return refused
-	}
-	if !isPlain(challenge, 256) { // nothing that a browser could take for HTML is sent back
-		return badParameter.because(errors.New("hub.challenge is not 1 to 256 letters, digits, dots, hyphens or underscores"))
-	}
-	if mode != meta.ModeSubscribe {
-		return wrongMode.because(errors.New("hub.mode is not subscribe"))
-	}
-	if !h.knowsToken(token) {
-		return wrongToken.because(errors.New("hub.verify_token matches none of the verify tokens: compare it with the one in the App Dashboard"))
-	}
+	return challenge, nil
+}
 
+// writeChallenge answers a verification request.
+func writeChallenge(w http.ResponseWriter, challenge string) {
 	header := w.Header()
 	header.Set("Content-Type", "text/plain")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Length", strconv.Itoa(len(challenge)))
 	// A failed write means that Meta is gone; it will ask again.
-	_, _ = w.Write([]byte(challenge))
-	return nil
+	_, _ = io.WriteString(w, challenge)
 }
 
 // hubParameters returns the parameters of a query whose names begin with "hub.",
 // decoded once. These must be well-formed, and others are not looked at: they
 // belong to whoever chose the callback URL.
-func hubParameters(query string) (url.Values, *refusal) {
+func hubParameters(query string) (url.Values, *rejection) {
 	parameters := make(url.Values, 3)
 	for pair := range strings.SplitSeq(query, "&") {
 		escaped, value, _ := strings.Cut(pair, "=")
@@ -91,42 +99,11 @@ func hubParameters(query string) (url.Values, *refusal) {
 		}
 		value, err = url.QueryUnescape(value)
 		if err != nil || strings.Contains(pair, ";") { // which some take for a separator
-			return nil, badParameter.because(errors.New("a parameter hub.* of the query is not well-formed"))
+			return nil, badParameter.withCause(errors.New("a parameter hub.* of the query is not well-formed"))
 		}
-		parameters[name] = append(parameters[name], value)
+		parameters.Add(name, value)
 	}
 	return parameters, nil
-}
-
-// parameter returns the value of a query parameter that must be there once.
-func parameter(query url.Values, name string) (string, *refusal) {
-	values := query[name]
-	switch {
-	case len(values) == 0:
-		return "", missingParameter.because(fmt.Errorf("%s is missing: this is not a verification request from Meta", name))
-	case len(values) > 1:
-		return "", repeatedParameter.because(fmt.Errorf("%s is given %d times", name, len(values)))
-	case values[0] == "":
-		return "", badParameter.because(fmt.Errorf("%s is empty", name))
-	}
-	return values[0], nil
-}
-
-// isPlain reports whether s is one to longest letters, digits, dots, hyphens or
-// underscores.
-func isPlain(s string, longest int) bool {
-	if len(s) == 0 || len(s) > longest {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // knowsToken compares with every token, also after a match.

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 func TestVerificationEchoesTheChallenge(t *testing.T) {
@@ -68,7 +70,7 @@ func TestVerificationIgnoresSignatures(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	r := newVerification("hub.mode=subscribe&hub.challenge=1&hub.verify_token=" + testToken)
-	r.Header.Set(signatureHeader, "sha256=nonsense")
+	r.Header.Set(meta.HeaderSignature, "sha256=nonsense")
 	if a := f.serve(t, r); a.Code != http.StatusOK {
 		t.Errorf("got %d, want 200", a.Code)
 	}

@@ -11,11 +11,11 @@ import (
 // Messaging › Webhooks".
 const Consequence = "Meta alerts after 15 minutes and ends the subscription to messages after an hour"
 
-// Told is when an outage is told of for the first time.
-const Told = 5 * time.Minute
+// FirstWarning is when an outage is told of for the first time.
+const FirstWarning = 5 * time.Minute
 
 // after is when an outage is told of: in time to do something about it.
-var after = [...]time.Duration{Told, 12 * time.Minute}
+var after = [...]time.Duration{FirstWarning, 12 * time.Minute}
 
 // Outage is a time of nothing but failures: it begins with a failure and ends
 // with a success. The zero Outage is ready for use.

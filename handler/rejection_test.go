@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // attempt is a request that must be refused for one reason.
@@ -163,7 +165,7 @@ func signatureAttempts() (all []attempt) {
 	add := func(name string, why reason, values ...string) {
 		all = append(all, attempt{"signature/" + name, func() *http.Request {
 			r := newDelivery(testBody)
-			r.Header[signatureHeader] = values
+			r.Header[meta.HeaderSignature] = values
 			return r
 		}, why})
 	}
@@ -206,22 +208,22 @@ func signatureAttempts() (all []attempt) {
 	mismatch("empty body", sign(testSecret, ""))
 	all = append(all, attempt{"signature/only SHA-1", func() *http.Request {
 		r := newDelivery(testBody)
-		r.Header.Del(signatureHeader)
+		r.Header.Del(meta.HeaderSignature)
 		r.Header.Set("X-Hub-Signature", "sha1=2b6b2e3c1f8c8d1a9d1b8a7f6e5d4c3b2a190807")
 		return r
 	}, signatureMissing}, attempt{"signature/in the query", func() *http.Request {
 		r := newDelivery(testBody)
-		r.Header.Del(signatureHeader)
+		r.Header.Del(meta.HeaderSignature)
 		r.URL.RawQuery = "X-Hub-Signature-256=" + url.QueryEscape(right)
 		return r
 	}, signatureMissing}, attempt{"signature/in a trailer", func() *http.Request {
 		r := newDelivery(testBody)
-		r.Header.Del(signatureHeader)
-		r.Trailer = http.Header{signatureHeader: {right}}
+		r.Header.Del(meta.HeaderSignature)
+		r.Trailer = http.Header{meta.HeaderSignature: {right}}
 		return r
 	}, signatureMissing}, attempt{"signature/underscores", func() *http.Request {
 		r := newDelivery(testBody)
-		r.Header.Del(signatureHeader)
+		r.Header.Del(meta.HeaderSignature)
 		r.Header["X_Hub_Signature_256"] = []string{right}
 		return r
 	}, signatureMissing})
@@ -275,7 +277,7 @@ func bodyAttempts() (all []attempt) {
 	} {
 		add(fmt.Sprintf("altered %q", altered), signatureMismatch, func() *http.Request {
 			r := newDelivery(altered)
-			r.Header.Set(signatureHeader, sign(testSecret, testBody))
+			r.Header.Set(meta.HeaderSignature, sign(testSecret, testBody))
 			return r
 		})
 	}
@@ -294,19 +296,20 @@ func TestRefusalLogIsBounded(t *testing.T) {
 
 func testRefusalLogIsBounded(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
-	l := newRefusalLog(zap.New(core))
+	h := new(Handler)
+	h.logTo(zap.New(core), zap.NewNop())
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	flood := func(n int, why reason) {
 		for range n {
-			l.warn(r, why.because(errors.New("forged")))
+			h.logRejection(r, why.withCause(errors.New("forged")))
 		}
 	}
 	flood(1000, signatureMismatch)
 	flood(10, wrongToken)
 	time.Sleep(time.Second) // of the simulated clock
 	flood(5, signatureMismatch)
-	l.close()
-	l.close()
+	h.logLeftOut()
+	h.logLeftOut()
 
 	type line struct {
 		reason  any

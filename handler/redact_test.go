@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // seenByErrorRoutes is what the error routes may repeat of a request.
@@ -57,7 +59,7 @@ func refusedWithSecrets() map[string]*http.Request {
 	forged := newDelivery(testBody)
 	forged.URL.RawQuery = "hub.verify_token=" + testToken
 	forged.RequestURI += "?" + forged.URL.RawQuery
-	forged.Header.Set(signatureHeader, sign("x", testBody))
+	forged.Header.Set(meta.HeaderSignature, sign("x", testBody))
 	forged.Header.Set("X-Hub-Signature", "sha1="+sign("x", testBody)[7:])
 	head := newVerification("hub.mode=subscribe&hub.challenge=1&hub.verify_token=" + testToken)
 	head.Method = http.MethodHead
@@ -113,7 +115,7 @@ func TestErrorRoutesSeeTheQueryOfAnAuthenticDelivery(t *testing.T) {
 	f.server.Errors = errorRoute(t, `{"handler":"static_response","body":"{http.request.uri.query} {http.request.orig_uri.query}"}`)
 	r := newDelivery(testBody)
 	r.URL.RawQuery = "tenant=1"
-	if a := f.serveThrough(t, r, false); a.Code != untaken.status || a.Body.String() != "tenant=1 tenant=1" {
+	if a := f.serveThrough(t, r, false); a.Code != unhandled.status || a.Body.String() != "tenant=1 tenant=1" {
 		t.Errorf("got %d %q", a.Code, a.Body)
 	}
 }

@@ -20,14 +20,13 @@ func doubted(t *testing.T, handlers ...*Handler) (lines []string) {
 	core, logs := observer.New(zap.DebugLevel)
 	config := new(app.App)
 	for _, h := range handlers {
-		var d doubts
-		if _, err := provisionTokens(h.VerifyTokens, &d); err != nil {
+		w := secretWarnings{logger: zap.New(core), config: config}
+		if _, err := provisionTokens(h.VerifyTokens, &w); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := provisionSecrets(h.AppSecrets, &d); err != nil {
+		if _, err := provisionSecrets(h.AppSecrets, &w); err != nil {
 			t.Fatal(err)
 		}
-		d.log(zap.New(core), config)
 	}
 	for _, e := range logs.All() {
 		if e.Level != zap.WarnLevel {
@@ -53,14 +52,14 @@ func TestImplausibleSecretIsToldAtLoad(t *testing.T) {
 		}
 		return "{file." + path + "}"
 	}
-	t.Setenv("DOUBTS_TEST_QUOTES", `"`+testSecret+`"`)
+	t.Setenv("WARNINGS_TEST_QUOTES", `"`+testSecret+`"`)
 	for name, tc := range map[string]struct {
 		secret string
 		want   []string
 	}{
 		"right":            {testSecret, nil},
 		"right, in a file": {write("right", testSecret+"\n"), nil},
-		"quotes":           {"{env.DOUBTS_TEST_QUOTES}", []string{"quotes", `which=app_secret "meta"`, "from={env.DOUBTS_TEST_QUOTES}"}},
+		"quotes":           {"{env.WARNINGS_TEST_QUOTES}", []string{"quotes", `which=app_secret "meta"`, "from={env.WARNINGS_TEST_QUOTES}"}},
 		"byte order mark":  {write("bom", "\uFEFF"+testSecret+"\r\n"), []string{"byte order mark", "from={file." + dir}},
 		"UTF-16":           {write("wide", "\xFF\xFE"+strings.Join(strings.Split(testSecret, ""), "\x00")+"\x00\r\x00\n\x00"), []string{"UTF-16"}},
 		"literal":          {"Xq7Zw", []string{"other characters"}},

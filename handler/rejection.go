@@ -1,21 +1,20 @@
 package handler
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-
-	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
-// reason is a kind of refusal. Its name is the label in metrics and logs.
+// reason is a kind of rejection. Its name is the label in metrics and logs.
 type reason struct {
 	name   string
 	status int
 }
 
-// accepted is the label of what was not refused.
+// accepted is the label of what was not rejected.
 const accepted = "accepted"
 
 // All reasons. Each has its own name, so that an operator can tell them apart.
@@ -46,62 +45,69 @@ var (
 	certWrongName     = reason{"client_cert_wrong_name", http.StatusForbidden}
 	certInvalid       = reason{"client_cert_invalid", http.StatusForbidden}
 
-	untaken = reason{"untaken", http.StatusServiceUnavailable}
+	// unhandled is the one reason for which an authentic delivery is rejected.
+	unhandled = reason{"untaken", http.StatusServiceUnavailable}
 )
 
-// refusalsOfDeliveries and refusalsOfVerifications are what either can be refused
-// for.
+// What deliveries and verification requests can be rejected for, before they are
+// authentic.
 var (
-	refusalsOfDeliveries = append([]reason{
-		methodNotAllowed, signatureMissing, signatureRepeated, signatureMalformed, signatureMismatch, bodyTooLarge, bodyIncomplete,
-	}, refusalsOfCerts...)
-	refusalsOfVerifications = append([]reason{
+	deliveryReasons = append([]reason{
+		methodNotAllowed, signatureMissing, signatureRepeated, signatureMalformed, signatureMismatch,
+		bodyTooLarge, bodyIncomplete,
+	}, certReasons...)
+	verificationReasons = append([]reason{
 		missingParameter, repeatedParameter, badParameter, wrongMode, wrongToken,
-	}, refusalsOfCerts...)
-	refusalsOfCerts = []reason{
-		certNoTLS, certEarlyData, certNotRequested, certMissing, certUnknownIssuer, certExpired, certNotYetValid, certWrongName, certInvalid,
+	}, certReasons...)
+	certReasons = []reason{
+		certNoTLS, certEarlyData, certNotRequested, certMissing, certUnknownIssuer,
+		certExpired, certNotYetValid, certWrongName, certInvalid,
 	}
 )
 
-// refusal is why one request was turned away. Its error says in words what is
+var errNoHandler = errors.New("no handler took the delivery: none after instagram_webhook matches it, " +
+	"or the one that does wrote no answer; put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond there")
+
+// rejection is why one request was turned away. Its error says in words what is
 // wrong and what to do, and never holds a secret: it can reach the client.
-type refusal struct {
+type rejection struct {
 	reason reason
 	err    error
 }
 
-func (r reason) because(err error) *refusal { return &refusal{r, err} }
+func (r reason) withCause(err error) *rejection { return &rejection{r, err} }
 
-// refusalLog writes refusals at warn, at most one a second per reason, so that
-// a flood of forgeries cannot fill a disk.
-type refusalLog struct {
+// lineKind tells log lines apart of which one a second is written, so that neither
+// a flood of forgeries nor a full disk fills the log.
+type lineKind struct {
 	logger *zap.Logger
-	lines  throttle.Throttle[reason]
+
+	// summary is the message of the line that tells, at the end of a config, how
+	// many lines of this kind were left out. It has a field with this key and value.
+	summary, key, value string
 }
 
-func newRefusalLog(logger *zap.Logger) *refusalLog { return &refusalLog{logger: logger} }
-
-// warn logs a refusal, unless one for the same reason was logged within the
-// last second.
-func (l *refusalLog) warn(r *http.Request, refused *refusal) {
-	leftOut, ok := l.lines.Admit(refused.reason)
+// logRejection logs a rejection, unless one for the same reason was logged within
+// the last second.
+func (h *Handler) logRejection(r *http.Request, rejected *rejection) {
+	leftOut, ok := h.lines.Admit(lineKind{h.logger, "refusals left out of the log", "reason", rejected.reason.name})
 	if !ok {
 		return
 	}
 	clientIP, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	l.logger.Warn("request refused",
-		zap.String("reason", refused.reason.name),
-		zap.Int("status", refused.reason.status),
-		zap.String("detail", refused.err.Error()),
+	h.logger.Warn("request refused",
+		zap.String("reason", rejected.reason.name),
+		zap.Int("status", rejected.reason.status),
+		zap.String("detail", rejected.err.Error()),
 		zap.String("client_ip", clientIP),
 		zap.String("remote_addr", r.RemoteAddr),
 		zap.String("method", r.Method),
 		zap.Int("left_out", leftOut))
 }
 
-// close logs the counts that no later line has told.
-func (l *refusalLog) close() {
-	l.lines.Rest(func(why reason, leftOut int) {
-		l.logger.Warn("refusals left out of the log", zap.String("reason", why.name), zap.Int("left_out", leftOut))
+// logLeftOut tells how many lines were left out that no line has told yet.
+func (h *Handler) logLeftOut() {
+	h.lines.Rest(func(kind lineKind, leftOut int) {
+		kind.logger.Warn(kind.summary, zap.String(kind.key, kind.value), zap.Int("left_out", leftOut))
 	})
 }

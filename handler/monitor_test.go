@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -76,7 +77,7 @@ func TestAnswerThatMetaTakesForAFailureIsTold(t *testing.T) {
 		{"no name", "other", "the application answered 777" + end, answersWith(777)},
 		{"redirect", "302", "the application answered 302 to /login" + end, redirectsTo(302, "/login?next=/u/17841400000000001&token=abc#frag")},
 		{"absolute", "301", "the application answered 301 to /webhooks" + end, redirectsTo(301, "https://user:password@hooks.example.com/webhooks?hub.verify_token=x")},
-		{"long", "302", "the application answered 302 to /" + strings.Repeat("a", maxPath-1) + "…" + end, redirectsTo(302, "/"+strings.Repeat("a", 1000))},
+		{"long", "302", "the application answered 302 to /" + strings.Repeat("a", maxText-1) + "…" + end, redirectsTo(302, "/"+strings.Repeat("a", 1000))},
 		{"escaped", "302", "the application answered 302 to /%1B%5B2J" + end, redirectsTo(302, "/%1B%5B2J")},
 		{"ill-formed", "302", "the application answered 302" + end, redirectsTo(302, "http://[::1")},
 		{"no Location", "302", "the application answered 302" + end, answersWith(302)},
@@ -103,7 +104,7 @@ func TestAnswerThatMetaTakesForAFailureIsTold(t *testing.T) {
 			if got := f.details(); tc.detail == "" && len(got) != 0 || tc.detail != "" && !slices.Equal(got, []string{tc.detail}) {
 				t.Errorf("told %q, want %q", got, tc.detail)
 			}
-			if got := testutil.ToFloat64(f.metrics.answers.WithLabelValues(tc.label)); got != 1 {
+			if got := testutil.ToFloat64(f.metrics.responses.WithLabelValues(tc.label)); got != 1 {
 				t.Errorf("counted %v of %s, want 1", got, tc.label)
 			}
 		})
@@ -116,7 +117,7 @@ func TestForgeriesAreNoAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		before := testutil.CollectAndCount(f.metrics.answers)
+		before := testutil.CollectAndCount(f.metrics.responses)
 		for name, failure := range failures {
 			if failure.next == nil {
 				if a := f.serve(t, failure.request()); a.Code != failure.status {
@@ -129,11 +130,11 @@ func TestForgeriesAreNoAnswers(t *testing.T) {
 			t.Errorf("told %q", got)
 		}
 		for _, label := range []string{"200", "401", "403", "405"} {
-			if got := testutil.ToFloat64(f.metrics.answers.WithLabelValues(label)); got != 0 {
+			if got := testutil.ToFloat64(f.metrics.responses.WithLabelValues(label)); got != 0 {
 				t.Errorf("counted %v of %s", got, label)
 			}
 		}
-		if got := testutil.CollectAndCount(f.metrics.answers); got != before {
+		if got := testutil.CollectAndCount(f.metrics.responses); got != before {
 			t.Errorf("there are %d series, %d before", got, before)
 		}
 	})
@@ -177,7 +178,7 @@ func TestSlowAnswerIsAFailure(t *testing.T) {
 				return nil
 			}
 		}
-		f.serveTo(t, newDelivery(testBody), takes(metaWaits))
+		f.serveTo(t, newDelivery(testBody), takes(meta.AnswerWithin))
 		if got := f.details(); len(got) != 0 {
 			t.Errorf("in time, but told %q", got)
 		}
@@ -276,7 +277,7 @@ func TestErrorsOfOurHandlersDoNotFloodTheLog(t *testing.T) {
 					for range n {
 						r := newDelivery(testBody)
 						if tc.forged {
-							r.Header.Set(signatureHeader, sign("x", testBody))
+							r.Header.Set(meta.HeaderSignature, sign("x", testBody))
 						}
 						f.serveTo(t, r, tc.next)
 					}
@@ -360,7 +361,7 @@ func TestAnswersHaveBoundedLabels(t *testing.T) {
 	t.Parallel()
 	labels := make(map[string]bool)
 	for status := range 1000 {
-		labels[answerLabel(status)] = true
+		labels[statusLabel(status)] = true
 	}
 	if len(labels) > 70 {
 		t.Errorf("there are %d labels", len(labels))

@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // names returns the names and levels of the loggers that a message went to.
@@ -140,7 +142,7 @@ func TestErrorRoutesSeeNoForgery(t *testing.T) {
 		r := newDelivery(testBody)
 		r.Header.Set("X-Instagram-Secret", "instagram")
 		r.Header.Set("Content-Length", strconv.Itoa(len(testBody)))
-		r.Header.Set(signatureHeader, signature)
+		r.Header.Set(meta.HeaderSignature, signature)
 		if a := f.serve(t, r); a.Body.String() != "[] [] []" {
 			t.Errorf("%s: the error route sees %q", name, a.Body)
 		}
@@ -174,7 +176,7 @@ func TestJournalLeaksNothing(t *testing.T) {
 	f.server.Logs = new(caddyhttp.ServerLogConfig)
 	f.serve(t, newDelivery(testBody))
 	wrong := newDelivery(testBody)
-	wrong.Header.Set(signatureHeader, sign("x", testBody))
+	wrong.Header.Set(meta.HeaderSignature, sign("x", testBody))
 	f.serve(t, wrong)
 	for _, query := range []string{
 		"hub.mode=subscribe&hub.challenge=1&hub.verify_token=" + testToken,
