@@ -1,11 +1,9 @@
 package queue
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -48,75 +46,35 @@ type Keep struct {
 	Dead *caddy.Duration `json:"dead,omitempty"`
 }
 
-// settings returns the options as they were configured, as text to compare.
-func (h *Handler) settings() ([]byte, error) {
-	text, err := json.Marshal(h)
-	if err != nil {
-		return nil, err
-	}
-	// The Caddyfile adapter numbers the groups of all sites on end, so that the
-	// same routes have other numbers in each site.
-	numbers := make(map[string]string)
-	return groupName.ReplaceAllFunc(text, func(name []byte) []byte {
-		number, ok := numbers[string(name)]
-		if !ok {
-			number = strconv.Itoa(len(numbers))
-			numbers[string(name)] = number
-		}
-		return []byte(`"group":` + number)
-	}), nil
-}
-
-// groupName matches a numbered group of routes in JSON.
-var groupName = regexp.MustCompile(`"group":"group[0-9]+"`)
-
 func (h *Handler) setDefaults() {
 	if h.StoreRaw == nil {
 		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "bolt"}, nil)
 	}
-	if h.Order == "" {
-		h.Order = orderConversation
-	}
-	if h.Concurrency == 0 {
-		h.Concurrency = 32
-	}
-	byDefault(&h.Retry.First, time.Second)
-	byDefault(&h.Retry.Max, 10*time.Minute)
-	byDefault(&h.Retry.For, meta.RetryFor)
-	byDefault(&h.Timeout, 30*time.Second)
-	if h.MinFreeSpace == nil {
-		h.MinFreeSpace = new(int64(100 << 20))
-	}
-	for option, value := range map[**caddy.Duration]time.Duration{
-		&h.Dedupe:         48 * time.Hour,
-		&h.Keep.Delivered: 24 * time.Hour,
-		&h.Keep.Dead:      30 * 24 * time.Hour,
-	} {
-		if *option == nil {
-			*option = new(caddy.Duration(value))
-		}
-	}
+	h.Dedupe = cmp.Or(h.Dedupe, new(caddy.Duration(48*time.Hour)))
+	h.Order = cmp.Or(h.Order, orderConversation)
+	h.Retry.First = cmp.Or(h.Retry.First, caddy.Duration(time.Second))
+	h.Retry.Max = cmp.Or(h.Retry.Max, caddy.Duration(10*time.Minute))
+	h.Retry.For = cmp.Or(h.Retry.For, caddy.Duration(meta.RetryFor))
+	h.Timeout = cmp.Or(h.Timeout, caddy.Duration(30*time.Second))
+	h.Concurrency = cmp.Or(h.Concurrency, 32)
+	h.Keep.Delivered = cmp.Or(h.Keep.Delivered, new(caddy.Duration(24*time.Hour)))
+	h.Keep.Dead = cmp.Or(h.Keep.Dead, new(caddy.Duration(30*24*time.Hour)))
+	h.MinFreeSpace = cmp.Or(h.MinFreeSpace, new(int64(100<<20)))
 }
 
-func byDefault(option *caddy.Duration, value time.Duration) {
-	if *option == 0 {
-		*option = caddy.Duration(value)
-	}
-}
-
-// ValidateOptions returns an error for an option whose value makes no sense. An
-// option that is not set is as good as its default.
+// ValidateOptions returns an error for an option whose value makes no sense. Options that are not set are valid.
 func (h *Handler) ValidateOptions() error {
 	for name, d := range map[string]caddy.Duration{
 		"retry first": h.Retry.First, "retry max": h.Retry.Max, "retry for": h.Retry.For, "timeout": h.Timeout,
-		"dedupe": value(h.Dedupe), "keep delivered": value(h.Keep.Delivered), "keep dead": value(h.Keep.Dead),
+		"dedupe": orZero(h.Dedupe), "keep delivered": orZero(h.Keep.Delivered), "keep dead": orZero(h.Keep.Dead),
 	} {
 		if d < 0 {
 			return fmt.Errorf("%s must not be negative: %s", name, time.Duration(d))
 		}
 	}
 	if h.Retry.First > 0 && h.Retry.Max > 0 && h.Retry.First > h.Retry.Max {
-		return fmt.Errorf("retry first (%s) must not be longer than retry max (%s)", time.Duration(h.Retry.First), time.Duration(h.Retry.Max))
+		return fmt.Errorf("retry first (%s) must not be longer than retry max (%s)",
+			time.Duration(h.Retry.First), time.Duration(h.Retry.Max))
 	}
 	switch h.Order {
 	case "", orderConversation, orderAccount, orderNone:
@@ -129,7 +87,7 @@ func (h *Handler) ValidateOptions() error {
 	if h.MaxPending < 0 || h.MaxPendingSize < 0 {
 		return errors.New("max_pending must not be negative")
 	}
-	if h.MinFreeSpace != nil && *h.MinFreeSpace < 0 {
+	if orZero(h.MinFreeSpace) < 0 {
 		return errors.New("min_free_space must not be negative")
 	}
 	for _, status := range h.DeadStatus {
@@ -143,9 +101,9 @@ func (h *Handler) ValidateOptions() error {
 // maxConcurrency bounds the goroutines and connections of a queue.
 const maxConcurrency = 4096
 
-func value(d *caddy.Duration) caddy.Duration {
-	if d == nil {
-		return 0
+func orZero[T any](option *T) (value T) {
+	if option != nil {
+		value = *option
 	}
-	return *d
+	return value
 }

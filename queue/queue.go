@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -18,7 +17,7 @@ import (
 type queue struct {
 	handler  *Handler
 	opener   Opener
-	settings []byte // of the handler, as they were configured
+	settings any // of the handler, as they were configured
 	ctx      caddy.Context
 	logger   *zap.Logger
 
@@ -28,7 +27,7 @@ type queue struct {
 	dispatcher *Dispatcher
 }
 
-func newQueue(ctx caddy.Context, h *Handler, opener Opener, settings []byte) *queue {
+func newQueue(ctx caddy.Context, h *Handler, opener Opener, settings any) *queue {
 	return &queue{
 		handler:  h,
 		opener:   opener,
@@ -48,7 +47,7 @@ func register(services *app.App, q *queue) (*queue, error) {
 		if !ok || other.opener.Name() != q.opener.Name() {
 			continue
 		}
-		if !bytes.Equal(other.settings, q.settings) {
+		if !sameSettings(other.settings, q.settings) {
 			return nil, fmt.Errorf("two instagram_queue handlers with different settings use the store %s: give each a store of its own", q.opener.Name())
 		}
 		other.users++
