@@ -1,16 +1,13 @@
 package caddyfile
 
 import (
-	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/caddy-instagram/webhooks/file"
-	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
+	"github.com/caddy-instagram/webhooks/internal/option"
 )
 
 // parseFile parses the instagram_file directive. Syntax:
@@ -29,16 +26,16 @@ import (
 //	    roll_compression none|gzip|zstd
 //	}
 //
-// As for Caddy's root directive, a lone argument is the path even where it
-// looks like a path matcher.
+// As for Caddy's root directive, a lone argument is the path even where it looks like a path matcher.
 func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	const usage = "instagram_file takes an optional matcher and the path of the file"
 	h.Next() // consume the directive's name
-	line := lineOf(h.Dispenser)
+	line := option.LineOf(h.Dispenser)
 	args := h.CountRemainingArgs()
 	if args < 1 || args > 2 {
-		return nil, line.explain(h.Err("instagram_file takes an optional matcher and the path of the file"))
+		return nil, line.Explain(h.Err(usage))
 	}
-	if err := line.complete(h.Dispenser); err != nil {
+	if err := line.Complete(h.Dispenser); err != nil {
 		return nil, err // else events would go to another place
 	}
 	var matcher caddy.ModuleMap
@@ -51,22 +48,13 @@ func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	}
 	events := new(file.Handler)
 	if !h.AllArgs(&events.Path) || strings.HasPrefix(events.Path, "@") {
-		return nil, h.Err("instagram_file takes an optional matcher and the path of the file")
+		return nil, h.Err(usage)
 	}
 	if events.Path == "" {
 		return nil, h.Err("the path of instagram_file is empty")
 	}
-	seen := make(map[string]bool)
-	for nesting := h.Nesting(); h.NextBlock(nesting); {
-		option := h.Val()
-		if seen[option] && option != "fields" && option != "roll_at" {
-			return nil, h.Errf("%s is given twice", option)
-		}
-		seen[option] = true
-		line := lineOf(h.Dispenser)
-		if err := parseFileOption(h.Dispenser, events); err != nil {
-			return nil, line.explain(err)
-		}
+	if err := fileOptions(events).ParseBlock(h.Dispenser); err != nil {
+		return nil, err
 	}
 	if err := events.Validate(); err != nil {
 		return nil, h.WrapErr(err)
@@ -74,69 +62,19 @@ func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return h.NewRoute(matcher, events), nil
 }
 
-func parseFileOption(d *caddyfile.Dispenser, events *file.Handler) error {
-	option := d.Val()
-	args := d.RemainingArgs()
-	switch option {
-	case "fields", "roll_at":
-		if len(args) == 0 {
-			return d.Errf("%s takes at least one argument", option)
-		}
-	case "roll_local_time":
-		if len(args) != 0 {
-			return d.Errf("%s takes no argument", option)
-		}
-		args = []string{""}
-	default:
-		if len(args) != 1 {
-			return d.Errf("%s takes one argument", option)
-		}
-	}
-	roll, arg := &events.Roll, args[0]
-	var err error
-	switch option {
-	case "format":
-		events.Format = arg
-	case "layout":
-		events.Layout = arg
-	case "fields":
-		events.Fields = append(events.Fields, args...)
-		fieldwarn.Caddyfile(d, args)
-	case "mode":
-		events.Mode, err = file.ParseMode(arg)
-	case "roll_size":
-		if roll.Size, err = parseSize(arg); err != nil || roll.Size == 0 {
-			return d.Errf("roll_size %q is not a size such as 100MiB", arg)
-		}
-	case "roll_interval":
-		roll.Interval, err = parseDuration(arg)
-	case "roll_at":
-		for _, arg := range args {
-			roll.At = append(roll.At, strings.Split(arg, ",")...)
-		}
-	case "roll_local_time":
-		roll.LocalTime = true
-	case "roll_keep":
-		if roll.Keep, err = strconv.Atoi(arg); err != nil || roll.Keep < 1 {
-			return d.Errf("roll_keep %q is not a number of files", arg)
-		}
-	case "roll_keep_for":
-		roll.KeepFor, err = parseDuration(arg)
-	case "roll_compression":
-		roll.Compression = arg
-	default:
-		return d.Errf("unknown option %q of instagram_file: the options are format, layout, fields, mode, roll_size, roll_interval, roll_at, roll_local_time, roll_keep, roll_keep_for and roll_compression", option)
-	}
-	if err != nil {
-		return d.Errf("%s: %v", option, err)
-	}
-	return nil
-}
-
-func parseDuration(arg string) (caddy.Duration, error) {
-	duration, err := caddy.ParseDuration(arg)
-	if err != nil || duration <= 0 {
-		return 0, fmt.Errorf("%q is not a duration such as 24h or 7d", arg)
-	}
-	return caddy.Duration(duration), nil
+func fileOptions(events *file.Handler) *option.Table {
+	roll := &events.Roll
+	return option.NewTable("instagram_file",
+		option.Word("format", "cloudevents, meta or raw", &events.Format),
+		option.Word("layout", "lines or files", &events.Layout),
+		option.Fields("fields", &events.Fields),
+		option.Text("mode", "octal digits such as 0640", &events.Mode),
+		option.Size("roll_size", "100MiB", &roll.Size),
+		option.Duration("roll_interval", "24h", &roll.Interval),
+		option.Words("roll_at", "time of day such as 00:00", &roll.At).SplitAtCommas(),
+		option.Flag("roll_local_time", &roll.LocalTime),
+		option.Number("roll_keep", "7", &roll.Keep),
+		option.Duration("roll_keep_for", "30d", &roll.KeepFor),
+		option.Word("roll_compression", "none, gzip or zstd", &roll.Compression),
+	)
 }

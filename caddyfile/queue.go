@@ -1,12 +1,15 @@
 package caddyfile
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-instagram/webhooks/internal/option"
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -22,11 +25,11 @@ import (
 //	        max   <duration>
 //	        for   <duration>
 //	    }
-//	    timeout     <duration>
-//	    concurrency <number>
-//	    keep        [delivered <duration>] [dead <duration>]
-//	    dead        <statuses...>
-//	    max_pending <number>|<size>
+//	    timeout        <duration>
+//	    concurrency    <number>
+//	    keep           [delivered <duration>] [dead <duration>]
+//	    dead           <statuses...>
+//	    max_pending    <number>|<size>
 //	    min_free_space <size>
 //	    <directives...>
 //	}
@@ -39,79 +42,97 @@ func parseQueue(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 		return nil, h.ArgErr()
 	}
 	block := h.NextSegment()
-	var routes []caddyfile.Segment
-	seen := make(map[string]bool)
-	for d := nested(block); d.NextBlock(0); {
-		segment := d.NextSegment()
-		option := segment.Directive()
-		parse, ok := queueOptions[option]
-		if !ok {
-			routes = append(routes, segment)
-			continue
-		}
-		at := nested(segment)
-		if seen[option] && option != "fields" && option != "dead" && option != "max_pending" {
-			return nil, at.Errf("%s is given twice", option)
-		}
-		seen[option] = true
-		line := lineOf(at)
-		if err := parse(at, q); err != nil {
-			return nil, line.explain(err)
-		}
-		if option == "store" { // else events would go to the default place
-			if err := line.complete(nested(segment)); err != nil {
-				return nil, err
-			}
-		}
-		if err := q.ValidateOptions(); err != nil {
-			return nil, nested(segment).WrapErr(err)
-		}
-	}
-	if err := parseQueueRoutes(h, block, routes, q); err != nil {
+	var err error
+	if q.Routes, err = parseWithRoutes(h, block, queueOptions(q)); err != nil {
 		return nil, err
+	}
+	if len(q.Routes) == 0 {
+		return nil, option.Dispenser(block).Err("instagram_queue needs a handler that takes the events, such as reverse_proxy")
 	}
 	return q, nil
 }
 
-// nested returns a dispenser that has consumed the first token.
-func nested(segment caddyfile.Segment) *caddyfile.Dispenser {
-	d := caddyfile.NewDispenser(segment)
-	d.Next()
-	return d
+// queueOptions lists the options. An incomplete line of the store would mean the default place.
+func queueOptions(q *queue.Handler) *option.Table {
+	limitPending := func(arg string) error { return setMaxPending(q, arg) }
+	t := option.NewTable("instagram_queue",
+		option.Module("store", "the name of a store, such as bolt",
+			"http.handlers.instagram_queue.stores", "module", &q.StoreRaw).Complete(),
+		option.Fields("fields", &q.Fields),
+		option.DurationOr("dedupe", "48h", "off", &q.Dedupe),
+		option.Word("order", "conversation, account or none", &q.Order),
+		option.Block("retry",
+			option.Duration("first", "1s", &q.Retry.First),
+			option.Duration("max", "10m", &q.Retry.Max),
+			option.Duration("for", "36h", &q.Retry.For),
+		),
+		option.Duration("timeout", "30s", &q.Timeout),
+		option.Number("concurrency", "32", &q.Concurrency),
+		option.Pairs("keep",
+			option.DurationOr("delivered", "24h", "0", &q.Keep.Delivered),
+			option.DurationOr("dead", "30d", "0", &q.Keep.Dead),
+		),
+		option.Numbers("dead", "status such as 409", &q.DeadStatus),
+		option.Func("max_pending", "a number of events, or a size such as 1GiB", limitPending).Repeatable(),
+		option.SizeOrZero("min_free_space", "100MiB", &q.MinFreeSpace),
+	)
+	t.Validate = q.ValidateOptions
+	return t
 }
 
-// parseQueueRoutes parses the directives that are left of block without the
-// options.
-func parseQueueRoutes(h httpcaddyfile.Helper, block caddyfile.Segment, routes []caddyfile.Segment, q *queue.Handler) error {
-	if len(routes) > 0 {
-		last := len(block) - 1
-		tokens := append(caddyfile.Segment(nil), block[:2]...) // the name and the brace
-		for _, segment := range routes {
-			tokens = append(tokens, segment...)
-		}
-		tokens = append(tokens, block[last])
-		handler, err := httpcaddyfile.ParseSegmentAsSubroute(h.WithDispenser(caddyfile.NewDispenser(tokens)))
-		if err != nil {
-			return placed(err, routes)
-		}
-		subroute, ok := handler.(*caddyhttp.Subroute)
-		if !ok {
-			return h.Err("the directives in instagram_queue are no routes")
-		}
-		q.Routes = subroute.Routes
+// setMaxPending tells a number of events from a size by the unit.
+func setMaxPending(q *queue.Handler, arg string) error {
+	limit, unit := &q.MaxPending, "number"
+	value, err := strconv.ParseInt(arg, 10, 64)
+	if strings.ContainsAny(arg, "bBkKmMgGtTpPeE") {
+		limit, unit = &q.MaxPendingSize, "size"
+		value, err = option.ParseSize(arg)
 	}
-	if len(q.Routes) == 0 {
-		return nested(block).Err("instagram_queue needs a handler that takes the events, such as reverse_proxy")
+	if err != nil || value <= 0 {
+		return fmt.Errorf("max_pending %q is neither a number of events nor a size such as 1GiB", arg)
 	}
+	if *limit != 0 {
+		return fmt.Errorf("max_pending is given twice with a %s", unit)
+	}
+	*limit = value
 	return nil
 }
 
-// placed returns another error for a directive that does not exist, perhaps a
-// misspelt option: Caddy names the line where the block ends.
-func placed(err error, routes []caddyfile.Segment) error {
-	for _, segment := range routes {
-		if strings.HasPrefix(err.Error(), "unrecognized directive: "+segment.Directive()+" ") {
-			return nested(segment).Errf("%q is neither an option of instagram_queue nor a directive: the options are store, fields, dedupe, order, retry, timeout, concurrency, keep, dead, max_pending and min_free_space", segment.Directive())
+// parseWithRoutes parses a block in which options and directives are mixed, and returns the routes that the
+// directives make.
+func parseWithRoutes(h httpcaddyfile.Helper, block caddyfile.Segment, options *option.Table) (caddyhttp.RouteList, error) {
+	var directives []caddyfile.Segment
+	for d := option.Dispenser(block); d.NextBlock(0); {
+		segment := d.NextSegment()
+		if !options.Has(segment.Directive()) {
+			directives = append(directives, segment)
+		} else if err := options.Parse(segment); err != nil {
+			return nil, err
+		}
+	}
+	if len(directives) == 0 {
+		return nil, nil
+	}
+	tokens := append(caddyfile.Segment(nil), block[:2]...) // the name and the brace
+	for _, directive := range directives {
+		tokens = append(tokens, directive...)
+	}
+	tokens = append(tokens, block[len(block)-1])
+	handler, err := httpcaddyfile.ParseSegmentAsSubroute(h.WithDispenser(caddyfile.NewDispenser(tokens)))
+	if err != nil {
+		return nil, nameUnknown(err, directives, options)
+	}
+	return handler.(*caddyhttp.Subroute).Routes, nil
+}
+
+// nameUnknown returns a better error for a directive that does not exist and may be a misspelt option: Caddy names
+// the line where the block ends, and not the options.
+func nameUnknown(err error, directives []caddyfile.Segment, options *option.Table) error {
+	for _, directive := range directives {
+		name := directive.Directive()
+		if strings.HasPrefix(err.Error(), "unrecognized directive: "+name+" ") {
+			return option.Dispenser(directive).Errf("%q is neither an option of %s nor a directive: the options are %s",
+				name, options.Owner(), options.Names())
 		}
 	}
 	return err

@@ -14,9 +14,9 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/app"
-	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
 	"github.com/caddy-instagram/webhooks/internal/misplaced"
+	"github.com/caddy-instagram/webhooks/internal/option"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -114,7 +114,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	h.options = &options{Handler: h, logger: ctx.Logger()}
-	fieldwarn.Log(h.options.logger, h.Fields)
+	option.LogUnknownFields(h.options.logger, h.Fields)
 	if err := metrics.Register(ctx.GetMetricsRegistry(), events); err != nil {
 		return err
 	}

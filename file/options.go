@@ -1,7 +1,6 @@
 package file
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -18,34 +17,23 @@ const (
 // defaultMode is the mode of new files.
 const defaultMode fs.FileMode = 0o640
 
-// Mode is the permission bits of a file, in JSON an octal string such as
-// `"0640"`.
+// Mode is the permission bits of a file, in text an octal number such as `0640`.
 type Mode fs.FileMode
 
-// ParseMode parses octal digits.
-func ParseMode(digits string) (Mode, error) {
-	bits, err := strconv.ParseUint(digits, 8, 32)
+// MarshalText writes the octal number.
+func (m Mode) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04o", uint32(m)), nil }
+
+// UnmarshalText reads the octal number.
+func (m *Mode) UnmarshalText(digits []byte) error {
+	bits, err := strconv.ParseUint(string(digits), 8, 32)
 	if err != nil || fs.FileMode(bits)&^fs.ModePerm != 0 {
-		return 0, fmt.Errorf("mode %q is not one to four octal digits such as 0640", digits)
+		return fmt.Errorf("mode %q is not one to four octal digits such as 0640", digits)
 	}
 	if bits&0o600 != 0o600 {
-		return 0, fmt.Errorf("mode %q does not let Caddy itself read and write", digits)
+		return fmt.Errorf("mode %q does not let Caddy itself read and write", digits)
 	}
-	return Mode(bits), nil
-}
-
-// MarshalJSON writes the mode as an octal string.
-func (m Mode) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, `"%04o"`, uint32(m)), nil
-}
-
-// UnmarshalJSON reads an octal string.
-func (m *Mode) UnmarshalJSON(text []byte) (err error) {
-	var digits string
-	if err = json.Unmarshal(text, &digits); err == nil {
-		*m, err = ParseMode(digits)
-	}
-	return err
+	*m = Mode(bits)
+	return nil
 }
 
 // options are what a sink needs to know of the handler that uses it.

@@ -2,10 +2,8 @@
 package matcher
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types/ref"
@@ -15,7 +13,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/app"
-	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
+	"github.com/caddy-instagram/webhooks/internal/option"
 )
 
 func init() {
@@ -67,73 +65,40 @@ func (Match) CaddyModule() caddy.ModuleInfo {
 // An option can be given several times; all of its values are alternatives.
 // Without a block, every authentic delivery matches.
 func (m *Match) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	for d.Next() {
+	for d.Next() { // each time that it stands in a set
 		if d.NextArg() {
 			return d.ArgErr()
 		}
-		for nesting := d.Nesting(); d.NextBlock(nesting); {
-			option, args := d.Val(), d.RemainingArgs()
-			if err := m.set(option, args); err != nil {
-				return d.WrapErr(err)
-			}
-			if option == "field" {
-				fieldwarn.Caddyfile(d, args)
-			}
+		if err := m.options().ParseBlock(d); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// options lists the options, for a Caddyfile and for an expression.
+func (m *Match) options() *option.Table {
+	t := option.NewTable("the matcher instagram",
+		option.Fields("field", &m.Field),
+		option.Words("account", "id of an account", &m.Account),
+		option.Words("object", "kind of object such as instagram", &m.Object),
+		option.Bool("test", &m.Test),
+		option.Bool("echo", &m.Echo),
+	)
+	t.Validate = m.Validate
+	return t
+}
+
 // Provision warns of fields that are not known, and has the config examined: a
 // matcher that no instagram_webhook stands before is warned of.
 func (m *Match) Provision(ctx caddy.Context) error {
-	fieldwarn.Log(ctx.Logger(), m.Field)
+	option.LogUnknownFields(ctx.Logger(), m.Field)
 	_, err := app.OfServer(ctx)
 	return err
 }
 
 // Validate checks the options.
 func (m *Match) Validate() error { return event.ValidateFields(m.Field) }
-
-// set sets an option from its values in a Caddyfile or an expression.
-func (m *Match) set(option string, args []string) error {
-	switch option {
-	case "field":
-		if err := event.ValidateFields(args); err != nil {
-			return err
-		}
-		return values(&m.Field, option, args)
-	case "account":
-		return values(&m.Account, option, args)
-	case "object":
-		return values(&m.Object, option, args)
-	case "test":
-		return truth(&m.Test, option, args)
-	case "echo":
-		return truth(&m.Echo, option, args)
-	}
-	return fmt.Errorf("unknown option %q of the matcher instagram: the options are field, account, object, test and echo", option)
-}
-
-func values(to *[]string, option string, args []string) error {
-	if len(args) == 0 {
-		return fmt.Errorf("%s takes at least one value", option)
-	}
-	*to = append(*to, args...)
-	return nil
-}
-
-func truth(to **bool, option string, args []string) error {
-	value, err := len(args) == 0, error(nil)
-	if len(args) == 1 {
-		value, err = strconv.ParseBool(args[0])
-	}
-	if len(args) > 1 || err != nil {
-		return fmt.Errorf("%s takes true or false", option)
-	}
-	*to = &value
-	return nil
-}
 
 // Match reports whether r is a delivery with an event that fits.
 func (m Match) Match(r *http.Request) bool {
@@ -180,8 +145,9 @@ func fromCEL(ctx caddy.Context, data ref.Val) (caddyhttp.RequestMatcherWithError
 		return nil, err
 	}
 	m := new(Match)
-	for option, args := range options {
-		if err := m.set(option, args); err != nil {
+	table := m.options()
+	for name, args := range options {
+		if err := table.Set(name, args); err != nil {
 			return nil, err
 		}
 	}
@@ -194,6 +160,5 @@ var (
 	_ caddyhttp.RequestMatcherWithError = Match{}
 	_ caddyhttp.CELLibraryProducer      = Match{}
 	_ caddyfile.Unmarshaler             = (*Match)(nil)
-	_ caddy.Provisioner                 = (*Match)(nil)
 	_ caddy.Validator                   = (*Match)(nil)
 )

@@ -91,12 +91,12 @@ func TestMatchErrors(t *testing.T) {
 	t.Parallel()
 	for block, want := range map[string]string{
 		"instagram comments":                "wrong argument count",
-		"instagram {\nfield\n}":             "field takes at least one value",
+		"instagram {\nfield\n}":             "field takes at least one field such as comments",
 		"instagram {\nfields comments\n}":   `unknown option "fields"`,
 		"instagram {\nfield a \"\"\n}":      "the name of a field is empty",
 		"instagram {\ntest maybe\n}":        "test takes true or false",
 		"instagram {\necho true false\n}":   "echo takes true or false",
-		"instagram {\naccount 1\nobject\n}": "object takes at least one value",
+		"instagram {\naccount 1\nobject\n}": "object takes at least one kind of object such as instagram",
 	} {
 		err := new(Match).UnmarshalCaddyfile(caddyfile.NewTestDispenser(block))
 		if err == nil || !strings.Contains(err.Error(), want) {

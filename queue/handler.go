@@ -14,8 +14,8 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/app"
-	"github.com/caddy-instagram/webhooks/internal/fieldwarn"
 	"github.com/caddy-instagram/webhooks/internal/misplaced"
+	"github.com/caddy-instagram/webhooks/internal/option"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -178,7 +178,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	fieldwarn.Log(ctx.Logger(), h.Fields)
+	option.LogUnknownFields(ctx.Logger(), h.Fields)
 	h.queue, err = register(services, newQueue(ctx, h, opener, settings))
 	return err
 }
