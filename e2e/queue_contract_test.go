@@ -61,7 +61,7 @@ func TestQueueDeliversEverySample(t *testing.T) {
 		for _, e := range event.Split(sample.body) {
 			id := e.ID()
 			known := slices.ContainsFunc(promises[id], func(other promised) bool { return other.secret == p.secret })
-			if e.Recurring() || !known {
+			if e.NotUnique() || !known {
 				p.Event = e
 				promises[id] = append(promises[id], p)
 				total++
@@ -126,7 +126,7 @@ func checkPromise(t *testing.T, want *promised, got *attempt) {
 		t.Errorf("%s: came to %s%s, want %s", id, got.Host, got.URI, want.uri)
 	}
 	identity := got.Header.Get("Idempotency-Key")
-	if !want.Recurring() && identity != id || !strings.HasPrefix(identity, id) {
+	if !want.NotUnique() && identity != id || !strings.HasPrefix(identity, id) {
 		t.Errorf("%s: Idempotency-Key is %q", id, identity)
 	}
 	headers := map[string]string{

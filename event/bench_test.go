@@ -138,7 +138,7 @@ func BenchmarkStored(b *testing.B) {
 				for i := range events {
 					e := &events[i]
 					text = e.AppendEnvelope(text)
-					_, _, _ = e.ID(), e.Recurring(), e.Conversation()
+					_, _, _ = e.ID(), e.NotUnique(), e.Conversation()
 				}
 				n += len(events)
 			}

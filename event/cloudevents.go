@@ -11,23 +11,23 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
-// Attributes are the attributes of an event as a CloudEvent 1.0, beside its id,
-// which is the ID.
+// Attributes are the attributes of an event as a CloudEvent 1.0, besides its id,
+// which is Event.ID.
 type Attributes struct {
-	// Source is "/instagram/" and the Account, or "/instagram" without one, for
-	// every object.
+	// Source is "/instagram/" and the Account, or "/instagram" without one,
+	// whatever the Object.
 	Source string
 
 	// Type is "com.instagram." and the Field.
 	Type string
 
 	// Subject is the id of the media that a change is about, or of the message
-	// that a message, a reaction and the like is about. It is empty where there
-	// is none.
+	// that a message, reaction or similar event is about. It is empty if there is
+	// none.
 	Subject string
 
-	// Time is the Time of the event, or Sent where Meta gives no other, in UTC.
-	// It is zero where neither is known.
+	// Time is the Time of the event, or Sent if that is all Meta gives, in UTC. It
+	// is zero if neither is known.
 	Time time.Time
 
 	// DataContentType is "application/json", or "application/octet-stream" for
@@ -35,8 +35,8 @@ type Attributes struct {
 	DataContentType string
 }
 
-// Attributes returns the attributes of the event as a CloudEvent. Characters of
-// Account and Field that do not fit are percent-encoded, as in ID.
+// Attributes returns the attributes of the event as a CloudEvent. Account and Field
+// are percent-encoded, as in ID.
 func (e *Event) Attributes() Attributes {
 	a := Attributes{
 		Source:          string(e.appendSource(make([]byte, 0, 64))),
@@ -65,9 +65,9 @@ const (
 //	 "type":"com.instagram.comments","subject":"18…","time":"2026-02-26T05:44:11Z",
 //	 "datacontenttype":"application/json","data":{"object":"instagram","entry":[…]}}
 //
-// These are the ID and the Attributes; those that are empty are left out. The data
-// is the Envelope, without white space between its tokens if it had line breaks there.
-// An envelope that is not JSON in UTF-8 comes as data_base64.
+// Attributes that are empty are left out. The data is the Envelope; if it has line
+// breaks, it is written without white space between its tokens. An envelope that is
+// not JSON in UTF-8 is written as data_base64.
 func (e *Event) AppendCloudEvent(dst []byte) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
 	dst = e.appendID(dst)
@@ -88,7 +88,7 @@ func (e *Event) AppendCloudEvent(dst []byte) []byte {
 	return append(e.appendData(dst), '}')
 }
 
-// appendData appends the members that hold the envelope.
+// appendData appends the envelope and its content type.
 func (e *Event) appendData(dst []byte) []byte {
 	if !e.hasJSON() {
 		dst = append(dst, `,"datacontenttype":"`+contentBinary+`","data_base64":"`...)
@@ -104,8 +104,8 @@ func (e *Event) appendData(dst []byte) []byte {
 	return dst
 }
 
-// hasJSON reports whether the envelope is JSON in UTF-8. It looks at the parts
-// that it is put together from.
+// hasJSON reports whether the envelope is JSON in UTF-8, from the parts that make it
+// up.
 func (e *Event) hasJSON() bool {
 	if e.entry == nil {
 		return utf8.ValidString(e.item) && isJSON(e.item)
@@ -128,7 +128,7 @@ func (e *Event) appendType(dst []byte) []byte {
 	return appendPart(append(dst, "com.instagram."...), e.Field)
 }
 
-// when returns when the event happened, as far as that is known.
+// when returns the Time of the event, or else when it was sent.
 func (e *Event) when() time.Time {
 	if e.Time.IsZero() {
 		return e.Sent
@@ -136,8 +136,8 @@ func (e *Event) when() time.Time {
 	return e.Time
 }
 
-// subject returns the id of what the event is about. CloudEvents allows no
-// control characters in it; a text with these is no id.
+// subject returns the id of what the event is about. CloudEvents forbids control
+// characters in it, and a text that has them is no id anyway.
 func (e *Event) subject() string {
 	d := e.about()
 	subject := d.mid
@@ -152,7 +152,8 @@ func (e *Event) subject() string {
 
 // appendString appends a printable text as a JSON string.
 func appendString(dst []byte, text string) []byte {
-	if isUnreserved(text) || !strings.ContainsFunc(text, func(r rune) bool { return r > '~' || strings.ContainsRune(`"\<>&`, r) }) {
+	escaped := func(r rune) bool { return r > '~' || strings.ContainsRune(`"\<>&`, r) }
+	if isUnreserved(text) || !strings.ContainsFunc(text, escaped) {
 		return append(append(append(dst, '"'), text...), '"')
 	}
 	quoted, _ := json.Marshal(text)

@@ -2,23 +2,23 @@ package event
 
 import "cmp"
 
-// Conversation returns a key that is the same for all events of one
-// conversation, for use where these must stay in order. It is the account and,
-// out of what the event names, the first of these:
+// Conversation returns a key that all events of one conversation share, for use
+// where these must stay in order. It is made of the account and the first of these
+// that the event names:
 //
-//   - of a change, the thread: the comment that it replies to, else the comment
+//   - for a change, the thread: the comment that it replies to, or else the comment
 //     itself;
-//   - the other party: the sender, or for an echo or without a sender the
-//     recipient;
-//   - of a change, the media or the post;
+//   - the other party: the sender, or the recipient for an echo or if there is no
+//     sender;
+//   - for a change, the media or the post;
 //   - the message.
 //
-// The key is written as in ID:
+// The key is encoded like an ID:
 //
 //	{account}/{thread, other party, media or message}
 //
-// It is empty for an event that names none of these, and for one of the Test
-// button, whose ids are made up: such an event belongs to no conversation.
+// It is empty for an event that names none of these, and for an event of the Test
+// button, whose ids are made up: such events belong to no conversation.
 func (e *Event) Conversation() string {
 	if e.Test {
 		return ""
@@ -31,7 +31,8 @@ func (e *Event) Conversation() string {
 	return string(appendPart(append(dst, '/'), with))
 }
 
-// partner returns what or whom the account has the conversation with.
+// partner returns the thread, person, media or message that the conversation of the
+// account is with or about.
 func (e *Event) partner() string {
 	d := e.about()
 	if e.Kind == Change {
@@ -43,7 +44,7 @@ func (e *Event) partner() string {
 	if e.Echo || other == "" {
 		other = e.Recipient
 	}
-	itself := other == e.Account && e.Sender != e.Recipient // and nobody else
+	itself := other == e.Account && e.Sender != e.Recipient // no other party is named
 	switch {
 	case other != "" && !itself:
 		return other
@@ -54,9 +55,9 @@ func (e *Event) partner() string {
 	}
 }
 
-// thread returns the comment that a thread began with, as far as a change of a
-// field names it. The parent of a comment on a Page's post is the post: that is
-// no thread, but where thousands meet.
+// thread returns the comment that began a thread, as far as a change names it. The
+// parent of a comment on a Page's post is the post itself, which is no thread:
+// thousands of people comment there.
 func (d *details) thread(field string) string {
 	if d.parentID != "" && d.parentID != d.postID {
 		return d.parentID

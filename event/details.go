@@ -2,12 +2,12 @@ package event
 
 import "cmp"
 
-// details are the parts of an item that tell what it is about. A part is ""
-// when the item lacks it.
+// details are the parts of an item that identify it. A part that the item lacks is
+// empty.
 type details struct {
-	field string // what the key of a messaging item stands for
-	key   string // the key itself; of a WhatsApp message or status, its list
-	rank  int    // its rank in messagingKeys
+	field string // that the key of a messaging item stands for
+	key   string // the key itself; the list of a WhatsApp message or status
+	rank  int    // of the key in messagingKeys
 
 	sender, recipient, timestamp string
 
@@ -16,18 +16,13 @@ type details struct {
 
 	mid, action, numEdit, payload, ref string
 	echo, deleted                      bool
-	lists                              bool // a value that may hold several messages
+	lists                              bool // the value may hold several messages
 
-	value string // raw value of a change
+	value string // raw value of the change
 }
 
 // media returns the id of the media that a change is about.
-func (d *details) media() string {
-	if d.mediaID != "" {
-		return d.mediaID
-	}
-	return d.mediaObject
-}
+func (d *details) media() string { return cmp.Or(d.mediaID, d.mediaObject) }
 
 // change reads an object with "field" and "value" and returns the field.
 func (s *scanner) change(d *details) (field string) {
@@ -46,9 +41,9 @@ func (s *scanner) change(d *details) (field string) {
 	return field
 }
 
-// details reads a messaging item or the value of a change. The two have no
-// name in common that means different things, and the Test button of Meta's
-// App Dashboard sends the one as the other.
+// details reads a messaging item or the value of a change. One function reads both:
+// no name means different things in them, and the Test button of Meta's App Dashboard
+// sends messaging items as the values of changes.
 func (s *scanner) details(d *details) {
 	unknown := ""
 	for _, name := range s.members {
@@ -91,33 +86,22 @@ func (s *scanner) details(d *details) {
 
 // reference returns the id of an object such as {"id":"17…"}.
 func (s *scanner) reference() (id string) {
-	for _, name := range s.members {
-		if name == "id" {
-			id = s.scalar()
-		}
-	}
+	s.scalars([]scalarMember{{"id", &id}})
 	return id
 }
 
-// sender reads who caused an event. A person who has not written yet may have
-// a user_ref in place of an id. The account itself has two ids.
+// sender reads who caused an event. A person who has not written yet may have a
+// user_ref in place of an id. The account itself has two ids; if they are equal, it
+// is the sender.
 func (s *scanner) sender(d *details) {
 	var id, ref, own string
-	for _, name := range s.members {
-		switch name {
-		case "id":
-			id = s.scalar()
-		case "user_ref":
-			ref = s.scalar()
-		case "self_ig_scoped_id":
-			own = s.scalar()
-		}
-	}
+	s.scalars([]scalarMember{{"id", &id}, {"user_ref", &ref}, {"self_ig_scoped_id", &own}})
 	d.sender = cmp.Or(id, ref)
 	d.echo = d.echo || id != "" && id == own
 }
 
-// content reads the object under the key of a messaging item.
+// content reads the object under the key of a messaging item, in place of that of
+// another key.
 func (s *scanner) content(d *details) {
 	d.mid, d.action, d.numEdit, d.payload, d.ref = "", "", "", "", ""
 	d.echo, d.deleted = false, false

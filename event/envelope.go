@@ -1,23 +1,23 @@
 package event
 
-// Envelope returns a delivery that holds just this event, in the shape that it
-// came in, so that code written for Meta's payload reads it unchanged. Splitting
-// it again gives this event with the same ID.
+// Envelope returns a delivery that holds just this event, in the shape in which Meta
+// sent it, so that code written for Meta's payload reads it unchanged. Splitting it
+// again gives this event with the same ID.
 //
-// The values of "object", "id" and "time" and the item itself are byte for byte
-// as Meta sent them, and so are the other members of the delivery and of the
-// entry, such as "uid"; only the other entries and items are left out:
+// The values of "object", "id" and "time", the item itself and the other members of
+// the delivery and of the entry, such as "uid", are byte for byte as Meta sent them.
+// Only the other entries and items are left out:
 //
 //	{"object":"instagram","entry":[{"id":"17…","time":1772084651,"changes":[{…}]}]}
 //
-// An Unparsed entry, and one that is a change itself, stands in "entry" as it
-// is. The envelope of an unparsed delivery is its raw bytes, whatever they are;
-// if it was one of several in an array, it is an array of this one.
+// An entry that is Unparsed, or that is a change itself, stands in "entry" as it is.
+// The envelope of an unparsed delivery is its raw bytes, whatever they are; if it was
+// one of several in an array, it is an array of this one.
 //
-// A message or status of WhatsApp that shares its change with others stands
-// alone in its list, with the other members of the value. Of several contacts it
-// has those that are not another's. The envelope of Threads, which has "values"
-// in place of entries, holds one of these, in an array if it came in one.
+// A message or status of WhatsApp that shares its change with others stands alone in
+// its list, beside the other members of the value and without the contacts of the
+// others. A delivery of Threads, which has "values" in place of entries, holds one of
+// these, in an array if it came in one.
 func (e *Event) Envelope() []byte { return e.AppendEnvelope(nil) }
 
 // AppendEnvelope appends the Envelope to dst and returns the longer slice.
@@ -27,7 +27,7 @@ func (e *Event) AppendEnvelope(dst []byte) []byte {
 	}
 	d := e.entry.delivery
 	dst = append(dst, '{')
-	dst = appendMember(dst, "object", d.object)
+	dst = appendNamed(dst, "object", d.object)
 	dst = append(dst, d.rest...)
 	switch e.list {
 	case listValue:
@@ -45,8 +45,8 @@ func (e *Event) AppendEnvelope(dst []byte) []byte {
 		return append(dst, "]}"...)
 	}
 	dst = append(dst, '{')
-	dst = appendMember(dst, "id", e.entry.id)
-	dst = appendMember(dst, "time", e.entry.time)
+	dst = appendNamed(dst, "id", e.entry.id)
+	dst = appendNamed(dst, "time", e.entry.time)
 	dst = append(dst, e.entry.rest...)
 	dst = append(dst, '"')
 	dst = append(dst, e.list...)
@@ -55,14 +55,18 @@ func (e *Event) AppendEnvelope(dst []byte) []byte {
 	return append(dst, "]}]}"...)
 }
 
-// appendMember appends a member and a comma, or nothing without a value.
-func appendMember(dst []byte, name, value string) []byte {
+// appendNamed appends a member and a comma, or nothing without a value.
+func appendNamed(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
 	dst = append(dst, '"')
 	dst = append(dst, name...)
 	dst = append(dst, `":`...)
-	dst = append(dst, value...)
-	return append(dst, ',')
+	return appendMember(dst, value)
+}
+
+// appendMember appends a member, or the value of one, and a comma.
+func appendMember(dst []byte, text string) []byte {
+	return append(append(dst, text...), ',')
 }

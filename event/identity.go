@@ -12,34 +12,32 @@ import (
 
 // ID returns the identity of the event: the same text whenever Meta sends the
 // same event again, in whatever batch, order or delivery, and another text for
-// another event. Use it to recognise duplicates. The form is stable for ever:
+// another event. Use it to recognise duplicates. The form never changes:
 //
 //	{object}/{account}/{field}/{part}…
 //
-// The parts come from Meta's own ids: the comment id of comments and
-// live_comments; the message id, and "deleted" if it was unsent, of messages;
-// for the others see Identity of Fields, where the names of a Page stand for
-// Instagram's. An event under standby has the field that its key stands for as
-// its first part. A message of WhatsApp has its message id; a status the message
-// id, the status and the timestamp, unless it is for a group; a post of Threads
-// its id. Where a part would be empty or is not valid text, where object or
-// account is missing, and for all other fields, the one part is
+// The parts are Meta's own ids: the comment id of comments and live_comments; the
+// message id of messages, followed by "deleted" if the message was unsent; for the
+// others see Field.Identity, which also holds for the fields of a Page that have
+// another name there. An event under standby has the field that its key stands for
+// as its first part. A message of WhatsApp has its message id; a status has the
+// message id, the status and the timestamp, unless it is for a group; a post of
+// Threads has its id. If a part would be empty or is not valid text, if object or
+// account is missing, and for all other fields, the only part is
 //
 //	sha256:{hash of the item's compact JSON, 64 lower-case hexadecimal digits}
 //
 // The item of an unparsed entry, and of a change directly in an entry, is the
-// entry without its id, its time and empty lists; that of an unparsed delivery is
-// the delivery, byte for byte if it is not JSON. That of a message or status of
-// WhatsApp is the value with just this one, without contacts.
+// entry without its id, its time and empty lists. The item of an unparsed delivery
+// is the whole delivery, byte for byte if it is not JSON. The item of a message or
+// status of WhatsApp is the value with only this one in it, without contacts.
 //
-// Some events are all alike, so that ID cannot tell one from the next; see
-// Recurring.
+// Some events look alike, so that ID cannot tell one from the next; see NotUnique.
 //
 // Every part is percent-encoded: only A–Z, a–z, 0–9, "-", ".", "_" and "~"
 // stand for themselves. A part that is longer than 255 bytes when encoded is
-// written as "sha256:" and its hash instead. So an ID is plain ASCII without
-// quotes or spaces, fit for a header, less than 2000 bytes long, and usually
-// less than 300.
+// replaced by "sha256:" and its hash. So an ID is plain ASCII without quotes or
+// spaces, safe in a header, shorter than 2000 bytes, and usually shorter than 300.
 func (e *Event) ID() string {
 	return string(e.appendID(make([]byte, 0, 320)))
 }
@@ -59,10 +57,10 @@ func (e *Event) appendID(dst []byte) []byte {
 			dst = append(dst, '/')
 			at := len(dst)
 			dst = appendPart(dst, part)
-			// A replacement character may have replaced anything. A part that
-			// is written as it is holds none.
-			asIs := len(dst)-at == len(part)
-			whole = whole && part != "" && (asIs || !strings.ContainsRune(part, utf8.RuneError))
+			// A replacement character may stand for any invalid text. A part that
+			// needed no encoding has none.
+			verbatim := len(dst)-at == len(part)
+			whole = whole && part != "" && (verbatim || !strings.ContainsRune(part, utf8.RuneError))
 		}
 		if whole && len(dst) > prefix {
 			return dst
@@ -72,10 +70,10 @@ func (e *Event) appendID(dst []byte) []byte {
 	return appendHash(append(dst, '/'), e.compactItem())
 }
 
-// Recurring reports whether events that happen at different times can have the
-// same ID: those that only name what changed, those of the Test button, and what
-// is Unparsed. To drop such an event as a duplicate is to lose it.
-func (e *Event) Recurring() bool {
+// NotUnique reports whether events that happen at different times can have the
+// same ID: those that only name what changed, those of the Test button, and those
+// that are Unparsed. Do not drop such an event as a duplicate: it may be a new one.
+func (e *Event) NotUnique() bool {
 	if e.Test || e.Account == meta.TestAccount || e.Field == Unparsed {
 		return true
 	}
@@ -89,8 +87,8 @@ func (e *Event) Recurring() bool {
 // maxParts is the most parts that an identity has.
 const maxParts = 5
 
-// identity returns what tells the event from others of its field and account,
-// and nothing when Meta gives it no such thing.
+// identity returns the parts that tell the event from others of the same field and
+// account, or none if Meta gives no ids.
 func (e *Event) identity() (parts [maxParts]string, n int) {
 	d := e.about()
 	switch {
@@ -115,7 +113,7 @@ func (e *Event) identity() (parts [maxParts]string, n int) {
 	return parts, n
 }
 
-// identity puts the parts for a field into parts and returns their number.
+// identity stores the parts of the identity under a field and returns their number.
 func (d *details) identity(field string, parts []string) int {
 	set := func(from ...string) int { return copy(parts, from) }
 	switch field {
@@ -155,7 +153,7 @@ func (d *details) identity(field string, parts []string) int {
 	return 0
 }
 
-// compactItem returns what the hash of an event without ids is taken of.
+// compactItem returns what the hash of an event without ids is computed from.
 func (e *Event) compactItem() []byte {
 	switch {
 	case e.about().isWhatsAppItem():
@@ -178,8 +176,8 @@ func (e *Event) compactItem() []byte {
 	}
 }
 
-// plainPart tells the bytes that stand for themselves in an identity.
-var plainPart = func() (t [256]bool) {
+// unreservedBytes are the bytes that stand for themselves in an identity.
+var unreservedBytes = func() (t [256]bool) {
 	for c := range t {
 		c := byte(c)
 		t[c] = 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
@@ -187,20 +185,20 @@ var plainPart = func() (t [256]bool) {
 	return t
 }()
 
-// unreserved returns how many bytes at the beginning of part stand for
+// unreservedPrefix returns how many bytes at the beginning of part stand for
 // themselves.
-func unreserved(part string) int {
+func unreservedPrefix(part string) int {
 	for i := range len(part) {
-		if !plainPart[part[i]] {
+		if !unreservedBytes[part[i]] {
 			return i
 		}
 	}
 	return len(part)
 }
 
-func isUnreserved(part string) bool { return unreserved(part) == len(part) }
+func isUnreserved(part string) bool { return unreservedPrefix(part) == len(part) }
 
-// appendPart appends a part of an identity.
+// appendPart appends a part of an identity, percent-encoded or as a hash.
 func appendPart(dst []byte, part string) []byte {
 	const (
 		maxPart = 255
@@ -208,7 +206,7 @@ func appendPart(dst []byte, part string) []byte {
 	)
 	start := len(dst)
 	for rest := part; rest != "" && len(dst)-start <= maxPart; {
-		n := unreserved(rest)
+		n := unreservedPrefix(rest)
 		dst = append(dst, rest[:n]...)
 		if rest = rest[n:]; rest != "" {
 			dst = append(dst, '%', digits[rest[0]>>4], digits[rest[0]&15])
@@ -221,8 +219,8 @@ func appendPart(dst []byte, part string) []byte {
 	return dst
 }
 
-// appendHash appends the hash that stands for data in an identity. Parts never
-// look like it, because a colon is not written as such in them.
+// appendHash appends the hash that stands for data in an identity. No other part
+// looks like one, because a colon is percent-encoded there.
 func appendHash(dst, data []byte) []byte {
 	sum := sha256.Sum256(data)
 	return hex.AppendEncode(append(dst, "sha256:"...), sum[:])

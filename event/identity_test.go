@@ -181,7 +181,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-func TestRecurring(t *testing.T) {
+func TestNotUnique(t *testing.T) {
 	t.Parallel()
 	in := func(entry string) string {
 		return `{"object":"instagram","entry":[{"id":"17841400000000001",` + entry + `}]}`
@@ -200,8 +200,8 @@ func TestRecurring(t *testing.T) {
 		`{"object":"instagram","entry":[{"id":"0","changes":[{"field":"x","value":1}]}]}`: true,
 	} {
 		e := event.Split([]byte(body))[0]
-		if got := e.Recurring(); got != want {
-			t.Errorf("%s: recurring is %t, want %t", body, got, want)
+		if got := e.NotUnique(); got != want {
+			t.Errorf("%s: not unique is %t, want %t", body, got, want)
 		}
 	}
 }

@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 )
 
-// AppendLine appends the text of a delivery to dst in one line, without a line
-// feed at its end, and returns the longer slice: as it is where it is JSON without
-// raw line breaks, compacted where it is JSON with these, and what is not JSON in
-// base 64:
+// AppendLine appends the body of a delivery to dst as one line, without a line feed
+// at its end, and returns the longer slice. JSON is appended as it is, or compacted if
+// it has line breaks. Anything else is appended in base64:
 //
 //	{"data_base64":"…"}
 func AppendLine(dst, text []byte) []byte {
@@ -26,7 +25,7 @@ func appendBase64Line(dst, text []byte) []byte {
 	return append(dst, '"', '}')
 }
 
-// AppendJSONLine is AppendLine for what is known to be JSON, and faster.
+// AppendJSONLine is a faster AppendLine for text that is known to be JSON.
 func AppendJSONLine(dst, text []byte) []byte {
 	if !bytes.ContainsAny(text, "\n\r") {
 		return append(dst, text...)

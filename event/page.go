@@ -1,31 +1,61 @@
 package event
 
-import (
-	"slices"
-	"strings"
-)
+import "cmp"
 
-// PageFields returns the names that an app can subscribe a Facebook Page to, as
-// it does with Facebook Login: those of the table of fields, and the others that
-// are known. See "subscribed_apps" in Meta's "Graph API › Reference › Page".
-func PageFields() []string {
-	names := strings.Fields(pageFieldNames)
-	for _, f := range fields {
-		if f.Page != "" {
-			names = append(names, f.Page)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+// messagingKey is the meaning of a key of a messaging item.
+type messagingKey struct {
+	field string
+	rank  int // place in the table of fields: the lowest wins
 }
 
-// FieldByPage returns the description of the field that a Facebook Page has by
-// that name, if Instagram accounts have it, too.
-func FieldByPage(name string) (Field, bool) {
+// messagingKeys holds the keys in the table of fields.
+var messagingKeys = func() map[string]messagingKey {
+	keys := make(map[string]messagingKey)
 	for _, f := range fields {
-		if f.Page != "" && f.Page == name {
-			return FieldByName(f.Name)
+		for _, key := range f.Keys {
+			keys[key] = messagingKey{f.Name, len(keys)}
 		}
 	}
-	return Field{}, false
+	return keys
+}()
+
+// pageNames holds the Page's name of the field that a key of a messaging item stands
+// for. See Meta's "Messenger Platform › Webhooks".
+var pageNames = func() map[string]string {
+	names := map[string]string{
+		"delivery":        "message_deliveries",
+		"account_linking": "messaging_account_linking",
+		"game_play":       "messaging_game_plays",
+	}
+	for _, f := range fields {
+		for _, key := range f.Keys {
+			if f.Page != "" {
+				names[key] = f.Page
+			}
+		}
+	}
+	return names
+}()
+
+// namePageFields gives the messages of a Page the Page's names of their fields. Echoes
+// have a field of their own there.
+func namePageFields(events []Event) {
+	for i := range events {
+		e := &events[i]
+		if e.Kind != Message && e.Kind != Standby {
+			continue
+		}
+		d := e.details
+		name := pageNames[cmp.Or(d.key, d.field)]
+		if d.key == "message" && d.echo {
+			name = "message_echoes"
+		}
+		if name == "" {
+			continue
+		}
+		d.field = name
+		if e.Kind == Message {
+			e.Field = name
+		}
+	}
 }

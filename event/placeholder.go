@@ -26,10 +26,10 @@ func (e *Event) Placeholder(name string) (string, bool) {
 	return "", false
 }
 
-// Placeholder returns the value of the placeholder {instagram.NAME} for a
-// delivery: secret, size and count (the number of its events), and for the
-// names of an event those of its first. It reports false for any other name.
-// The body is taken apart only for a name that needs it.
+// Placeholder returns the value of the placeholder {instagram.NAME} for a delivery:
+// secret, size, count (the number of its events), or a name that an event has, for
+// its first event. It reports false for any other name. It splits the body only if
+// the name needs that.
 func (d *Delivery) Placeholder(name string) (any, bool) {
 	switch name {
 	case "secret":
@@ -45,8 +45,8 @@ func (d *Delivery) Placeholder(name string) (any, bool) {
 	return new(Event).Placeholder(name)
 }
 
-// Lookup is Placeholder for a name as it stands between the braces,
-// "instagram.NAME". It reports false for what begins otherwise.
+// Lookup is Placeholder for a key as it stands between the braces,
+// "instagram.NAME". It reports false for a key with another prefix.
 func (d *Delivery) Lookup(key string) (any, bool) {
 	name, found := strings.CutPrefix(key, "instagram.")
 	if !found {

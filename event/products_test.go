@@ -282,12 +282,12 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// TestRecurringWithoutAccount holds that what cannot be told from the next is never
+// TestNotUniqueWithoutAccount holds that what cannot be told from the next is never
 // dropped as a duplicate, Test button or not.
-func TestRecurringWithoutAccount(t *testing.T) {
+func TestNotUniqueWithoutAccount(t *testing.T) {
 	t.Parallel()
 	e := event.Split([]byte(`{"object":"ad_account","entry":[{"id":"0","time":5,"changes":[{"field":"in_process_ad_objects","value":{"id":"9"}}]}]}`))[0]
-	if e.Test || !e.Recurring() {
-		t.Errorf("test %t, recurring %t", e.Test, e.Recurring())
+	if e.Test || !e.NotUnique() {
+		t.Errorf("test %t, not unique %t", e.Test, e.NotUnique())
 	}
 }

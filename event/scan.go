@@ -2,27 +2,27 @@ package event
 
 import "encoding/json"
 
-// maxDepth is how many levels of arrays and objects a value may have below the
-// levels that Meta's payload itself has. It bounds the memory of a scan; what
-// lies deeper is treated like text that is not JSON.
+// maxDepth limits the nesting of arrays and objects in a value that is skipped, and
+// with it the memory that a scan takes. A text that nests deeper is treated as if it
+// were not JSON.
 const maxDepth = 1000
 
-// scanner reads one JSON text from front to back, checking its grammar (RFC
-// 8259) on the way. Every method starts at a value and ends behind it. After
-// an error the scanner stands at the end of the text, so that every loop over
-// it ends by itself.
+// scanner reads one JSON text from front to back and checks its grammar (RFC 8259) on
+// the way. Every method that reads a value starts at it and stops after it. An error
+// moves the scanner to the end of the text, which ends every loop over it.
 type scanner struct {
-	text string
-	pos  int
-	bad  bool
+	text   string
+	pos    int
+	depth  int // of the value that skip has reached
+	failed bool
 }
 
 func (s *scanner) fail() {
-	s.bad = true
+	s.failed = true
 	s.pos = len(s.text)
 }
 
-// peek returns the byte at the scanner's position, and 0 at the end.
+// peek returns the byte at the scanner's position, or 0 at the end.
 func (s *scanner) peek() byte {
 	if s.pos < len(s.text) {
 		return s.text[s.pos]
@@ -30,7 +30,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// space skips white space and returns the byte behind it, and 0 at the end.
+// space skips white space and returns the byte after it, or 0 at the end.
 func (s *scanner) space() byte {
 	for s.pos < len(s.text) {
 		c := s.text[s.pos]
@@ -42,56 +42,27 @@ func (s *scanner) space() byte {
 	return 0
 }
 
-// members iterates over the members of an object: where a member begins, and
-// its name. The loop's body may read the value; if it does not, the value is
-// skipped. The body must not break out of the loop. A value that is no object
-// has no members and is skipped.
+// members iterates over the members of an object: their positions and names. The
+// loop's body may read the value; if it does not, the value is skipped. The body must
+// not break out of the loop. A value that is not an object is skipped.
 func (s *scanner) members(yield func(at int, name string) bool) {
-	if s.peek() != '{' {
-		s.skip()
-		return
-	}
-	s.pos++
-	if s.space() == '}' {
-		s.pos++
-		return
-	}
-	for {
+	for more := s.open('{'); more; more = s.more('}') {
 		at := s.pos
 		name := s.name()
 		value := s.pos
-		if s.bad || !yield(at, name) {
+		if s.failed || !yield(at, name) {
 			return
 		}
 		if s.pos == value {
 			s.skip()
 		}
-		switch s.space() {
-		case ',':
-			s.pos++
-			s.space()
-		case '}':
-			s.pos++
-			return
-		default:
-			s.fail()
-			return
-		}
 	}
 }
 
-// elements iterates over an array as members does over an object.
+// elements iterates over the positions of an array's elements, as members does over
+// the members of an object.
 func (s *scanner) elements(yield func(at int) bool) {
-	if s.peek() != '[' {
-		s.skip()
-		return
-	}
-	s.pos++
-	if s.space() == ']' {
-		s.pos++
-		return
-	}
-	for {
+	for more := s.open('['); more; more = s.more(']') {
 		at := s.pos
 		if !yield(at) {
 			return
@@ -99,24 +70,38 @@ func (s *scanner) elements(yield func(at int) bool) {
 		if s.pos == at {
 			s.skip()
 		}
-		switch s.space() {
-		case ',':
-			s.pos++
-			s.space()
-		case ']':
-			s.pos++
-			return
-		default:
-			s.fail()
-			return
-		}
 	}
 }
 
-// skipped skips a value and returns where it ends.
-func (s *scanner) skipped() int {
-	s.skip()
-	return s.pos
+// open enters an object or array, which begins with bracket, and reports whether
+// anything is in it. Any other value is skipped.
+func (s *scanner) open(bracket byte) bool {
+	if s.peek() != bracket {
+		s.skip()
+		return false
+	}
+	s.pos++
+	if s.space() == bracket+2 { // '}' or ']'
+		s.pos++
+		return false
+	}
+	return true
+}
+
+// more reads the comma or the closing bracket after a member or an element, and
+// reports whether another one follows.
+func (s *scanner) more(bracket byte) bool {
+	switch s.space() {
+	case ',':
+		s.pos++
+		s.space()
+		return true
+	case bracket:
+		s.pos++
+	default:
+		s.fail()
+	}
+	return false
 }
 
 // raw skips a value and returns its text.
@@ -126,9 +111,8 @@ func (s *scanner) raw() string {
 	return s.text[at:s.pos]
 }
 
-// scalar returns what a string says, or the digits of a number as they stand,
-// so that an identifier reads the same in either form. Everything else is
-// skipped and gives "".
+// scalar returns the content of a string or the digits of a number, so that an id
+// reads the same in either form. It skips any other value and returns "".
 func (s *scanner) scalar() string {
 	switch c := s.peek(); {
 	case c == '"':
@@ -141,68 +125,32 @@ func (s *scanner) scalar() string {
 	}
 }
 
-// isTrue reports whether the value is the literal true.
-func (s *scanner) isTrue() bool { return s.raw() == "true" }
+// scalarMember is a member of an object to read, and where to store its scalar.
+type scalarMember struct {
+	name string
+	to   *string
+}
 
-// skip reads a value. It does not recurse: one bit for each open level says
-// whether it is an object.
-func (s *scanner) skip() {
-	if c := s.peek(); c != '{' && c != '[' {
-		s.skipScalar()
-		return
-	}
-	var objects [maxDepth/64 + 1]uint64
-	depth := 0
-	for {
-		switch open := s.peek(); open {
-		case '{', '[':
-			if depth == maxDepth {
-				s.fail()
-				return
-			}
-			s.pos++
-			word, bit := depth/64, uint64(1)<<(depth%64)
-			objects[word] &^= bit
-			if open == '{' {
-				objects[word] |= bit
-			}
-			depth++
-			if s.space() == open+2 { // '}' or ']': an empty one
+// scalars reads the scalars of some members of an object.
+func (s *scanner) scalars(wanted []scalarMember) {
+	for _, name := range s.members {
+		for _, member := range wanted {
+			if member.name == name {
+				*member.to = s.scalar()
 				break
-			}
-			if open == '{' {
-				s.name()
-			}
-			continue
-		default:
-			s.skipScalar()
-		}
-		// A value ends here, and with it perhaps what it stands in.
-		for more := false; !more; {
-			object := objects[(depth-1)/64]>>((depth-1)%64)&1 == 1
-			switch c := s.space(); {
-			case c == ',':
-				s.pos++
-				s.space()
-				if object {
-					s.name()
-				}
-				more = true
-			case c == '}' && object, c == ']' && !object:
-				s.pos++
-				if depth--; depth == 0 {
-					return
-				}
-			default:
-				s.fail()
-				return
 			}
 		}
 	}
 }
 
-func (s *scanner) skipScalar() {
+// isTrue reports whether the value is the literal true.
+func (s *scanner) isTrue() bool { return s.raw() == "true" }
+
+// skip reads a value and only checks its grammar.
+func (s *scanner) skip() {
 	switch c := s.peek(); {
+	case c == '{' || c == '[':
+		s.skipContainer(c)
 	case c == '"':
 		s.str()
 	case c == '-' || '0' <= c && c <= '9':
@@ -216,6 +164,22 @@ func (s *scanner) skipScalar() {
 	default:
 		s.fail()
 	}
+}
+
+// skipContainer skips an object or array and what is in it.
+func (s *scanner) skipContainer(bracket byte) {
+	if s.depth == maxDepth {
+		s.fail()
+		return
+	}
+	s.depth++
+	for more := s.open(bracket); more; more = s.more(bracket + 2) {
+		if bracket == '{' {
+			s.name()
+		}
+		s.skip()
+	}
+	s.depth--
 }
 
 func (s *scanner) literal(word string) {
@@ -275,7 +239,7 @@ func (s *scanner) name() string {
 	return name
 }
 
-// quoted reads a string and returns what it says.
+// quoted reads a string and returns its content.
 func (s *scanner) quoted() string {
 	text, escaped := s.str()
 	if !escaped {
@@ -288,7 +252,7 @@ func (s *scanner) quoted() string {
 	return plain
 }
 
-// plain tells the bytes of a string that have no meaning of their own.
+// plain marks the bytes of a string that stand for themselves.
 var plain = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c >= ' ' && c != '"' && c != '\\'
@@ -323,8 +287,8 @@ func (s *scanner) str() (text string, escaped bool) {
 	}
 }
 
-// escape returns the length of the escape that t begins with, without its
-// backslash, and 0 when it is none.
+// escape returns the length of the escape sequence at the beginning of t, without its
+// backslash, or 0 if there is none.
 func escape(t string) int {
 	switch t[0] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -347,10 +311,10 @@ func isJSON(text string) bool {
 	s.space()
 	s.skip()
 	s.space()
-	return !s.bad && s.pos == len(text)
+	return !s.failed && s.pos == len(text)
 }
 
-// appendCompact appends text, a JSON text or a part of one, without the white
+// appendCompact appends text, which is valid JSON or a part of it, without the white
 // space between its tokens.
 func appendCompact(dst []byte, text string) []byte {
 	for i := 0; i < len(text); {

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// Objects that have shapes or names of their own.
+// Objects whose deliveries have shapes or names of their own.
 const (
 	objectPage      = "page"
 	objectWhatsApp  = "whatsapp_business_account"
@@ -16,45 +16,43 @@ const (
 	objectAdAccount = "ad_account"
 )
 
-// maxEvents is the number of events beyond which a body is not taken apart, to
-// bound the memory. Meta sends up to a thousand.
+// maxEvents is the largest number of events in a body. A body with more is Unparsed,
+// to bound the memory. Meta sends up to a thousand.
 const maxEvents = 100_000
 
-// maxShared is how many times its own size the envelopes of a body may repeat of
-// what their entries and deliveries share. Meta's envelopes repeat some hundred
-// bytes of an entry; a body made to repeat much more is not taken apart.
+// maxShared limits how much the envelopes of a body may repeat of what their events
+// share, as a multiple of the body's size. Of what Meta sends they repeat a few hundred
+// bytes an event; a body that was made to repeat much more is Unparsed.
 const maxShared = 16
 
 // delivery is what the events of one delivery object share.
 type delivery struct {
 	object string // raw value of "object", "" without one
-	rest   []byte // other members but "entry", each followed by a comma
+	rest   []byte // the other members besides "entry", each followed by a comma
 }
 
 // entry is what the events of one entry share.
 type entry struct {
 	delivery *delivery
 	id, time string // raw values, "" without one
-	rest     []byte // other members but the lists, each followed by a comma
+	rest     []byte // the other members besides the lists, each followed by a comma
 }
 
-// Split takes the body of a delivery apart into its events, in their order.
-// It never fails: what cannot be taken apart becomes an event with the field
-// Unparsed, so that there is always at least one event, and every item of the
-// body is in exactly one.
+// Split takes the body of a delivery apart into its events, in order. It never
+// fails: what cannot be taken apart becomes an event with the field Unparsed. So
+// there is always at least one event, and every item of the body is in exactly one.
 //
-// Split understands every shape that Meta documents or sends, for any object:
-// entries with "changes", "messaging", "standby" or "changed_fields", several
-// of these at once, entries with "field" and "value" directly inside, a lone
-// entry that is in no array, an array of deliveries (see Meta's "Webhooks ›
-// Getting Started › Event notifications"), and the envelope of Threads. Each
-// message and each status of WhatsApp is an event of its own. A byte order mark
-// before all that is skipped. A body nested more than a thousand levels deep, of more than
-// a hundred thousand items, or with large parts that many items share, is
-// Unparsed: so the envelopes together stay in proportion to the body.
+// Split understands every shape that Meta documents or sends, for any object: entries
+// with "changes", "messaging", "standby" or "changed_fields", several of these at
+// once, entries with "field" and "value" directly inside, an entry that is not in an
+// array, an array of deliveries (see Meta's "Webhooks › Getting Started › Event
+// notifications"), and deliveries of Threads. Each message and each status of
+// WhatsApp is an event of its own. A byte order mark at the beginning is skipped. A
+// body is Unparsed if it nests more than a thousand levels deep, has more than a
+// hundred thousand items, or has large parts that many items share: the size of all
+// envelopes together stays in proportion to the size of the body.
 //
-// Events refer to one private copy of the body, which lives as long as any of
-// them.
+// Events refer to a copy of the body, which lives as long as any of them.
 func Split(body []byte) []Event {
 	s := splitter{scanner: scanner{text: string(body)}}
 	if strings.HasPrefix(s.text, byteOrderMark) {
@@ -69,25 +67,25 @@ func Split(body []byte) []Event {
 		s.delivery(s.pos, false)
 	}
 	s.space()
-	if s.bad || s.pos < len(s.text) || !s.found {
+	if s.failed || s.pos < len(s.text) || !s.found {
 		return []Event{{Field: Unparsed, item: s.text}}
 	}
 	return s.events
 }
 
-// byteOrderMark may stand before a text in UTF-8. It is no part of the JSON.
+// byteOrderMark may stand before a text in UTF-8. It is not part of the JSON.
 const byteOrderMark = "\ufeff"
 
 // splitter collects the events of a body.
 type splitter struct {
 	scanner
 	events []Event
-	room   []details // for those of the next events
-	found  bool      // an entry
+	room   []details // for the next events
+	found  bool      // an entry was found
 	shared int       // bytes that all envelopes together repeat
 }
 
-// newDetails returns those of the next event.
+// newDetails returns room for the details of the next event.
 func (s *splitter) newDetails() *details {
 	if len(s.room) == 0 {
 		s.room = make([]details, min(max(1, cap(s.events)-len(s.events)), 64))
@@ -97,12 +95,12 @@ func (s *splitter) newDetails() *details {
 	return d
 }
 
-// delivery reads one delivery object, which begins at at.
+// delivery reads one delivery object, which begins at the position at.
 func (s *splitter) delivery(at int, inArray bool) {
 	d := &delivery{}
 	first := len(s.events)
-	var object string
-	var threads threadsEnvelope
+	var object, target string // target: of Threads
+	hasValues := false
 	for begin, name := range s.members {
 		switch {
 		case name == "object":
@@ -115,24 +113,21 @@ func (s *splitter) delivery(at int, inArray bool) {
 			}
 		case name == "entry" && s.peek() == '{':
 			s.entry(d, s.pos)
-		case name == "values" && (s.peek() == '{' || s.peek() == '['):
-			value := s.pos
-			s.skip()
-			threads.values = append(threads.values, values{begin, value, s.pos})
 		default:
-			switch name {
-			case "target_id":
-				threads.target = s.scalar()
-			case "time":
-				threads.time = s.scalar()
-			default:
+			hasValues = hasValues || name == "values"
+			if name == "target_id" {
+				target = s.scalar()
+			} else {
 				s.skip()
 			}
-			d.rest = append(append(d.rest, s.text[begin:s.pos]...), ',')
+			d.rest = appendMember(d.rest, s.text[begin:s.pos])
 		}
 	}
-	if threads.values != nil && s.threads(d, &threads, first) && object == "" {
-		object = objectThreads
+	if target != "" && hasValues && len(s.events) == first {
+		s.threads(d, target, s.text[at:s.pos])
+		if len(s.events) > first && object == "" {
+			object = objectThreads
+		}
 	}
 	switch object {
 	case objectWhatsApp:
@@ -159,8 +154,7 @@ func (s *splitter) delivery(at int, inArray bool) {
 	}
 }
 
-// share notes that the envelopes repeat so many bytes more, and fails if that is
-// out of proportion.
+// share counts bytes that the envelopes repeat, and fails if there are too many.
 func (s *splitter) share(size int) {
 	s.shared += size
 	if s.shared > maxShared*len(s.text)+1<<20 {
@@ -168,7 +162,7 @@ func (s *splitter) share(size int) {
 	}
 }
 
-// add adds an event and returns where it is until the next one is added.
+// add adds an event and returns a pointer to it, which is valid until the next call.
 func (s *splitter) add(ev Event) *Event {
 	if len(s.events) == maxEvents {
 		s.fail()
@@ -177,7 +171,7 @@ func (s *splitter) add(ev Event) *Event {
 	return &s.events[len(s.events)-1]
 }
 
-// entry reads one entry, which begins at at.
+// entry reads one entry, which begins at the position at.
 func (s *splitter) entry(d *delivery, at int) {
 	e := &entry{delivery: d}
 	first := len(s.events)
@@ -206,7 +200,7 @@ func (s *splitter) entry(d *delivery, at int) {
 			flat = true
 		}
 		s.skip()
-		e.rest = append(append(e.rest, s.text[begin:s.pos]...), ',')
+		e.rest = appendMember(e.rest, s.text[begin:s.pos])
 	}
 	if len(s.events) == first {
 		s.bare(e, s.text[at:s.pos], flat)
@@ -222,7 +216,7 @@ func (s *splitter) entry(d *delivery, at int) {
 	}
 }
 
-// item reads one item of a list of e, which begins at at.
+// item reads one item of a list of e, which begins at the position at.
 func (s *splitter) item(e *entry, list string, at int) {
 	d := s.newDetails()
 	ev := s.add(Event{entry: e, list: list, details: d})
@@ -250,8 +244,8 @@ func (s *splitter) item(e *entry, list string, at int) {
 	ev.describe()
 }
 
-// bare adds the event of an entry that has no items: that of a change which
-// stands directly in it, or the entry as it is.
+// bare adds the event of an entry that has no items: a change if the entry itself is
+// one, or else the entry as it is.
 func (s *splitter) bare(e *entry, text string, flat bool) {
 	ev := s.add(Event{entry: e, item: text})
 	if flat {

@@ -2,76 +2,73 @@ package event
 
 import "cmp"
 
-// The lists of events that stand in the "values" of a delivery: alone, or in an
-// array.
+// The lists of the events of Threads: the "values" of a delivery are one value, or
+// an array.
 const (
 	listValue  = "value"
 	listValues = "values"
 )
 
-// threadsFields are the fields of Threads whose values are a post, of which each
-// tells once.
+// threadsFields are the fields of Threads whose value is a post, about which Meta
+// sends one event for each field.
 var threadsFields = []string{"replies", "mentions", "publish", "delete"}
 
-// threadsEnvelope is what a delivery of Threads has in place of entries. See
-// Meta's "Threads › Webhooks".
-type threadsEnvelope struct {
-	target string // "target_id"
-	time   string
-	values []values
-}
-
-// values is where a member "values" begins, where its value does, and where both
-// end.
-type values struct{ begin, value, end int }
-
-// threads adds the events of an envelope and reports whether it is one: a
-// delivery with a target and without entries. Else its values are members like
-// any other.
-func (s *splitter) threads(d *delivery, envelope *threadsEnvelope, first int) bool {
-	is := envelope.target != "" && len(s.events) == first
-	for _, v := range envelope.values {
+// threads adds the events of a delivery that has "values" and a "target_id" in
+// place of entries. See Meta's "Threads › Webhooks".
+func (s *splitter) threads(d *delivery, target, text string) {
+	first := len(s.events)
+	var sent string
+	in := scanner{text: text}
+	d.rest = nil
+	for begin, name := range in.members {
 		before := len(s.events)
-		if is {
-			s.values(d, envelope, v)
+		switch name {
+		case "object":
+			continue
+		case "time":
+			sent = in.scalar()
+		case "values":
+			s.threadsValues(d, &in)
+		default:
+			in.skip()
 		}
 		if len(s.events) == before {
-			d.rest = append(append(d.rest, s.text[v.begin:v.end]...), ',')
+			d.rest = appendMember(d.rest, text[begin:in.pos])
 		}
 	}
-	return len(s.events) > first && is
+	when := parseTime(sent)
+	for i := range s.events[first:] {
+		e := &s.events[first+i]
+		e.Account = cmp.Or(e.Account, target)
+		e.Sent = when
+	}
 }
 
-// values adds the events of one member "values".
-func (s *splitter) values(d *delivery, envelope *threadsEnvelope, v values) {
-	in := scanner{text: s.text, pos: v.value}
+// threadsValues adds the event of a value, or those of an array of values.
+func (s *splitter) threadsValues(d *delivery, in *scanner) {
 	e := &entry{delivery: d}
 	if in.peek() == '{' {
-		s.threadsValue(e, envelope, listValue, s.text[v.value:v.end])
+		s.threadsValue(e, listValue, in.raw())
 		return
 	}
-	for at := range in.elements {
-		s.threadsValue(e, envelope, listValues, s.text[at:in.skipped()])
+	for range in.elements {
+		s.threadsValue(e, listValues, in.raw())
 	}
 }
 
 // threadsValue adds the event of one value.
-func (s *splitter) threadsValue(e *entry, envelope *threadsEnvelope, list, item string) {
+func (s *splitter) threadsValue(e *entry, list, item string) {
 	d := s.newDetails()
 	ev := s.add(Event{entry: e, list: list, item: item, details: d, Kind: Change})
 	in := scanner{text: item}
 	ev.Field = in.change(d)
-	var owner string
-	if in = (scanner{text: d.value}); d.value != "" {
-		owner = in.threadsPost(d)
-	}
+	post := scanner{text: d.value}
+	ev.Account = post.threadsPost(d)
 	ev.describe()
-	ev.Account = cmp.Or(owner, envelope.target)
-	ev.Sent = parseTime(envelope.time)
 }
 
-// threadsPost reads what the value of a post of Threads has besides, and returns
-// the id of the account that the thread belongs to.
+// threadsPost reads what the value of a post has besides what other changes have,
+// and returns the id of the account that began the thread.
 func (s *scanner) threadsPost(d *details) (owner string) {
 	var author, ownerName string
 	for _, name := range s.members {
@@ -81,16 +78,7 @@ func (s *scanner) threadsPost(d *details) (owner string) {
 		case "replied_to":
 			d.parentID = s.reference()
 		case "root_post":
-			for _, name := range s.members {
-				switch name {
-				case "id":
-					d.postID = s.scalar()
-				case "owner_id":
-					owner = s.scalar()
-				case "username":
-					ownerName = s.scalar()
-				}
-			}
+			s.scalars([]scalarMember{{"id", &d.postID}, {"owner_id", &owner}, {"username", &ownerName}})
 		}
 	}
 	d.commentID = d.id

@@ -12,13 +12,13 @@ const (
 	listStatuses = "statuses"
 )
 
-// whatsApp makes an event of each message and each status in the events from
-// first on, which are changes.
+// whatsApp replaces the changes among the events from first on by an event for
+// each of their messages and statuses.
 func (s *splitter) whatsApp(first int) {
 	several := false
 	for i := range s.events[first:] {
 		e := &s.events[first+i]
-		e.Echo = e.Echo || e.Field == "smb_message_echoes" // the business wrote them in its app
+		e.Echo = e.Echo || e.Field == "smb_message_echoes" // sent from the business's app
 		several = several || e.holdsList()
 	}
 	if !several {
@@ -35,7 +35,7 @@ func (s *splitter) whatsApp(first int) {
 	}
 }
 
-// holdsList reports whether the event may be a change with several messages.
+// holdsList reports whether the event is a change that may hold several messages.
 func (e *Event) holdsList() bool { return e.list == "changes" && e.details.lists }
 
 // whatsAppChange is a change, taken apart. Members are raw and each followed by a
@@ -48,17 +48,20 @@ type whatsAppChange struct {
 	items    []whatsAppItem
 }
 
+// whatsAppContact is a person, with telephone number and user id.
 type whatsAppContact struct {
-	text     string
-	id, user string // telephone number and user id
+	text         string
+	number, user string
 }
 
 // whatsAppItem is a message or a status.
 type whatsAppItem struct {
 	list, text string
+	contacts   []int // those that stand beside it
 
-	id, from, fromUser, timestamp     string
-	status, recipient, toUser, toType string
+	id, timestamp              string
+	from, fromUser, to, toUser string // telephone numbers and user ids
+	status, recipientType      string
 }
 
 // whatsAppChange adds the events of a change.
@@ -70,40 +73,34 @@ func (s *splitter) whatsAppChange(whole *Event) {
 	}
 	first := len(s.events)
 	for i := range c.items {
-		d := s.newDetails()
-		c.items[i].describe(d)
-		d.value = whole.details.value
 		e := *whole
-		e.details = d
+		e.details = s.newDetails()
+		e.details.value = whole.details.value
+		c.items[i].describe(e.details)
 		e.describe()
 		e.Echo = e.Echo || whole.Echo
 		s.add(e)
 	}
 	if len(c.items) > 1 { // else it is an event as it stands
-		s.alone(&c, s.events[first:])
+		s.separate(&c, s.events[first:], len(whole.item))
 	}
 }
 
-// alone gives each of events a change that holds just its own item.
-func (s *splitter) alone(c *whatsAppChange, events []Event) {
-	contacts := s.contactsOfItems(c)
+// separate gives each of events a change that holds just its own item. The size is
+// that of the whole change.
+func (s *splitter) separate(c *whatsAppChange, events []Event, size int) {
+	s.assignContacts(c)
 	s.share(len(c.items) * (len(c.members) + len(c.value)))
-	if s.bad {
+	if s.failed {
 		return
 	}
-	size := len(c.items) * (len(c.members) + len(c.value) + len(`{"value":{"contacts":[],"":[]}}`))
-	for i := range c.items {
-		size += len(c.items[i].list) + len(c.items[i].text)
-		for _, n := range contacts[i] {
-			size += len(c.contacts[n].text) + 1
-		}
-	}
-	text := make([]byte, 0, size)
+	const punctuation = len(`{"value":{"contacts":[],"":[]}}`)
+	text := make([]byte, 0, size+len(c.items)*(len(c.members)+len(c.value)+punctuation+len(listMessages)))
 	ends := make([]int, len(events))
 	for i := range c.items {
 		text = append(append(text, '{'), c.members...)
 		text = append(append(text, `"value":{`...), c.value...)
-		text = c.appendContacts(text, contacts[i])
+		text = c.appendContacts(text, c.items[i].contacts)
 		text = append(append(append(text, '"'), c.items[i].list...), `":[`...)
 		text = append(append(text, c.items[i].text...), "]}}"...)
 		ends[i] = len(text)
@@ -120,13 +117,12 @@ func (c *whatsAppChange) appendContacts(dst []byte, which []int) []byte {
 	if len(which) == 0 {
 		return dst
 	}
-	dst = append(dst, `"contacts":`...)
-	separator := byte('[')
+	dst = append(dst, `"contacts":[`...)
 	for _, n := range which {
-		dst = append(append(dst, separator), c.contacts[n].text...)
-		separator = ','
+		dst = appendMember(dst, c.contacts[n].text)
 	}
-	return append(dst, "],"...)
+	dst[len(dst)-1] = ']' // for the last comma
+	return append(dst, ',')
 }
 
 // readWhatsAppChange takes the text of a change apart.
@@ -139,7 +135,7 @@ func readWhatsAppChange(text string) (c whatsAppChange) {
 			continue
 		}
 		s.skip()
-		c.members = append(append(c.members, text[begin:s.pos]...), ',')
+		c.members = appendMember(c.members, text[begin:s.pos])
 	}
 	return c
 }
@@ -164,134 +160,106 @@ func (s *scanner) whatsAppValue(c *whatsAppChange) {
 			s.skip()
 		}
 		if len(c.contacts)+len(c.items) == before { // any other member, or an empty list
-			c.value = append(append(c.value, s.text[begin:s.pos]...), ',')
+			c.value = appendMember(c.value, s.text[begin:s.pos])
 		}
 	}
 }
 
 func (s *scanner) whatsAppContact() (c whatsAppContact) {
-	for _, name := range s.members {
-		switch name {
-		case "wa_id":
-			c.id = s.scalar()
-		case "user_id":
-			c.user = s.scalar()
-		}
-	}
+	s.scalars([]scalarMember{{"wa_id", &c.number}, {"user_id", &c.user}})
 	return c
 }
 
 func (s *scanner) whatsAppItem() (i whatsAppItem) {
-	for _, name := range s.members {
-		switch name {
-		case "id":
-			i.id = s.scalar()
-		case "from":
-			i.from = s.scalar()
-		case "from_user_id":
-			i.fromUser = s.scalar()
-		case "timestamp":
-			i.timestamp = s.scalar()
-		case "status":
-			i.status = s.scalar()
-		case "recipient_id":
-			i.recipient = s.scalar()
-		case "recipient_user_id":
-			i.toUser = s.scalar()
-		case "recipient_type":
-			i.toType = s.scalar()
-		}
-	}
+	s.scalars([]scalarMember{
+		{"id", &i.id},
+		{"timestamp", &i.timestamp},
+		{"from", &i.from},
+		{"from_user_id", &i.fromUser},
+		{"recipient_id", &i.to},
+		{"recipient_user_id", &i.toUser},
+		{"status", &i.status},
+		{"recipient_type", &i.recipientType},
+	})
 	return i
 }
 
 // describe copies what the item says of itself.
 func (i *whatsAppItem) describe(d *details) {
-	d.key, d.timestamp = i.list, i.timestamp
+	d.key, d.mid, d.timestamp = i.list, i.id, i.timestamp
 	if i.list == listMessages {
-		d.mid, d.sender = i.id, cmp.Or(i.from, i.fromUser)
+		d.sender = cmp.Or(i.from, i.fromUser)
 		return
 	}
-	d.mid, d.recipient = i.id, cmp.Or(i.recipient, i.toUser)
-	d.action = i.status
-	if i.toType == "group" {
-		d.action = "" // each member of the group has a status of its own
+	d.recipient = cmp.Or(i.to, i.toUser)
+	if i.recipientType != "group" { // each member of a group has a status of its own
+		d.action = i.status
 	}
 }
 
-// people returns the ids of whom the item is from or for, "" for none.
-func (i *whatsAppItem) people() [4]string {
-	return [4]string{i.from, i.fromUser, i.recipient, i.toUser}
-}
-
-// contactsOfItems returns which contacts stand beside each item: those of its
-// people. Programs read the first contact, and must not take another person for
-// the sender. Contacts of nobody in particular belong to the messages that have
-// none, one to each, where there are as many; else all stand beside one item, after
-// its own.
-func (s *splitter) contactsOfItems(c *whatsAppChange) [][]int {
-	contacts := make(map[string][]int) // id of a person → contacts
+// assignContacts decides which contacts stand beside each item: those of the people
+// that it is from or for. Programs read the first contact, and must not take another
+// person for the sender. If there are as many contacts of nobody in particular as
+// messages without a contact, each message gets one of them. Otherwise they all
+// stand beside one item, after its own.
+func (s *splitter) assignContacts(c *whatsAppChange) {
+	ofPerson := make(map[string][]int)
 	for n := range c.contacts {
-		contact := &c.contacts[n]
-		contacts[contact.id] = append(contacts[contact.id], n)
-		if contact.user != contact.id {
-			contacts[contact.user] = append(contacts[contact.user], n)
+		for _, id := range []string{c.contacts[n].number, c.contacts[n].user} {
+			ofPerson[id] = append(ofPerson[id], n)
 		}
 	}
-	delete(contacts, "")
+	delete(ofPerson, "")
 
-	all := make([][]int, len(c.items))
-	owned := make([]bool, len(c.contacts))
-	var without []int // messages
-	withOwn := 0
+	var without []*whatsAppItem // messages
+	var first *whatsAppItem     // with a contact
+	assigned := make([]bool, len(c.contacts))
 	for i := range c.items {
-		for _, id := range c.items[i].people() {
-			for _, n := range contacts[id] {
+		item := &c.items[i]
+		for _, id := range []string{item.from, item.fromUser, item.to, item.toUser} {
+			for _, n := range ofPerson[id] {
 				s.share(len(c.contacts[n].text) + 1)
-				all[i] = append(all[i], n)
+				item.contacts = append(item.contacts, n)
+				assigned[n] = true
 			}
-			if s.bad {
-				return nil
+			if s.failed {
+				return
 			}
 		}
-		slices.Sort(all[i])
-		all[i] = slices.Compact(all[i])
-		for _, n := range all[i] {
-			owned[n] = true
-		}
+		slices.Sort(item.contacts)
+		item.contacts = slices.Compact(item.contacts)
 		switch {
-		case len(all[i]) > 0 && len(all[withOwn]) == 0:
-			withOwn = i
-		case len(all[i]) == 0 && c.items[i].list == listMessages:
-			without = append(without, i)
+		case len(item.contacts) > 0:
+			first = cmp.Or(first, item)
+		case item.list == listMessages:
+			without = append(without, item)
 		}
 	}
-	var spare []int
-	for n, taken := range owned {
-		if !taken {
-			spare = append(spare, n)
+	var rest []int
+	for n := range c.contacts {
+		if !assigned[n] {
+			rest = append(rest, n)
 		}
 	}
-	if len(spare) != len(without) {
-		all[withOwn] = append(all[withOwn], spare...)
-		return all
+	if len(rest) != len(without) {
+		first = cmp.Or(first, &c.items[0])
+		first.contacts = append(first.contacts, rest...)
+		return
 	}
-	for n, i := range without {
-		all[i] = append(all[i], spare[n])
+	for n, item := range without {
+		item.contacts = append(item.contacts, rest[n])
 	}
-	return all
 }
 
 // isWhatsAppItem reports whether the event is one message or status of WhatsApp.
 func (d *details) isWhatsAppItem() bool { return d.key == listMessages || d.key == listStatuses }
 
 // compactWhatsApp returns what the hash of a message or status is taken of: the
-// value with just this item, and without contacts, since these differ with what
-// else Meta sends in the same change.
+// value with just this item, and without contacts, since these depend on what else
+// Meta sends in the same change.
 func compactWhatsApp(change string) []byte {
 	c := readWhatsAppChange(change)
-	var dst []byte
-	dst = append(dst, '{')
+	dst := []byte{'{'}
 	s := scanner{text: "{" + string(c.value) + `"":0}`}
 	for begin, name := range s.members {
 		s.skip()

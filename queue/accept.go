@@ -106,7 +106,7 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []Re
 		*text = e.AppendEnvelope(*text)
 		records = append(records, Record{
 			Identity:  e.ID(),
-			Recurring: e.Recurring(),
+			Recurring: e.NotUnique(),
 			Order:     h.orderOf(e),
 			Account:   e.Account,
 			Field:     e.Field,
