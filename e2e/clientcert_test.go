@@ -10,8 +10,37 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
+
+// TestCertificateByACME checks that the certificates of the tests are what the
+// other tests take them for: got by ACME, by answering a challenge.
+func TestCertificateByACME(t *testing.T) {
+	t.Parallel()
+	caddy := harness.NewSecured(t)
+	caddy.Serve(t, "respond hello")
+	conn, err := tls.Dial("tcp", caddy.Addr, harness.TLSConfig(caddy.Roots, caddy.Name, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	state := conn.ConnectionState()
+	if err := state.PeerCertificates[0].VerifyHostname(caddy.Name); err != nil {
+		t.Error(err)
+	}
+	if len(state.VerifiedChains) == 0 {
+		t.Error("the chain was not verified")
+	}
+	request := harness.NewRequest(t, http.MethodGet, caddy.URL, nil)
+	if answer := caddy.Client(t, harness.HTTP1).Do(t, request); answer.Status != http.StatusOK {
+		t.Errorf("status %d", answer.Status)
+	}
+	caddy.WaitOutput(t, `"challenge_type":"http-01"`)
+	if caddy.CountLines("authorization finalized") == 0 {
+		t.Error("the log does not say that the authorization was finalized")
+	}
+}
 
 // certCase is one client certificate and what must become of a delivery that
 // comes with it.
@@ -83,9 +112,9 @@ func testClientCertificates(t *testing.T, required bool, clientAuth func(ca stri
 	root := testpki.NewCA(t, "Outbound API root")
 	old := testpki.NewCA(t, "Outbound API root of last year")
 	cases := certCases(t, root)
-	u := startUpstream(t)
-	s := newSecured(t)
-	ca := s.write(t, "ca.pem", string(testpki.PEM(old, root)))
+	app := harness.StartApp(t)
+	caddy := harness.NewSecured(t)
+	ca := caddy.Write(t, "ca.pem", string(testpki.PEM(old, root)))
 
 	// A handler for each case: each logs a reason at most once a second.
 	var site strings.Builder
@@ -101,86 +130,77 @@ func testClientCertificates(t *testing.T, required bool, clientAuth func(ca stri
 			}
 			reverse_proxy %s
 		}
-`, i, secret, ca, u.addr)
+`, i, harness.Secret, ca, app.Addr)
 	}
-	s.serve(t, site.String())
+	caddy.Serve(t, "%s", site.String())
 
 	accepted := 0
 	for i, test := range cases {
 		body := fmt.Appendf(nil, `{"object":"instagram","entry":[{"id":"%d"}]}`, i)
 		if required && test.handshake {
-			if err := s.refusedHandshake(test.cert); !contains(err.Error(), "remote error: tls: ") {
+			if err := handshakeError(caddy, test.cert); !strings.Contains(err.Error(), "remote error: tls: ") {
 				t.Errorf("%s: got past the handshake (%v)", test.name, err)
 			}
 			continue
 		}
-		url := fmt.Sprintf("https://%s/%d", s.name, i)
-		c := newCaller(s.roots, s.addr, test.cert)
-		logged := s.output.Len()
-		a, err := c.do(delivery(t, http1, url, secret, body))
-		switch {
-		case err != nil:
-			t.Errorf("%s: %v", test.name, err)
-			continue
-		case test.says == "":
+		url := fmt.Sprintf("https://%s/%d", caddy.Name, i)
+		client := harness.NewClient(t, harness.HTTP1, caddy.Addr, caddy.Roots, test.cert)
+		logged := len(caddy.Output())
+		answer := client.Do(t, harness.NewDelivery(t, harness.HTTP1, url, harness.Secret, body))
+		want := http.StatusForbidden
+		if test.says == "" {
+			want = http.StatusOK
 			accepted++
-			if a.status != http.StatusOK {
-				t.Errorf("%s: status %d, want 200", test.name, a.status)
-			}
-		default:
-			if a.status != http.StatusForbidden {
-				t.Errorf("%s: status %d, want 403", test.name, a.status)
-			}
-			if says := s.refusal(t, logged); !contains(says, test.says) {
-				t.Errorf("%s: the log says %s, not %s", test.name, says, test.says)
-			}
 		}
+		if answer.Status != want {
+			t.Errorf("%s: status %d, want %d", test.name, answer.Status, want)
+		}
+		checkRefusal(t, caddy, logged, test.name, test.says)
 		// Without the option, Meta's verification needs no certificate.
-		a, err = c.do(verification(t, url, "subscribe", "x", "7"))
-		if err != nil || a.status != http.StatusOK {
-			t.Errorf("%s: verification answered %v, %v", test.name, a, err)
+		answer = client.Do(t, harness.NewVerification(t, url, "subscribe", "x", "7"))
+		if answer.Status != http.StatusOK {
+			t.Errorf("%s: verification answered %v", test.name, answer)
 		}
-		c.close()
 	}
-	if received := len(u.ledger(t)); received != accepted || accepted == 0 {
+	if received := len(app.Received(t)); received != accepted || accepted == 0 {
 		t.Errorf("%d deliveries reached the backend, want %d", received, accepted)
 	}
 }
 
-// refusedHandshake returns how the gateway ends a connection with cert. The
-// client of TLS 1.3 learns that only when it reads, and only for sure when it
-// has sent nothing that the gateway leaves unread.
-func (s *secured) refusedHandshake(cert *tls.Certificate) error {
-	conn, err := tls.Dial("tcp", s.addr, clientTLS(s.roots, s.name, cert))
+// handshakeError returns how Caddy ends a connection with cert. The client of TLS
+// 1.3 learns that only when it reads, and only for sure when it has sent nothing
+// that Caddy leaves unread.
+func handshakeError(caddy *harness.Secured, cert *tls.Certificate) error {
+	conn, err := tls.Dial("tcp", caddy.Addr, harness.TLSConfig(caddy.Roots, caddy.Name, cert))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(harness.Timeout)); err != nil {
 		return err
 	}
 	_, err = conn.Read(make([]byte, 1))
 	return err
 }
 
-// refusal returns the words of the first refusal that the gateway logged after
-// its first bytes of output.
-func (g *gateway) refusal(t *testing.T, bytes int) string {
+// checkRefusal looks at the first refusal that was logged after the first bytes
+// of output. There need be none if says is empty.
+func checkRefusal(t *testing.T, caddy *harness.Secured, logged int, name, says string) {
 	t.Helper()
-	var line struct {
-		Level, Msg, Detail string
+	if says == "" {
+		return
 	}
-	match, err := g.awaitAfter(bytes, `(?m)^.*"request refused".*$`)
-	if err != nil {
+	line := caddy.WaitOutputFrom(t, logged, `(?m)^.*"request refused".*$`)[0]
+	var refusal struct{ Level, Detail string }
+	if err := json.Unmarshal([]byte(line), &refusal); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(match[0]), &line); err != nil {
-		t.Fatal(err)
+	if refusal.Level != "warn" {
+		t.Errorf("%s: a refusal is logged at %q", name, refusal.Level)
 	}
-	if line.Level != "warn" {
-		t.Errorf("a refusal is logged at %q", line.Level)
+	if !strings.Contains(refusal.Detail, says) {
+		t.Errorf("%s: the log says %q, not %q", name, refusal.Detail, says)
 	}
-	return line.Detail
 }
 
 // TestClientCertificateOptions checks what depends on the configuration: a
@@ -189,8 +209,8 @@ func (g *gateway) refusal(t *testing.T, bytes int) string {
 func TestClientCertificateOptions(t *testing.T) {
 	t.Parallel()
 	root := testpki.NewCA(t, "Outbound API root")
-	s := newSecured(t)
-	ca := s.write(t, "ca.pem", string(testpki.PEM(root)))
+	caddy := harness.NewSecured(t)
+	ca := caddy.Write(t, "ca.pem", string(testpki.PEM(root)))
 	handler := func(path, options string) string {
 		return fmt.Sprintf(`handle %s {
 			instagram_webhook {
@@ -203,23 +223,25 @@ func TestClientCertificateOptions(t *testing.T) {
 			}
 			respond taken
 		}
-`, path, secret, ca, options)
+`, path, harness.Secret, ca, options)
 	}
 	site := handler("/default", "") + handler("/verification", "verification") +
 		handler("/names", "common_name other.example\ncommon_name third.example")
-	plain := freePort(t)
-	unasked := "unasked." + s.name
-	theAuthority.gateways.Store(unasked, s.httpAddr)
-	s.start(t, s.options, fmt.Sprintf("%s {\ntls {\nclient_auth {\nmode request\n}\n}\n%s}\n%s {\n%s}\nhttp://:%d {\n%s}\n",
-		s.name, site, unasked, site, plain, site))
-	s.handshake(t, s.name)
-	s.handshake(t, unasked)
+	plain := harness.FreePort(t)
+	unasked := "unasked." + caddy.Name
+	caddy.AddName(unasked)
+	caddy.Start(t, fmt.Sprintf("%s {\ntls {\nclient_auth {\nmode request\n}\n}\n%s}\n%s {\n%s}\nhttp://:%d {\n%s}\n",
+		caddy.Name, site, unasked, site, plain, site))
+	caddy.WaitCertificate(t, caddy.Name)
+	caddy.WaitCertificate(t, unasked)
 
 	right := root.Client(t).TLS()
 	other := root.Client(t, func(c *x509.Certificate) { c.Subject.CommonName = "third.example" }).TLS()
 	body := []byte("{}")
-	post := func(url string) *http.Request { return delivery(t, http1, url, secret, body) }
-	get := func(url string) *http.Request { return verification(t, url, "subscribe", "x", "7") }
+	post := func(url string) *http.Request {
+		return harness.NewDelivery(t, harness.HTTP1, url, harness.Secret, body)
+	}
+	get := func(url string) *http.Request { return harness.NewVerification(t, url, "subscribe", "x", "7") }
 	for _, test := range []struct {
 		name string
 		req  *http.Request
@@ -228,29 +250,24 @@ func TestClientCertificateOptions(t *testing.T) {
 		says string
 	}{
 		{"no policy", post("https://" + unasked + "/default"), right, 403, "asks for no client certificate"},
-		{"no TLS", post("http://" + s.name + "/default"), right, 403, "did not come over TLS"},
-		{"verification, not demanded", get("https://" + s.name + "/default"), nil, 200, ""},
-		{"verification, demanded, none", get("https://" + s.name + "/verification"), nil, 403, "sent no certificate"},
-		{"verification, demanded, right", get("https://" + s.name + "/verification"), right, 200, ""},
-		{"verification, demanded, wrong", get("https://" + s.name + "/verification"), other, 403, "wrong CN"},
-		{"configured name", post("https://" + s.name + "/names"), other, 200, ""},
-		{"default name beside configured ones", post("https://" + s.name + "/names"), right, 403, `wrong CN "` + testpki.MetaName + `"`},
+		{"no TLS", post("http://" + caddy.Name + "/default"), right, 403, "did not come over TLS"},
+		{"verification, not demanded", get("https://" + caddy.Name + "/default"), nil, 200, ""},
+		{"verification, demanded, none", get("https://" + caddy.Name + "/verification"), nil, 403, "sent no certificate"},
+		{"verification, demanded, right", get("https://" + caddy.Name + "/verification"), right, 200, ""},
+		{"verification, demanded, wrong", get("https://" + caddy.Name + "/verification"), other, 403, "wrong CN"},
+		{"configured name", post("https://" + caddy.Name + "/names"), other, 200, ""},
+		{"default name beside configured ones", post("https://" + caddy.Name + "/names"), right, 403, `wrong CN "` + testpki.MetaName + `"`},
 	} {
-		addr := s.addr
+		addr := caddy.Addr
 		if test.req.URL.Scheme == "http" {
 			addr = fmt.Sprintf("127.0.0.1:%d", plain)
 		}
-		logged := s.output.Len()
-		a := newCaller(s.roots, addr, test.cert).mustDo(t, test.req)
-		if a.status != test.want {
-			t.Errorf("%s: status %d %q, want %d", test.name, a.status, a.body, test.want)
+		logged := len(caddy.Output())
+		answer := harness.NewClient(t, harness.HTTP1, addr, caddy.Roots, test.cert).Do(t, test.req)
+		if answer.Status != test.want {
+			t.Errorf("%s: status %d %q, want %d", test.name, answer.Status, answer.Body, test.want)
 			continue
 		}
-		if test.says == "" {
-			continue
-		}
-		if says := s.refusal(t, logged); !contains(says, test.says) {
-			t.Errorf("%s: the log says %q, not %q", test.name, says, test.says)
-		}
+		checkRefusal(t, caddy, logged, test.name, test.says)
 	}
 }

@@ -1,42 +1,32 @@
 package e2e
 
 import (
-	"fmt"
+	"bytes"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
-const (
-	// secret and token are those of all tests that do not need more than one.
-	secret = "b7e0c1a94d5f4f0e8a6c2d3b1f9e7a55"
-	token  = "a token of the tests"
-
-	// webhook is a handler with both.
-	webhook = `instagram_webhook {
-		verify_token "` + token + `"
-		app_secret instagram ` + secret + `
-	}`
-)
-
-// TestDeliveriesReachReverseProxy sends every sample in every way to an HTTP
-// application in another process, through a gateway with a certificate got by
-// ACME.
+// TestDeliveriesReachReverseProxy sends every sample over every protocol to an
+// HTTP application, through a Caddy with a certificate got by ACME.
 func TestDeliveriesReachReverseProxy(t *testing.T) {
 	t.Parallel()
-	u := startUpstream(t)
-	s := newSecured(t)
-	s.serve(t, fmt.Sprintf(`handle /webhooks {
+	app := harness.StartApp(t)
+	caddy := harness.NewSecured(t)
+	caddy.Serve(t, `handle /webhooks {
 		%s
-		instagram_file %s {
+		instagram_file %q {
 			format raw
 		}
 		reverse_proxy %s
-	}`, webhook, strconv.Quote(s.out("events.jsonl")), u.addr))
-	deliverSamples(t, s)
-	if received, sent := len(u.ledger(t)), len(samples(t)); received != sent {
+	}`, harness.Webhook, caddy.Out("events.jsonl"), app.Addr)
+	deliverSamples(t, caddy)
+	if received, sent := len(app.Received(t)), len(harness.Samples(t)); received != sent {
 		t.Errorf("%d distinct bodies reached the application, want %d", received, sent)
 	}
 }
@@ -45,66 +35,90 @@ func TestDeliveriesReachReverseProxy(t *testing.T) {
 // body of unknown length.
 func TestDeliveriesReachPHP(t *testing.T) {
 	t.Parallel()
-	p := startPHP(t)
-	s := newSecured(t)
-	s.serve(t, fmt.Sprintf(`handle /webhooks {
+	php := harness.StartPHP(t)
+	caddy := harness.NewSecured(t)
+	caddy.Serve(t, `handle /webhooks {
 		root %s
 		%s
-		instagram_file %s {
+		instagram_file %q {
 			format raw
 		}
 		php_fastcgi unix/%s
-	}`, p.root, webhook, strconv.Quote(s.out("events.jsonl")), p.socket))
-	deliverSamples(t, s)
+	}`, php.Root, harness.Webhook, caddy.Out("events.jsonl"), php.Socket)
+	deliverSamples(t, caddy)
 }
 
-// deliverSamples checks what the backend of s gets of each sample, and the
-// lines that instagram_file writes before it.
-func deliverSamples(t *testing.T, s *secured) {
+// deliverSamples checks what the backend gets of each sample, and the lines that
+// instagram_file writes before it.
+func deliverSamples(t *testing.T, caddy *harness.Secured) {
 	var lines []string
-	for _, p := range protocols {
+	for _, p := range harness.Protocols {
 		t.Run(string(p), func(t *testing.T) {
-			c := newCallerFor(p, s.roots, s.addr, nil)
-			defer c.close()
-			for _, sample := range samples(t) {
-				req := delivery(t, p, "https://"+s.name+"/webhooks", secret, sample.body)
-				a := c.mustDo(t, req)
-				lines = append(lines, asLine(t, sample.body))
-				if want := map[protocol]string{http2: "HTTP/2.0", http2Unknown: "HTTP/2.0"}[p]; want != "" && a.proto != want {
-					t.Fatalf("spoke %s, want %s", a.proto, want)
+			client := caddy.Client(t, p)
+			for _, sample := range harness.Samples(t) {
+				req := harness.NewDelivery(t, p, caddy.URL, harness.Secret, sample.Body)
+				answer := client.Do(t, req)
+				lines = append(lines, rawLine(t, sample.Body))
+				if http2 := p == harness.HTTP2 || p == harness.HTTP2NoLength; http2 != (answer.Proto == "HTTP/2.0") {
+					t.Fatalf("spoke %s", answer.Proto)
 				}
-				checkEcho(t, sample, req, echoOf(t, a))
+				checkEcho(t, sample, req, answer.Echo(t))
 			}
 		})
 	}
-	if written := s.lines(t, "events.jsonl"); !slices.Equal(written, lines) {
-		t.Errorf("instagram_file wrote %d lines, want %d as they were sent", len(written), len(lines))
-		for i := range min(len(written), len(lines)) {
-			if written[i] != lines[i] {
-				t.Fatalf("the first that differs is line %d:\n%.300s\nwant:\n%.300s", i+1, written[i], lines[i])
-			}
+	checkLines(t, caddy.Lines(t, "events.jsonl"), lines)
+}
+
+// rawLine is a body as instagram_file promises to write it: byte for byte, and
+// compacted only where it contains line breaks.
+func rawLine(t *testing.T, body []byte) string {
+	t.Helper()
+	if !bytes.ContainsAny(body, "\r\n") {
+		return string(body)
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, body); err != nil {
+		t.Fatal(err)
+	}
+	return line.String()
+}
+
+// checkLines compares the lines of a file with what they should be.
+func checkLines(t *testing.T, lines, want []string) {
+	t.Helper()
+	if len(lines) != len(want) {
+		t.Errorf("the file has %d lines, want %d", len(lines), len(want))
+	}
+	for i := range min(len(lines), len(want)) {
+		if lines[i] != want[i] {
+			t.Fatalf("line %d is\n%.300s\nwant\n%.300s", i+1, lines[i], want[i])
 		}
 	}
 }
 
 // checkEcho compares what reached the backend with what was sent.
-func checkEcho(t *testing.T, sent sample, req *http.Request, got echo) {
+func checkEcho(t *testing.T, sent harness.Sample, req *http.Request, got harness.Echo) {
 	t.Helper()
-	if got.SHA256 != hexSHA256(sent.body) || got.Length != len(sent.body) {
-		t.Errorf("%s: %d bytes with SHA-256 %s arrived, want %d with %s",
-			sent.name, got.Length, got.SHA256, len(sent.body), hexSHA256(sent.body))
-	}
-	if got.ContentLength != int64(len(sent.body)) || len(got.TransferEncoding) != 0 {
+	checkWhole(t, sent.Name, got, sent.Body)
+	if got.ContentLength != int64(len(sent.Body)) || len(got.TransferEncoding) != 0 {
 		t.Errorf("%s: arrived with Content-Length %d and Transfer-Encoding %q, want %d and none",
-			sent.name, got.ContentLength, got.TransferEncoding, len(sent.body))
+			sent.Name, got.ContentLength, got.TransferEncoding, len(sent.Body))
 	}
 	if got.Method != http.MethodPost || got.URI != "/webhooks" {
-		t.Errorf("%s: arrived as %s %s", sent.name, got.Method, got.URI)
+		t.Errorf("%s: arrived as %s %s", sent.Name, got.Method, got.URI)
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
 		if !slices.Equal(got.Header[name], req.Header[name]) {
-			t.Errorf("%s: header %s arrived as %q, want %q", sent.name, name, got.Header[name], req.Header[name])
+			t.Errorf("%s: header %s arrived as %q, want %q", sent.Name, name, got.Header[name], req.Header[name])
 		}
+	}
+}
+
+// checkWhole fails the test unless a body has reached the backend whole.
+func checkWhole(t *testing.T, name string, got harness.Echo, body []byte) {
+	t.Helper()
+	if want := harness.SHA256(body); got.SHA256 != want || got.Length != len(body) {
+		t.Errorf("%s: %d bytes with SHA-256 %s arrived, want %d with %s", name, got.Length, got.SHA256, len(body), want)
 	}
 }
 
@@ -113,10 +127,9 @@ func checkEcho(t *testing.T, sent sample, req *http.Request, got echo) {
 // chunked body has its length before the proxy sees it.
 func TestPlaceholdersNameTheSecret(t *testing.T) {
 	t.Parallel()
-	u := startUpstream(t)
-	port := freePort(t)
-	startGateway(t, "auto_https off", fmt.Sprintf(`http://:%d {
-	instagram_webhook {
+	app := harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.Serve(t, `instagram_webhook {
 		verify_token x
 		app_secret instagram 11111111111111111111111111111111
 		app_secret meta      22222222222222222222222222222222
@@ -126,29 +139,78 @@ func TestPlaceholdersNameTheSecret(t *testing.T) {
 		header_up X-Instagram-Secret {instagram.secret}
 		header_up X-Size {instagram.size}
 		header_up X-Length {http.request.header.Content-Length}
-	}
-}`, port, u.addr))
-	c := newCaller(nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
+	}`, app.Addr)
+	client := caddy.Client(t, harness.HTTP1Chunked)
 	body := []byte(`{"object":"instagram","entry":[]}`)
 	for key, name := range map[string]string{
 		"11111111111111111111111111111111": "instagram",
 		"22222222222222222222222222222222": "meta",
 		"33333333333333333333333333333333": "secret3",
 	} {
-		req := delivery(t, http1Chunked, "http://hooks.example.com/", key, body)
+		req := harness.NewDelivery(t, harness.HTTP1Chunked, caddy.URL, key, body)
 		req.Header.Set("X-Instagram-Secret", "forged")
 		req.Header.Set("X-Instagram-Admin", "forged")
-		got := echoOf(t, c.mustDo(t, req))
-		if want := []string{name}; !slices.Equal(got.Header["X-Instagram-Secret"], want) {
-			t.Errorf("secret %q, want %q", got.Header["X-Instagram-Secret"], want)
-		}
-		if want := []string{strconv.Itoa(len(body))}; !slices.Equal(got.Header["X-Size"], want) {
-			t.Errorf("size %q, want %q", got.Header["X-Size"], want)
-		} else if !slices.Equal(got.Header["X-Length"], want) {
-			t.Errorf("header Content-Length %q, want %q", got.Header["X-Length"], want)
+		got := client.Do(t, req).Echo(t)
+		length := strconv.Itoa(len(body))
+		for header, want := range map[string]string{"X-Instagram-Secret": name, "X-Size": length, "X-Length": length} {
+			if !slices.Equal(got.Header[header], []string{want}) {
+				t.Errorf("%s: %q, want %q", header, got.Header[header], want)
+			}
 		}
 		if forged, ok := got.Header["X-Instagram-Admin"]; ok {
 			t.Errorf("a header that imitates ours arrived: %q", forged)
+		}
+	}
+}
+
+// TestRetryAtAnotherBackend has reverse_proxy try a backend that is down first:
+// the delivery must reach the next one whole.
+func TestRetryAtAnotherBackend(t *testing.T) {
+	t.Parallel()
+	app := harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.Serve(t, `%s
+	reverse_proxy %s %s {
+		lb_policy first
+		lb_try_duration 30s
+		fail_duration 30s
+	}`, harness.Webhook, harness.FreeAddr(t), app.Addr)
+	for _, p := range harness.Protocols[:2] {
+		body := harness.Batch(100)
+		checkWhole(t, string(p), caddy.Client(t, p).Deliver(t, body).Echo(t), body)
+	}
+}
+
+// TestErrorRoutesGetTheDelivery has an application that hangs up when it has
+// read the delivery: the error routes must get it from its beginning.
+func TestErrorRoutesGetTheDelivery(t *testing.T) {
+	t.Parallel()
+	app := harness.StartApp(t, harness.Rule{Path: "/hangup", Cut: harness.CutAtOnce})
+	caddy := harness.NewCaddy(t)
+	caddy.Serve(t, `%s
+	reverse_proxy %s {
+		rewrite /hangup
+	}
+	handle_errors {
+		reverse_proxy %[2]s {
+			rewrite /fallback
+			header_up X-Error {err.status_code}
+			header_up X-Instagram-Secret {instagram.secret}
+		}
+	}`, harness.Webhook, app.Addr)
+	for _, p := range harness.Protocols[:2] {
+		body := harness.Batch(100)
+		answer := caddy.Client(t, p).Deliver(t, body)
+		if answer.Status != http.StatusBadGateway {
+			t.Errorf("%s: status %d: Meta would not send again what failed", p, answer.Status)
+		}
+		answer.Status = http.StatusOK // of the application that the error routes asked
+		got := answer.Echo(t)
+		checkWhole(t, string(p), got, body)
+		for name, want := range map[string]string{"X-Error": "502", "X-Instagram-Secret": "instagram"} {
+			if values := got.Header[name]; !slices.Equal(values, []string{want}) {
+				t.Errorf("%s: %s %q, want %q", p, name, values, want)
+			}
 		}
 	}
 }

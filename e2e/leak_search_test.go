@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 	"github.com/caddy-instagram/webhooks/event"
 )
 
@@ -20,32 +21,35 @@ const (
 	fileSecret = "c4d8a6f2097e4c53b1b6a2d5e7f80913"
 )
 
-// leakGateway is a gateway that gets its secrets as placeholders and writes
-// access logs for two sites: one to a file, with error routes, and one to the
-// default logger, without.
-type leakGateway struct {
-	*gateway
-	ports [2]int
+// leakCaddy is a Caddy that gets its secrets as placeholders and writes access
+// logs for two sites: one to a file, with error routes, and one to the default
+// logger, without.
+type leakCaddy struct {
+	*harness.Caddy
+	second string // address of the second site
 }
 
-// startLeakGateway starts one with routes, in which WEBHOOK( stands for the
-// begin of an instagram_webhook block with tokens and secrets.
-func startLeakGateway(t *testing.T, options, routes string) *leakGateway {
+// startLeakCaddy starts one with routes, which import the snippet "webhook":
+// instagram_webhook with tokens and secrets, and the options in the block.
+func startLeakCaddy(t *testing.T, options, routes string) *leakCaddy {
 	t.Helper()
-	g := &leakGateway{
-		gateway: newGateway(t, "LEAK_TOKEN="+oddToken, "LEAK_TOKEN_2="+plainToken, "LEAK_SECRET="+envSecret),
-		ports:   [2]int{freePort(t), freePort(t)},
+	caddy := &leakCaddy{
+		Caddy:  harness.NewCaddy(t, "LEAK_TOKEN="+oddToken, "LEAK_TOKEN_2="+plainToken, "LEAK_SECRET="+envSecret),
+		second: harness.FreeAddr(t),
 	}
-	webhook := fmt.Sprintf(`instagram_webhook {
+	caddy.Options += "\n" + options
+	caddy.Start(t, fmt.Sprintf(`
+(webhook) {
+	instagram_webhook {
 		verify_token {env.LEAK_TOKEN}
 		verify_token {env.LEAK_TOKEN_2}
 		verify_token {file.%s}
 		app_secret one {env.LEAK_SECRET}
 		app_secret two {file.%s}
-`, g.write(t, "token", fileToken), g.write(t, "secret", fileSecret))
-	routes = strings.ReplaceAll(routes, "WEBHOOK(", webhook)
-	g.start(t, "auto_https off\n"+options, fmt.Sprintf(`
-http://:%d {
+		{block}
+	}
+}
+%s {
 	log {
 		output file %q
 	}
@@ -55,22 +59,22 @@ http://:%d {
 		respond "{err.status_code} {err.status_text} {err.message} {err.trace}"
 	}
 }
-http://:%d {
+http://%s {
 	log
-	%s
-}`, g.ports[0], g.out("access.log"), routes, g.ports[1], routes))
-	return g
+	%[5]s
+}`, caddy.Write(t, "token", fileToken), caddy.Write(t, "secret", fileSecret), caddy.Name, caddy.Out("access.log"), routes, caddy.second))
+	return caddy
 }
 
-// search collects what must not be found, and where it must not be.
-type search struct {
+// leakSearch collects what must not be found, and where it must not be.
+type leakSearch struct {
 	needles map[string]string // what it is, by its lower-case text
 	answers strings.Builder   // all response heads and bodies
 	sent    int
 }
 
-func newSearch() *search {
-	s := &search{needles: make(map[string]string)}
+func newLeakSearch() *leakSearch {
+	s := &leakSearch{needles: make(map[string]string)}
 	for _, token := range []string{oddToken, plainToken, fileToken} {
 		quoted := fmt.Sprintf("%q", token)
 		for _, form := range []string{token, url.QueryEscape(token), url.PathEscape(token), quoted[1 : len(quoted)-1]} {
@@ -84,7 +88,7 @@ func newSearch() *search {
 
 // send sends a request and remembers its signatures and all of the answer. An
 // error is what some backends are there for.
-func (s *search) send(t *testing.T, c *caller, req *http.Request) {
+func (s *leakSearch) send(t *testing.T, client *harness.Client, req *http.Request) {
 	t.Helper()
 	for _, name := range []string{"X-Hub-Signature", "X-Hub-Signature-256"} {
 		for _, value := range req.Header[name] {
@@ -95,23 +99,23 @@ func (s *search) send(t *testing.T, c *caller, req *http.Request) {
 		}
 	}
 	s.sent++
-	a, err := c.do(req)
-	if a == nil {
+	answer, err := client.Try(req)
+	if answer == nil {
 		fmt.Fprintln(&s.answers, err)
 		return
 	}
-	fmt.Fprintln(&s.answers, a.status, a.header, string(a.body), err)
+	fmt.Fprintln(&s.answers, answer.Status, answer.Header, answer.Body, err)
 }
 
 // sendVerifications sends right and wrong verifications, and tokens in all
 // places of a query and with all methods.
-func (s *search) sendVerifications(t *testing.T, c *caller, base string) {
+func (s *leakSearch) sendVerifications(t *testing.T, client *harness.Client, base string) {
 	for _, token := range []string{oddToken, plainToken, fileToken} {
-		s.send(t, c, verification(t, base, "subscribe", token, "1158201444"))
-		s.send(t, c, verification(t, base, "subscribe", token+"x", "1158201444"))
-		s.send(t, c, verification(t, base, "unsubscribe", token, "1158201444"))
-		s.send(t, c, verification(t, base, token, "1158201444", "1158201444"))
-		s.send(t, c, verification(t, base, "subscribe", token, "<b>"))
+		s.send(t, client, harness.NewVerification(t, base, "subscribe", token, "1158201444"))
+		s.send(t, client, harness.NewVerification(t, base, "subscribe", token+"x", "1158201444"))
+		s.send(t, client, harness.NewVerification(t, base, "unsubscribe", token, "1158201444"))
+		s.send(t, client, harness.NewVerification(t, base, token, "1158201444", "1158201444"))
+		s.send(t, client, harness.NewVerification(t, base, "subscribe", token, "<b>"))
 		escaped := url.QueryEscape(token)
 		right := "hub.mode=subscribe&hub.challenge=1&hub.verify_token=" + escaped
 		for _, query := range []string{
@@ -129,33 +133,33 @@ func (s *search) sendVerifications(t *testing.T, c *caller, base string) {
 			escaped + "=",
 			"?" + escaped,
 		} {
-			s.send(t, c, withQuery(t, http.MethodGet, base, query))
+			s.send(t, client, withQuery(t, http.MethodGet, base, query))
 		}
 		for _, method := range []string{http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, "PROPFIND"} {
-			s.send(t, c, withQuery(t, method, base, right))
+			s.send(t, client, withQuery(t, method, base, right))
 		}
 		req := withQuery(t, http.MethodGet, base, "")
 		req.Header.Set("Referer", base+"?"+right)
-		s.send(t, c, req)
+		s.send(t, client, req)
 	}
 }
 
 // sendDeliveries sends authentic deliveries and forgeries that hold, in the
 // wrong place or form, a signature that is right.
-func (s *search) sendDeliveries(t *testing.T, c *caller, base string) {
+func (s *leakSearch) sendDeliveries(t *testing.T, client *harness.Client, base string) {
 	for i, key := range []string{envSecret, fileSecret, "another key"} {
 		body := fmt.Appendf(nil, `{"object":"instagram","entry":[{"id":"%d","time":1790000000,"sent":%d}]}`, i, s.sent)
-		right := hexHMAC256(key, body)
+		right := harness.HMAC(key, body)
 		for _, e := range event.Split(body) { // which a queue signs anew
-			s.needles[hexHMAC256(key, e.Envelope())[:40]] = "signature"
+			s.needles[harness.HMAC(key, e.Envelope())[:40]] = "signature"
 		}
 		post := func(values ...string) {
-			req := delivery(t, http1, base, key, body)
+			req := harness.NewDelivery(t, harness.HTTP1, base, key, body)
 			req.Header["X-Hub-Signature-256"] = values
-			s.send(t, c, req)
+			s.send(t, client, req)
 		}
-		for _, p := range protocols[:2] {
-			s.send(t, c, delivery(t, p, base, key, body))
+		for _, p := range harness.Protocols[:2] {
+			s.send(t, client, harness.NewDelivery(t, p, base, key, body))
 		}
 		post("sha256=" + strings.ToUpper(right))
 		post("sha256="+right, "sha256="+right)
@@ -164,57 +168,54 @@ func (s *search) sendDeliveries(t *testing.T, c *caller, base string) {
 		post("sha256=" + right[:62])
 		post("SHA256=" + right)
 		post("=" + right)
-		req := delivery(t, http1, base, key, body)
+		req := harness.NewDelivery(t, harness.HTTP1, base, key, body)
 		req.URL.RawQuery = "signature=sha256%3D" + right + "&hub.verify_token=" + plainToken
-		s.send(t, c, req)
-		req = delivery(t, http1, base, key, body)
+		s.send(t, client, req)
+		req = harness.NewDelivery(t, harness.HTTP1, base, key, body)
 		req.Method = http.MethodPut
-		s.send(t, c, req)
+		s.send(t, client, req)
 	}
 }
 
 func withQuery(t *testing.T, method, base, query string) *http.Request {
 	t.Helper()
-	req, err := http.NewRequest(method, base, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := harness.NewRequest(t, method, base, nil)
 	req.URL.RawQuery = query
 	return req
 }
 
-// run sends everything to each path of both sites and stops the gateway. It
-// returns all that Caddy told anyone, by where.
-func (s *search) run(t *testing.T, g *leakGateway, paths ...string) map[string]string {
+// run sends everything to each path of both sites and stops Caddy. It returns all
+// that Caddy told anyone, by where.
+func (s *leakSearch) run(t *testing.T, caddy *leakCaddy, paths ...string) map[string]string {
 	t.Helper()
-	s.sendAll(t, g, paths...)
-	return s.end(t, g)
+	s.sendAll(t, caddy, paths...)
+	return s.end(t, caddy)
 }
 
-func (s *search) sendAll(t *testing.T, g *leakGateway, paths ...string) {
+func (s *leakSearch) sendAll(t *testing.T, caddy *leakCaddy, paths ...string) {
 	t.Helper()
-	for _, port := range g.ports {
-		c := newCaller(nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
+	for _, addr := range []string{caddy.Addr, caddy.second} {
+		client := harness.NewClient(t, harness.HTTP1, addr, nil, nil)
 		for _, path := range paths {
-			s.sendVerifications(t, c, "http://hooks.example.com"+path)
-			s.sendDeliveries(t, c, "http://hooks.example.com"+path)
+			s.sendVerifications(t, client, "http://"+addr+path)
+			s.sendDeliveries(t, client, "http://"+addr+path)
 		}
-		c.close()
+		client.Close()
 	}
 }
 
-// end stops the gateway and returns all that Caddy told anyone.
-func (s *search) end(t *testing.T, g *leakGateway) map[string]string {
+// end stops Caddy and returns all that it told anyone.
+func (s *leakSearch) end(t *testing.T, caddy *leakCaddy) map[string]string {
 	t.Helper()
-	config, metrics := g.adminGet(t, "/config/"), g.adminGet(t, "/metrics")
-	g.stop() // for what it says at its end
-	places := g.written(t)
+	config, metrics := caddy.AdminGet(t, "/config/"), caddy.AdminGet(t, "/metrics")
+	caddy.Stop() // for what it says at its end
+	places := caddy.Written(t)
 	places["admin /config/"], places["admin /metrics"], places["responses"] = config, metrics, s.answers.String()
 	return places
 }
 
 // findings returns a line for each needle and place.
-func (s *search) findings(places map[string]string) []string {
+func (s *leakSearch) findings(places map[string]string) []string {
 	var found []string
 	for place, text := range places {
 		text = strings.ToLower(text)
@@ -227,7 +228,7 @@ func (s *search) findings(places map[string]string) []string {
 	return found
 }
 
-func (s *search) check(t *testing.T, places map[string]string) {
+func (s *leakSearch) check(t *testing.T, places map[string]string) {
 	t.Helper()
 	found := s.findings(places)
 	for _, finding := range found[:min(5, len(found))] {
@@ -235,5 +236,16 @@ func (s *search) check(t *testing.T, places map[string]string) {
 	}
 	if len(found) > 5 {
 		t.Errorf("and %d more", len(found)-5)
+	}
+}
+
+// checkLogged fails the test unless all of these texts are in a place: else the
+// search had nothing to find.
+func checkLogged(t *testing.T, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q was logged", want)
+		}
 	}
 }

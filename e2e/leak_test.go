@@ -2,10 +2,10 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
@@ -13,9 +13,9 @@ import (
 // Caddy does log tokens and signatures, and the search finds them.
 func TestSearchFindsLeaks(t *testing.T) {
 	t.Parallel()
-	g := startLeakGateway(t, "", `respond "{http.request.uri}"`)
-	s := newSearch()
-	places := s.run(t, g, "/")
+	caddy := startLeakCaddy(t, "", `respond "{http.request.uri}"`)
+	s := newLeakSearch()
+	places := s.run(t, caddy, "/")
 	found := strings.Join(s.findings(places), "\n")
 	for _, want := range []string{
 		"a verify token is in stdout and stderr", "a signature is in stdout and stderr",
@@ -35,28 +35,25 @@ func TestSearchFindsLeaks(t *testing.T) {
 // no filter on any of them.
 func TestNothingLeaksWithDebug(t *testing.T) {
 	t.Parallel()
-	g := startLeakGateway(t, `debug
-	metrics
+	caddy := startLeakCaddy(t, `debug
 	servers {
 		trace
 	}`, `
 	handle /file {
-		WEBHOOK(
-		}
+		import webhook
 		instagram_file {$HOME}/events.jsonl
 	}
 	handle /respond {
-		WEBHOOK(
-		}
+		import webhook
 		respond "taken: {instagram.secret} {instagram.size}"
 	}
 	handle /small {
-		WEBHOOK(
+		import webhook {
 			max_size 16B
 		}
 	}
 	handle /cert {
-		WEBHOOK(
+		import webhook {
 			client_cert {
 				trust_pool inline {
 					trust_der `+testpki.DER(testpki.NewCA(t, "Inline root"))+`
@@ -66,21 +63,18 @@ func TestNothingLeaksWithDebug(t *testing.T) {
 		}
 	}
 	handle /nobody {
-		WEBHOOK(
-		}
+		import webhook
 	}
 	handle /unwritable {
-		WEBHOOK(
-		}
+		import webhook
 		instagram_file {$HOME}/`+strings.Repeat("x", 250)+`{instagram.id}
 	}
 	handle /failing {
-		WEBHOOK(
-		}
+		import webhook
 		error "the backend is on strike" 500
 	}`)
-	s := newSearch()
-	places := s.run(t, g, "/file", "/respond", "/small", "/cert", "/nobody", "/unwritable", "/failing")
+	s := newLeakSearch()
+	places := s.run(t, caddy, "/file", "/respond", "/small", "/cert", "/nobody", "/unwritable", "/failing")
 	s.check(t, places)
 
 	// The logs were on: each request has its line, half in each place.
@@ -90,14 +84,8 @@ func TestNothingLeaksWithDebug(t *testing.T) {
 			t.Errorf("%d requests are logged in %s, want %d", got, place, want)
 		}
 	}
-	if !strings.Contains(places["stdout and stderr"], `"level":"debug"`) {
-		t.Error("debug was off")
-	}
-	for _, want := range []string{"?REDACTED", `"status":403`, `"status":503`, `"status":413`} {
-		if !strings.Contains(places["/access.log"], want) {
-			t.Errorf("no %s in the access log", want)
-		}
-	}
+	checkLogged(t, places["stdout and stderr"], `"level":"debug"`)
+	checkLogged(t, places["/access.log"], "?REDACTED", `"status":403`, `"status":503`, `"status":413`)
 }
 
 // TestNothingLeaksWithBackends has a backend that is up and one that is down.
@@ -105,39 +93,29 @@ func TestNothingLeaksWithDebug(t *testing.T) {
 // debug is off.
 func TestNothingLeaksWithBackends(t *testing.T) {
 	t.Parallel()
-	u := startUpstream(t)
-	g := startLeakGateway(t, "", fmt.Sprintf(`
+	app := harness.StartApp(t, harness.Rule{Silent: true})
+	caddy := startLeakCaddy(t, "", fmt.Sprintf(`
 	handle /up {
-		WEBHOOK(
-		}
+		import webhook
 		reverse_proxy %s
 	}
 	handle_path /stripped/* {
-		WEBHOOK(
-		}
+		import webhook
 		reverse_proxy %[1]s
 	}
 	handle /down {
-		WEBHOOK(
-		}
-		reverse_proxy 127.0.0.1:%d
+		import webhook
+		reverse_proxy %s
 	}
 	handle /down-php {
-		WEBHOOK(
-		}
+		import webhook
 		php_fastcgi unix//nonexistent/socket
-	}`, deaf(u), freePort(t)))
-	s := newSearch()
-	places := s.run(t, g, "/up", "/stripped/x", "/down", "/down-php")
+	}`, app.Addr, harness.FreeAddr(t)))
+	s := newLeakSearch()
+	places := s.run(t, caddy, "/up", "/stripped/x", "/down", "/down-php")
 	s.check(t, places)
-	if got := strings.Count(places["/access.log"], `"status":502`); got == 0 {
-		t.Error("no delivery met the backend that is down")
-	}
+	checkLogged(t, places["/access.log"], `"status":502`)
 }
-
-// deaf is an application that tells its clients nothing: the echo would be
-// found to hold the signatures.
-func deaf(u *upstream) string { return u.addr + " {\nrewrite /silent\n}" }
 
 // filtered is a log option for debugging. It covers what Caddy itself logs with
 // the whole request: its transports and rewrites at level debug, and, whatever
@@ -158,58 +136,40 @@ const filtered = `log default {
 // warn, with the filter that this takes.
 func TestNothingLeaksThroughTheFilter(t *testing.T) {
 	t.Parallel()
-	u := startUpstream(t)
+	app := harness.StartApp(t, harness.Rule{Path: "/broken", Cut: harness.CutInBody}, harness.Rule{Silent: true})
 	routes := fmt.Sprintf(`
 	handle /up {
-		WEBHOOK(
-		}
+		import webhook
 		reverse_proxy %s
 	}
 	handle_path /stripped/* {
-		WEBHOOK(
-		}
+		import webhook
 		reverse_proxy %[1]s
 	}
 	handle /broken {
-		WEBHOOK(
-		}
-		reverse_proxy %s
-	}`, deaf(u), u.addr)
-	g := startLeakGateway(t, "debug\n"+filtered, routes)
-	s := newSearch()
-	places := s.run(t, g, "/up", "/stripped/x", "/broken")
+		import webhook
+		reverse_proxy %[1]s
+	}`, app.Addr)
+	caddy := startLeakCaddy(t, "debug\n"+filtered, routes)
+	s := newLeakSearch()
+	places := s.run(t, caddy, "/up", "/stripped/x", "/broken")
 	s.check(t, places)
-	for _, want := range []string{"upstream roundtrip", "rewrote request", "aborting with incomplete response"} {
-		if !strings.Contains(places["stdout and stderr"], want) {
-			t.Errorf("%q, which the filter is for, was not logged", want)
-		}
-	}
+	checkLogged(t, places["stdout and stderr"], "upstream roundtrip", "rewrote request", "aborting with incomplete response")
 }
 
 // TestNothingLeaksThroughTheFilterFromPHP does so with the FastCGI transport,
 // which logs the environment of the script as well.
 func TestNothingLeaksThroughTheFilterFromPHP(t *testing.T) {
 	t.Parallel()
-	p := startPHP(t)
-	g := startLeakGateway(t, "debug\n"+filtered, fmt.Sprintf(`
+	php := harness.StartPHP(t)
+	caddy := startLeakCaddy(t, "debug\n"+filtered, fmt.Sprintf(`
 	handle /php {
-		WEBHOOK(
-		}
-		root %s
-		rewrite /silent.php
-		php_fastcgi unix/%s {
-			capture_stderr
-		}
-	}`, p.root, p.socket))
-	s := newSearch()
-	places := s.run(t, g, "/php")
+		import webhook
+		%s
+	}`, php.FastCGI("silent.php", "capture_stderr")))
+	s := newLeakSearch()
+	places := s.run(t, caddy, "/php")
 	s.check(t, places)
-	for _, want := range []string{`"roundtrip"`, "complaint of the script"} {
-		if !strings.Contains(places["stdout and stderr"], want) {
-			t.Errorf("%q, which the filter is for, was not logged", want)
-		}
-	}
-	if !strings.Contains(places["/access.log"], fmt.Sprintf(`"status":%d`, http.StatusOK)) {
-		t.Error("no delivery reached PHP")
-	}
+	checkLogged(t, places["stdout and stderr"], `"roundtrip"`, "complaint of the script")
+	checkLogged(t, places["/access.log"], `"status":200`)
 }

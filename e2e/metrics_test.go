@@ -1,21 +1,20 @@
 package e2e
 
 import (
-	"fmt"
 	"net/http"
-	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // TestMetricsSurviveReload has two handlers in one config, which share the
 // counters, and reloads it with --force.
 func TestMetricsSurviveReload(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	g := newGateway(t)
+	caddy := harness.NewCaddy(t)
+	const otherSecret = "22222222222222222222222222222222"
 	site := func(path string) string {
-		return fmt.Sprintf(`http://:%d {
-	handle %s {
+		return caddy.Site(`handle %s {
 		instagram_webhook {
 			verify_token right
 			app_secret instagram %s
@@ -26,74 +25,60 @@ func TestMetricsSurviveReload(t *testing.T) {
 	handle /second {
 		instagram_webhook {
 			verify_token other
-			app_secret meta 22222222222222222222222222222222
+			app_secret meta %s
 		}
 		respond taken
+	}`, path, harness.Secret, otherSecret)
 	}
-}`, port, path, secret)
-	}
-	g.start(t, "auto_https off", site("/first"))
-	c := newCaller(nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
-	send := func(req *http.Request, times, want int) {
+	caddy.Start(t, site("/first"))
+	client := caddy.Client(t, harness.HTTP1)
+	base := caddy.Base("hooks.example.com")
+	verify := func(path string, times, want int) {
 		t.Helper()
 		for range times {
-			if a := c.mustDo(t, req.Clone(t.Context())); a.status != want {
-				t.Errorf("status %d, want %d", a.status, want)
+			req := harness.NewVerification(t, base+path, "subscribe", "right", "1")
+			if answer := client.Do(t, req); answer.Status != want {
+				t.Errorf("status %d, want %d", answer.Status, want)
 			}
 		}
 	}
-	const base = "http://hooks.example.com"
-	send(verification(t, base+"/first", "subscribe", "right", "1"), 2, 200)
-	send(verification(t, base+"/second", "subscribe", "right", "1"), 3, 403)
-	deliver := func(path, key string, change func(*http.Request), times, want int) {
+	deliver := func(path, key string, times, want int) {
 		t.Helper()
 		for range times {
-			req := delivery(t, http1, base+path, key, []byte(`{"object":"instagram"}`))
-			if change != nil {
-				change(req)
+			req := harness.NewDelivery(t, harness.HTTP1, base+path, key, []byte(`{"object":"instagram"}`))
+			if key == "" {
+				req.Header.Del("X-Hub-Signature-256")
 			}
-			send(req, 1, want)
+			if answer := client.Do(t, req); answer.Status != want {
+				t.Errorf("status %d, want %d", answer.Status, want)
+			}
 		}
 	}
-	deliver("/first", secret, nil, 3, 200)
-	deliver("/second", "22222222222222222222222222222222", nil, 2, 200)
-	deliver("/second", secret, nil, 4, 401)
-	deliver("/first", secret, func(r *http.Request) { r.Header.Del("X-Hub-Signature-256") }, 1, 401)
+	verify("/first", 2, http.StatusOK)
+	verify("/second", 3, http.StatusForbidden)
+	deliver("/first", harness.Secret, 3, http.StatusOK)
+	deliver("/second", otherSecret, 2, http.StatusOK)
+	deliver("/second", harness.Secret, 4, http.StatusUnauthorized)
+	deliver("/first", "", 1, http.StatusUnauthorized)
 
-	want := func(lines ...string) {
+	check := func(accepted float64) {
 		t.Helper()
-		metrics := "\n" + g.adminGet(t, "/metrics")
-		for _, line := range lines {
-			if !strings.Contains(metrics, "\n"+line+"\n") {
-				t.Errorf("no line %q in:\n%s", line, ours(metrics))
-			}
+		for name, want := range map[string]float64{
+			`verifications_total{result="accepted"}`:                  2,
+			`verifications_total{result="wrong_token"}`:               3,
+			`deliveries_total{result="accepted",secret="instagram"}`:  accepted,
+			`deliveries_total{result="accepted",secret="meta"}`:       2,
+			`deliveries_total{result="signature_mismatch",secret=""}`: 4,
+			`deliveries_total{result="signature_missing",secret=""}`:  1,
+		} {
+			caddy.CheckMetric(t, name, want)
 		}
 	}
-	before := []string{
-		`caddy_instagram_verifications_total{result="accepted"} 2`,
-		`caddy_instagram_verifications_total{result="wrong_token"} 3`,
-		`caddy_instagram_deliveries_total{result="accepted",secret="meta"} 2`,
-		`caddy_instagram_deliveries_total{result="signature_mismatch",secret=""} 4`,
-		`caddy_instagram_deliveries_total{result="signature_missing",secret=""} 1`,
-	}
-	want(before...)
-	want(`caddy_instagram_deliveries_total{result="accepted",secret="instagram"} 3`)
+	check(3)
 	for _, path := range []string{"/first", "/renamed", "/first"} {
-		g.reload(t, g.write(t, "next", g.caddyfile("auto_https off", site(path))))
-		want(before...)
+		caddy.Reload(t, site(path))
+		check(3)
 	}
-	deliver("/first", secret, nil, 1, 200)
-	want(before...)
-	want(`caddy_instagram_deliveries_total{result="accepted",secret="instagram"} 4`)
-}
-
-// ours are the metrics of the plugin.
-func ours(metrics string) string {
-	var lines []string
-	for line := range strings.Lines(metrics) {
-		if strings.HasPrefix(line, "caddy_instagram_") {
-			lines = append(lines, line)
-		}
-	}
-	return strings.Join(lines, "")
+	deliver("/first", harness.Secret, 1, http.StatusOK)
+	check(4)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 	"github.com/caddy-instagram/webhooks/event"
 )
 
@@ -27,10 +28,9 @@ type promised struct {
 // to different URLs, and compares what the application gets of each event.
 func TestQueueDeliversEverySample(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	g := newQueueGateway(t)
-	g.start(t, "auto_https off", fmt.Sprintf(`http://:%d {
-	instagram_webhook {
+	app := harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.Serve(t, `instagram_webhook {
 		verify_token x
 		app_secret one %s
 		app_secret two %s
@@ -45,20 +45,20 @@ func TestQueueDeliversEverySample(t *testing.T) {
 			header_up X-Count {instagram.count}
 			header_up X-Size {instagram.size}
 		}
-	}
-}`, g.port, secret, otherSecret, g.file, a.addr))
+	}`, harness.Secret, otherSecret, caddy.Queue, app.Addr)
 
-	c := newCaller(nil, g.addr, nil)
-	t.Cleanup(c.close)
+	client := caddy.Client(t, harness.HTTP1)
 	promises := make(map[string][]promised) // by identity
 	total := 0
-	for i, sample := range append(samples(t), sample{"no JSON", []byte("\xff\x00 is no JSON")}, sample{"nothing", nil}) {
-		p := promised{secret: []string{secret, otherSecret}[i%2], uri: fmt.Sprintf("/webhooks/%d%%2F?sample=%[1]d&q=%%20a+b", i)}
-		req := delivery(t, protocols[i%2], "http://hooks.example.com:81"+p.uri, p.secret, sample.body)
-		if answer := c.mustDo(t, req); answer.status != http.StatusOK || len(answer.body) != 0 {
-			t.Fatalf("%s is answered with %d %q", sample.name, answer.status, answer.body)
+	samples := append(harness.Samples(t),
+		harness.Sample{Name: "no JSON", Body: []byte("\xff\x00 is no JSON")}, harness.Sample{Name: "nothing"})
+	for i, sample := range samples {
+		p := promised{secret: []string{harness.Secret, otherSecret}[i%2], uri: fmt.Sprintf("/webhooks/%d%%2F?sample=%[1]d&q=%%20a+b", i)}
+		req := harness.NewDelivery(t, harness.Protocols[i%2], "http://hooks.example.com:81"+p.uri, p.secret, sample.Body)
+		if answer := client.Do(t, req); answer.Status != http.StatusOK || len(answer.Body) != 0 {
+			t.Fatalf("%s is answered with %d %q", sample.Name, answer.Status, answer.Body)
 		}
-		for _, e := range event.Split(sample.body) {
+		for _, e := range event.Split(sample.Body) {
 			id := e.ID()
 			known := slices.ContainsFunc(promises[id], func(other promised) bool { return other.secret == p.secret })
 			if e.NotUnique() || !known {
@@ -74,7 +74,7 @@ func TestQueueDeliversEverySample(t *testing.T) {
 
 	keys := make(map[string]bool)
 	conversations := make(map[string][]string)
-	for _, got := range a.awaitDelivered(t, total) {
+	for _, got := range app.WaitDelivered(t, total) {
 		key := got.Header.Get("Idempotency-Key")
 		if keys[key] {
 			t.Errorf("%s came twice", key)
@@ -116,7 +116,7 @@ func number(t *testing.T, uri string) int {
 }
 
 // checkPromise compares a request with what queue.Handler documents.
-func checkPromise(t *testing.T, want *promised, got *attempt) {
+func checkPromise(t *testing.T, want *promised, got *harness.Attempt) {
 	t.Helper()
 	id, about := want.ID(), want.Attributes()
 	if string(got.Body) != string(want.Envelope()) {
@@ -132,7 +132,7 @@ func checkPromise(t *testing.T, want *promised, got *attempt) {
 	headers := map[string]string{
 		"Content-Type":        about.DataContentType,
 		"Content-Length":      strconv.Itoa(len(got.Body)),
-		"X-Hub-Signature-256": "sha256=" + hexHMAC256(want.secret, got.Body),
+		"X-Hub-Signature-256": "sha256=" + harness.HMAC(want.secret, got.Body),
 		"X-Hub-Signature":     "",
 		"Transfer-Encoding":   "",
 		"Ce-Specversion":      "1.0",
@@ -142,7 +142,7 @@ func checkPromise(t *testing.T, want *promised, got *attempt) {
 		"Ce-Subject":          about.Subject,
 		"Ce-Time":             "",
 		"X-Instagram-Attempt": "1",
-		"X-Secret":            map[string]string{secret: "one", otherSecret: "two"}[want.secret],
+		"X-Secret":            map[string]string{harness.Secret: "one", otherSecret: "two"}[want.secret],
 		"X-Conversation":      want.Conversation(),
 		"X-Count":             "1",
 		"X-Size":              strconv.Itoa(len(got.Body)),
@@ -168,18 +168,17 @@ func checkPromise(t *testing.T, want *promised, got *attempt) {
 // fails twice: nothing but the number of the attempt may change.
 func TestQueueRepeatsTheSameRequest(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	a.behave(t, rule{Times: 2, Status: 500}, rule{Secret: secret})
-	g := newQueueGateway(t)
-	g.serve(t, quick+"reverse_proxy "+a.addr)
-	body := talks(talk("c", 0))
-	g.send(t, body, 200)
-	g.send(t, body, 200) // is a duplicate
-	g.awaitMetric(t, `queue_events_total{field="messages",result="duplicate"}`, 1)
-	attempts := a.awaitDelivered(t, 1)
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	if len(a.idle(t)) != 3 {
-		t.Fatalf("%d attempts, want 3", len(a.idle(t)))
+	app := harness.StartApp(t, harness.Rule{Times: 2, Status: 500}, harness.Rule{Secret: harness.Secret})
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
+	body := harness.Messages("c.0")
+	caddy.Deliver(t, body, 200)
+	caddy.Deliver(t, body, 200) // is a duplicate
+	caddy.WaitMetric(t, `queue_events_total{field="messages",result="duplicate"}`, 1)
+	attempts := app.WaitDelivered(t, 1)
+	caddy.WaitQueueEmpty(t)
+	if len(app.WaitIdle(t)) != 3 {
+		t.Fatalf("%d attempts, want 3", len(app.WaitIdle(t)))
 	}
 	first := attempts[0]
 	for i, got := range attempts {

@@ -1,14 +1,12 @@
 package e2e
 
 import (
-	"errors"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -17,40 +15,29 @@ import (
 // settlement finds room, wherever this runs. When there is room again everything
 // comes once.
 func TestQueueOnAFullDisk(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	t.Parallel()
-	const size = 6 << 20
-	v := newTmpfs(t, size)
-	filler := filepath.Join(v.dir, ".filler")
-	if err := os.WriteFile(filler, make([]byte, size-1<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	room := func() {
-		t.Helper()
-		if err := os.Remove(filler); err != nil {
-			t.Fatal(err)
-		}
-	}
-	a := startApplication(t)
-	a.down(t)
-	g := newQueueGateway(t)
-	g.file = filepath.Join(v.dir, "queue.db")
-	serve := func() { t.Helper(); g.serve(t, quick+"reverse_proxy "+a.addr) }
+	disk := harness.NewTmpfs(t, 6<<20)
+	disk.Fill(t, 1<<20)
+	app := harness.StartApp(t)
+	app.Down()
+	caddy := harness.NewCaddy(t)
+	caddy.Queue = filepath.Join(disk.Dir, "queue.db")
+	serve := func() { t.Helper(); caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr) }
 	serve()
-	c := newCallerFor(http1, nil, g.addr, nil)
-	t.Cleanup(c.close)
+	client := caddy.Client(t, harness.HTTP1)
 
 	// One conversation each, so that all could be delivered at the same time.
 	const each, most = 4, 100_000
 	accepted := 0
-	send := func() *answer {
+	send := func() *harness.Answer {
 		t.Helper()
-		var messages []string
+		var mids []string
 		for n := range each {
-			messages = append(messages, talk(strconv.Itoa(accepted), n))
+			mids = append(mids, mid(strconv.Itoa(accepted), n))
 		}
-		answer := c.mustDo(t, delivery(t, http1, g.url, secret, talks(messages...)))
-		if answer.status == http.StatusOK {
+		answer := client.Deliver(t, harness.Messages(mids...))
+		if answer.Status == http.StatusOK {
 			accepted++
 		}
 		return answer
@@ -58,36 +45,34 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	sendWithRoom := func() {
 		t.Helper()
 		for range 20 {
-			if answer := send(); answer.status != http.StatusOK {
-				t.Errorf("there is room again: got %d, want 200", answer.status)
+			if answer := send(); answer.Status != http.StatusOK {
+				t.Errorf("there is room again: got %d, want 200", answer.Status)
 			}
 		}
 	}
 	answer := send()
-	for answer.status == http.StatusOK && accepted < most {
+	for answer.Status == http.StatusOK && accepted < most {
 		answer = send()
 	}
 	for range 20 { // full, and asked again
-		if answer.status != http.StatusServiceUnavailable && answer.status != http.StatusOK {
-			t.Errorf("a full disk: got %d, want 503", answer.status)
+		if answer.Status != http.StatusServiceUnavailable && answer.Status != http.StatusOK {
+			t.Errorf("a full disk: got %d, want 503", answer.Status)
 		}
-		if answer.status == http.StatusServiceUnavailable && answer.header.Get("Retry-After") == "" {
+		if answer.Status == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") == "" {
 			t.Error("there is no Retry-After")
 		}
 		answer = send()
 	}
-	if pending := g.metric(t, g.gauge("pending_events")); pending != float64(each*accepted) {
-		t.Errorf("%v events are pending, want %d", pending, each*accepted)
-	}
-	for answer.status == http.StatusOK && accepted < most {
+	caddy.CheckPending(t, each*accepted, "a full disk")
+	for answer.Status == http.StatusOK && accepted < most {
 		answer = send()
 	}
-	if g.metric(t, g.gauge("refusing_since_timestamp_seconds")) == 0 {
+	if caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds")) == 0 {
 		t.Error("the metrics do not tell that deliveries are refused")
 	}
-	room()
+	disk.MakeRoom(t)
 	sendWithRoom()
-	if since := g.metric(t, g.gauge("refusing_since_timestamp_seconds")); since != 0 {
+	if since := caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds")); since != 0 {
 		t.Errorf("refusing since %f", since)
 	}
 
@@ -95,26 +80,22 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	// a journal, for which there is no room. What is delivered then cannot be
 	// settled: it must not come again before it is, nor may others of its
 	// conversation.
-	g.stop()
-	c.close()
-	if err := os.WriteFile(filler, make([]byte, size), 0o600); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk is not full: %v", err)
-	}
-	a.up(t)
+	caddy.Stop()
+	client.Close()
+	disk.Fill(t, 0)
+	app.Up(t)
 	serve()
-	a.awaitDelivered(t, 1)
-	g.mustAwait(t, `the store of the queue does not work","while":"settling".*no space left`)
-	if pending := g.metric(t, g.gauge("pending_events")); pending != float64(each*accepted) {
-		t.Errorf("%v events are pending, want %d", pending, each*accepted)
-	}
-	room()
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
+	app.WaitDelivered(t, 1)
+	caddy.WaitOutput(t, `the store of the queue does not work","while":"settling".*no space left`)
+	caddy.CheckPending(t, each*accepted, "a full disk")
+	disk.MakeRoom(t)
+	caddy.WaitQueueEmpty(t)
 	sendWithRoom()
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	checkOnce(t, a.idle(t), accepted, each)
+	caddy.WaitQueueEmpty(t)
+	harness.CheckOnce(t, app.WaitIdle(t), accepted, each)
 	t.Logf("%d deliveries accepted", accepted)
-	g.stop()
-	if n := len(g.stored(t, queue.Filter{State: queue.Delivered})); n != each*accepted {
+	caddy.Stop()
+	if n := len(caddy.Stored(t, queue.Filter{State: queue.Delivered})); n != each*accepted {
 		t.Errorf("%d events are kept as delivered, want %d", n, each*accepted)
 	}
 }
@@ -122,21 +103,18 @@ func TestQueueOnAFullDisk(t *testing.T) {
 // TestQueueOnAReadOnlyDisk starts a gateway that may not write where its queue is
 // to be, and one whose queue is there already.
 func TestQueueOnAReadOnlyDisk(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	t.Parallel()
-	v := newTmpfs(t, 3<<20)
-	g := newQueueGateway(t)
-	g.file = filepath.Join(v.dir, "queue.db")
-	remount := func(how string) {
-		t.Helper()
-		command(t, "mount", "-o", "remount,"+how, v.dir)
-	}
-	remount("ro")
-	g.mustNotStart(t, "respond 200", "making the queue "+g.file+": .*read-only file system")
-	remount("rw")
-	g.serve(t, quick+"respond 200")
-	g.send(t, talks(talk("c", 0)), 200)
-	g.stop()
-	remount("ro")
-	g.mustNotStart(t, "respond 200", "opening the queue "+g.file+": .*read-only file system")
+	disk := harness.NewTmpfs(t, 3<<20)
+	caddy := harness.NewCaddy(t)
+	caddy.Queue = filepath.Join(disk.Dir, "queue.db")
+	site := caddy.QueueSite(harness.QuickRetry + "respond 200")
+	disk.Remount(t, "ro")
+	caddy.StartFails(t, site, "making the queue "+caddy.Queue+": .*read-only file system")
+	disk.Remount(t, "rw")
+	caddy.Start(t, site)
+	caddy.Deliver(t, harness.Messages("c.0"), 200)
+	caddy.Stop()
+	disk.Remount(t, "ro")
+	caddy.StartFails(t, site, "opening the queue "+caddy.Queue+": .*read-only file system")
 }

@@ -7,15 +7,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // TestQueueKeepsTheURL sends deliveries to unusual URLs over TLS. The application
 // behind the queue gets the same as one that gets the delivery at once.
 func TestQueueKeepsTheURL(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	s := newSecured(t)
-	s.serve(t, fmt.Sprintf(`%s
+	app := harness.StartApp(t)
+	caddy := harness.NewSecured(t)
+	caddy.Serve(t, `%s
 	@queued header X-Queued yes
 	handle @queued {
 		instagram_queue {
@@ -26,25 +28,24 @@ func TestQueueKeepsTheURL(t *testing.T) {
 	}
 	handle {
 		reverse_proxy %[3]s
-	}`, webhook, s.out("queue.db"), a.addr))
-	c := newCallerFor(http1, s.roots, s.addr, nil)
-	t.Cleanup(c.close)
+	}`, harness.Webhook, caddy.Queue, app.Addr)
+	client := caddy.Client(t, harness.HTTP1)
 	for i, uri := range []string{
 		"/", "/?", "/webhooks/?a=b&a=c&&;", "//two//slashes", "/a/../b/./c", "/%2e%2e/%2Fx%20y%00", "/a;b=c:d@e!$&'()*+,",
 		"/%C3%BC/ü", "/a?b?c=%zz%&d=/../#e", "/[x]|^`\"<>",
 	} {
-		var got [2]attempt
+		var got [2]harness.Attempt
 		for j, queued := range []string{"no", "yes"} {
-			req := delivery(t, http1, "https://"+s.name, secret, talks(talk("c", i)))
-			req.URL = &url.URL{Scheme: "https", Host: s.name, Opaque: uri}
+			req := harness.NewDelivery(t, harness.HTTP1, "https://"+caddy.Name, harness.Secret, harness.Messages(fmt.Sprintf("c.%d", i)))
+			req.URL = &url.URL{Scheme: "https", Host: caddy.Name, Opaque: uri}
 			if strings.HasPrefix(uri, "//") {
-				req.URL.Opaque = "https://" + s.name + uri // as a proxy gets it
+				req.URL.Opaque = "https://" + caddy.Name + uri // as a proxy gets it
 			}
 			req.Header.Set("X-Queued", queued)
-			if answer := c.mustDo(t, req); answer.status != http.StatusOK {
-				t.Fatalf("%s is answered with %d", uri, answer.status)
+			if answer := client.Do(t, req); answer.Status != http.StatusOK {
+				t.Fatalf("%s is answered with %d", uri, answer.Status)
 			}
-			got[j] = a.await(t, 2*i+j+1)[2*i+j]
+			got[j] = app.WaitAttempts(t, 2*i+j+1)[2*i+j]
 		}
 		if got[1].URI != got[0].URI || got[1].Host != got[0].Host {
 			t.Errorf("%s: %s %s came through the queue, %s %s without it", uri, got[1].Host, got[1].URI, got[0].Host, got[0].URI)
@@ -62,10 +63,10 @@ func TestQueueKeepsTheURL(t *testing.T) {
 // is down, variables, expressions, and rewrites.
 func TestQueueHandsEventsToAnyHandler(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	g := newQueueGateway(t)
-	g.start(t, "metrics\nauto_https off", fmt.Sprintf(`&(balanced) {
-	reverse_proxy 127.0.0.1:%d %s {
+	app := harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.Start(t, fmt.Sprintf(`&(balanced) {
+	reverse_proxy %s %s {
 		lb_policy first
 		lb_try_duration 30s
 		fail_duration 30s
@@ -73,7 +74,7 @@ func TestQueueHandsEventsToAnyHandler(t *testing.T) {
 		header_up X-Mapped {mapped}
 	}
 }
-%s`, freePort(t), a.addr, g.site(quick+`vars kind {instagram.field}
+%s`, harness.FreeAddr(t), app.Addr, caddy.QueueSite(harness.QuickRetry+`vars kind {instagram.field}
 	map {instagram.conversation} {mapped} {
 		~/c1$ first
 		default other
@@ -83,9 +84,9 @@ func TestQueueHandsEventsToAnyHandler(t *testing.T) {
 		rewrite * /new{path}?event={instagram.id}
 		invoke balanced
 	}`)))
-	g.send(t, talks(talk("c1", 0), talk("c2", 0)), 200)
-	for _, got := range a.awaitDelivered(t, 2) {
-		conversation, _ := talkOf(t, got.Body)
+	caddy.Deliver(t, harness.Messages("c1.0", "c2.0"), 200)
+	for _, got := range app.WaitDelivered(t, 2) {
+		conversation, _ := got.Message(t)
 		want := map[string]string{
 			"X-Kind":              "messages",
 			"X-Mapped":            map[string]string{"c1": "first", "c2": "other"}[conversation],
@@ -101,11 +102,9 @@ func TestQueueHandsEventsToAnyHandler(t *testing.T) {
 		}
 	}
 	// A field that no handler is there for fails.
-	g.send(t, comment("m", "c1"), 200)
-	g.awaitMetricThat(t, `queue_failed_attempts_total{reason="untaken"}`, func(n float64) bool { return n > 2 })
-	if n := g.metric(t, g.gauge("pending_events")); n != 1 {
-		t.Errorf("%v events are pending, want 1", n)
-	}
+	caddy.Deliver(t, harness.Comment("c1"), 200)
+	caddy.WaitMetricThat(t, `queue_failed_attempts_total{reason="untaken"}`, func(n float64) bool { return n > 2 })
+	caddy.CheckPending(t, 1, "nothing took one event")
 }
 
 // TestQueueStartsSlowly delivers a backlog to an application that does not
@@ -113,28 +112,24 @@ func TestQueueHandsEventsToAnyHandler(t *testing.T) {
 // time as there may be, and never more.
 func TestQueueStartsSlowly(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	a.down(t)
-	g := newQueueGateway(t)
-	g.serve(t, quick+"reverse_proxy "+a.addr)
+	app := harness.StartApp(t)
+	app.Down()
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
 	const events, concurrency = 60, 5
-	var messages []string
-	for n := range events {
-		messages = append(messages, talk(fmt.Sprintf("c%d", n), 0))
-	}
-	g.send(t, talks(messages...), 200)
-	g.stop()
-	a.up(t)
-	a.behave(t, rule{Hold: true})
-	g.serve(t, quick+patientQueue+fmt.Sprintf("concurrency %d\nreverse_proxy %s", concurrency, a.addr))
-	a.awaitHeld(t, concurrency)
-	a.behave(t)
-	attempts := a.awaitDelivered(t, events)
+	caddy.Deliver(t, harness.MessageToEach(events, 0), 200)
+	caddy.Stop()
+	app.Up(t)
+	app.Behave(harness.Rule{Hold: true})
+	caddy.ServeQueue(t, harness.QuickRetry+harness.LongTimeout+fmt.Sprintf("concurrency %d\nreverse_proxy %s", concurrency, app.Addr))
+	app.WaitHeld(t, concurrency)
+	app.Behave()
+	attempts := app.WaitDelivered(t, events)
 	most := 0
 	for _, one := range attempts {
 		others := 0
 		for _, other := range attempts {
-			if other.Begin <= one.Begin && one.Begin < other.End {
+			if !other.Begin.After(one.Begin) && one.Begin.Before(other.End) {
 				others++
 			}
 		}
@@ -143,5 +138,5 @@ func TestQueueStartsSlowly(t *testing.T) {
 	if most != concurrency {
 		t.Errorf("%d attempts were made at the same time, want %d", most, concurrency)
 	}
-	checkOnce(t, attempts, events, 1)
+	harness.CheckOnce(t, attempts, events, 1)
 }

@@ -5,19 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-// varsScript sends all that PHP is told of a request to the application whose
-// address is in RELAY.
-const varsScript = `<?php
-$context = stream_context_create(['http' => ['method' => 'POST', 'content' => json_encode($_SERVER)]]);
-file_get_contents('http://' . $_SERVER['RELAY'] . '/vars', false, $context);
-`
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
+)
 
 // lostInTheQueue are the headers that an application does not get through the
 // queue, and addedByTheQueue those that it gets besides. The documentation of the
@@ -80,51 +73,59 @@ func TestQueueKeepsWhatTheProxyInFrontSaid(t *testing.T) {
 // compareOrigins sends deliveries with these headers, by and past the queue, to an
 // application behind reverse_proxy and, where there is one, to PHP.
 func compareOrigins(t *testing.T, servers, option string, tls bool, header http.Header, want map[string]string) {
-	a, s := startApplication(t), newSecured(t)
-	s.options = strings.Replace(s.options, "protocols h1 h2", "protocols h1 h2\n"+servers, 1)
+	app, caddy := harness.StartApp(t), harness.NewSecured(t)
+	caddy.Options = strings.Replace(caddy.Options, "protocols h1 h2", "protocols h1 h2\n"+servers, 1)
 	apps := map[string]string{"reverse_proxy": fmt.Sprintf(`request_header @office X-Office yes
 	reverse_proxy %s {
 		%s
 		header_up X-Seen "{client_ip} {remote_host} {scheme} {http.vars.trusted_proxy}"
-	}`, a.addr, option)}
-	if findPHP() != "" || os.Getenv("CI") == "true" {
-		p := startPHP(t)
-		if err := os.WriteFile(filepath.Join(p.root, "vars.php"), []byte(varsScript), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		apps["php_fastcgi"] = fmt.Sprintf("root %s\nrewrite /vars.php\nrequest_header @office X-Office yes\nphp_fastcgi unix/%s {\nenv RELAY %s\n%s\n}", p.root, p.socket, a.addr, option)
+	}`, app.Addr, option)}
+	if harness.HavePHP() {
+		php := harness.StartPHP(t)
+		apps["php_fastcgi"] = "request_header @office X-Office yes\n" + php.FastCGI("vars.php", "env RELAY "+app.Addr, option)
 	}
-	var site strings.Builder
-	site.WriteString(webhook)
+	var content strings.Builder
+	content.WriteString(harness.Webhook)
 	for name, takes := range apps {
 		takes = "@office client_ip 198.51.100.7\n" + takes
-		fmt.Fprintf(&site, "\n@%[1]s_queued {\nheader X-App %[1]s\nheader X-Queued yes\n}\nhandle @%[1]s_queued {\ninstagram_queue {\nstore bolt %[2]q\nmin_free_space 0B\n%[3]s\n}\n}\n", name, s.out(name+".db"), takes)
-		fmt.Fprintf(&site, "@%[1]s header X-App %[1]s\nhandle @%[1]s {\n%[2]s\n}\n", name, takes)
+		fmt.Fprintf(&content, `
+		@%[1]s_queued {
+			header X-App %[1]s
+			header X-Queued yes
+		}
+		handle @%[1]s_queued {
+			instagram_queue {
+				store bolt %[2]q
+				min_free_space 0B
+				%[3]s
+			}
+		}
+		@%[1]s header X-App %[1]s
+		handle @%[1]s {
+			%[3]s
+		}`, name, caddy.Out(name+".db"), takes)
 	}
-	url, addr, content := "https://"+s.name+"/webhooks?a=b", s.addr, s.site(site.String())
-	if !tls {
-		url, addr = "http://"+s.name+"/webhooks?a=b", s.httpAddr
-		content = "http://" + content
-	}
-	s.start(t, s.options, content)
+	url, addr := caddy.URL+"?a=b", caddy.Addr
 	if tls {
-		s.handshake(t, s.name)
+		caddy.Serve(t, "%s", &content)
+	} else {
+		url, addr = "http://"+caddy.Name+"/webhooks?a=b", caddy.HTTPAddr
+		caddy.Start(t, "http://"+caddy.Site("%s", &content))
 	}
-	c := newCallerFor(http1, s.roots, addr, nil)
-	t.Cleanup(c.close)
+	client := harness.NewClient(t, harness.HTTP1, addr, caddy.Roots, nil)
 	n := 0
 	for name := range apps {
 		var got [2]map[string]string
 		for i, queued := range []string{"no", "yes"} {
-			req := delivery(t, http1, url, secret, talks(talk(name, i)))
+			req := harness.NewDelivery(t, harness.HTTP1, url, harness.Secret, harness.Messages(fmt.Sprintf("%s.%d", name, i)))
 			maps.Copy(req.Header, header)
 			req.Header["X-App"], req.Header["X-Queued"] = []string{name}, []string{queued}
 			req.Header["Traceparent"] = []string{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-			if answer := c.mustDo(t, req); answer.status != http.StatusOK {
-				t.Fatalf("answered with %d", answer.status)
+			if answer := client.Do(t, req); answer.Status != http.StatusOK {
+				t.Fatalf("answered with %d", answer.Status)
 			}
 			n++
-			got[i] = toldTo(t, name, &a.await(t, n)[n-1])
+			got[i] = toldTo(t, name, &app.WaitAttempts(t, n)[n-1])
 		}
 		differ := func(key string) bool {
 			direct, ok := got[0][key]
@@ -151,7 +152,7 @@ func compareOrigins(t *testing.T, servers, option string, tls bool, header http.
 }
 
 // toldTo returns what an application was told, without what the queue changes.
-func toldTo(t *testing.T, name string, a *attempt) map[string]string {
+func toldTo(t *testing.T, name string, a *harness.Attempt) map[string]string {
 	t.Helper()
 	told := map[string]string{"Host": a.Host, "URI": a.URI}
 	changed := append(slices.Clone(lostInTheQueue), addedByTheQueue...)

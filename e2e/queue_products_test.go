@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // strangers are deliveries of three events each that have nothing to do with each
@@ -27,30 +29,28 @@ var strangers = map[string]string{
 // of each kind: no stranger may wait for it.
 func TestQueueStrangersPassAFailedEvent(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	a.behave(t, rule{Match: "first", Status: 500})
-	g := newQueueGateway(t)
-	g.serve(t, quick+"reverse_proxy "+a.addr)
+	app := harness.StartApp(t, harness.Rule{Match: "first", Status: 500})
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
 	for _, body := range strangers {
-		g.send(t, []byte(body), 200)
+		caddy.Deliver(t, []byte(body), 200)
 	}
-	for _, got := range a.awaitDelivered(t, 2*len(strangers)) {
-		if first := strings.Contains(string(got.Body), "first"); first == got.delivered() {
+	for _, got := range app.WaitDelivered(t, 2*len(strangers)) {
+		if first := strings.Contains(string(got.Body), "first"); first == got.Delivered() {
 			t.Errorf("answered %d: %s", got.Status, got.Body)
 		}
 	}
-	a.behave(t)
-	a.awaitDelivered(t, 3*len(strangers))
+	app.Behave()
+	app.WaitDelivered(t, 3*len(strangers))
 }
 
 // TestQueueTwoAppsGetTheSameEvent sends the same event signed by two apps, and each
 // of these again, as Meta does: each app gets it once.
 func TestQueueTwoAppsGetTheSameEvent(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	g := newQueueGateway(t)
-	g.start(t, "metrics\nauto_https off", fmt.Sprintf(`http://:%d {
-	instagram_webhook {
+	app := harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.Serve(t, `instagram_webhook {
 		verify_token x
 		app_secret one %s
 		app_secret two %s
@@ -65,28 +65,26 @@ func TestQueueTwoAppsGetTheSameEvent(t *testing.T) {
 			}
 		}
 		handle {
-			reverse_proxy %[5]s {
+			reverse_proxy %[4]s {
 				header_up X-App two
 			}
 		}
-	}
-}`, g.port, secret, otherSecret, g.file, a.addr))
-	c := newCaller(nil, g.addr, nil)
-	t.Cleanup(c.close)
+	}`, harness.Secret, otherSecret, caddy.Queue, app.Addr)
+	client := caddy.Client(t, harness.HTTP1)
 	for time := range 3 {
-		for _, key := range []string{secret, otherSecret} {
+		for _, key := range []string{harness.Secret, otherSecret} {
 			body := fmt.Sprintf(`{"object":"instagram","entry":[{"time":17672256001%d0,"id":"1","messaging":[{"sender":{"id":"5"},"recipient":{"id":"1"},"timestamp":1767225600000,"message":{"mid":"m","text":"hello"}}]}]}`, time)
-			if got := c.mustDo(t, delivery(t, http1, g.url, key, []byte(body))); got.status != 200 {
-				t.Fatalf("answered %d", got.status)
+			if got := client.Do(t, harness.NewDelivery(t, harness.HTTP1, caddy.URL, key, []byte(body))); got.Status != 200 {
+				t.Fatalf("answered %d", got.Status)
 			}
 		}
 	}
-	g.awaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, 2)
-	if n := g.metric(t, `queue_events_total{field="messages",result="duplicate"}`); n != 4 {
+	caddy.WaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, 2)
+	if n := caddy.Metric(t, `queue_events_total{field="messages",result="duplicate"}`); n != 4 {
 		t.Errorf("%v duplicates, want 4", n)
 	}
 	got := make(map[string]string)
-	for _, one := range a.idle(t) {
+	for _, one := range app.WaitIdle(t) {
 		got[one.Header.Get("X-App")] = one.Header.Get("Idempotency-Key")
 	}
 	if len(got) != 2 || got["one"] != "instagram/1/messages/m" || got["two"] != got["one"] {
@@ -97,9 +95,9 @@ func TestQueueTwoAppsGetTheSameEvent(t *testing.T) {
 // TestQueueRoutesOtherProducts sends WhatsApp and Threads through matchers, twice.
 func TestQueueRoutesOtherProducts(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	g := newQueueGateway(t)
-	g.serve(t, fmt.Sprintf(`min_free_space 0B
+	app := harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, fmt.Sprintf(`min_free_space 0B
 	dedupe 8d
 	@threads instagram {
 		object threads
@@ -119,13 +117,13 @@ func TestQueueRoutesOtherProducts(t *testing.T) {
 		reverse_proxy %[1]s {
 			header_up X-Product whatsapp
 		}
-	}`, a.addr))
+	}`, app.Addr))
 	whatsApp := `{"object":"whatsapp_business_account","entry":[{"id":"17","changes":[{"field":"messages","value":{"messages":[%s],"statuses":[{"id":"s","status":"read","timestamp":"5","recipient_id":"2"}]}}]}]}`
 	threads := `{"target_id":"2","time":%d,"values":{"field":"replies","value":{"id":"9","root_post":{"id":"7","owner_id":"3"}}}}`
 	one, two := `{"id":"a","from":"2"}`, `{"id":"b","from":"2"}`
 	for i, messages := range []string{one, one + "," + two, two + "," + one} {
-		g.send(t, fmt.Appendf(nil, whatsApp, messages), 200)
-		g.send(t, fmt.Appendf(nil, threads, 1790000000+i), 200)
+		caddy.Deliver(t, fmt.Appendf(nil, whatsApp, messages), 200)
+		caddy.Deliver(t, fmt.Appendf(nil, threads, 1790000000+i), 200)
 	}
 	want := map[string]string{
 		"whatsapp_business_account/17/messages/a":        "whatsapp",
@@ -133,10 +131,10 @@ func TestQueueRoutesOtherProducts(t *testing.T) {
 		"whatsapp_business_account/17/messages/s/read/5": "whatsapp",
 		"threads/3/replies/9":                            "threads",
 	}
-	a.awaitDelivered(t, len(want))
-	attempts := a.idle(t)
+	app.WaitDelivered(t, len(want))
+	attempts := app.WaitIdle(t)
 	for _, got := range attempts {
-		if id := got.Header.Get("Idempotency-Key"); got.Header.Get("X-Product") != want[id] || !got.delivered() {
+		if id := got.Header.Get("Idempotency-Key"); got.Header.Get("X-Product") != want[id] || !got.Delivered() {
 			t.Errorf("%s went to %q: %d", id, got.Header.Get("X-Product"), got.Status)
 		}
 	}

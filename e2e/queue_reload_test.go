@@ -4,43 +4,32 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
 // queueSender sends the messages of one conversation, each until it is answered.
 type queueSender struct {
-	name   string
-	caller *caller
-	sent   int
-	broken int
+	*harness.Client
+	conversation string
+	sent         int
 }
 
-// deliver sends the next message. A connection that breaks at a reload is tried
-// again, as Meta does; see sender.
-func (s *queueSender) deliver(t *testing.T, url string) bool {
-	const attempts = 30
-	for range attempts {
-		a, err := s.caller.do(delivery(t, http1, url, secret, talks(talk(s.name, s.sent))))
-		switch {
-		case a == nil:
-			s.broken++
-			continue
-		case err != nil || a.status != http.StatusOK:
-			t.Errorf("a delivery is answered with %d %v", a.status, err)
-			return false
-		}
-		s.sent++
-		return true
+// deliver sends the next message.
+func (s *queueSender) deliver(t *testing.T) bool {
+	answer, err := s.DeliverAgain(t, harness.Messages(fmt.Sprintf("%s.%d", s.conversation, s.sent)))
+	if err != nil || answer.Status != http.StatusOK {
+		t.Errorf("a delivery is answered with %v %v", answer, err)
+		return false
 	}
-	t.Errorf("%d attempts without an answer", attempts)
-	return false
+	s.sent++
+	return true
 }
 
 // TestQueueReloadUnderLoad runs `caddy reload` again and again, to and fro between
@@ -49,82 +38,80 @@ func (s *queueSender) deliver(t *testing.T, url string) bool {
 // attempts begin with the application of the new config only.
 func TestQueueReloadUnderLoad(t *testing.T) {
 	t.Parallel()
-	g := newQueueGateway(t)
-	var applications []*application
+	caddy := harness.NewCaddy(t)
+	var apps []*harness.App
 	var configs []string
-	for i := range 2 {
-		a := startApplication(t)
-		a.behave(t, rule{Match: "7 of <slow", Delay: 200 * time.Millisecond}, rule{Match: "5 of <", Status: 500, Times: 1})
-		applications = append(applications, a)
-		site := g.site(quick + "reverse_proxy " + a.addr)
-		configs = append(configs, g.write(t, fmt.Sprint(i), g.caddyfile("metrics\nauto_https off", site)))
+	for range 2 {
+		app := harness.StartApp(t,
+			harness.Rule{Match: "7 of <slow", Delay: 200 * time.Millisecond}, harness.Rule{Match: "5 of <", Status: 500, Times: 1})
+		apps = append(apps, app)
+		configs = append(configs, caddy.QueueSite(harness.QuickRetry+"reverse_proxy "+app.Addr))
 	}
-	g.serve(t, quick+"reverse_proxy "+applications[0].addr)
+	caddy.Start(t, configs[0])
 	var senders []*queueSender
 	for _, name := range []string{"a", "b", "c", "slow1", "slow2", "slow3"} {
-		s := &queueSender{name: name, caller: newCaller(nil, g.addr, nil)}
-		t.Cleanup(s.caller.close)
-		senders = append(senders, s)
+		senders = append(senders, &queueSender{Client: caddy.Client(t, harness.HTTP1), conversation: name})
 	}
 
 	// While between[i] lasts, the config of application i%2 is the only one.
-	between := [][2]int64{{time.Now().UnixMicro(), 0}}
+	type span struct{ begin, end time.Time }
+	between := []span{{begin: time.Now()}}
 	done := 0
-	for i := range rounds(reloads, fewReloads) {
+	for i := range harness.Rounds(reloads, fewReloads) {
 		stop := make(chan struct{})
 		var running sync.WaitGroup
 		for _, s := range senders {
 			running.Go(func() {
-				for n := 0; n < 20; n++ {
+				for range 20 {
 					select {
 					case <-stop:
 						return
 					default:
 					}
-					if !s.deliver(t, g.url) {
+					if !s.deliver(t) {
 						return
 					}
 				}
 			})
 		}
-		between[i][1] = time.Now().UnixMicro()
-		g.reload(t, configs[(i+1)%2])
-		between = append(between, [2]int64{time.Now().UnixMicro(), 0})
+		between[i].end = time.Now()
+		caddy.Reload(t, configs[(i+1)%2])
+		between = append(between, span{begin: time.Now()})
 		close(stop)
 		running.Wait()
 		done++
 	}
 	total, broken := 0, 0
 	for _, s := range senders {
-		s.deliver(t, g.url)
+		s.deliver(t)
 		total += s.sent
-		broken += s.broken
+		broken += s.Broken
 	}
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	between[done][1] = time.Now().UnixMicro()
+	caddy.WaitQueueEmpty(t)
+	between[done].end = time.Now()
 
-	var all []attempt
-	for i, a := range applications {
-		attempts := a.idle(t)
+	var all []harness.Attempt
+	for i, app := range apps {
+		attempts := app.WaitIdle(t)
 		t.Logf("%d attempts at application %d", len(attempts), i)
 		for _, got := range attempts {
 			for n, span := range between {
-				if n%2 != i && span[0] < got.Begin && got.Begin < span[1] {
+				if n%2 != i && span.begin.Before(got.Begin) && got.Begin.Before(span.end) {
 					t.Errorf("an attempt began with the application of the old config after reload %d", n)
 				}
 			}
 		}
 		all = append(all, attempts...)
 	}
-	slices.SortFunc(all, func(a, b attempt) int { return int(a.Begin - b.Begin) })
-	taken := inOrder(t, all)
+	slices.SortFunc(all, func(a, b harness.Attempt) int { return a.Begin.Compare(b.Begin) })
+	taken := harness.CheckOrder(t, all)
 	for _, s := range senders {
-		if taken[s.name] != s.sent {
-			t.Errorf("%d messages of %s came, want %d", taken[s.name], s.name, s.sent)
+		if taken[s.conversation] != s.sent {
+			t.Errorf("%d messages of %s came, want %d", taken[s.conversation], s.conversation, s.sent)
 		}
 	}
 	t.Logf("%d reloads: %d messages acknowledged, %d deliveries sent again because the connection broke, %d attempts", done, total, broken, len(all))
-	g.awaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, float64(total))
+	caddy.WaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, float64(total))
 }
 
 // TestQueueReloadLetsAttemptsEnd reloads while an attempt is under way: it ends
@@ -132,36 +119,25 @@ func TestQueueReloadUnderLoad(t *testing.T) {
 // those that waited behind it.
 func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 	t.Parallel()
-	old, next := startApplication(t), startApplication(t)
-	g := newQueueGateway(t)
-	g.options += "\ngrace_period 1m"
-	g.serve(t, quick+patientQueue+"reverse_proxy "+old.addr)
-	old.behave(t, rule{Hold: true})
-	g.send(t, talks(talk("held", 0), talk("held", 1)), 200)
-	old.awaitHeld(t, 1)
+	old, next := harness.StartApp(t), harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.Options += "\ngrace_period 1m"
+	caddy.ServeQueue(t, harness.QuickRetry+harness.LongTimeout+"reverse_proxy "+old.Addr)
+	old.Behave(harness.Rule{Hold: true})
+	caddy.Deliver(t, harness.Messages("held.0", "held.1"), 200)
+	old.WaitHeld(t, 1)
 	reloaded := make(chan struct{})
 	go func() {
 		defer close(reloaded)
-		g.change(t, quick+patientQueue+"reverse_proxy "+next.addr)
+		caddy.ReloadQueue(t, harness.QuickRetry+harness.LongTimeout+"reverse_proxy "+next.Addr)
 	}()
-	client := &http.Client{Transport: new(http.Transport), Timeout: patience}
-	defer client.CloseIdleConnections()
-	for n, broken := 0, 0; ; n++ {
-		// Until one reaches the new config, these are held too, or wait. The
-		// reload may break a connection off.
-		resp, err := client.Do(delivery(t, http1, g.url, secret, talks(talk(fmt.Sprintf("c%d", n), 0))))
-		if err != nil {
-			if broken++; broken > 5 {
-				t.Fatal(err)
-			}
-			continue
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			t.Errorf("a delivery is answered with %s", resp.Status)
-		}
-		if g.metric(t, `queue_events_total{field="messages",result="delivered"}`) > 0 {
-			break
+	// Until one reaches the new config, these are held too, or wait. The reload may
+	// break a connection off.
+	client := caddy.Client(t, harness.HTTP1)
+	for n := 0; caddy.Metric(t, `queue_events_total{field="messages",result="delivered"}`) == 0; n++ {
+		answer, err := client.DeliverAgain(t, harness.Messages(fmt.Sprintf("c%d.0", n)))
+		if err != nil || answer.Status != http.StatusOK {
+			t.Fatalf("a delivery is answered with %v, %v", answer, err)
 		}
 	}
 	select {
@@ -169,23 +145,23 @@ func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 		t.Error("the reload did not wait for the attempt")
 	default:
 	}
-	for _, got := range next.await(t, 1) {
-		if conversation, _ := talkOf(t, got.Body); conversation == "held" {
+	for _, got := range next.WaitAttempts(t, 1) {
+		if conversation, _ := got.Message(t); conversation == "held" {
 			t.Error("an event came while an attempt to deliver the one before was under way")
 		}
 	}
-	old.behave(t)
+	old.Behave()
 	<-reloaded
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
+	caddy.WaitQueueEmpty(t)
 	var at []string
-	for _, a := range []*application{old, next} {
-		for _, got := range a.idle(t) {
-			if conversation, n := talkOf(t, got.Body); conversation == "held" {
-				at = append(at, fmt.Sprintf("%d at %s", n, a.addr))
+	for _, app := range []*harness.App{old, next} {
+		for _, got := range app.WaitIdle(t) {
+			if conversation, n := got.Message(t); conversation == "held" {
+				at = append(at, fmt.Sprintf("%d at %s", n, app.Addr))
 			}
 		}
 	}
-	if want := []string{"0 at " + old.addr, "1 at " + next.addr}; !slices.Equal(at, want) {
+	if want := []string{"0 at " + old.Addr, "1 at " + next.Addr}; !slices.Equal(at, want) {
 		t.Errorf("the messages came %q, want %q", at, want)
 	}
 }
@@ -194,31 +170,31 @@ func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 // that no config uses is closed, with what waits in it.
 func TestQueueReloadToAnotherStore(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	a.down(t)
-	g := newQueueGateway(t)
-	g.serve(t, quick+"reverse_proxy "+a.addr)
-	g.send(t, talks(talk("first", 0), talk("first", 1), talk("first", 2)), 200)
-	first := g.file
-	g.file = g.out("second/queue.db")
-	g.change(t, quick+"reverse_proxy "+a.addr)
-	g.send(t, talks(talk("second", 0), talk("second", 1)), 200)
-	a.up(t)
-	checkOnce(t, a.awaitDelivered(t, 2), 1, 2)
+	app := harness.StartApp(t)
+	app.Down()
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
+	caddy.Deliver(t, harness.Messages("first.0", "first.1", "first.2"), 200)
+	first := caddy.Queue
+	caddy.Queue = caddy.Out("second/queue.db")
+	caddy.ReloadQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
+	caddy.Deliver(t, harness.Messages("second.0", "second.1"), 200)
+	app.Up(t)
+	harness.CheckOnce(t, app.WaitDelivered(t, 2), 1, 2)
 
-	second := g.file
-	g.file = first
-	if waiting := g.stored(t, queue.Filter{State: queue.Pending}); len(waiting) != 3 {
+	second := caddy.Queue
+	caddy.Queue = first
+	if waiting := caddy.Stored(t, queue.Filter{State: queue.Pending}); len(waiting) != 3 {
 		t.Errorf("%d events wait in the file that was left, want 3", len(waiting))
 	}
-	g.change(t, quick+"reverse_proxy "+a.addr)
-	a.awaitDelivered(t, 5)
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	taken := inOrder(t, a.idle(t))
+	caddy.ReloadQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
+	app.WaitDelivered(t, 5)
+	caddy.WaitQueueEmpty(t)
+	taken := harness.CheckOrder(t, app.WaitIdle(t))
 	if taken["first"] != 3 || taken["second"] != 2 {
 		t.Errorf("taken are %v", taken)
 	}
-	if strings.Contains(g.adminGet(t, "/metrics"), second) {
+	if strings.Contains(caddy.AdminGet(t, "/metrics"), second) {
 		t.Error("the metrics show a store that was closed")
 	}
 }
@@ -228,28 +204,25 @@ func TestQueueReloadToAnotherStore(t *testing.T) {
 // this was started.
 func TestQueueGoesOnAfterAFailedReload(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	g := newQueueGateway(t)
-	g.serve(t, quick+"reverse_proxy "+a.addr)
+	app := harness.StartApp(t)
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = taken.Close() })
-	right := g.site(quick + "reverse_proxy " + a.addr)
+	right := caddy.QueueSite(harness.QuickRetry + "reverse_proxy " + app.Addr)
 	wrong := []string{
-		strings.ReplaceAll(right, g.file, g.in),
-		right + fmt.Sprintf("\nhttp://:%d {\nrespond 200\n}", taken.Addr().(*net.TCPAddr).Port),
+		strings.ReplaceAll(right, caddy.Queue, caddy.In),
+		right + fmt.Sprintf("\nhttp://%s {\nrespond 200\n}", taken.Addr()),
 	}
 	for n := range 10 {
-		config := g.write(t, "wrong", g.caddyfile("metrics\nauto_https off", wrong[n%2]))
-		cmd := exec.Command(caddyBinary, "reload", "--force", "--config", config, "--adapter", "caddyfile", "--address", g.admin)
-		cmd.Env = g.env
-		if out, err := cmd.CombinedOutput(); err == nil {
+		if out, err := caddy.TryReload(t, wrong[n%2]); err == nil {
 			t.Errorf("this was loaded:\n%s\n%s", wrong[n%2], out)
 		}
-		g.send(t, talks(talk("c", n)), 200)
+		caddy.Deliver(t, harness.Messages(fmt.Sprintf("c.%d", n)), 200)
 	}
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	checkOnce(t, a.idle(t), 1, 10)
+	caddy.WaitQueueEmpty(t)
+	harness.CheckOnce(t, app.WaitIdle(t), 1, 10)
 }

@@ -5,45 +5,45 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // TestQueueIsFull has a limit on what may wait, in events and in bytes: what is
 // beyond is refused as a whole, and accepted when there is room.
 func TestQueueIsFull(t *testing.T) {
 	t.Parallel()
-	first, second := talks(talk("c", 0)), talks(talk("c", 1), talk("d", 0), talk("d", 1))
+	first, second := harness.Messages("c.0"), harness.Messages("c.1", "d.0", "d.1")
 	for _, limit := range []string{"3", fmt.Sprintf("%dB", 4*len(first)-1)} {
 		t.Run("max_pending "+limit, func(t *testing.T) {
 			t.Parallel()
-			a := startApplication(t)
-			a.down(t)
-			g := newQueueGateway(t)
-			g.serve(t, quick+"max_pending "+limit+"\nreverse_proxy "+a.addr)
-			g.send(t, first, 200)
+			app := harness.StartApp(t)
+			app.Down()
+			caddy := harness.NewCaddy(t)
+			caddy.ServeQueue(t, harness.QuickRetry+"max_pending "+limit+"\nreverse_proxy "+app.Addr)
+			caddy.Deliver(t, first, 200)
 			began := time.Now()
 			for range 3 {
-				refused := g.send(t, second, 503)
-				if got := refused.header.Get("Retry-After"); got != "30" {
+				refused := caddy.Deliver(t, second, 503)
+				if got := refused.Header.Get("Retry-After"); got != "30" {
 					t.Errorf("Retry-After is %q", got)
 				}
 			}
-			if n := g.metric(t, g.gauge("pending_events")); n != 1 {
-				t.Errorf("%v events are pending, want 1: a refused delivery is kept in part", n)
-			}
-			since := g.metric(t, g.gauge("refusing_since_timestamp_seconds"))
+			caddy.CheckPending(t, 1, "a refused delivery is not kept in part")
+			since := caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds"))
 			if from, to := float64(began.Unix()), float64(time.Now().Unix()+1); since < from || since > to {
 				t.Errorf("refusing since %f, want a time between %f and %f", since, from, to)
 			}
-			g.mustAwait(t, "refusing deliveries: they cannot be stored.*the queue is full")
+			caddy.WaitOutput(t, "refusing deliveries: they cannot be stored.*the queue is full")
 
-			a.up(t)
-			g.awaitMetric(t, g.gauge("pending_events"), 0)
-			g.send(t, second, 200)
-			if since := g.metric(t, g.gauge("refusing_since_timestamp_seconds")); since != 0 {
+			app.Up(t)
+			caddy.WaitQueueEmpty(t)
+			caddy.Deliver(t, second, 200)
+			if since := caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds")); since != 0 {
 				t.Errorf("refusing since %f, want not at all", since)
 			}
-			g.awaitMetric(t, g.gauge("pending_events"), 0)
-			checkOnce(t, a.idle(t), 2, 2)
+			caddy.WaitQueueEmpty(t)
+			harness.CheckOnce(t, app.WaitIdle(t), 2, 2)
 		})
 	}
 }
@@ -52,22 +52,22 @@ func TestQueueIsFull(t *testing.T) {
 // delivery that was refused and comes again is none, nor is one in part.
 func TestQueueRemembersNothingOfWhatItRefused(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	a.down(t)
-	g := newQueueGateway(t)
-	g.serve(t, quick+"max_pending 3\nreverse_proxy "+a.addr)
-	g.send(t, talks(talk("c", 0), talk("c", 1)), 200)
+	app := harness.StartApp(t)
+	app.Down()
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+"max_pending 3\nreverse_proxy "+app.Addr)
+	caddy.Deliver(t, harness.Messages("c.0", "c.1"), 200)
 	for range 2 {
-		g.send(t, talks(talk("c", 1), talk("c", 2), talk("c", 3)), 503)
+		caddy.Deliver(t, harness.Messages("c.1", "c.2", "c.3"), 503)
 	}
-	g.send(t, talks(talk("c", 1), talk("c", 2)), 200) // one of them is known
-	g.send(t, talks(talk("c", 0), talk("c", 1)), 200) // takes no room
-	a.up(t)
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	g.send(t, talks(talk("c", 1), talk("c", 2), talk("c", 3)), 200)
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	checkOnce(t, a.idle(t), 1, 4)
-	if n := g.metric(t, `queue_events_total{field="messages",result="duplicate"}`); n != 5 {
+	caddy.Deliver(t, harness.Messages("c.1", "c.2"), 200) // one of them is known
+	caddy.Deliver(t, harness.Messages("c.0", "c.1"), 200) // takes no room
+	app.Up(t)
+	caddy.WaitQueueEmpty(t)
+	caddy.Deliver(t, harness.Messages("c.1", "c.2", "c.3"), 200)
+	caddy.WaitQueueEmpty(t)
+	harness.CheckOnce(t, app.WaitIdle(t), 1, 4)
+	if n := caddy.Metric(t, `queue_events_total{field="messages",result="duplicate"}`); n != 5 {
 		t.Errorf("%v duplicates are counted, want 5", n)
 	}
 }
@@ -76,60 +76,55 @@ func TestQueueRemembersNothingOfWhatItRefused(t *testing.T) {
 // refused, and what waits is delivered.
 func TestQueueLeavesSpaceFree(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	a.down(t)
-	g := newQueueGateway(t)
-	g.serve(t, quick+"reverse_proxy "+a.addr)
-	g.send(t, talks(talk("c", 0), talk("c", 1)), 200)
-	g.change(t, strings.Replace(quick, "min_free_space 0B", "min_free_space 1EiB", 1)+"reverse_proxy "+a.addr)
-	refused := g.send(t, talks(talk("c", 2)), 503)
-	if refused.header.Get("Retry-After") == "" {
+	app := harness.StartApp(t)
+	app.Down()
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
+	caddy.Deliver(t, harness.Messages("c.0", "c.1"), 200)
+	caddy.ReloadQueue(t, strings.Replace(harness.QuickRetry, "min_free_space 0B", "min_free_space 1EiB", 1)+"reverse_proxy "+app.Addr)
+	refused := caddy.Deliver(t, harness.Messages("c.2"), 503)
+	if refused.Header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
-	g.mustAwait(t, "refusing deliveries: they cannot be stored.*the queue is full: .* free, .*min_free_space is ")
-	a.up(t)
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	g.change(t, quick+"reverse_proxy "+a.addr)
-	g.send(t, talks(talk("c", 2)), 200)
-	checkOnce(t, a.awaitDelivered(t, 3), 1, 3)
+	caddy.WaitOutput(t, "refusing deliveries: they cannot be stored.*the queue is full: .* free, .*min_free_space is ")
+	app.Up(t)
+	caddy.WaitQueueEmpty(t)
+	caddy.ReloadQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
+	caddy.Deliver(t, harness.Messages("c.2"), 200)
+	harness.CheckOnce(t, app.WaitDelivered(t, 3), 1, 3)
 }
 
 // TestQueueMetrics compares all metrics of the queue with what was done.
 func TestQueueMetrics(t *testing.T) {
 	t.Parallel()
-	a := startApplication(t)
-	a.behave(t, rule{Match: "<gone>", Status: 410}, rule{Match: "<held>", Hold: true}, rule{Match: "<slow>", Times: 2, Status: 503})
-	g := newQueueGateway(t)
-	g.serve(t, quick+patientQueue+"fields messages comments\nreverse_proxy "+a.addr)
+	app := harness.StartApp(t, harness.Rule{Match: "<gone>", Status: 410}, harness.Rule{Match: "<held>", Hold: true}, harness.Rule{Match: "<slow>", Times: 2, Status: 503})
+	caddy := harness.NewCaddy(t)
+	caddy.ServeQueue(t, harness.QuickRetry+harness.LongTimeout+"fields messages comments\nreverse_proxy "+app.Addr)
 	for _, name := range []string{"pending_events", "pending_bytes", "in_flight_events", "dead_events", "oldest_seconds", "refusing_since_timestamp_seconds"} {
-		if !strings.Contains(g.adminGet(t, "/metrics"), "caddy_instagram_"+g.gauge(name)+" 0\n") {
-			t.Errorf("%s is not 0 in an empty queue", name)
-		}
+		caddy.CheckMetric(t, caddy.Gauge(name), 0)
 	}
-	for _, name := range []string{
+	for _, name := range []string{ // that are there before there is anything to count
 		`queue_events_total{field="messages",result="dead"}`, `queue_events_total{field="mentions",result="skipped"}`,
 		`queue_events_total{field="other",result="accepted"}`, `queue_failed_attempts_total{reason="timeout"}`,
 		`queue_failed_attempts_total{reason="502"}`, `queue_delivery_seconds_count`, `queue_commit_seconds_count`, `queue_commit_operations_count`,
 	} {
-		if !strings.Contains(g.adminGet(t, "/metrics"), "caddy_instagram_"+name+" 0\n") {
-			t.Errorf("%s is not there before there is anything to count", name)
-		}
+		caddy.CheckMetric(t, name, 0)
 	}
 	began := time.Now()
-	g.send(t, talks(talk("gone", 0), talk("slow", 0), talk("held", 0), talk("held", 1)), 200)
-	g.send(t, talks(talk("gone", 0), talk("slow", 0), talk("new", 0)), 200)
-	g.send(t, comment("m", "c1"), 200)
-	g.send(t, []byte(`{"object":"instagram","entry":[{"id":"17841400000000001","time":1,"changes":[{"field":"mentions","value":{"media_id":"1","comment_id":"2"}}]}]}`), 200)
-	a.awaitHeld(t, 1)
-	g.awaitMetric(t, g.gauge("pending_events"), 2)
+	caddy.Deliver(t, harness.Messages("gone.0", "slow.0", "held.0", "held.1"), 200)
+	caddy.Deliver(t, harness.Messages("gone.0", "slow.0", "new.0"), 200)
+	caddy.Deliver(t, harness.Comment("c1"), 200)
+	caddy.Deliver(t, harness.Change("mentions", `{"media_id":"1","comment_id":"2"}`), 200)
+	app.WaitHeld(t, 1)
+	caddy.WaitMetric(t, caddy.Gauge("pending_events"), 2)
 	size := 0
 	for n := range 2 {
-		size += len(talks(talk("held", n)))
+		size += len(harness.Messages(fmt.Sprintf("held.%d", n)))
 	}
 	want := map[string]float64{
-		g.gauge("pending_bytes"):                                  float64(size),
-		g.gauge("in_flight_events"):                               1,
-		g.gauge("dead_events"):                                    1,
+		caddy.Gauge("pending_bytes"):                              float64(size),
+		caddy.Gauge("in_flight_events"):                           1,
+		caddy.Gauge("dead_events"):                                1,
 		`queue_events_total{field="messages",result="accepted"}`:  5,
 		`queue_events_total{field="messages",result="duplicate"}`: 2,
 		`queue_events_total{field="messages",result="delivered"}`: 2,
@@ -144,23 +139,23 @@ func TestQueueMetrics(t *testing.T) {
 	check := func() {
 		t.Helper()
 		for name, want := range want {
-			g.awaitMetric(t, name, want) // an event is counted just after it is settled
+			caddy.WaitMetric(t, name, want) // an event is counted just after it is settled
 		}
 	}
 	check()
-	if age := g.metric(t, g.gauge("oldest_seconds")); age <= 0 || age > time.Since(began).Seconds() {
+	if age := caddy.Metric(t, caddy.Gauge("oldest_seconds")); age <= 0 || age > time.Since(began).Seconds() {
 		t.Errorf("the oldest event is %fs old, after %s", age, time.Since(began))
 	}
 	for _, name := range []string{"queue_commit_seconds_count", "queue_commit_operations_sum", "queue_delivery_seconds_sum"} {
-		if g.metric(t, name) <= 0 {
+		if caddy.Metric(t, name) <= 0 {
 			t.Errorf("%s counts nothing", name)
 		}
 	}
-	a.behave(t)
-	g.awaitMetric(t, g.gauge("pending_events"), 0)
-	g.change(t, quick+"reverse_proxy "+a.addr) // counts go on
-	want[g.gauge("pending_bytes")], want[g.gauge("in_flight_events")] = 0, 0
-	want[g.gauge("oldest_seconds")] = 0
+	app.Behave()
+	caddy.WaitQueueEmpty(t)
+	caddy.ReloadQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr) // counts go on
+	want[caddy.Gauge("pending_bytes")], want[caddy.Gauge("in_flight_events")] = 0, 0
+	want[caddy.Gauge("oldest_seconds")] = 0
 	want[`queue_events_total{field="messages",result="delivered"}`] = 4
 	want[`queue_delivery_seconds_count`] = 5
 	check()

@@ -1,85 +1,67 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
-// reloads is how often the gateway is reloaded under load, and fewReloads how
-// often at least.
+// reloads is how often Caddy is reloaded under load, and fewReloads how often at
+// least.
 const (
 	reloads    = 50
 	fewReloads = 10
 )
 
-// sender sends one delivery after the other, as Meta does: what was answered
-// with anything but 200 counts as refused, and is not sent again here; what got
-// no answer, because the connection broke, is sent again. That happens at a
-// reload: a server that is shut down closes the connection of a request that it
-// reads too late, without handling it (see conn.serve in net/http).
+// sender sends one delivery after the other. What was answered with anything but
+// 200 counts as refused, and is not sent again here; what got no answer, because
+// the connection broke, is sent again.
 type sender struct {
-	name      string
-	caller    *caller
-	protocol  protocol
-	everyTime bool          // a new connection for each delivery
-	answered  chan struct{} // receives when somebody waits for an answer
+	*harness.Client
+	name     string
+	answered atomic.Int64 // deliveries
 
 	acknowledged []string // bodies answered with 200
-	broken       int      // attempts that got no answer
 	refused      []string
 	variants     map[string]int // which configuration answered, how often
 }
 
+func newSender(t *testing.T, caddy *harness.Secured, name string, p harness.Protocol) *sender {
+	return &sender{Client: caddy.Client(t, p), name: name, variants: make(map[string]int)}
+}
+
 // run sends until stop is closed.
-func (s *sender) run(t *testing.T, url string, stop <-chan struct{}) {
-	defer s.caller.close()
+func (s *sender) run(t *testing.T, stop <-chan struct{}) {
 	for n := 0; ; n++ {
 		select {
 		case <-stop:
 			return
 		default:
 		}
-		body := fmt.Sprintf(`{"object":"instagram","entry":[{"time":%d,"id":"17841400000000001","messaging":[{"message":{"mid":"%s-%d"}}]}]}`,
-			1790000000000+n, s.name, n)
-		if !s.deliver(t, url, body) {
+		body := string(harness.Messaging(fmt.Sprintf(`{"message":{"mid":"%s-%d"}}`, s.name, n)))
+		answer, err := s.DeliverAgain(t, []byte(body))
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", s.name, err)
+			return
+		case answer.Status != http.StatusOK:
+			s.refused = append(s.refused, fmt.Sprintf("%d %s", answer.Status, answer.Body))
 			return
 		}
-		select {
-		case s.answered <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// deliver sends one delivery until it is answered.
-func (s *sender) deliver(t *testing.T, url, body string) bool {
-	const attempts = 30
-	for range attempts {
-		req := delivery(t, s.protocol, url, secret, []byte(body))
-		req.Close = s.everyTime
-		a, err := s.caller.do(req)
-		switch {
-		case a == nil:
-			s.broken++
-			continue
-		case a.status != http.StatusOK:
-			s.refused = append(s.refused, fmt.Sprintf("%d %s", a.status, a.body))
-			return false
-		case err != nil:
-			t.Errorf("%s: an answer of 200 broke off: %v", s.name, err)
-		}
 		s.acknowledged = append(s.acknowledged, body)
-		s.variants[a.header.Get("X-Variant")]++
-		return true
+		s.variants[answer.Header.Get("X-Variant")]++
+		s.answered.Add(1)
 	}
-	t.Errorf("%s: %d attempts without an answer", s.name, attempts)
-	return false
 }
 
 // TestReloadUnderLoad runs `caddy reload` again and again, to and fro between two
@@ -88,10 +70,10 @@ func (s *sender) deliver(t *testing.T, url, body string) bool {
 // application.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
-	u := startUpstream(t)
-	s := newSecured(t)
+	app := harness.StartApp(t)
+	caddy := harness.NewSecured(t)
 	variant := func(name, options string) string {
-		return s.site(fmt.Sprintf(`handle /webhooks {
+		return caddy.Site(`handle /webhooks {
 		header X-Variant %s
 		instagram_webhook {
 			verify_token x
@@ -102,65 +84,57 @@ func TestReloadUnderLoad(t *testing.T) {
 			format raw
 		}
 		reverse_proxy %s
-	}`, name, options, secret, s.out("events.jsonl"), u.addr))
+	}`, name, options, harness.Secret, caddy.Out("events.jsonl"), app.Addr)
 	}
-	a := variant("a", "")
-	b := variant("b", "app_secret next 99999999999999999999999999999999\nverify_token y\nmax_size 1MiB")
-	configs := []string{s.write(t, "a", s.caddyfile(s.options, a)), s.write(t, "b", s.caddyfile(s.options, b))}
-	s.start(t, s.options, a)
-	s.handshake(t, s.name)
+	configs := []string{
+		variant("a", ""),
+		variant("b", "app_secret next 99999999999999999999999999999999\nverify_token y\nmax_size 1MiB"),
+	}
+	caddy.Start(t, configs[0])
+	caddy.WaitCertificate(t, caddy.Name)
 
-	var senders []*sender
-	for i, kind := range []sender{
-		{name: "keep-alive", protocol: http1},
-		{name: "keep-alive", protocol: http1},
-		{name: "one connection each", protocol: http1, everyTime: true},
-		{name: "one connection each", protocol: http1, everyTime: true},
-		{name: "chunked", protocol: http1Chunked},
-		{name: "HTTP/2", protocol: http2},
-	} {
-		kind.name = fmt.Sprintf("%s %d", kind.name, i)
-		kind.caller = newCallerFor(kind.protocol, s.roots, s.addr, nil)
-		kind.answered = make(chan struct{})
-		kind.variants = make(map[string]int)
-		senders = append(senders, &kind)
+	senders := []*sender{
+		newSender(t, caddy, "keep-alive 0", harness.HTTP1),
+		newSender(t, caddy, "keep-alive 1", harness.HTTP1),
+		newSender(t, caddy, "one connection each 2", harness.HTTP1),
+		newSender(t, caddy, "one connection each 3", harness.HTTP1),
+		newSender(t, caddy, "chunked 4", harness.HTTP1Chunked),
+		newSender(t, caddy, "HTTP/2 5", harness.HTTP2),
 	}
+	senders[2].NoReuse, senders[3].NoReuse = true, true
 	var running sync.WaitGroup
 	stop := make(chan struct{})
-	for _, sender := range senders {
-		running.Go(func() { sender.run(t, "https://"+s.name+"/webhooks", stop) })
+	for _, s := range senders {
+		running.Go(func() { s.run(t, stop) })
 	}
-	everyoneAnswered := func() bool {
-		for _, sender := range senders {
-			select {
-			case <-sender.answered:
-			case <-time.After(patience):
-				t.Errorf("%s gets no more answers", sender.name)
-				return false
-			}
+	end := sync.OnceFunc(func() {
+		close(stop)
+		running.Wait()
+	})
+	defer end()
+	everyoneIsAnswered := func() {
+		for _, s := range senders {
+			before := s.answered.Load()
+			harness.Wait(t, s.name+" is answered", func() bool { return s.answered.Load() > before })
 		}
-		return true
 	}
 	began := time.Now()
 	done := 0
-	for range rounds(reloads, fewReloads) {
-		if !everyoneAnswered() {
-			break
-		}
-		s.reload(t, configs[(done+1)%2])
+	for n := range harness.Rounds(reloads, fewReloads) {
+		everyoneIsAnswered()
+		caddy.Reload(t, configs[(n+1)%2])
 		done++
 	}
-	everyoneAnswered()
+	everyoneIsAnswered()
 	took := time.Since(began)
-	close(stop)
-	running.Wait()
+	end()
 	t.Logf("%d reloads in %s", done, took.Round(time.Millisecond))
 
 	written := make(map[string]int)
-	for _, line := range s.lines(t, "events.jsonl") {
+	for _, line := range caddy.Lines(t, "events.jsonl") {
 		written[line]++
 	}
-	checkSenders(t, senders, written, u.ledger(t))
+	checkSenders(t, senders, written, app.Received(t))
 }
 
 // checkSenders compares what was acknowledged with what arrived.
@@ -173,13 +147,13 @@ func checkSenders(t *testing.T, senders []*sender, written, received map[string]
 			t.Errorf("%s: refused with %s", sender.name, refused)
 		}
 		for _, body := range sender.acknowledged {
-			if written[body] == 0 || received[hexSHA256([]byte(body))] == 0 {
+			if written[body] == 0 || received[harness.SHA256([]byte(body))] == 0 {
 				lost++
 			}
 		}
-		t.Logf("%s: %d acknowledged, %d sent again because the connection broke", sender.name, len(sender.acknowledged), sender.broken)
+		t.Logf("%s: %d acknowledged, %d sent again because the connection broke", sender.name, len(sender.acknowledged), sender.Broken)
 		acknowledged += len(sender.acknowledged)
-		broken += sender.broken
+		broken += sender.Broken
 		for name, n := range sender.variants {
 			variants[name] += n
 		}
@@ -202,4 +176,69 @@ func checkSenders(t *testing.T, senders []*sender, written, received map[string]
 		t.Errorf("answers came from the configurations %q, want a and b", names)
 	}
 	t.Logf("%d deliveries acknowledged %v, %d sent again, %d lost, %d lines", acknowledged, variants, broken, lost, total)
+}
+
+// TestReloadLetsDeliveriesEnd reloads while one delivery is with the
+// application and another one is still being read: the handlers of the old
+// configuration, cleaned up meanwhile, must bring both to their end.
+func TestReloadLetsDeliveriesEnd(t *testing.T) {
+	t.Parallel()
+	app := harness.StartApp(t, harness.Rule{Path: "/held", Hold: true})
+	caddy := harness.NewCaddy(t)
+	site := caddy.Site("%s\ninstagram_file %q {\nformat raw\n}\nreverse_proxy %s", harness.Webhook, caddy.Out("events.jsonl"), app.Addr)
+	caddy.Start(t, site)
+
+	held := make(chan string, 1)
+	req := harness.NewDelivery(t, harness.HTTP1, caddy.Base("127.0.0.1")+"/held", harness.Secret, []byte(`{"n":1}`))
+	go func() {
+		answer, err := caddy.Client(t, harness.HTTP1).Try(req)
+		held <- fmt.Sprint(answer != nil && answer.Status == http.StatusOK, err)
+	}()
+	app.WaitHeld(t, 1)
+
+	// The 100 that this one gets tells that the handler reads its body.
+	body := `{"n":2,"long":"` + strings.Repeat("x", 100_000) + `"}`
+	conn, err := net.Dial("tcp", caddy.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(harness.Timeout)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: hooks.example.com\r\nExpect: 100-continue\r\nContent-Length: %d\r\nX-Hub-Signature-256: sha256=%s\r\n\r\n",
+		len(body), harness.HMAC(harness.Secret, []byte(body)))
+	reader := bufio.NewReader(conn)
+	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {
+		t.Fatalf("got %q, %v instead of 100", line, err)
+	}
+	fmt.Fprint(conn, body[:len(body)/2])
+
+	for range 2 {
+		caddy.Reload(t, site)
+	}
+	fmt.Fprint(conn, body[len(body)/2:])
+	if _, err := reader.ReadString('\n'); err != nil { // ends the head of the 100
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(reader, nil)
+	for err == nil && resp.StatusCode == http.StatusContinue { // the application's
+		resp, err = http.ReadResponse(reader, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("the delivery that was being read was answered with %s", resp.Status)
+	}
+	if attempts := app.WaitAttempts(t, 1); len(attempts) != 1 || string(attempts[0].Body) != body {
+		t.Error("the delivery that was being read did not reach the application, or not alone")
+	}
+	app.Behave()
+	if got := <-held; got != "true <nil>" {
+		t.Errorf("the delivery that the application held was not answered with 200: %s", got)
+	}
+	if lines := caddy.Lines(t, "events.jsonl"); len(lines) != 2 {
+		t.Errorf("%d lines, want 2", len(lines))
+	}
 }

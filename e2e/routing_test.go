@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // TestRoutingByEvents routes deliveries by the matcher, as a named matcher and
@@ -11,13 +13,8 @@ import (
 // path of a file.
 func TestRoutingByEvents(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t)
-	port := freePort(t)
-	g.start(t, "", fmt.Sprintf(`http://127.0.0.1:%d {
-	instagram_webhook {
-		verify_token x
-		app_secret %s
-	}
+	caddy := harness.NewCaddy(t)
+	caddy.Serve(t, `%s
 	instagram_file %s {
 		format meta
 	}
@@ -25,7 +22,7 @@ func TestRoutingByEvents(t *testing.T) {
 		field messages
 		echo false
 	}
-	@tests `+"`instagram({'test': 'true'})`"+`
+	@tests %s
 	handle @messages {
 		respond "to the inbox"
 	}
@@ -34,37 +31,34 @@ func TestRoutingByEvents(t *testing.T) {
 	}
 	handle {
 		respond "{instagram.count} {instagram.object} {instagram.account} {instagram.field} {instagram.id} {instagram.test}"
-	}
-}`, port, secret, g.out("{instagram.account}-{instagram.field}.jsonl")))
-	c := newCallerFor(http1, nil, fmt.Sprintf("127.0.0.1:%d", port), nil)
-	t.Cleanup(c.close)
+	}`, harness.Webhook, caddy.Out("{instagram.account}-{instagram.field}.jsonl"), "`instagram({'test': 'true'})`")
+	client := caddy.Client(t, harness.HTTP1)
 
-	const comment = `{"object":"instagram","entry":[{"id":"17841400000000001","time":1790000000,"changes":[{"field":"comments","value":{"id":"17900000000000001"}}]}]}`
-	const pressed = `{"object":"instagram","entry":[{"id":"0","time":1790000000,"changes":[{"field":"mentions","value":{"media_id":"1","comment_id":"2"}}]}]}`
+	comment := string(harness.Change("comments", `{"id":"17900000000000001"}`))
+	const button = `{"object":"instagram","entry":[{"id":"0","time":1790000000,"changes":[{"field":"mentions","value":{"media_id":"1","comment_id":"2"}}]}]}`
+	const message, account = `{"sender":{"id":"%s"},"recipient":{"id":"%s"},"timestamp":1790000000000,"message":{"mid":"m1","text":"t"%s}}`, "17841400000000001"
+	received := string(harness.Messaging(fmt.Sprintf(message, "6", account, "")))
+	echo := string(harness.Messaging(fmt.Sprintf(message, account, "6", `,"is_echo":true`)))
 	for _, tc := range []struct{ body, says string }{
 		{comment, "1 instagram 17841400000000001 comments instagram/17841400000000001/comments/17900000000000001 false"},
-		{pressed, "a test of mentions"},
-		{message("6", "17841400000000001", ""), "to the inbox"},
-		{message("17841400000000001", "6", `,"is_echo":true`), "1 instagram 17841400000000001 messages instagram/17841400000000001/messages/m1 false"},
-		{"[" + comment + "," + message("6", "17841400000000001", "") + "]", "to the inbox"},
-		{"not JSON", "1   unparsed //unparsed/sha256:" + hexSHA256([]byte("not JSON")) + " false"},
+		{button, "a test of mentions"},
+		{received, "to the inbox"},
+		{echo, "1 instagram 17841400000000001 messages instagram/17841400000000001/messages/m1 false"},
+		{"[" + comment + "," + received + "]", "to the inbox"},
+		{"not JSON", "1   unparsed //unparsed/sha256:" + harness.SHA256([]byte("not JSON")) + " false"},
 	} {
-		a := c.mustDo(t, delivery(t, http1, fmt.Sprintf("http://127.0.0.1:%d/", port), secret, []byte(tc.body)))
-		if a.status != 200 || string(a.body) != tc.says {
-			t.Errorf("%s\nis answered with %d %q, want %q", tc.body, a.status, a.body, tc.says)
+		answer := client.Deliver(t, []byte(tc.body))
+		if answer.Status != 200 || answer.Body != tc.says {
+			t.Errorf("%s\nis answered with %d %q, want %q", tc.body, answer.Status, answer.Body, tc.says)
 		}
 	}
 	for name, want := range map[string]int{
 		"17841400000000001-comments.jsonl": 2, "17841400000000001-messages.jsonl": 3, "0-mentions.jsonl": 1, "_-unparsed.jsonl": 1,
 	} {
-		if _, err := os.Stat(g.out(name)); err != nil {
+		if _, err := os.Stat(caddy.Out(name)); err != nil {
 			t.Error(err)
-		} else if lines := g.lines(t, name); len(lines) != want {
+		} else if lines := caddy.Lines(t, name); len(lines) != want {
 			t.Errorf("%s has %d lines, want %d", name, len(lines), want)
 		}
 	}
-}
-
-func message(from, to, more string) string {
-	return fmt.Sprintf(`{"object":"instagram","entry":[{"time":1790000000000,"id":"17841400000000001","messaging":[{"sender":{"id":"%s"},"recipient":{"id":"%s"},"timestamp":1790000000000,"message":{"mid":"m1","text":"t"%s}}]}]}`, from, to, more)
 }

@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // startLeakQueues starts a gateway with a queue for each path and what takes its
 // events. The files are not among those that are searched: they hold what was
 // sent.
-func startLeakQueues(t *testing.T, options string, backends map[string]string) (g *leakGateway, paths, files []string) {
+func startLeakQueues(t *testing.T, options string, backends map[string]string) (caddy *leakCaddy, paths, files []string) {
 	t.Helper()
 	dir := t.TempDir()
 	var routes strings.Builder
@@ -23,8 +25,7 @@ func startLeakQueues(t *testing.T, options string, backends map[string]string) (
 		}
 		fmt.Fprintf(&routes, `
 	handle %s {
-		WEBHOOK(
-		}
+		import webhook
 		instagram_queue {
 			store bolt %q
 			retry {
@@ -40,24 +41,24 @@ func startLeakQueues(t *testing.T, options string, backends map[string]string) (
 		paths = append(paths, path)
 		files = append(files, file)
 	}
-	return startLeakGateway(t, "metrics\n"+options, routes.String()), paths, files
+	return startLeakCaddy(t, options, routes.String()), paths, files
 }
 
 // through sends everything and waits for the end of all deliveries.
-func (s *search) through(t *testing.T, g *leakGateway, paths, files []string) map[string]string {
+func (s *leakSearch) through(t *testing.T, caddy *leakCaddy, paths, files []string) map[string]string {
 	t.Helper()
-	s.sendAll(t, g, paths...)
+	s.sendAll(t, caddy, paths...)
 	for _, file := range files {
-		g.awaitMetric(t, fmt.Sprintf("queue_pending_events{store=%q}", file), 0)
+		caddy.WaitMetric(t, fmt.Sprintf("queue_pending_events{store=%q}", file), 0)
 	}
-	return s.end(t, g)
+	return s.end(t, caddy)
 }
 
 // searchQueues does so and searches. App secrets must not be in the files either.
-func searchQueues(t *testing.T, g *leakGateway, paths, files []string) map[string]string {
+func searchQueues(t *testing.T, caddy *leakCaddy, paths, files []string) map[string]string {
 	t.Helper()
-	s := newSearch()
-	places := s.through(t, g, paths, files)
+	s := newLeakSearch()
+	places := s.through(t, caddy, paths, files)
 	s.check(t, places)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -77,9 +78,9 @@ func searchQueues(t *testing.T, g *leakGateway, paths, files []string) map[strin
 // Caddy's transport logs the signatures that the queue makes.
 func TestSearchFindsLeaksFromQueues(t *testing.T) {
 	t.Parallel()
-	g, paths, files := startLeakQueues(t, "debug", map[string]string{"/up": "reverse_proxy " + deaf(startUpstream(t))})
-	s := newSearch()
-	places := s.through(t, g, paths, files)
+	caddy, paths, files := startLeakQueues(t, "debug", map[string]string{"/up": "reverse_proxy " + harness.StartApp(t, harness.Rule{Silent: true}).Addr})
+	s := newLeakSearch()
+	places := s.through(t, caddy, paths, files)
 	if found := strings.Join(s.findings(places), "\n"); !strings.Contains(found, "a signature is in stdout and stderr") {
 		t.Errorf("the signatures were not found: %s", found)
 	}
@@ -89,56 +90,45 @@ func TestSearchFindsLeaksFromQueues(t *testing.T) {
 // and queues whose events are taken, fail, and are taken by nobody.
 func TestNothingLeaksFromQueuesWithDebug(t *testing.T) {
 	t.Parallel()
-	g, paths, files := startLeakQueues(t, "debug\nservers {\ntrace\n}", map[string]string{
+	caddy, paths, files := startLeakQueues(t, "debug\nservers {\ntrace\n}", map[string]string{
 		"/respond": `respond "taken: {instagram.secret} {instagram.size}"`,
 		"/file":    `instagram_file {$HOME}/events.jsonl`,
 		"/failing": `error "the backend is on strike" 500`,
 		"/nobody":  "@never instagram {\nfield standby\n}\nhandle @never {\nrespond 200\n}",
 		"/refused": `respond 410`,
 	})
-	places := searchQueues(t, g, paths, files)
-	for _, want := range []string{"attempt to deliver an event failed", "is a dead letter now", `"reason":"500"`, `"cause":"the backend is on strike"`, `"reason":"untaken"`, `"cause":"no handler took the event`, `"reason":"410"`, `"level":"debug"`} {
-		if !strings.Contains(places["stdout and stderr"], want) {
-			t.Errorf("no %q was logged", want)
-		}
-	}
+	places := searchQueues(t, caddy, paths, files)
+	checkLogged(t, places["stdout and stderr"], "attempt to deliver an event failed", "is a dead letter now", `"reason":"500"`, `"cause":"the backend is on strike"`, `"reason":"untaken"`, `"cause":"no handler took the event`, `"reason":"410"`, `"level":"debug"`)
 }
 
 // TestNothingLeaksFromQueuesWithBackends has applications that are up, down and
 // refuse, and PHP that is down. As for all handlers, debug is off.
 func TestNothingLeaksFromQueuesWithBackends(t *testing.T) {
 	t.Parallel()
-	u, a := startUpstream(t), startApplication(t)
-	a.behave(t, rule{Status: 500})
-	g, paths, files := startLeakQueues(t, "", map[string]string{
-		"/up":       "reverse_proxy " + deaf(u),
-		"/down":     fmt.Sprintf("reverse_proxy 127.0.0.1:%d", freePort(t)),
-		"/failing":  "reverse_proxy " + a.addr,
+	up, failing := harness.StartApp(t, harness.Rule{Silent: true}), harness.StartApp(t, harness.Rule{Status: 500})
+	caddy, paths, files := startLeakQueues(t, "", map[string]string{
+		"/up":       "reverse_proxy " + up.Addr,
+		"/down":     "reverse_proxy " + harness.FreeAddr(t),
+		"/failing":  "reverse_proxy " + failing.Addr,
 		"/down-php": "php_fastcgi unix//nonexistent/socket",
 	})
-	places := searchQueues(t, g, paths, files)
-	for _, want := range []string{`"reason":"502"`, `connect: connection refused"`, `"reason":"500"`, `"cause":"answered 500 Internal Server Error"`} {
-		if !strings.Contains(places["stdout and stderr"], want) {
-			t.Errorf("no %q was logged", want)
-		}
-	}
+	places := searchQueues(t, caddy, paths, files)
+	checkLogged(t, places["stdout and stderr"], `"reason":"502"`, `connect: connection refused"`, `"reason":"500"`, `"cause":"answered 500 Internal Server Error"`)
 }
 
 // TestNothingLeaksFromQueuesThroughTheFilter has debug on, and backends that make
 // Caddy warn, with the filter that this takes.
 func TestNothingLeaksFromQueuesThroughTheFilter(t *testing.T) {
 	t.Parallel()
-	u := startUpstream(t)
-	g, paths, files := startLeakQueues(t, "debug\n"+filtered, map[string]string{
-		"/up":     "reverse_proxy " + deaf(u),
-		"/broken": "reverse_proxy " + u.addr,
-		"/hangup": "reverse_proxy " + u.addr,
-		"/held":   "reverse_proxy " + u.addr,
+	app := harness.StartApp(t,
+		harness.Rule{Path: "/broken", Cut: harness.CutInBody}, harness.Rule{Path: "/hangup", Cut: harness.CutAtOnce},
+		harness.Rule{Path: "/held", Hold: true}, harness.Rule{Silent: true})
+	caddy, paths, files := startLeakQueues(t, "debug\n"+filtered, map[string]string{
+		"/up":     "reverse_proxy " + app.Addr,
+		"/broken": "reverse_proxy " + app.Addr,
+		"/hangup": "reverse_proxy " + app.Addr,
+		"/held":   "reverse_proxy " + app.Addr,
 	})
-	places := searchQueues(t, g, paths, files)
-	for _, want := range []string{"upstream roundtrip", "aborting with incomplete response", `"reason":"broken"`, `"reason":"timeout"`} {
-		if !strings.Contains(places["stdout and stderr"], want) {
-			t.Errorf("no %q was logged", want)
-		}
-	}
+	places := searchQueues(t, caddy, paths, files)
+	checkLogged(t, places["stdout and stderr"], "upstream roundtrip", "aborting with incomplete response", `"reason":"broken"`, `"reason":"timeout"`)
 }

@@ -1,0 +1,76 @@
+package harness
+
+import (
+	"iter"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Load is many senders that deliver at the same time, one delivery after the
+// other each, until Caddy answers no more or the load is stopped.
+type Load struct {
+	stop    chan struct{}
+	running sync.WaitGroup
+}
+
+// StartLoad starts so many senders. What is acknowledged, and how much is refused
+// with 503, goes into the ledger. Any other answer fails the test. The function
+// next is called for each delivery, and returns its body and the ids of its
+// events.
+func StartLoad(t testing.TB, url string, senders int, ledger *Ledger, next func(sender int) (ids []string, body []byte)) *Load {
+	t.Helper()
+	l := &Load{stop: make(chan struct{})}
+	for sender := range senders {
+		l.running.Go(func() {
+			client := &http.Client{Transport: new(http.Transport), Timeout: Timeout}
+			defer client.CloseIdleConnections()
+			for !l.stopped() {
+				ids, body := next(sender)
+				resp, err := client.Do(NewDelivery(t, HTTP1, url, Secret, body))
+				if err != nil {
+					return // Caddy was killed
+				}
+				resp.Body.Close()
+				switch resp.StatusCode {
+				case http.StatusOK:
+					ledger.Add(ids...)
+				case http.StatusServiceUnavailable:
+					ledger.refuse()
+				default:
+					t.Errorf("an authentic delivery was answered with %s", resp.Status)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *Load) stopped() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Stop ends the load once all that was sent is answered.
+func (l *Load) Stop() {
+	close(l.stop)
+	l.running.Wait()
+}
+
+// Rounds counts to all, or, on a busy machine, until a minute has passed and there
+// were a few: tests that repeat themselves are to end in time there too.
+func Rounds(all, few int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		began := time.Now()
+		for n := 0; n < all && (n < few || time.Since(began) < time.Minute); n++ {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}

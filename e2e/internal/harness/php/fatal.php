@@ -1,0 +1,3 @@
+<?php
+// Fails at once.
+no_such_function();
