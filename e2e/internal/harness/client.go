@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
@@ -151,9 +152,13 @@ func NewDelivery(t testing.TB, p Protocol, url, secret string, body []byte) *htt
 		reader = io.MultiReader(reader) // hides the length
 	}
 	req := NewRequest(t, http.MethodPost, url, reader)
+	agent := meta.UserAgentChanges
+	if simulate.FamilyOf(event.Split(body)) == simulate.Messaging {
+		agent = meta.UserAgentMessaging
+	}
 	legacy, current := simulate.Signatures(secret, body)
 	req.Header = http.Header{
-		"User-Agent":          {simulate.FamilyOf(event.Split(body)).UserAgent()},
+		"User-Agent":          {agent},
 		"Accept":              {"*/*"},
 		"Content-Type":        {"application/json"},
 		"X-Hub-Signature":     {legacy},
@@ -167,7 +172,7 @@ func NewVerification(t testing.TB, base, mode, token, challenge string) *http.Re
 	t.Helper()
 	query := url.Values{"hub.mode": {mode}, "hub.challenge": {challenge}, "hub.verify_token": {token}}
 	req := NewRequest(t, http.MethodGet, base+"?"+query.Encode(), nil)
-	req.Header.Set("User-Agent", simulate.VerificationUserAgent)
+	req.Header.Set("User-Agent", meta.UserAgentVerification)
 	req.Header.Set("Accept", "*/*")
 	return req
 }
