@@ -13,13 +13,10 @@ import (
 
 // callbackFlags are the flags of `caddy instagram callback`.
 type callbackFlags struct {
-	metaFlags
-	object      string
-	url         string
-	fields      []string
-	values      bool
-	dryRun      bool
-	verifyToken *secretSource
+	graphFlags
+	object, callback string
+	values           bool
+	verifyToken      *secretSource
 }
 
 func callbackCommand() *cobra.Command {
@@ -40,7 +37,9 @@ in the App Dashboard. Meta does not say whether this command sets it, too.
 // command returns a sub-command with the flags.
 func (b *callbackFlags) command(use, short, long, example string, do action) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(0, do)}
-	b.registerApp(cmd)
+	b.register(cmd)
+	b.registerSecret(cmd)
+	cmd.Flags().StringVar(&b.app, "app", "", "The `id` of the app at Meta (needed)")
 	return cmd
 }
 
@@ -63,9 +62,8 @@ the call is made even if nothing changes. After, it reads back what holds.
       --callback-url https://hooks.example.com/webhooks --fields comments,messages --dry-run
   $ caddy instagram callback set --app 1234567890 --app-secret-file secret --verify-token-file verify \
       --callback-url https://hooks.example.com/webhooks --fields comments,messages`, b.set)
-	b.registerChange(cmd)
-	cmd.Flags().StringVar(&b.url, "callback-url", "", "The `url` that Meta calls (needed)")
-	cmd.Flags().StringSliceVar(&b.fields, "fields", nil, "The `fields` to get, with commas in between (needed)")
+	b.registerChange(cmd, fieldsToGet)
+	cmd.Flags().StringVar(&b.callback, "callback-url", "", "The `url` that Meta calls (needed)")
 	cmd.Flags().BoolVar(&b.values, "include-values", true, "Get what changed, and not just that it did")
 	b.verifyToken = verifyToken()
 	b.verifyToken.register(cmd)
@@ -79,14 +77,13 @@ Removes the callback of an object, or with --fields only these fields. After, it
 reads back what holds.
 `+exitCodes, `  $ caddy instagram callback remove --app 1234567890 --app-secret-file secret
   $ caddy instagram callback remove --app 1234567890 --app-secret-file secret --fields mentions`, b.remove)
-	b.registerChange(cmd)
-	cmd.Flags().StringSliceVar(&b.fields, "fields", nil, "The `fields` not to get any more (default: all)")
+	b.registerChange(cmd, fieldsToRemove)
 	return cmd
 }
 
-func (b *callbackFlags) registerChange(cmd *cobra.Command) {
+func (b *callbackFlags) registerChange(cmd *cobra.Command, fields string) {
+	b.graphFlags.registerChange(cmd, fields)
 	cmd.Flags().StringVar(&b.object, "object", "instagram", "The `object` that the events are about: instagram, page, …")
-	cmd.Flags().BoolVar(&b.dryRun, "dry-run", false, "Only show what would change")
 }
 
 // appCallbacks is the result of list.
@@ -139,12 +136,9 @@ type callbackChange struct {
 }
 
 func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result, error) {
-	fields, err := names(b.fields)
+	fields, err := b.wanted()
 	if err != nil {
 		return nil, err
-	}
-	if len(fields) == 0 {
-		return nil, errors.New("--fields is missing; 'caddy instagram fields' lists them")
 	}
 	// The app's fields have the names that its accounts have.
 	if login, known := map[string]graph.Login{"instagram": graph.InstagramLogin, "page": graph.FacebookLogin}[b.object]; known {
@@ -152,7 +146,7 @@ func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result
 			return nil, err
 		}
 	}
-	if err := validateCallback(b.url); err != nil {
+	if err := validateCallback(b.callback); err != nil {
 		return nil, err
 	}
 	client, err := b.ofApp(c)
@@ -163,7 +157,7 @@ func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result
 	if err != nil {
 		return nil, err
 	}
-	wanted := graph.Callback{Object: b.object, URL: b.url, Fields: fields, Active: true}
+	wanted := graph.Callback{Object: b.object, URL: b.callback, Fields: fields, Active: true}
 	return b.change(ctx, c, client, func(before graph.Callback) (graph.Callback, error) {
 		return wanted, nil
 	}, func(ctx context.Context) error {
@@ -217,24 +211,19 @@ func (b *callbackFlags) change(ctx context.Context, c *console, client *graph.Cl
 	if err != nil {
 		return nil, err
 	}
-	r := &callbackChange{App: b.app, DryRun: b.dryRun, Before: before, Wanted: goal, difference: compare(before.Fields, goal.Fields)}
-	if !c.json {
-		r.plan(c)
+	r := &callbackChange{
+		App: b.app, DryRun: b.dryRun, Before: before, Wanted: goal, difference: compare(before.Fields, goal.Fields),
 	}
-	if b.dryRun {
-		return r, nil
-	}
-	if goal.URL == "" && before.URL == "" {
+	nothing := goal.URL == "" && before.URL == ""
+	if nothing && !b.dryRun {
 		r.After = &before
-		return r, nil
 	}
-	return r, confirm(ctx, c, do(ctx), func(ctx context.Context) (standing, error) {
+	return b.carryOut(ctx, c, r, nothing, do, func(ctx context.Context) (asAsked, asBefore bool, err error) {
 		after, err := b.find(ctx, client)
-		if err != nil {
-			return standing{}, err
+		if err == nil {
+			r.After = &after
 		}
-		r.After = &after
-		return standing{same(after, goal), same(after, before)}, nil
+		return same(after, goal), same(after, before), err
 	})
 }
 
@@ -261,18 +250,18 @@ func same(a, b graph.Callback) bool {
 
 // plan prints what is to be done, before it is done.
 func (r *callbackChange) plan(c *console) {
-	c.printf("App %s, object %s\n", r.App, visible(r.Wanted.Object))
-	if r.Before.URL != r.Wanted.URL {
-		if r.Before.URL != "" {
-			c.printf("%s\n", c.paint(red, "  - "+visible(r.Before.URL)))
-		}
-		if r.Wanted.URL != "" {
-			c.printf("%s\n", c.paint(green, "  + "+visible(r.Wanted.URL)))
-		}
-	} else if r.Wanted.URL != "" {
-		c.printf("    %s\n", visible(r.Wanted.URL))
+	c.printf("App %s, object %s\n", r.App, r.Wanted.Object)
+	before, after := r.Before.URL, r.Wanted.URL
+	if before != after && before != "" {
+		c.printf("%s\n", c.paint(red, "  - "+before))
 	}
-	if r.Wanted.Active && r.Before.URL != "" && !r.Before.Active {
+	if before != after && after != "" {
+		c.printf("%s\n", c.paint(green, "  + "+after))
+	}
+	if before == after && after != "" {
+		c.printf("    %s\n", after)
+	}
+	if r.Wanted.Active && before != "" && !r.Before.Active {
 		c.printf("%s\n", c.paint(green, "  + active"))
 	}
 	r.difference.text(c)

@@ -3,13 +3,11 @@ package command
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,14 +18,12 @@ import (
 
 // checkFlags are the flags of `caddy instagram check`.
 type checkFlags struct {
-	metaFlags
+	graphFlags
 	config       string
 	verifyToken  *secretSource
 	tls          tlsFlags
 	timeout      time.Duration
 	noDeliveries bool
-	accountID    string
-	fields       []string
 }
 
 // exitFault is the exit code for faults; exitInput is that for warnings here.
@@ -74,14 +70,14 @@ Exit codes:
   $ caddy instagram check https://hooks.example.com/webhooks --config /etc/caddy/Caddyfile
   $ caddy instagram check https://hooks.example.com/webhooks --no-deliveries --token-file token \
       --account 17841400000000001 --fields comments,messages --json`,
-		RunE: func(cmd *cobra.Command, args []string) error { return k.run(cmd, args) },
+		RunE: run(math.MaxInt, k.run),
 	}
 	k.registerAccount(cmd)
 	k.wait = 10 * time.Second
 	cmd.Flags().Lookup("wait").DefValue = k.wait.String()
 
-	k.secret, k.verifyToken = appSecret(), verifyToken()
-	k.secret.register(cmd)
+	k.registerSecret(cmd)
+	k.verifyToken = verifyToken()
 	k.verifyToken.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&k.config, "config", "", "The config `file` of the Caddy behind the URL: a Caddyfile, or JSON if the name ends in .json")
@@ -95,25 +91,18 @@ Exit codes:
 	return cmd
 }
 
-// run makes the checks. It is not like the other commands: an exit code of 1 is
-// for warnings.
-func (k *checkFlags) run(cmd *cobra.Command, args []string) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	c := newConsole(cmd)
+// run makes the checks. Errors and faults have the exit code 2, and warnings 1.
+func (k *checkFlags) run(ctx context.Context, c *console, args []string) (result, error) {
 	r, err := k.check(ctx, c, args)
-	var found result
-	if r != nil {
-		found = r
-	}
-	status := c.finish(found, err)
 	switch {
-	case err != nil, r.Status == check.Fault:
-		return exit(cmd, exitFault, err)
-	case r.Status == check.Warning:
-		return exit(cmd, exitInput, errors.New("there are warnings"))
+	case r == nil:
+		return nil, withStatus(exitFault, err)
+	case err == nil && r.Status == check.Warning:
+		return r, errReported
+	case err == nil && r.Status == check.Fault:
+		err = errReported
 	}
-	return exit(cmd, status, nil)
+	return r, withStatus(exitFault, err)
 }
 
 func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *checked, err error) {
@@ -128,7 +117,7 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 	if k.timeout <= 0 {
 		return nil, errors.New("--timeout must be longer than nothing")
 	}
-	if err = errors.Join(k.trust(d), k.secrets(c, d), k.meta(c, d)); err != nil {
+	if err = errors.Join(k.trust(d), k.secrets(c, d), k.askMeta(c, d)); err != nil {
 		return nil, err
 	}
 	r := &checked{c: c}
@@ -173,12 +162,10 @@ func (k *checkFlags) secrets(c *console, d *check.Checker) (err error) {
 	return err
 }
 
-// meta makes the client that asks Meta, if there is an access token.
-func (k *checkFlags) meta(c *console, d *check.Checker) (err error) {
-	for _, id := range []struct{ flag, value string }{{"account", k.accountID}, {"app", k.app}} {
-		if err := graph.ValidateID(id.value); id.value != "" && err != nil {
-			return fmt.Errorf("--%s: %w", id.flag, err)
-		}
+// askMeta makes the client that asks Meta, if there is an access token.
+func (k *checkFlags) askMeta(c *console, d *check.Checker) (err error) {
+	if err := k.validateIDs(); err != nil {
+		return err
 	}
 	if d.Fields, err = names(k.fields); err != nil {
 		return err

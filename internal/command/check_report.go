@@ -52,7 +52,7 @@ func (r *checked) flush() {
 // text prints the sum; the findings were printed as they came.
 func (r *checked) text(c *console) {
 	r.flush()
-	c.printf("\n%s: %s, %s, %d ok, %d skipped\n", visible(r.URL),
+	c.printf("\n%s: %s, %s, %d ok, %d skipped\n", r.URL,
 		plural(r.Count(check.Fault), "fault"), plural(r.Count(check.Warning), "warning"), r.Count(check.OK), r.Count(check.Skipped))
 }
 
@@ -88,9 +88,9 @@ func (r *checked) line(status check.Status, name, text, advice string) {
 	if terminal(r.c.out) && utf8Locale() {
 		begin = mark.sign
 	}
-	r.c.printf("%s %-*s  %s\n", r.c.paint(mark.colour, begin), width, name, visible(text))
+	r.c.printf("%s %-*s  %s\n", r.c.paint(mark.colour, begin), width, name, text)
 	if advice != "" {
-		r.c.printf("%*s %s\n", len([]rune(begin))+1+width, "", " "+visible(advice))
+		r.c.printf("%*s %s\n", len([]rune(begin))+1+width, "", " "+advice)
 	}
 }
 

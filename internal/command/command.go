@@ -15,8 +15,6 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/caddy-instagram/webhooks/internal/suggest"
 )
 
 func init() {
@@ -95,7 +93,7 @@ const (
 	exitOutput  = 4
 )
 
-// failure is an error with an exit code. Other errors are exitInput.
+// failure is an error with an exit code. Other errors have the code exitInput.
 type failure struct {
 	status int
 	error
@@ -103,6 +101,9 @@ type failure struct {
 
 // Unwrap returns the error without the exit code.
 func (f *failure) Unwrap() error { return f.error }
+
+// errReported is the error of a command whose result tells what is wrong.
+var errReported = errors.New("see the result")
 
 // withStatus gives an error an exit code, unless it has one.
 func withStatus(status int, err error) error {
@@ -137,16 +138,15 @@ func group(cmd *cobra.Command, long string, children ...*cobra.Command) *cobra.C
 // noSuchCommand returns the error for a wrong name. It is not repeated: it may be
 // a secret in the wrong place.
 func noSuchCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 3 // more changes make another word
+	if likely := cmd.SuggestionsFor(name[:min(len(name), maxName)]); len(likely) > 0 {
+		return fmt.Errorf("there is no such sub-command; did you mean '%s %s'?", cmd.CommandPath(), likely[0])
+	}
 	var names []string
 	for _, child := range cmd.Commands() {
 		if child.IsAvailableCommand() && child.Name() != "help" {
 			names = append(names, child.Name())
 		}
-	}
-	const near = 3 // more changes make another word
-	name = strings.ToLower(name)
-	if likest := suggest.Nearest(name, names, 1)[0]; suggest.Distance(name[:min(len(name), maxName)], likest) <= near {
-		return fmt.Errorf("there is no such sub-command; did you mean '%s %s'?", cmd.CommandPath(), likest)
 	}
 	return fmt.Errorf("there is no such sub-command, only %s; see '%s --help'", strings.Join(names, ", "), cmd.CommandPath())
 }

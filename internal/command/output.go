@@ -68,8 +68,14 @@ func (c *console) stdin(what string) (io.Reader, error) {
 	return c.in, nil
 }
 
-// printf prints a result for people.
+// printf prints a result for people. What a terminal would obey is taken out of
+// its arguments.
 func (c *console) printf(format string, args ...any) {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = visible(text)
+		}
+	}
 	_, err := fmt.Fprintf(c.out, format, args...)
 	c.printed(err)
 }
@@ -106,12 +112,17 @@ const (
 	green = "32"
 )
 
+// painted is text that may be in colour. It has nothing else that a terminal
+// would obey.
+type painted string
+
 // paint returns text in a colour, if the terminal has any.
-func (c *console) paint(colour, text string) string {
-	if !c.colour {
-		return text
+func (c *console) paint(colour, text string) painted {
+	text = visible(text)
+	if c.colour {
+		text = "\x1b[" + colour + "m" + text + "\x1b[0m"
 	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	return painted(text)
 }
 
 // visible returns s without what a terminal would obey.
@@ -161,11 +172,13 @@ func (c *console) finish(found result, err error) (status int) {
 		c.note("Error: the result cannot be printed: %s", c.outputErr)
 		status = exitOutput
 	}
-	if p == nil {
+	if err == nil {
 		return status
 	}
-	c.note("Error: %s", p.Message)
-	if p.Advice != "" {
+	if p != nil {
+		c.note("Error: %s", p.Message)
+	}
+	if p != nil && p.Advice != "" {
 		c.note("What to do: %s", p.Advice)
 	}
 	if f, ok := errors.AsType[*failure](err); ok {
@@ -175,7 +188,7 @@ func (c *console) finish(found result, err error) (status int) {
 }
 
 func describe(err error) *problem {
-	if err == nil {
+	if err == nil || errors.Is(err, errReported) {
 		return nil
 	}
 	p := &problem{Message: err.Error()}

@@ -78,7 +78,7 @@ func (e *queueEvent) text(c *console) {
 	}
 	c.printf("\n")
 	for line := range strings.Lines(text) {
-		c.printf("%s\n", visible(strings.TrimRight(line, "\r\n")))
+		c.printf("%s\n", strings.TrimRight(line, "\r\n"))
 	}
 }
 

@@ -109,7 +109,7 @@ func (r *simulated) text(c *console) {
 			row("left out", "%d malformed lines", s.Malformed)
 		}
 		if s.Incomplete != "" {
-			row("incomplete", "%s", visible(s.Incomplete))
+			row("incomplete", "%s", s.Incomplete)
 		}
 		if s.Forged > 0 {
 			row("forged", "%d of %d accepted", s.ForgedAccepted, s.Forged)
@@ -131,7 +131,7 @@ func (r *simulated) text(c *console) {
 		row("verified", "%d of %d events found, %d missing%s", v.Found, v.Acknowledged, len(v.Missing),
 			listing("others", v.Others, "repeated", v.Repeated, "malformed lines", v.Malformed))
 		for _, why := range v.Incomplete {
-			row("incomplete", "%s", visible(why))
+			row("incomplete", "%s", why)
 		}
 		for _, id := range v.Missing[:min(len(v.Missing), maxMissing)] {
 			row("missing", "%q", id)

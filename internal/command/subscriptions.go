@@ -12,12 +12,7 @@ import (
 )
 
 // subscriptionFlags are the flags of `caddy instagram subscriptions`.
-type subscriptionFlags struct {
-	metaFlags
-	accountID string
-	fields    []string
-	dryRun    bool
-}
+type subscriptionFlags struct{ graphFlags }
 
 func subscriptionsCommand() *cobra.Command {
 	return group(&cobra.Command{
@@ -41,7 +36,7 @@ With --login unified it is the Instagram account again, and must be named by
 func (s *subscriptionFlags) command(use, short, long, example string, do action) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(0, do)}
 	s.registerAccount(cmd)
-	s.registerProof(cmd)
+	s.registerSecret(cmd)
 	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is; needed with --login unified)")
 	cmd.Flags().StringVar(&s.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	return cmd
@@ -72,8 +67,7 @@ fields. 'caddy instagram fields' has all names.
   $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token
   $ caddy instagram subscriptions set --login facebook --account 100000000000001 --fields messages,message_reads --token-file page-token
   $ caddy instagram subscriptions set --login unified --account 17841400000000001 --fields comments,messages --token-file system-token`, s.set)
-	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "The `fields` to get, with commas in between (needed)")
-	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "Only show what would change")
+	s.registerChange(cmd, fieldsToGet)
 	return cmd
 }
 
@@ -84,8 +78,7 @@ Ends the subscription of your app to an account, or with --fields only to these
 fields. After, it reads back what holds.
 `+exitCodes, `  $ caddy instagram subscriptions remove --account 17841400000000001 --token-file token
   $ caddy instagram subscriptions remove --account 17841400000000001 --fields mentions --token-file token`, s.remove)
-	cmd.Flags().StringSliceVar(&s.fields, "fields", nil, "The `fields` not to get any more (default: all)")
-	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "Only show what would change")
+	s.registerChange(cmd, fieldsToRemove)
 	return cmd
 }
 
@@ -94,10 +87,8 @@ var errNoAccount = errors.New("--account is missing: an access token of Unified 
 
 // open returns a client and the id of the account.
 func (s *subscriptionFlags) open(ctx context.Context, c *console) (*graph.Client, error) {
-	for _, id := range []struct{ flag, value string }{{"account", s.accountID}, {"app", s.app}} {
-		if err := graph.ValidateID(id.value); id.value != "" && err != nil {
-			return nil, fmt.Errorf("--%s: %w", id.flag, err)
-		}
+	if err := s.validateIDs(); err != nil {
+		return nil, err
 	}
 	client, err := s.account(c)
 	if err != nil || s.accountID != "" {
@@ -161,12 +152,9 @@ type subscriptionChange struct {
 }
 
 func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (result, error) {
-	fields, err := names(s.fields)
+	fields, err := s.wanted()
 	if err != nil {
 		return nil, err
-	}
-	if len(fields) == 0 {
-		return nil, errors.New("--fields is missing; 'caddy instagram fields' lists them")
 	}
 	if err := checkFields(c, graph.Login(s.login), fields); err != nil {
 		return nil, err
@@ -213,26 +201,18 @@ func (s *subscriptionFlags) change(ctx context.Context, c *console, wanted func(
 		Account: s.accountID, Login: client.Login, DryRun: s.dryRun, Before: before, Wanted: fields,
 		difference: compare(before, fields), Permissions: client.Login.Permissions(fields),
 	}
-	if !c.json {
-		r.plan(c)
-	}
-	if s.dryRun {
-		return r, nil
-	}
-	if r.none() {
+	nothing := r.none()
+	if nothing && !s.dryRun {
 		r.After = before
-		return r, nil
 	}
-	if len(fields) == 0 {
-		err = client.Unsubscribe(ctx, s.accountID)
-	} else {
-		err = client.Subscribe(ctx, s.accountID, fields)
-	}
-	return r, confirm(ctx, c, err, func(ctx context.Context) (standing, error) {
-		if r.After, err = s.own(ctx, client); err != nil {
-			return standing{}, err
+	return s.carryOut(ctx, c, r, nothing, func(ctx context.Context) error {
+		if len(fields) == 0 {
+			return client.Unsubscribe(ctx, s.accountID)
 		}
-		return standing{compare(r.After, fields).none(), compare(r.After, before).none()}, nil
+		return client.Subscribe(ctx, s.accountID, fields)
+	}, func(ctx context.Context) (asAsked, asBefore bool, err error) {
+		r.After, err = s.own(ctx, client)
+		return compare(r.After, fields).none(), compare(r.After, before).none(), err
 	})
 }
 
@@ -276,21 +256,4 @@ func (r *subscriptionChange) plan(c *console) {
 
 func (r *subscriptionChange) text(c *console) {
 	verdict(c, r.DryRun, r.none(), r.After, compare(r.After, r.Wanted).none())
-}
-
-// verdict prints what became of a change.
-func verdict(c *console, dryRun, nothing bool, after []string, asAsked bool) {
-	switch {
-	case dryRun && nothing:
-		c.printf("Nothing would change.\n")
-	case dryRun:
-		c.printf("Nothing was changed: this was --dry-run.\n")
-	case nothing:
-		c.printf("Nothing to change.\n")
-	case after == nil:
-	case asAsked:
-		c.printf("Done, and read back.\n")
-	default:
-		c.printf("Read back: %s\n", list(after))
-	}
 }

@@ -80,12 +80,12 @@ func (d difference) none() bool { return len(d.Added) == 0 && len(d.Removed) == 
 
 func (d difference) text(c *console) {
 	for _, name := range d.Added {
-		c.printf("%s\n", c.paint(green, "  + "+visible(name)))
+		c.printf("%s\n", c.paint(green, "  + "+name))
 	}
 	for _, name := range d.Removed {
-		c.printf("%s\n", c.paint(red, "  - "+visible(name)))
+		c.printf("%s\n", c.paint(red, "  - "+name))
 	}
 	for _, name := range d.Kept {
-		c.printf("    %s\n", visible(name))
+		c.printf("    %s\n", name)
 	}
 }

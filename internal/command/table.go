@@ -80,14 +80,14 @@ func (c *console) fitted(width int, header []string, rows [][]string, texts []st
 		var rest []string
 		for i, cell := range row {
 			if !shown[i] && cell != "-" {
-				rest = append(rest, strings.ToLower(header[i])+" "+visible(cell))
+				rest = append(rest, strings.ToLower(header[i])+" "+cell)
 			}
 		}
 		if rest != nil {
 			c.printf("    %s\n", strings.Join(rest, ", "))
 		}
 		if texts[n] != "" {
-			c.printf("    %s\n", visible(texts[n]))
+			c.printf("    %s\n", texts[n])
 		}
 	}
 }

@@ -25,7 +25,7 @@ account's webhooks.
 }
 
 func tokenShowCommand() *cobra.Command {
-	m := new(metaFlags)
+	g := new(graphFlags)
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Show whose an access token is, and until when it is valid",
@@ -43,10 +43,10 @@ System User), and does not tell which Instagram account it is for.
 		Example: `  $ caddy instagram token show --token-file token
   $ caddy instagram token show --login facebook --token-file page-token --json
   $ caddy instagram token show --login unified --token-file system-token`,
-		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return showToken(ctx, c, m) }),
+		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return showToken(ctx, c, g) }),
 	}
-	m.registerAccount(cmd)
-	m.registerProof(cmd)
+	g.registerAccount(cmd)
+	g.registerSecret(cmd)
 	return cmd
 }
 
@@ -67,8 +67,8 @@ type tokenInfo struct {
 	Permissions []string    `json:"permissions,omitempty"`
 }
 
-func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
-	client, err := m.account(c)
+func showToken(ctx context.Context, c *console, g *graphFlags) (result, error) {
+	client, err := g.account(c)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
 	}
 	r := &tokenInfo{Account: owner.Account, SystemUser: owner.SystemUser, Name: owner.Name, Login: client.Login}
 	if !client.Login.Debugs() {
-		if info, err := os.Stat(m.token.file); err == nil && info.Mode().IsRegular() {
+		if info, err := os.Stat(g.token.file); err == nil && info.Mode().IsRegular() {
 			r.Latest = info.ModTime().Add(graph.TokenLife).UTC().Truncate(time.Second)
 		}
 		return r, nil
@@ -100,23 +100,24 @@ func showToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
 const watchOnly = "Meta has no call that renews it; watch it, and get a new one by a new login before it ends"
 
 func (t *tokenInfo) text(c *console) {
-	rows := [][]string{{"account", t.Account + " (" + t.Name + ")"}, {"login", t.Login.Name()}}
+	owner := []string{"account", t.Account + " (" + t.Name + ")"}
 	if t.SystemUser != "" {
-		rows[0] = []string{"system user", t.SystemUser + " (" + t.Name + "); the token does not tell the account"}
+		owner = []string{"system user", t.SystemUser + " (" + t.Name + "); the token does not tell the account"}
 	}
+	rows := [][]string{owner, {"login", t.Login.Name()}}
 	if t.App != "" {
 		rows = append(rows, []string{"app", t.App}, []string{"kind", t.Kind})
 	}
+	validUntil := "not known"
 	switch {
 	case t.Never:
-		rows = append(rows, []string{"valid until", "it does not expire"})
+		validUntil = "it does not expire"
 	case !t.Expires.IsZero():
-		rows = append(rows, []string{"valid until", until(t.Expires)})
+		validUntil = until(t.Expires)
 	case !t.Latest.IsZero():
-		rows = append(rows, []string{"valid until", "not known; at the latest " + until(t.Latest) + ", unless refreshed elsewhere"})
-	default:
-		rows = append(rows, []string{"valid until", "not known"})
+		validUntil = "not known; at the latest " + until(t.Latest) + ", unless refreshed elsewhere"
 	}
+	rows = append(rows, []string{"valid until", validUntil})
 	if !t.DataExpires.IsZero() {
 		rows = append(rows, []string{"data access until", until(t.DataExpires)})
 	}
@@ -135,7 +136,7 @@ func until(t time.Time) string {
 }
 
 func tokenRefreshCommand() *cobra.Command {
-	m := new(metaFlags)
+	g := new(graphFlags)
 	cmd := &cobra.Command{
 		Use:   "refresh",
 		Short: "Renew a long-lived access token of Instagram Login in its file",
@@ -149,10 +150,10 @@ Meta has no such call for tokens of Facebook Login and Unified Login: watch thes
 with 'caddy instagram token show'.
 ` + exitCodes,
 		Example: `  $ caddy instagram token refresh --token-file token`,
-		RunE:    run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return refreshToken(ctx, c, m) }),
+		RunE:    run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return refreshToken(ctx, c, g) }),
 	}
-	m.registerAccount(cmd)
-	cmd.Flags().Lookup(m.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
+	g.registerAccount(cmd)
+	cmd.Flags().Lookup(g.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
 	return cmd
 }
 
@@ -163,19 +164,19 @@ type refreshedToken struct {
 	Expires time.Time `json:"expires_at"`
 }
 
-func refreshToken(ctx context.Context, c *console, m *metaFlags) (result, error) {
-	if login := graph.Login(m.login); !login.Refreshes() {
+func refreshToken(ctx context.Context, c *console, g *graphFlags) (result, error) {
+	if login := graph.Login(g.login); !login.Refreshes() {
 		return nil, fmt.Errorf("a token of %s cannot be refreshed: %s; 'caddy instagram token show --login %s' shows until when it is valid", login.Name(), watchOnly, login)
 	}
-	if m.token.file == "" || m.token.file == "-" {
+	if g.token.file == "" || g.token.file == "-" {
 		return nil, errors.New("--token-file is missing: the new token must replace the old one in its file, as it is never printed")
 	}
-	client, err := m.account(c)
+	client, err := g.account(c)
 	if err != nil {
 		return nil, err
 	}
 	// All that can fail should fail before there is a new token.
-	f, err := replaceFile(m.token.file)
+	f, err := replaceFile(g.token.file)
 	if err != nil {
 		return nil, err
 	}
@@ -187,9 +188,9 @@ func refreshToken(ctx context.Context, c *console, m *metaFlags) (result, error)
 	if err := f.commit([]byte(string(token) + "\n")); err != nil {
 		return nil, &failure{exitPartial, fmt.Errorf("the token was renewed, but it is not certain that the new one is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
 	}
-	return &refreshedToken{File: m.token.file, Expires: expires.UTC().Truncate(time.Second)}, nil
+	return &refreshedToken{File: g.token.file, Expires: expires.UTC().Truncate(time.Second)}, nil
 }
 
 func (r *refreshedToken) text(c *console) {
-	c.printf("%s holds a new token, valid until %s\n", visible(r.File), until(r.Expires))
+	c.printf("%s holds a new token, valid until %s\n", r.File, until(r.Expires))
 }
