@@ -8,7 +8,6 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/graph"
-	"github.com/caddy-instagram/webhooks/internal/suggest"
 )
 
 // checkFields returns an error that says for each field that Meta would refuse
@@ -20,7 +19,7 @@ func checkFields(c *console, login graph.Login, fields []string) error {
 		if objection := object(login, name); objection != "" {
 			wrong = append(wrong, objection)
 		} else if login == graph.FacebookLogin && !slices.Contains(login.Fields(), name) {
-			c.note("Note: %s is not among the known fields of a Page, whose nearest are %s. Meta decides.", name, nearestOf(login, name))
+			c.note("Note: %s is not among the known fields of a Page, whose nearest are %s. Meta decides.", name, nearest(login, name))
 		}
 	}
 	if wrong == nil {
@@ -46,35 +45,31 @@ func object(login graph.Login, name string) string {
 	case isPage && !isInstagram && slices.Contains(login.Fields(), ofPage.Name):
 		return fmt.Sprintf("%s is the name of a Page's field, with %s; with %s it is %s", name, graph.FacebookLogin.Name(), login.Name(), ofPage.Name)
 	case !isInstagram && slices.Contains(event.PageFields(), name):
-		return fmt.Sprintf("%s is a field of a Page (--login %s); the nearest with %s are %s", name, graph.FacebookLogin, login.Name(), nearestOf(login, name))
+		return fmt.Sprintf("%s is a field of a Page (--login %s); the nearest with %s are %s", name, graph.FacebookLogin, login.Name(), nearest(login, name))
 	case isInstagram && !ofInstagram.Refused: // with Unified Login
 		return fmt.Sprintf("%s is not offered with %s, whose fields are %s", name, login.Name(), strings.Join(login.Fields(), ", "))
 	case login == graph.UnifiedLogin:
-		return fmt.Sprintf("%s is not a field of %s; the nearest are %s", name, login.Name(), nearestOf(login, name))
+		return fmt.Sprintf("%s is not a field of %s; the nearest are %s", name, login.Name(), nearest(login, name))
 	}
 	return complain(name)
-}
-
-// nearestOf returns the two names of a login that are most like a name.
-func nearestOf(login graph.Login, name string) string {
-	return strings.Join(suggest.Nearest(strings.ToLower(name), login.Fields(), 2), " and ")
 }
 
 // printPermissions prints what fields need with a login.
 func printPermissions(c *console, login graph.Login, p graph.Permissions) {
 	c.printf("Permissions needed with %s:\n", login.Name())
 	var rows [][]string
+	row := func(permission, fields string) { rows = append(rows, []string{"  " + permission, "for " + fields}) }
 	for _, permission := range p.Basic {
-		rows = append(rows, []string{"  " + permission, "for every field"})
+		row(permission, "every field")
 	}
 	for _, permission := range slices.Sorted(maps.Keys(p.Needed)) {
-		rows = append(rows, []string{"  " + permission, "for " + list(p.Needed[permission])})
+		row(permission, list(p.Needed[permission]))
 	}
 	if p.Unknown != nil {
-		rows = append(rows, []string{"  not documented", "for " + list(p.Unknown)})
+		row("not documented", list(p.Unknown))
 	}
 	if p.NotOffered != nil {
-		rows = append(rows, []string{"  not offered", "for " + list(p.NotOffered) + ": no such event will come"})
+		row("not offered", list(p.NotOffered)+": no such event will come")
 	}
 	c.table(rows...)
 }

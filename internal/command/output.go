@@ -68,6 +68,19 @@ func (c *console) stdin(what string) (io.Reader, error) {
 	return c.in, nil
 }
 
+// open opens a file, or the standard input for -, to read something from it.
+func (c *console) open(name, what string) (io.ReadCloser, error) {
+	if name == "-" {
+		in, err := c.stdin("the " + what)
+		return io.NopCloser(in), err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s: %w", what, err)
+	}
+	return f, nil
+}
+
 // printf prints a result for people. What a terminal would obey is taken out of
 // its arguments.
 func (c *console) printf(format string, args ...any) {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,68 +68,53 @@ func (w *eventWriter) write(page []*admin.Event) error {
 			continue // forgotten meanwhile
 		}
 		for _, line := range exportedLines(w.format, body) {
-			if err := w.writeLine(line); err != nil {
-				return err
-			}
+			w.writeLine(line)
 		}
+	}
+	return w.flush()
+}
+
+// writeLine leaves it to flush to tell an error.
+func (w *eventWriter) writeLine(line []byte) {
+	switch {
+	case !w.object:
+		line = append(line, '\n')
+	case w.count == 0:
+		_, _ = w.out.WriteString("{\"events\":[\n")
+	default:
+		_, _ = w.out.WriteString(",\n")
+	}
+	_, _ = w.out.Write(line)
+	w.count++
+}
+
+// flush returns the first error of writing.
+func (w *eventWriter) flush() error {
+	if err := w.out.Flush(); err != nil {
+		return &failure{w.status, fmt.Errorf("the events cannot be written: %w", err)}
 	}
 	return nil
 }
 
-func (w *eventWriter) writeLine(line []byte) (err error) {
-	if !w.object {
-		_, err = w.out.Write(append(line, '\n'))
-	} else {
-		separator := ",\n"
-		if w.count == 0 {
-			separator = "{\"events\":[\n"
-		}
-		_, err = w.out.WriteString(separator)
-		if err == nil {
-			_, err = w.out.Write(line)
-		}
-	}
-	w.count++
-	return w.unwritten(err)
-}
-
-// unwritten gives an error of writing its exit code.
-func (w *eventWriter) unwritten(err error) error {
-	if err != nil {
-		err = &failure{w.status, fmt.Errorf("the events cannot be written: %w", err)}
-	}
-	return err
-}
-
-// end ends the output, and returns an error that it has not told of, or that of
-// writing it.
+// end ends the output after all is written, or after an error, which it returns.
 func (w *eventWriter) end(err error) error {
 	if !w.mu.TryLock() {
 		return err // of an interrupt, while nobody reads the output
 	}
 	defer w.mu.Unlock()
 	w.ended = true
-	if !w.object {
-		return w.flushed(err)
+	if w.object {
+		if w.count == 0 {
+			_, _ = w.out.WriteString("{\"events\":[")
+		}
+		_, _ = w.out.WriteString("]")
+		if err != nil {
+			text, _ := json.Marshal(describe(err)) // of strings and numbers
+			_, _ = fmt.Fprintf(w.out, ",\"error\":%s", text)
+		}
+		_, _ = w.out.WriteString("}\n")
 	}
-	if w.count == 0 {
-		_, _ = w.out.WriteString("{\"events\":[") // Flush tells
-	}
-	_, _ = w.out.WriteString("]")
-	if err != nil {
-		text, _ := json.Marshal(describe(err)) // of strings and numbers
-		_, _ = fmt.Fprintf(w.out, ",\"error\":%s", text)
-	}
-	_, _ = w.out.WriteString("}\n")
-	return w.flushed(err)
-}
-
-// flushed returns err or, if there is none, that of writing the rest.
-func (w *eventWriter) flushed(err error) error {
-	if flushed := w.out.Flush(); err == nil {
-		err = w.unwritten(flushed)
-	}
-	return err
+	return cmp.Or(err, w.flush())
 }
 
 // exportedLines returns an event in a format, without a line feed: more than one

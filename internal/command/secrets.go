@@ -81,38 +81,37 @@ func (s *secretSource) missing() error {
 
 // lookup returns the secret, or "" if there is none.
 func (s *secretSource) lookup(c *console) (graph.Secret, error) {
+	flags := s.cmd.Flags()
 	switch {
-	case s.argument != "" && s.cmd.Flags().Changed(s.argument):
+	case s.argument != "" && flags.Changed(s.argument):
 		return s.parse("--"+s.argument, s.value)
-	case s.file == "" && s.cmd.Flags().Changed(s.flag):
-		return "", fmt.Errorf("--%s names no file", s.flag)
-	case s.file == "-":
-		r, err := c.stdin("the " + s.what)
-		if err != nil {
-			return "", err
-		}
-		return s.readFrom("the standard input", r)
 	case s.file != "":
-		f, err := os.Open(s.file)
-		if err != nil {
-			return "", fmt.Errorf("reading the %s: %w", s.what, err)
-		}
-		defer f.Close()
-		return s.readFrom(s.file, f)
+		return s.readFile(c)
+	case flags.Changed(s.flag):
+		return "", fmt.Errorf("--%s names no file", s.flag)
 	case os.Getenv(s.env) != "":
 		return s.parse(s.env, os.Getenv(s.env))
 	}
 	return "", nil
 }
 
-func (s *secretSource) readFrom(from string, r io.Reader) (graph.Secret, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxSecret+3)) // and a newline, and what is too much
+func (s *secretSource) readFile(c *console) (graph.Secret, error) {
+	f, err := c.open(s.file, s.what)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret+3)) // and a newline, and what is too much
 	if err != nil {
 		return "", fmt.Errorf("reading the %s: %w", s.what, err)
 	}
 	text := strings.TrimSuffix(string(data), "\n")
 	if len(text) < len(data) {
 		text = strings.TrimSuffix(text, "\r")
+	}
+	from := s.file
+	if from == "-" {
+		from = "the standard input"
 	}
 	return s.parse(from, text)
 }

@@ -3,8 +3,6 @@ package command
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -54,19 +52,11 @@ func sign(c *console, source *secretSource, name string) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var in io.Reader
-	if name == "-" {
-		if in, err = c.stdin("the body"); err != nil {
-			return nil, err
-		}
-	} else {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("reading the body: %w", err)
-		}
-		defer f.Close()
-		in = f
+	in, err := c.open(name, "body")
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close()
 	body, err := readAll(in, maxBody)
 	if err != nil {
 		return nil, fmt.Errorf("reading the body: %w", err)

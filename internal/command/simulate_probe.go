@@ -73,7 +73,7 @@ func (s *simulation) probe(ctx context.Context, client *simulate.Client, r *simu
 	case r.Summary.Accepted == 0 || ctx.Err() != nil:
 		return
 	case r.ForgedAccepted > 0:
-		r.Signatures = signaturesUnchecked
+		r.Signatures, r.finding = signaturesUnchecked, "200 proves nothing"
 		return
 	case r.ForgedRefused > 0:
 		r.Signatures = signaturesChecked
@@ -82,32 +82,17 @@ func (s *simulation) probe(ctx context.Context, client *simulate.Client, r *simu
 	o := client.Forge(ctx, sample.New(s.seed).TestButton("comments"))
 	switch {
 	case o.OK():
-		r.Signatures = signaturesUnchecked
 		r.forgedAnswer = "200"
 		if len(o.Answer) == 0 {
 			r.forgedAnswer = "an empty 200, as Caddy does where no handler takes a request"
 		}
+		r.Signatures = signaturesUnchecked
+		r.finding = fmt.Sprintf("a forged delivery is answered with %s, so 200 proves nothing", r.forgedAnswer)
 	case o.Status > 0:
 		r.Signatures = signaturesChecked
-		r.forgedAnswer = o.Label()
+		r.finding = "a forged delivery is answered with " + o.Label()
 	default:
 		r.Signatures = signaturesUnknown
-		r.forgedAnswer = o.Label()
+		r.finding = fmt.Sprintf("no answer to a forged delivery (%s), so what 200 means is not known", o.Label())
 	}
-}
-
-// signatures says what is known of the answers of 200.
-func (r *simulated) signatures() string {
-	answer := r.forgedAnswer
-	switch {
-	case r.Signatures == signaturesUnknown:
-		return fmt.Sprintf("unknown: no answer to a forged delivery (%s), so what 200 means is not known", answer)
-	case r.Signatures == signaturesUnchecked && answer != "":
-		return fmt.Sprintf("not checked: a forged delivery is answered with %s, so 200 proves nothing", answer)
-	case r.Signatures == signaturesUnchecked:
-		return "not checked: 200 proves nothing"
-	case answer != "":
-		return fmt.Sprintf("checked: a forged delivery is answered with %s", answer)
-	}
-	return r.Signatures
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,8 @@ type simulated struct {
 
 	unverified   error  // why the receiver did not pass the verification
 	down         bool   // nobody answered it
-	forgedAnswer string // what a forged delivery was answered with
+	finding      string // about signatures, in words
+	forgedAnswer string // what a forged delivery was answered with instead of a refusal
 }
 
 // tellAccepted tells what was accepted, if that is known.
@@ -54,22 +56,24 @@ func (r *simulated) count(ledger *simulate.Ledger) {
 // unexpected returns an error that says what the receiver should not have done.
 func (r *simulated) unexpected() error {
 	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if r.unverified != nil {
-		faults = append(faults, "verification: "+r.unverified.Error())
+		fault("verification: %s", r.unverified)
 	}
-	if s := r.Summary; s != nil && s.Failed > 0 {
-		faults = append(faults, fmt.Sprintf("%d of %d authentic deliveries were not accepted", s.Failed, s.Deliveries-s.Forged))
+	if s := r.Summary; s != nil {
+		if s.Failed > 0 {
+			fault("%d of %d authentic deliveries were not accepted", s.Failed, s.Deliveries-s.Forged)
+		}
+		if s.ForgedAccepted > 0 {
+			fault("%d of %d forged deliveries were accepted", s.ForgedAccepted, s.Forged)
+		} else if r.Signatures == signaturesUnchecked {
+			fault("a forged delivery is answered with %s: it is not known whether any of %d was accepted", r.forgedAnswer, s.Accepted)
+		}
 	}
-	if s := r.Summary; s != nil && s.ForgedAccepted > 0 {
-		faults = append(faults, fmt.Sprintf("%d of %d forged deliveries were accepted", s.ForgedAccepted, s.Forged))
+	if v := r.Verified; v != nil && len(v.Missing) > 0 {
+		fault("%d of %d acknowledged events are missing", len(v.Missing), v.Acknowledged)
 	}
-	if s := r.Summary; r.Signatures == signaturesUnchecked && s.ForgedAccepted == 0 {
-		faults = append(faults, fmt.Sprintf("a forged delivery is answered with %s: it is not known whether any of %d was accepted", r.forgedAnswer, s.Accepted))
-	}
-	if r.Verified != nil && len(r.Verified.Missing) > 0 {
-		faults = append(faults, fmt.Sprintf("%d of %d acknowledged events are missing", len(r.Verified.Missing), r.Verified.Acknowledged))
-	}
-	if len(faults) == 0 {
+	if faults == nil {
 		return nil
 	}
 	return errors.New(strings.Join(faults, "; "))
@@ -95,51 +99,61 @@ func (r *simulated) text(c *console) {
 	if r.Verification != "" {
 		row("verification", "%s", r.Verification)
 	}
-	if s := r.Summary; s != nil {
-		row("deliveries", "%d%s", s.Deliveries, listing("duplicates", s.Duplicates, "forged", s.Forged, "unfinished", s.Unfinished, "withheld", s.Withheld))
-		if r.Signatures == signaturesUnchecked {
-			row("accepted", "not known; 200 to %d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
-		} else {
-			row("accepted", "%d of %d, %d events", s.Accepted, s.Deliveries-s.Forged, s.Acknowledged)
-		}
-		if r.Signatures != "" {
-			row("signatures", "%s", r.signatures())
-		}
-		if s.Malformed > 0 {
-			row("left out", "%d malformed lines", s.Malformed)
-		}
-		if s.Incomplete != "" {
-			row("incomplete", "%s", s.Incomplete)
-		}
-		if s.Forged > 0 {
-			row("forged", "%d of %d accepted", s.ForgedAccepted, s.Forged)
-		}
-		row("requests", "%d%s, %d bytes", s.Requests, listing("retries", s.Retries), s.Bytes)
-		row("answers", "%s", answers(s))
-		if s.Alerts+s.Unsubscribed > 0 {
-			row("accounts", "%d alerts, %d unsubscribed", s.Alerts, s.Unsubscribed)
-		}
-		if l := s.Latency; l != nil {
-			row("latency", "p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, max %.1f ms", l.P50, l.P90, l.P99, l.Max)
-		}
-		row("time", "%.1f s, %.0f requests a second", s.Seconds, float64(s.Requests)/max(s.Seconds, 1e-9))
+	if r.Summary != nil {
+		r.summary(row)
 	}
 	if r.Ledger != nil {
 		row("ledger", "%d events", *r.Ledger)
 	}
-	if v := r.Verified; v != nil {
-		row("verified", "%d of %d events found, %d missing%s", v.Found, v.Acknowledged, len(v.Missing),
-			listing("others", v.Others, "repeated", v.Repeated, "malformed lines", v.Malformed))
-		for _, why := range v.Incomplete {
-			row("incomplete", "%s", why)
-		}
-		for _, id := range v.Missing[:min(len(v.Missing), maxMissing)] {
-			row("missing", "%q", id)
-		}
-		if more := len(v.Missing) - maxMissing; more > 0 {
-			row("missing", "and %d more, which --json lists", more)
-		}
+	v := r.Verified
+	if v == nil {
+		return
 	}
+	row("verified", "%d of %d events found, %d missing%s", v.Found, v.Acknowledged, len(v.Missing),
+		listing("others", v.Others, "repeated", v.Repeated, "malformed lines", v.Malformed))
+	for _, why := range v.Incomplete {
+		row("incomplete", "%s", why)
+	}
+	for _, id := range v.Missing[:min(len(v.Missing), maxMissing)] {
+		row("missing", "%q", id)
+	}
+	if more := len(v.Missing) - maxMissing; more > 0 {
+		row("missing", "and %d more, which --json lists", more)
+	}
+}
+
+// summary prints how the run went.
+func (r *simulated) summary(row func(name, format string, args ...any)) {
+	s := r.Summary
+	authentic := s.Deliveries - s.Forged
+	row("deliveries", "%d%s", s.Deliveries,
+		listing("duplicates", s.Duplicates, "forged", s.Forged, "unfinished", s.Unfinished, "withheld", s.Withheld))
+	if r.Signatures == signaturesUnchecked {
+		row("accepted", "not known; 200 to %d of %d, %d events", s.Accepted, authentic, s.Acknowledged)
+	} else {
+		row("accepted", "%d of %d, %d events", s.Accepted, authentic, s.Acknowledged)
+	}
+	if r.Signatures != "" {
+		row("signatures", "%s", strings.TrimSuffix(r.Signatures+": "+r.finding, ": "))
+	}
+	if s.Malformed > 0 {
+		row("left out", "%d malformed lines", s.Malformed)
+	}
+	if s.Incomplete != "" {
+		row("incomplete", "%s", s.Incomplete)
+	}
+	if s.Forged > 0 {
+		row("forged", "%d of %d accepted", s.ForgedAccepted, s.Forged)
+	}
+	row("requests", "%d%s, %d bytes", s.Requests, listing("retries", s.Retries), s.Bytes)
+	row("answers", "%s", answers(s))
+	if s.Alerts+s.Unsubscribed > 0 {
+		row("accounts", "%d alerts, %d unsubscribed", s.Alerts, s.Unsubscribed)
+	}
+	if l := s.Latency; l != nil {
+		row("latency", "p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, max %.1f ms", l.P50, l.P90, l.P99, l.Max)
+	}
+	row("time", "%.1f s, %.0f requests a second", s.Seconds, float64(s.Requests)/max(s.Seconds, 1e-9))
 }
 
 // listing returns the numbers that are not zero, in brackets.
@@ -179,14 +193,12 @@ func newFollower(c *console) *follower {
 	return &follower{c: c, bar: terminal(c.err) && os.Getenv("TERM") != "dumb"}
 }
 
-// eraseLine makes a terminal forget the progress bar.
-const eraseLine = "\r\x1b[K"
-
+// write writes over the progress bar.
 func (f *follower) write(text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.bar {
-		text = eraseLine + text
+		text = "\r\x1b[K" + text
 	}
 	_, _ = io.WriteString(f.c.err, text) // nobody is left to tell
 }
@@ -205,23 +217,22 @@ func (f *follower) follow(progress func() *simulate.Summary, total int) (stop fu
 	if !f.bar {
 		return func() {}
 	}
-	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
 	ended.Go(func() {
 		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()
-		for {
+		for ctx.Err() == nil {
 			select {
 			case <-tick.C:
 				f.write(bar(progress(), total))
-			case <-done:
+			case <-ctx.Done():
 				f.write("")
-				return
 			}
 		}
 	})
 	return func() {
-		close(done)
+		cancel()
 		ended.Wait()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/suggest"
 )
 
@@ -36,22 +37,16 @@ func complain(name string) string {
 	f, known := event.FieldByName(name)
 	switch {
 	case !known:
-		return fmt.Sprintf("%s is not a field of Instagram's webhooks; the nearest are %s", name, strings.Join(nearest(name), " and "))
+		return fmt.Sprintf("%s is not a field of Instagram's webhooks; the nearest are %s", name, nearest(graph.InstagramLogin, name))
 	case f.Refused:
-		return fmt.Sprintf("%s is refused by Meta, although documented (%s); the nearest are %s", name, f.About, strings.Join(nearest(name), " and "))
+		return fmt.Sprintf("%s is refused by Meta, although documented (%s); the nearest are %s", name, f.About, nearest(graph.InstagramLogin, name))
 	}
 	return ""
 }
 
-// nearest returns the two valid names that are most like a name.
-func nearest(name string) []string {
-	var valid []string
-	for _, f := range event.Fields() {
-		if !f.Refused {
-			valid = append(valid, f.Name)
-		}
-	}
-	return suggest.Nearest(strings.ToLower(name), valid, 2)
+// nearest returns the two names of a login's fields that are most like a name.
+func nearest(login graph.Login, name string) string {
+	return strings.Join(suggest.Nearest(strings.ToLower(name), login.Fields(), 2), " and ")
 }
 
 // difference is what a change of fields does.

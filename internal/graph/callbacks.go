@@ -48,22 +48,17 @@ func (b *Callback) UnmarshalJSON(data []byte) error {
 // Callbacks returns the callbacks of an app, one for an object at most. It needs
 // an AppToken and FacebookLogin, as do all calls about callbacks.
 func (c *Client) Callbacks(ctx context.Context, app string) ([]Callback, error) {
-	if err := ValidateID(app); err != nil {
-		return nil, err
-	}
-	return list[Callback](ctx, c, app+"/subscriptions")
+	return list[Callback](ctx, c, app, "/subscriptions")
 }
 
 // SetCallback sets the callback of an app for one object. Meta calls its URL
 // with the verify token before it answers. With values, deliveries tell what
 // changed and not just that it did.
 func (c *Client) SetCallback(ctx context.Context, app string, b Callback, verifyToken Secret, values bool) error {
-	if err := ValidateID(app); err != nil {
-		return err
-	}
 	return c.change(ctx, request{
 		method: http.MethodPost,
-		path:   app + "/subscriptions",
+		id:     app,
+		path:   "/subscriptions",
 		params: url.Values{
 			"object":         {b.Object},
 			"callback_url":   {b.URL},
@@ -78,12 +73,9 @@ func (c *Client) SetCallback(ctx context.Context, app string, b Callback, verify
 // RemoveCallback removes the fields from an app's callback for an object, or the
 // whole callback if there are no fields.
 func (c *Client) RemoveCallback(ctx context.Context, app, object string, fields []string) error {
-	if err := ValidateID(app); err != nil {
-		return err
-	}
 	params := url.Values{"object": {object}}
 	if len(fields) > 0 {
 		params.Set("fields", strings.Join(fields, ","))
 	}
-	return c.change(ctx, request{method: http.MethodDelete, path: app + "/subscriptions", params: params})
+	return c.change(ctx, request{method: http.MethodDelete, id: app, path: "/subscriptions", params: params})
 }

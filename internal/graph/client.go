@@ -7,11 +7,13 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -75,12 +77,16 @@ var versionPattern = regexp.MustCompile(`^v[0-9]{1,3}\.[0-9]{1,2}$`)
 // request is one call of the API.
 type request struct {
 	method      string
-	path        string // without the version, such as me
+	id          string // of an account or an app, if the path begins with a slash
+	path        string // after the version and the id, such as me
 	unversioned bool
 	params      url.Values
 	secret      Secret // in params, if there is one
 	renews      bool   // the answer holds a token, which may be like the one in use
 }
+
+// String returns the request without parameters.
+func (r request) String() string { return r.method + " " + r.id + r.path }
 
 // Validate returns an error if no call could be made with the client.
 func (c *Client) Validate() error {
@@ -109,18 +115,10 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (c *Client) version() string {
-	if c.Version == "" {
-		return DefaultVersion
-	}
-	return c.Version
-}
+func (c *Client) version() string { return cmp.Or(c.Version, DefaultVersion) }
 
 func (c *Client) base() string {
-	if c.BaseURL != "" {
-		return strings.TrimSuffix(c.BaseURL, "/")
-	}
-	return "https://" + c.Login.Host()
+	return cmp.Or(strings.TrimSuffix(c.BaseURL, "/"), "https://"+c.Login.Host())
 }
 
 func (c *Client) http() *http.Client {
@@ -139,13 +137,11 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 	if !r.unversioned {
 		address += c.version() + "/"
 	}
-	address += r.path
+	address += r.id + r.path
 	name := r.method + " " + address // without parameters
 
 	params := url.Values{}
-	for key, values := range r.params {
-		params[key] = values
-	}
+	maps.Copy(params, r.params)
 	secrets := []string{string(c.Token), string(c.AppSecret), string(r.secret)}
 	if _, key, isApp := strings.Cut(string(c.Token), "|"); isApp {
 		secrets = append(secrets, key)
@@ -158,9 +154,15 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 		secrets = append(secrets, url.QueryEscape(secret)) // as in a URL that is repeated
 	}
 
+	header := http.Header{
+		"Authorization": {"Bearer " + string(c.Token)},
+		"Accept":        {"application/json"},
+		"User-Agent":    {"caddy-instagram (+https://github.com/caddy-instagram/webhooks)"},
+	}
 	var body io.Reader
 	if r.method == http.MethodPost {
 		body = strings.NewReader(params.Encode())
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
 	} else if len(params) > 0 {
 		address += "?" + params.Encode()
 	}
@@ -168,12 +170,7 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 	if err != nil {
 		return fmt.Errorf("%s: the request cannot be made", name) // err has the parameters
 	}
-	req.Header.Set("Authorization", "Bearer "+string(c.Token))
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "caddy-instagram (+https://github.com/caddy-instagram/webhooks)")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
+	req.Header = header
 
 	resp, err := c.http().Do(req)
 	if err != nil {
@@ -231,19 +228,16 @@ func decode(resp *http.Response, data []byte, result any, clean func([]byte) []b
 	return failed
 }
 
-// success is the answer to a call that changes something.
-type success struct {
-	Success bool `json:"success"`
-}
-
 // change makes a call that changes something.
 func (c *Client) change(ctx context.Context, r request) error {
-	var done success
+	var done struct {
+		Success bool `json:"success"`
+	}
 	if err := c.call(ctx, r, &done); err != nil {
 		return err
 	}
 	if !done.Success {
-		return fmt.Errorf("%s %s: the answer does not say that it succeeded (%w)", r.method, r.path, ErrUncertain)
+		return fmt.Errorf("%s: the answer does not say that it succeeded (%w)", r, ErrUncertain)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package graph
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,19 +54,14 @@ func (e *Error) Error() string {
 		}
 	}
 	var details []string
-	if e.Code != 0 {
-		details = append(details, fmt.Sprintf("code %d", e.Code))
+	for _, d := range []struct{ name, value string }{
+		{"code", strconv.Itoa(e.Code)}, {"subcode", strconv.Itoa(e.Subcode)}, {"type", e.Type}, {"fbtrace_id", e.TraceID},
+	} {
+		if d.value != "" && d.value != "0" {
+			details = append(details, d.name+" "+d.value)
+		}
 	}
-	if e.Subcode != 0 {
-		details = append(details, fmt.Sprintf("subcode %d", e.Subcode))
-	}
-	if e.Type != "" {
-		details = append(details, "type "+e.Type)
-	}
-	if e.TraceID != "" {
-		details = append(details, "fbtrace_id "+e.TraceID)
-	}
-	if len(details) > 0 {
+	if details != nil {
 		fmt.Fprintf(&b, " (%s)", strings.Join(details, ", "))
 	}
 	return b.String()
@@ -72,11 +69,8 @@ func (e *Error) Error() string {
 
 // Throttled reports whether Meta refused because there were too many calls.
 func (e *Error) Throttled() bool {
-	switch e.Code {
-	case 4, 17, 32, 613:
-		return true
-	}
-	return 80000 <= e.Code && e.Code <= 80014 || e.Status == http.StatusTooManyRequests
+	return slices.Contains([]int{4, 17, 32, 613}, e.Code) || 80000 <= e.Code && e.Code <= 80014 ||
+		e.Status == http.StatusTooManyRequests
 }
 
 // Passes reports whether the same call may succeed a little later.

@@ -85,15 +85,11 @@ func LoginList() string {
 
 func (l Login) known() bool { return l == "" || slices.Contains(Logins(), l) }
 
-// traits returns what is particular to a login, and for one that is not known
-// what is to the default.
+// traits returns what is particular to a login: for one that is not known, that
+// of the default.
 func (l Login) traits() traits {
-	for _, t := range logins {
-		if t.login == l {
-			return t
-		}
-	}
-	return logins[0]
+	i := slices.IndexFunc(logins, func(t traits) bool { return t.login == l })
+	return logins[max(i, 0)]
 }
 
 // Name returns the login as Meta calls it.

@@ -1,14 +1,18 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,10 +31,10 @@ func (c *Client) call(ctx context.Context, r request, result any) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	budget := c.MaxWait
-	if budget == 0 {
-		budget = time.Minute
+	if err := ValidateID(r.id); err != nil && strings.HasPrefix(r.path, "/") {
+		return err
 	}
+	budget := cmp.Or(c.MaxWait, time.Minute)
 	uncertain := false
 	for attempt := 0; ; attempt++ {
 		err := c.try(ctx, r, result)
@@ -121,17 +125,11 @@ func readUsage(h http.Header) usage {
 		Time    float64 `json:"total_time"`
 		Minutes float64 `json:"estimated_time_to_regain_access"`
 	}
-	var all []shares
 	var app shares
-	if json.Unmarshal([]byte(h.Get("X-App-Usage")), &app) == nil {
-		all = append(all, app)
-	}
+	_ = json.Unmarshal([]byte(h.Get("X-App-Usage")), &app)
 	var business map[string][]shares
-	if json.Unmarshal([]byte(h.Get("X-Business-Use-Case-Usage")), &business) == nil {
-		for _, s := range business {
-			all = append(all, s...)
-		}
-	}
+	_ = json.Unmarshal([]byte(h.Get("X-Business-Use-Case-Usage")), &business)
+	all := append(slices.Concat(slices.Collect(maps.Values(business))...), app)
 	var u usage
 	for _, s := range all {
 		u.percent = max(u.percent, s.Calls, s.CPU, s.Time)

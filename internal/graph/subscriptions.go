@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,34 +31,28 @@ func (s *Subscription) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &answer); err != nil {
 		return err
 	}
-	s.App, s.Fields = answer.App, append([]string{}, answer.Fields...)
-	if s.App == "" {
-		s.App = answer.ID
-	}
+	s.App, s.Fields = cmp.Or(answer.App, answer.ID), append([]string{}, answer.Fields...)
 	return nil
 }
 
 // maxPages bounds how far a list is read.
 const maxPages = 20
 
-// page is one part of a list.
-type page[T any] struct {
-	Data   []T `json:"data"`
-	Paging struct {
-		Cursors struct {
-			After string `json:"after"`
-		} `json:"cursors"`
-		Next string `json:"next"` // holds the access token
-	} `json:"paging"`
-}
-
 // list reads all parts of a list.
-func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+func list[T any](ctx context.Context, c *Client, id, path string) ([]T, error) {
 	var all []T
-	params := url.Values{}
+	r := request{method: http.MethodGet, id: id, path: path, params: url.Values{}}
 	for range maxPages {
-		var part page[T]
-		if err := c.call(ctx, request{method: http.MethodGet, path: path, params: params}, &part); err != nil {
+		var part struct {
+			Data   []T `json:"data"`
+			Paging struct {
+				Cursors struct {
+					After string `json:"after"`
+				} `json:"cursors"`
+				Next string `json:"next"` // holds the access token
+			} `json:"paging"`
+		}
+		if err := c.call(ctx, r, &part); err != nil {
 			return nil, err
 		}
 		all = append(all, part.Data...)
@@ -65,44 +60,36 @@ func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 		case part.Paging.Next == "":
 			return all, nil
 		case part.Paging.Cursors.After == "":
-			return nil, fmt.Errorf("GET %s: the list goes on, but the answer does not say where", path)
+			return nil, fmt.Errorf("%s: the list goes on, but the answer does not say where", r)
 		}
-		params.Set("after", part.Paging.Cursors.After)
+		r.params.Set("after", part.Paging.Cursors.After)
 	}
-	return nil, fmt.Errorf("GET %s: the list has more than %d pages", path, maxPages)
+	return nil, fmt.Errorf("%s: the list has more than %d pages", r, maxPages)
 }
 
 // Subscriptions returns the apps that are subscribed to an account, as far as
 // the token may see them. The account is an Instagram account, or with Facebook
 // Login a Page.
 func (c *Client) Subscriptions(ctx context.Context, account string) ([]Subscription, error) {
-	if err := ValidateID(account); err != nil {
-		return nil, err
-	}
-	return list[Subscription](ctx, c, account+"/subscribed_apps")
+	return list[Subscription](ctx, c, account, "/subscribed_apps")
 }
 
 // Subscribe subscribes the token's app to an account. The fields replace those
 // that it was subscribed to. Meta takes all of them or none, and refuses those
 // that the app itself is not subscribed to.
 func (c *Client) Subscribe(ctx context.Context, account string, fields []string) error {
-	if err := ValidateID(account); err != nil {
-		return err
-	}
 	if len(fields) == 0 {
 		return errors.New("a subscription needs at least one field")
 	}
 	return c.change(ctx, request{
 		method: http.MethodPost,
-		path:   account + "/subscribed_apps",
+		id:     account,
+		path:   "/subscribed_apps",
 		params: url.Values{"subscribed_fields": {strings.Join(fields, ",")}},
 	})
 }
 
 // Unsubscribe ends the subscription of the token's app to an account.
 func (c *Client) Unsubscribe(ctx context.Context, account string) error {
-	if err := ValidateID(account); err != nil {
-		return err
-	}
-	return c.change(ctx, request{method: http.MethodDelete, path: account + "/subscribed_apps"})
+	return c.change(ctx, request{method: http.MethodDelete, id: account, path: "/subscribed_apps"})
 }

@@ -40,17 +40,14 @@ func (c *Client) Me(ctx context.Context) (Owner, error) {
 	if err != nil {
 		return Owner{}, err
 	}
-	id := answer.ID
-	owner := Owner{Account: id, Name: answer.Name}
+	owner := Owner{Account: answer.UserID, Name: answer.Username}
 	switch c.Login {
 	case FacebookLogin:
+		owner = Owner{Account: answer.ID, Name: answer.Name}
 	case UnifiedLogin:
-		owner = Owner{SystemUser: id, Name: answer.Name}
-	default:
-		id = answer.UserID
-		owner = Owner{Account: id, Name: answer.Username}
+		owner = Owner{SystemUser: answer.ID, Name: answer.Name}
 	}
-	if ValidateID(id) != nil {
+	if ValidateID(owner.Account+owner.SystemUser) != nil {
 		return Owner{}, errors.New("GET me: the answer has no account id")
 	}
 	return owner, nil
@@ -78,6 +75,9 @@ type Details struct {
 // Debug returns what is known about the client's token. It needs a login whose
 // tokens can be looked into: graph.instagram.com has no such call.
 func (c *Client) Debug(ctx context.Context) (Details, error) {
+	if !c.Login.Debugs() {
+		return Details{}, fmt.Errorf("tokens of %s cannot be looked into", c.Login.Name())
+	}
 	var answer struct {
 		Data struct {
 			App         string   `json:"app_id"`
@@ -88,16 +88,9 @@ func (c *Client) Debug(ctx context.Context) (Details, error) {
 			Permissions []string `json:"scopes"`
 		} `json:"data"`
 	}
-	if !c.Login.Debugs() {
-		return Details{}, fmt.Errorf("tokens of %s cannot be looked into", c.Login.Name())
-	}
-	err := c.call(ctx, request{
-		method: http.MethodGet,
-		path:   "debug_token",
-		// Meta knows no other way to name it than in the query.
-		params: url.Values{"input_token": {string(c.Token)}},
-	}, &answer)
-	if err != nil {
+	// Meta knows no other way to name it than in the query.
+	params := url.Values{"input_token": {string(c.Token)}}
+	if err := c.call(ctx, request{method: http.MethodGet, path: "debug_token", params: params}, &answer); err != nil {
 		return Details{}, err
 	}
 	d := answer.Data
