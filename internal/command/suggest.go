@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -83,4 +84,68 @@ func (d difference) text(c *console) {
 	for _, name := range d.Kept {
 		c.printf("    %s\n", name)
 	}
+}
+
+// checkFields returns an error that says for each field that Meta would refuse
+// with a login what to ask for instead. Of a Page not all fields are known, so
+// there it only notes that a name is not.
+func checkFields(c *console, login graph.Login, fields []string) error {
+	var wrong []string
+	for _, name := range fields {
+		if objection := object(login, name); objection != "" {
+			wrong = append(wrong, objection)
+		} else if login == graph.FacebookLogin && !slices.Contains(login.Fields(), name) {
+			c.note("Note: %s is not among the known fields of a Page, whose nearest are %s. Meta decides.", name, nearest(login, name))
+		}
+	}
+	if wrong == nil {
+		return nil
+	}
+	return fmt.Errorf("one field that Meta refuses voids them all:\n  %s\n'caddy instagram fields' lists them all", strings.Join(wrong, "\n  "))
+}
+
+// object says why Meta would refuse a field with a login, and what to do, or "".
+func object(login graph.Login, name string) string {
+	ofInstagram, isInstagram := event.FieldByName(name)
+	ofPage, isPage := event.FieldByPage(name)
+	offered := slices.Contains(login.Fields(), name)
+	switch {
+	case offered:
+		return ""
+	case login == graph.FacebookLogin && !isInstagram:
+		return "" // a field of the Page, perhaps
+	case login == graph.FacebookLogin && ofInstagram.Page == "":
+		return fmt.Sprintf("%s is a field of Instagram, and a Page has none like it: subscribe the app to it (in the App Dashboard, or by 'caddy instagram callback set'), and the Page to any field of its own, such as feed", name)
+	case login == graph.FacebookLogin:
+		return fmt.Sprintf("%s is Instagram's name; with %s the Page's field is %s", name, login.Name(), ofInstagram.Page)
+	case isPage && !isInstagram && slices.Contains(login.Fields(), ofPage.Name):
+		return fmt.Sprintf("%s is the name of a Page's field, with %s; with %s it is %s", name, graph.FacebookLogin.Name(), login.Name(), ofPage.Name)
+	case !isInstagram && slices.Contains(event.PageFields(), name):
+		return fmt.Sprintf("%s is a field of a Page (--login %s); the nearest with %s are %s", name, graph.FacebookLogin, login.Name(), nearest(login, name))
+	case isInstagram && !ofInstagram.Refused: // with Unified Login
+		return fmt.Sprintf("%s is not offered with %s, whose fields are %s", name, login.Name(), strings.Join(login.Fields(), ", "))
+	case login == graph.UnifiedLogin:
+		return fmt.Sprintf("%s is not a field of %s; the nearest are %s", name, login.Name(), nearest(login, name))
+	}
+	return complain(name)
+}
+
+// printPermissions prints what fields need with a login.
+func printPermissions(c *console, login graph.Login, p graph.Permissions) {
+	c.printf("Permissions needed with %s:\n", login.Name())
+	var rows [][]string
+	row := func(permission, fields string) { rows = append(rows, []string{"  " + permission, "for " + fields}) }
+	for _, permission := range p.Basic {
+		row(permission, "every field")
+	}
+	for _, permission := range slices.Sorted(maps.Keys(p.Needed)) {
+		row(permission, list(p.Needed[permission]))
+	}
+	if p.Unknown != nil {
+		row("not documented", list(p.Unknown))
+	}
+	if p.NotOffered != nil {
+		row("not offered", list(p.NotOffered)+": no such event will come")
+	}
+	c.table(rows...)
 }
