@@ -57,9 +57,13 @@ type Permissions struct {
 // The permissions that fields have in common. See Meta's "Instagram Platform ›
 // Webhooks".
 var (
-	forComments = Permissions{"instagram_business_manage_comments", "instagram_manage_comments", "instagram_manage_comments"}
+	forComments = Permissions{
+		"instagram_business_manage_comments", "instagram_manage_comments", "instagram_manage_comments",
+	}
+	forMessages = Permissions{
+		"instagram_business_manage_messages", "instagram_manage_messages", "instagram_manage_messages",
+	}
 	forInsights = Permissions{NotOffered, "instagram_manage_insights", "instagram_manage_insights"}
-	forMessages = Permissions{"instagram_business_manage_messages", "instagram_manage_messages", "instagram_manage_messages"}
 
 	// Unified Login offers only some of the fields of messages.
 	forMessagesNotUnified = Permissions{forMessages.InstagramLogin, forMessages.FacebookLogin, NotOffered}
@@ -123,7 +127,8 @@ var fields = []Field{
 
 	undocumentedField("agent_messages", "", "messages of an agent"),
 	undocumentedField("comment_poll_response", "comment_poll_response", "an answer to a poll in the comments"),
-	undocumentedField("creator_marketplace_invited_creator_onboarding", "", "an invited creator joined the creator marketplace"),
+	undocumentedField("creator_marketplace_invited_creator_onboarding", "",
+		"an invited creator joined the creator marketplace"),
 	undocumentedField("creator_marketplace_projects", "", "a project in the creator marketplace changed"),
 	undocumentedField("delta", "", "not documented"),
 	undocumentedField("follow", "follow", "a user followed the account"),

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -118,10 +119,7 @@ func (d *details) identity(field string, parts []string) int {
 	set := func(from ...string) int { return copy(parts, from) }
 	switch field {
 	case "comments", "live_comments":
-		if d.id != "" {
-			return set(d.id)
-		}
-		return set(d.commentID)
+		return set(cmp.Or(d.id, d.commentID))
 	case "mentions":
 		return set(d.mediaID, d.commentID)
 	case "story_insights":

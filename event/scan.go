@@ -1,6 +1,9 @@
 package event
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // maxDepth limits the nesting of arrays and objects in a value that is skipped, and
 // with it the memory that a scan takes. A text that nests deeper is treated as if it
@@ -191,25 +194,26 @@ func (s *scanner) literal(word string) {
 }
 
 func (s *scanner) number() {
-	if s.peek() == '-' {
-		s.pos++
-	}
-	if s.peek() == '0' {
-		s.pos++
-	} else {
+	s.accept("-")
+	if !s.accept("0") {
 		s.digits()
 	}
-	if s.peek() == '.' {
-		s.pos++
+	if s.accept(".") {
 		s.digits()
 	}
-	if c := s.peek(); c == 'e' || c == 'E' {
-		s.pos++
-		if c := s.peek(); c == '+' || c == '-' {
-			s.pos++
-		}
+	if s.accept("eE") {
+		s.accept("+-")
 		s.digits()
 	}
+}
+
+// accept reads a byte if it is one of those in set, and reports whether it did.
+func (s *scanner) accept(set string) bool {
+	ok := strings.IndexByte(set, s.peek()) >= 0
+	if ok {
+		s.pos++
+	}
+	return ok
 }
 
 // digits reads one digit or more.

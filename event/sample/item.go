@@ -1,13 +1,14 @@
 package sample
 
 import (
+	"slices"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
 )
 
 // item returns an item of the field, and moves the time on.
-func (g *Generator) item(field, account string) any {
+func (g *Generator) item(field, account string) object {
 	g.Time = g.Time.Add(time.Duration(1+g.random.IntN(2000)) * time.Millisecond)
 	switch kindOf(field) {
 	case event.Message:
@@ -50,7 +51,9 @@ func (g *Generator) comment(from object) object {
 	id := member{"id", g.id("180")}
 	if product == "AD" { // as with Facebook Login
 		id.name = "comment_id"
-		media = append(media, member{"ad_id", g.id("120")}, member{"ad_title", "Autumn offer"}, member{"original_media_id", g.id("179")})
+		media = append(media, object{
+			{"ad_id", g.id("120")}, {"ad_title", "Autumn offer"}, {"original_media_id", g.id("179")},
+		}...)
 	}
 	value := object{{"from", from}, {"media", media}, id}
 	if g.random.IntN(3) == 0 {
@@ -69,55 +72,62 @@ func (g *Generator) figure() int64 {
 
 // messaging returns an item of "messaging" or "standby".
 func (g *Generator) messaging(field, account string) object {
-	content := g.content(field)
+	key, content := g.content(field)
 	sender, recipient := g.id("62"), account
-	for _, m := range content.value.(object) {
-		if m.name == "is_echo" {
-			sender, recipient = recipient, sender
-		}
+	if slices.ContainsFunc(content, func(m member) bool { return m.name == "is_echo" }) {
+		sender, recipient = recipient, sender
 	}
 	return object{
 		{"sender", object{{"id", sender}}},
 		{"recipient", object{{"id", recipient}}},
 		{"timestamp", g.Time.UnixMilli()},
-		content,
+		{key, content},
 	}
 }
 
 // content returns the member of a messaging item that says what happened.
-func (g *Generator) content(field string) member {
+func (g *Generator) content(field string) (key string, content object) {
 	switch field {
 	case "messages", "message_echoes":
-		return member{"message", g.message(field == "message_echoes")}
+		return "message", g.message(field == "message_echoes")
 	case "message_reactions":
 		if g.random.IntN(3) == 0 {
-			return member{"reaction", object{{"mid", g.mid()}, {"action", "unreact"}}}
+			return "reaction", object{{"mid", g.mid()}, {"action", "unreact"}}
 		}
-		return member{"reaction", object{{"mid", g.mid()}, {"action", "react"}, {"reaction", "love"}, {"emoji", "\u2764\ufe0f"}}}
+		return "reaction", object{{"mid", g.mid()}, {"action", "react"}, {"reaction", "love"}, {"emoji", "\u2764\ufe0f"}}
 	case "messaging_seen":
-		return member{"read", object{{"mid", g.mid()}}}
+		return "read", object{{"mid", g.mid()}}
 	case "message_edit":
-		return member{"message_edit", object{{"mid", g.mid()}, {"text", pick(g, texts)}, {"num_edit", int64(1 + g.random.IntN(5))}}}
-	case "messaging_postbacks":
-		return member{"postback", object{{"mid", g.mid()}, {"title", pick(g, texts)}, {"payload", "MENU/" + g.token(6)}}}
-	case "messaging_referral":
-		return member{"referral", object{{"ref", g.token(8)}, {"source", "IGME-SOURCE-LINK"}, {"type", "OPEN_THREAD"}}}
-	case "messaging_optins":
-		return member{"optin", object{{"type", "notification_messages"}, {"payload", g.token(8)}, {"notification_messages_token", g.token(19)}}}
-	case "messaging_handover":
-		switch key := pick(g, []string{"pass_thread_control", "take_thread_control", "request_thread_control"}); key {
-		case "pass_thread_control":
-			return member{key, object{{"previous_owner_app_id", g.id("5")}, {"new_owner_app_id", g.id("5")}, {"metadata", "to a person"}}}
-		case "take_thread_control":
-			return member{key, object{{"previous_owner_app_id", g.id("5")}, {"new_owner_app_id", g.id("5")}, {"metadata", "back"}}}
-		default:
-			return member{key, object{{"requested_owner_app_id", g.id("5")}, {"metadata", "please"}}}
+		return "message_edit", object{
+			{"mid", g.mid()}, {"text", pick(g, texts)}, {"num_edit", int64(1 + g.random.IntN(5))},
 		}
+	case "messaging_postbacks":
+		return "postback", object{{"mid", g.mid()}, {"title", pick(g, texts)}, {"payload", "MENU/" + g.token(6)}}
+	case "messaging_referral":
+		return "referral", object{{"ref", g.token(8)}, {"source", "IGME-SOURCE-LINK"}, {"type", "OPEN_THREAD"}}
+	case "messaging_optins":
+		return "optin", object{
+			{"type", "notification_messages"}, {"payload", g.token(8)}, {"notification_messages_token", g.token(19)},
+		}
+	case "messaging_handover":
+		return g.handover()
 	case "messaging_policy_enforcement":
-		return member{"policy_enforcement", object{{"action", "warning"}, {"reason", "Too many messages outside of the window."}}}
+		return "policy_enforcement", object{{"action", "warning"}, {"reason", "Too many messages outside of the window."}}
 	default: // response_feedback
-		return member{"response_feedback", object{{"feedback", "Good Response"}, {"mid", g.mid()}}}
+		return "response_feedback", object{{"feedback", "Good Response"}, {"mid", g.mid()}}
 	}
+}
+
+func (g *Generator) handover() (key string, content object) {
+	key = pick(g, []string{"pass_thread_control", "take_thread_control", "request_thread_control"})
+	if key == "request_thread_control" {
+		return key, object{{"requested_owner_app_id", g.id("5")}, {"metadata", "please"}}
+	}
+	reason := "to a person"
+	if key == "take_thread_control" {
+		reason = "back"
+	}
+	return key, object{{"previous_owner_app_id", g.id("5")}, {"new_owner_app_id", g.id("5")}, {"metadata", reason}}
 }
 
 func (g *Generator) message(echo bool) object {

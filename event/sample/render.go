@@ -6,20 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// Style is one of the two looks that Meta's JSON has.
+// Style is one of the two ways in which Meta formats its JSON.
 type Style int
 
 const (
-	// Spaced has a space behind commas and colons, as deliveries of changes
-	// have.
+	// Spaced has a space after commas and colons, as deliveries of changes have.
 	Spaced Style = iota
 
-	// Compact has no space and writes "/" as "\/", as deliveries of messages
-	// do.
+	// Compact has no spaces and writes "/" as "\/", as deliveries of messages do.
 	Compact
 )
 
-// A JSON object keeps the order of its members.
+// The values of JSON, whose objects keep the order of their members.
 type (
 	object []member
 	member struct {
@@ -29,8 +27,8 @@ type (
 	list []any
 )
 
-// render appends the value as Meta writes it: all characters beyond ASCII as
-// escapes with lower-case digits.
+// render appends the value as Meta writes it: all characters beyond ASCII are escapes
+// with lower-case digits.
 func (s Style) render(dst []byte, value any) []byte {
 	switch v := value.(type) {
 	case object:

@@ -1,5 +1,5 @@
-// Package sample makes up deliveries in every shape that Meta sends them in,
-// for tests and for simulators. The same seed gives the same deliveries.
+// Package sample makes up deliveries in every shape that Meta sends, for tests of
+// applications and for simulators. The same seed gives the same deliveries.
 package sample
 
 import (
@@ -11,12 +11,11 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// Generator makes deliveries for a handful of accounts. No two of its events
-// have the same ID, except those of TestButton. It is not safe for concurrent
-// use.
+// Generator makes deliveries for a handful of accounts. All its events have
+// different IDs, except those of TestButton. It is not safe for concurrent use.
 type Generator struct {
-	// Time is when the next event will happen. Every event moves it on by up
-	// to two seconds. New sets it to the first of November 2026.
+	// Time is when the last event happened: each event is up to two seconds later
+	// than the one before. New sets it to 1 November 2026.
 	Time time.Time
 
 	random   *rand.Rand
@@ -24,7 +23,7 @@ type Generator struct {
 	lastID   uint64
 }
 
-// New returns a generator whose deliveries depend on nothing but the seed.
+// New returns a generator whose deliveries depend only on the seed.
 func New(seed uint64) *Generator {
 	g := &Generator{
 		Time:   time.Date(2026, time.November, 1, 9, 0, 0, 0, time.UTC),
@@ -52,10 +51,10 @@ func kindOf(field string) event.Kind {
 	return event.Change
 }
 
-// Delivery returns a delivery of n events in the given style, one field after
-// the other in turns. Fields that the event package knows have realistic
-// contents, any other name makes a plain change. Up to three events of a kind
-// share an entry, as happens when a lot happens at once.
+// Delivery returns a delivery of n events in the given style, of each of the fields
+// in turn. Events of a field that package event knows have realistic contents, those
+// of any other field are simple changes. Up to three events of a kind share an entry,
+// as when many things happen at once.
 func (g *Generator) Delivery(style Style, n int, fields ...string) []byte {
 	entries := list{}
 	for i := 0; i < n; {
@@ -70,8 +69,8 @@ func (g *Generator) Delivery(style Style, n int, fields ...string) []byte {
 	return wrap(style, entries)
 }
 
-// entry returns an entry, with its members in the order that goes with the
-// style and its time in the unit that goes with the kind.
+// entry returns an entry. The style decides the order of its members, and the kind the
+// unit of its time.
 func (g *Generator) entry(style Style, kind event.Kind, account string, items list) object {
 	sent := g.Time.Add(time.Duration(50+g.random.IntN(900)) * time.Millisecond)
 	when, name := sent.UnixMilli(), "messaging"
@@ -96,16 +95,15 @@ func wrap(style Style, entries list) []byte {
 	return style.render(nil, d)
 }
 
-// TestButton returns what the Test button of Meta's App Dashboard sends for a
-// field: one change of the account "0", whatever the kind of the field, with
-// the ids that it always has.
+// TestButton returns what the Test button of Meta's App Dashboard sends for a field:
+// one change of the account "0", whatever the kind of the field, always with the same
+// ids.
 func (g *Generator) TestButton(field string) []byte {
 	value := object{{"id", "17849203761125840"}, {"text", "An example."}}
-	switch kindOf(field) {
-	case event.Message, event.Standby:
-		item := g.item(field, meta.TestRecipient).(object)
+	if kindOf(field) != event.Change {
+		item := g.item(field, meta.TestRecipient)
 		content := item[len(item)-1]
-		if fields, ok := content.value.(object); ok && len(fields) > 0 && fields[0].name == "mid" {
+		if content.value.(object)[0].name == "mid" {
 			content.value = object{{"mid", meta.TestMessage}, {"text", "random_text"}}
 		}
 		value = object{
@@ -122,15 +120,15 @@ func (g *Generator) TestButton(field string) []byte {
 // idSpace is the number of ids: those of fourteen digits.
 const idSpace = 100_000_000_000_000
 
-// id returns a new id of fourteen digits behind prefix. The step shares no divisor with the
-// number of ids, so that none comes twice.
+// id returns a new id: prefix and fourteen digits. The step and the number of ids have
+// no common divisor, so that no id is made twice.
 func (g *Generator) id(prefix string) string {
 	g.lastID = (g.lastID + 61_803_398_874_989) % idSpace
 	digits := strconv.FormatUint(idSpace+g.lastID, 10)
 	return prefix + digits[1:]
 }
 
-// token returns n characters as message ids are made of.
+// token returns n characters, such as message ids consist of.
 func (g *Generator) token(n int) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	text := make([]byte, n)
