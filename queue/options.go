@@ -46,6 +46,10 @@ type Keep struct {
 	Dead *caddy.Duration `json:"dead,omitempty"`
 }
 
+// DefaultMinFreeSpace is what must be free on the disk unless min_free_space is
+// set, in bytes.
+const DefaultMinFreeSpace = 100 << 20
+
 func (h *Handler) setDefaults() {
 	if h.StoreRaw == nil {
 		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "bolt"}, nil)
@@ -59,7 +63,7 @@ func (h *Handler) setDefaults() {
 	h.Concurrency = cmp.Or(h.Concurrency, 32)
 	h.Keep.Delivered = cmp.Or(h.Keep.Delivered, new(caddy.Duration(24*time.Hour)))
 	h.Keep.Dead = cmp.Or(h.Keep.Dead, new(caddy.Duration(30*24*time.Hour)))
-	h.MinFreeSpace = cmp.Or(h.MinFreeSpace, new(int64(100<<20)))
+	h.MinFreeSpace = cmp.Or(h.MinFreeSpace, new(int64(DefaultMinFreeSpace)))
 }
 
 // ValidateOptions returns an error for an option whose value makes no sense. Options that are not set are valid.

@@ -8,51 +8,59 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// All bodies are what the Test button of Meta's App Dashboard sends: the account
-// "0" and ids that are nobody's. Receivers tag them as tests.
+// All bodies are what the Test button of Meta's App Dashboard sends: receivers
+// tag them as tests.
+
+const (
+	account = `"id":"` + meta.TestAccount + `"`
+	parties = `"sender":{"id":"` + meta.TestSender + `"},"recipient":{"id":"` + meta.TestRecipient + `"}`
+	message = `"message":{"mid":"` + meta.TestMessage + `","text":"Caf\u00e9 and\/or \ud83d\ude4f"}`
+)
 
 // plainBodies returns bodies that programs which read JSON and write it anew
 // leave as they are, at least one of them: without escapes, and with the members
 // sorted by name.
 func plainBodies(now time.Time) [][]byte {
+	const spaced = `{"entry": [{"changes": [{"field": "comments", "value": {"id": "17849203761125840", "text": "Checked"}}], ` +
+		`"id": "` + meta.TestAccount + `", "time": %d}], "object": "instagram"}`
 	return [][]byte{
-		fmt.Appendf(nil, `{"entry":[{"changes":[%s],"id":"0","time":%d}],"object":"instagram"}`, update(0, "Checked"), now.Unix()),
-		fmt.Appendf(nil, `{"entry": [{"changes": [{"field": "comments", "value": {"id": "17849203761125840", "text": "Checked"}}], "id": "0", "time": %d}], "object": "instagram"}`, now.Unix()),
+		fmt.Appendf(nil, `{"entry":[%s],"object":"instagram"}`, entry(now, 0, "Checked")),
+		fmt.Appendf(nil, spaced, now.Unix()),
 	}
 }
 
-// update returns an update with a text, the nth of a batch.
-func update(n int, text string) string {
-	return fmt.Sprintf(`{"field":"comments","value":{"id":"178492037611%05d","text":"%s"}}`, 25840+n, text)
+// entry returns an entry with a comment, the nth of a batch.
+func entry(now time.Time, n int, text string) string {
+	return fmt.Sprintf(`{"changes":[{"field":"comments","value":{"id":"178492037611%05d","text":"%s"}}],%s,"time":%d}`,
+		25840+n, text, account, now.Unix())
 }
 
 // escapedBodies returns bodies in the looks of Meta's two families, the last one
 // a message, with all that a program which writes JSON anew writes in another
 // way.
 func escapedBodies(now time.Time) [][]byte {
+	const (
+		comments = `{"entry": [{"id": "` + meta.TestAccount + `", "time": %d, "changes": [{"value": {"id": "17849203761125840", ` +
+			`"text": "Caf\u00e9 \u2728 and\/or \ud83d\ude4f"}, "field": "comments"}]}], "object": "instagram"}`
+		button = `{"object":"instagram","entry":[{"time":%d,` + account + `,"changes":[{"value":{` + parties +
+			`,"timestamp":"1527459824",` + message + `},"field":"messages"}]}]}`
+		messages = `{"object":"instagram","entry":[{"time":%d,` + account + `,"messaging":[{` + parties +
+			`,"timestamp":%[1]d,` + message + `}]}]}`
+	)
 	return [][]byte{
-		fmt.Appendf(nil, `{"entry": [{"id": "0", "time": %d, "changes": [{"value": {"id": "17849203761125840", "text": "Caf\u00e9 \u2728 and\/or \ud83d\ude4f"}, "field": "comments"}]}], "object": "instagram"}`,
-			now.Unix()),
-		fmt.Appendf(nil, `{"object":"instagram","entry":[{"time":%d,"id":"0","changes":[{"value":{"sender":{"id":"12334"},"recipient":{"id":"23245"},"timestamp":"1527459824","message":{"mid":"random_mid","text":"Caf\u00e9 and\/or \ud83d\ude4f"}},"field":"messages"}]}]}`,
-			now.UnixMilli()),
-		fmt.Appendf(nil, `{"object":"instagram","entry":[{"time":%d,"id":"0","messaging":[{"sender":{"id":"12334"},"recipient":{"id":"23245"},"timestamp":%[1]d,"message":{"mid":"random_mid","text":"Caf\u00e9 and\/or \ud83d\ude4f"}}]}]}`,
-			now.UnixMilli()),
+		fmt.Appendf(nil, comments, now.Unix()),
+		fmt.Appendf(nil, button, now.UnixMilli()),
+		fmt.Appendf(nil, messages, now.UnixMilli()),
 	}
 }
 
 // batch returns a delivery of as many updates as Meta sends, about 300 KB.
 func batch(now time.Time) []byte {
-	var b strings.Builder
-	b.WriteString(`{"entry":[`)
-	text := strings.Repeat("Checked with a large batch. ", 7)
-	for n := range meta.MaxUpdates {
-		if n > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, `{"changes":[%s],"id":"0","time":%d}`, update(n, text), now.Unix())
+	entries := make([]string, meta.MaxUpdates)
+	for n := range entries {
+		entries[n] = entry(now, n, strings.Repeat("Checked with a large batch. ", 7))
 	}
-	b.WriteString(`],"object":"instagram"}`)
-	return []byte(b.String())
+	return fmt.Appendf(nil, `{"entry":[%s],"object":"instagram"}`, strings.Join(entries, ","))
 }
 
 // padded returns a delivery of one update that has size bytes, or a few more if

@@ -4,22 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
-
-// maxConfig bounds the size of a config, in bytes.
-const maxConfig = 16 << 20
 
 // caSoon is how long before its end a CA is warned about.
 const caSoon = 60 * 24 * time.Hour
@@ -105,19 +100,9 @@ func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] 
 
 // readConfig returns a config as JSON.
 func readConfig(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(text) > maxConfig:
-		return nil, fmt.Errorf("it is larger than %d bytes", maxConfig)
-	case filepath.Ext(name) == ".json":
-		return text, nil
+	text, err := os.ReadFile(name)
+	if err != nil || filepath.Ext(name) == ".json" {
+		return text, err
 	}
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	if adapter == nil {
@@ -127,14 +112,9 @@ func readConfig(name string) ([]byte, error) {
 	return config, err
 }
 
-// provisioning guards what Caddy keeps for the whole process.
-var provisioning sync.Mutex
-
 // validate does what 'caddy validate' does, but opens no logs: Caddy's own stay
 // silent from then on.
 func validate(config *caddy.Config) error {
-	provisioning.Lock()
-	defer provisioning.Unlock()
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"stderr"}`), Level: "FATAL"}},
 	}}

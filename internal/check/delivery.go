@@ -8,6 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/caddy-instagram/webhooks/handler"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
@@ -216,7 +217,7 @@ func (r *run) large(key string) {
 // whoseLimit says whose limit for bodies is too low.
 func (r *run) whoseLimit(size int) string {
 	if r.setup != nil && r.setup.maxSize > 0 && r.setup.maxSize < int64(size) {
-		return "Raise max_size of instagram_webhook, or remove it: the default is 8 MiB."
+		return fmt.Sprintf("Raise max_size of instagram_webhook, or remove it: the default is %d MiB.", handler.DefaultMaxSize>>20)
 	}
 	ours := "max_size of instagram_webhook or request_body in Caddy"
 	if r.setup != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // tooOld is since when the oldest event waits for a queue to be worth a warning:
@@ -132,7 +133,8 @@ func (r *run) delivering(s admin.Status) {
 			f.Advice = "The application takes events more slowly than they come, or one attempt hangs: raise concurrency, or make it faster."
 		default:
 			f.Text += fmt.Sprintf("; its last attempt, number %d, failed: %s.", e.Attempts, e.LastError)
-			f.Advice = "Mend what the error says; the event is tried again by itself. When retry's 'for' has passed, after 36 hours if nothing else is set, it is a dead letter."
+			f.Advice = fmt.Sprintf("Mend what the error says; the event is tried again by itself. When retry's 'for' has passed, "+
+				"after %.0f hours if nothing else is set, it is a dead letter.", meta.RetryFor.Hours())
 		}
 		if e != nil && e.Requeued.After(s.Oldest) {
 			s.Oldest = e.Requeued // by hand: it has not waited all the time

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"github.com/caddy-instagram/webhooks/file"
 	"github.com/caddy-instagram/webhooks/handler"
 	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 // setup is what a config says about webhooks.
@@ -82,8 +84,7 @@ type store struct {
 
 // trustPool is a source of CAs.
 type trustPool struct {
-	provider string
-	raw      json.RawMessage
+	Raw json.RawMessage `caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 }
 
 // survey finds what a config says, wherever it stands: in subroutes, in error
@@ -172,39 +173,45 @@ func fits[M interface {
 
 // note keeps what matters of an object in the config.
 func (s *setup) note(object map[string]any, raw json.RawMessage, at place) error {
-	switch object["handler"] {
+	switch name := object["handler"]; name {
 	case "instagram_webhook":
 		w := webhook{place: at}
 		if err := json.Unmarshal(raw, &w.Handler); err != nil {
-			return fmt.Errorf("instagram_webhook: %w", err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		s.webhooks = append(s.webhooks, w)
 	case "instagram_file":
 		var h file.Handler
 		if err := json.Unmarshal(raw, &h); err != nil {
-			return fmt.Errorf("instagram_file: %w", err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		s.writes(directory{name: fileDirectory(&h)})
 	case "instagram_queue":
 		var h queue.Handler
 		if err := json.Unmarshal(raw, &h); err != nil {
-			return fmt.Errorf("instagram_queue: %w", err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
-		s.hasQueue = true
-		if q := storeOf(&h); q.path != "" {
-			s.writes(directory{filepath.Dir(q.path), *cmp.Or(h.MinFreeSpace, new(int64(defaultFree)))})
-			if !slices.Contains(s.stores, q) {
-				s.stores = append(s.stores, q)
-			}
-		}
+		s.noteQueue(&h)
 	}
-	if provider, ok := object["provider"].(string); ok && (object["pem_files"] != nil || object["trusted_ca_certs"] != nil) {
-		known := slices.ContainsFunc(s.cas, func(p trustPool) bool { return bytes.Equal(p.raw, raw) })
-		if !known {
-			s.cas = append(s.cas, trustPool{provider, raw})
+	if object["provider"] != nil && (object["pem_files"] != nil || object["trusted_ca_certs"] != nil) {
+		if !slices.ContainsFunc(s.cas, func(p trustPool) bool { return bytes.Equal(p.Raw, raw) }) {
+			s.cas = append(s.cas, trustPool{raw})
 		}
 	}
 	return nil
+}
+
+// noteQueue keeps what matters of a queue.
+func (s *setup) noteQueue(h *queue.Handler) {
+	s.hasQueue = true
+	q := storeOf(h)
+	if q.path == "" {
+		return
+	}
+	s.writes(directory{filepath.Dir(q.path), *cmp.Or(h.MinFreeSpace, new(int64(queue.DefaultMinFreeSpace)))})
+	if !slices.Contains(s.stores, q) {
+		s.stores = append(s.stores, q)
+	}
 }
 
 // writes notes a directory, once.
@@ -238,9 +245,6 @@ func (s *setup) choose() {
 	}
 }
 
-// defaultFree is what a queue needs to be free on its disk if it does not say.
-const defaultFree = 100 << 20
-
 // fileDirectory returns the directory that instagram_file writes to, as far as
 // it is the same for all events.
 func fileDirectory(h *file.Handler) string {
@@ -263,7 +267,7 @@ func storeOf(h *queue.Handler) store {
 	}
 	path := caddy.NewReplacer().ReplaceKnown(config.Path, "")
 	if path == "" {
-		path = filepath.Join(caddy.AppDataDir(), "instagram", "queue.db")
+		path = bolt.DefaultPath()
 	}
 	return store{absolute(path), path != config.Path || !filepath.IsAbs(path)}
 }
@@ -279,27 +283,13 @@ func absolute(path string) string {
 func (p trustPool) certificates() ([]*x509.Certificate, error) {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	defer cancel()
-	module, err := ctx.LoadModuleByID("tls.ca_pool.source."+p.provider, withoutKey(p.raw, "provider"))
+	module, err := ctx.LoadModule(&p, "Raw")
 	if err != nil {
 		return nil, err
 	}
 	pool, ok := module.(caddytls.CertificateProvider)
 	if !ok {
-		return nil, fmt.Errorf("the module %s does not show its CAs", p.provider)
+		return nil, errors.New("its provider does not show its CAs")
 	}
 	return pool.Certificates(), nil
-}
-
-// withoutKey returns an object without the key that names its module.
-func withoutKey(raw json.RawMessage, key string) json.RawMessage {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(raw, &object) != nil {
-		return raw
-	}
-	delete(object, key)
-	rest, err := json.Marshal(object)
-	if err != nil {
-		return raw
-	}
-	return rest
 }

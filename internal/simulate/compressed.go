@@ -31,18 +31,19 @@ var (
 // decompressor reads what a file holds: decompressed if it begins as files of
 // gzip or zstd do, whatever its name, else as it is.
 type decompressor struct {
-	from failing
-	io.Reader
-	end func()
+	file    fileReader
+	content io.Reader
+	err     error // of the first bytes of the content
+	close   func()
 }
 
-// failing remembers what was wrong with a file, other than its contents.
-type failing struct {
+// fileReader remembers what was wrong with a file, other than its contents.
+type fileReader struct {
 	io.Reader
 	err error
 }
 
-func (f *failing) Read(p []byte) (n int, err error) {
+func (f *fileReader) Read(p []byte) (n int, err error) {
 	n, err = f.Reader.Read(p)
 	if err != nil && err != io.EOF {
 		f.err = err
@@ -52,43 +53,34 @@ func (f *failing) Read(p []byte) (n int, err error) {
 
 // decompress returns a decompressor that is to be closed.
 func decompress(r io.Reader) *decompressor {
-	d := &decompressor{from: failing{Reader: r}, end: func() {}}
-	in := bufio.NewReader(&d.from)
-	d.Reader = in
+	d := &decompressor{file: fileReader{Reader: r}, close: func() {}}
+	in := bufio.NewReader(&d.file)
+	d.content = in
 	head, _ := in.Peek(4) // Read tells the error
-	var err error
 	switch {
 	case bytes.HasPrefix(head, gzipMagic):
-		d.Reader, err = gzip.NewReader(in) // one stream after the other
+		d.content, d.err = gzip.NewReader(in) // one stream after the other
 	case bytes.Equal(head, zstdMagic), len(head) == 4 && head[0]>>4 == 5 && bytes.Equal(head[1:], zstdSkippable):
 		var frames *zstd.Decoder
-		if frames, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow)); err == nil {
-			d.Reader, d.end = frames, frames.Close
+		frames, d.err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if d.err == nil {
+			d.content, d.close = frames, frames.Close
 		}
-	}
-	if err != nil {
-		d.Reader = broken{err}
 	}
 	return d
 }
 
-// broken is a reader of which nothing can be read.
-type broken struct{ err error }
-
-func (b broken) Read([]byte) (int, error) { return 0, b.err }
-
 // Read implements io.Reader. An error of what is compressed wraps ErrIncomplete.
-func (d *decompressor) Read(p []byte) (int, error) {
-	n, err := d.Reader.Read(p)
+func (d *decompressor) Read(p []byte) (n int, err error) {
+	if err = d.err; err == nil {
+		n, err = d.content.Read(p)
+	}
 	switch {
 	case err == nil, err == io.EOF:
 		return n, err
-	case d.from.err != nil:
-		return n, d.from.err
+	case d.file.err != nil:
+		return n, d.file.err
 	default:
 		return n, fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 }
-
-// close ends the decompressor, but not what it reads from.
-func (d *decompressor) close() { d.end() }

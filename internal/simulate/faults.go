@@ -4,7 +4,6 @@ import (
 	"errors"
 	"iter"
 	"math/rand/v2"
-	"slices"
 )
 
 // window is how many deliveries later than its turn one may come.
@@ -43,7 +42,7 @@ func (f Faults) apply(from Deliveries) iter.Seq2[sending, error] {
 		twice := rand.New(rand.NewPCG(f.Seed, 1))
 		forge := rand.New(rand.NewPCG(f.Seed, 2))
 		order := rand.New(rand.NewPCG(f.Seed, 3))
-		var held queue
+		held := heldDeliveries{yield: yield, byTurn: make(map[int][]sending)}
 		turn := 0
 		for body, err := range from {
 			if errors.Is(err, ErrMalformed) || errors.Is(err, ErrIncomplete) {
@@ -53,8 +52,9 @@ func (f Faults) apply(from Deliveries) iter.Seq2[sending, error] {
 				continue
 			}
 			if err != nil {
-				held.release(turn+window, yield)
-				yield(sending{}, err)
+				if held.release(turn + 2*window) {
+					yield(sending{}, err)
+				}
 				return
 			}
 			s := sending{body: body, forged: forge.Float64() < f.BadSignatures}
@@ -62,42 +62,39 @@ func (f Faults) apply(from Deliveries) iter.Seq2[sending, error] {
 			if f.OutOfOrder {
 				due += order.IntN(window)
 			}
-			held.hold(due, s)
+			held.add(due, s)
 			if twice.Float64() < f.Duplicates && !s.forged {
 				s.duplicate = true
-				held.hold(due+1+twice.IntN(window), s)
+				held.add(due+1+twice.IntN(window), s)
 			}
-			if !held.release(turn, yield) {
+			if !held.release(turn) {
 				return
 			}
 			turn++
 		}
-		held.release(turn+2*window, yield)
+		held.release(turn + 2*window)
 	}
 }
 
-// queue holds what is to be sent later, by turn.
-type queue []held
-
-type held struct {
-	due int
-	sending
+// heldDeliveries are deliveries that are sent at a later turn.
+type heldDeliveries struct {
+	yield  func(sending, error) bool
+	byTurn map[int][]sending
+	next   int // the first turn that was not released
 }
 
-func (q *queue) hold(due int, s sending) {
-	at, _ := slices.BinarySearchFunc(*q, due+1, func(h held, due int) int { return h.due - due })
-	*q = slices.Insert(*q, at, held{due, s})
-}
+func (h *heldDeliveries) add(turn int, s sending) { h.byTurn[turn] = append(h.byTurn[turn], s) }
 
-// release gives away all that is due at a turn. It reports whether more is
+// release yields what is due at a turn and before. It reports whether more is
 // wanted.
-func (q *queue) release(turn int, yield func(sending, error) bool) bool {
-	for len(*q) > 0 && (*q)[0].due <= turn {
-		s := (*q)[0].sending
-		*q = (*q)[1:]
-		if !yield(s, nil) {
-			return false
+func (h *heldDeliveries) release(turn int) bool {
+	for ; h.next <= turn; h.next++ {
+		for _, s := range h.byTurn[h.next] {
+			if !h.yield(s, nil) {
+				return false
+			}
 		}
+		delete(h.byTurn, h.next)
 	}
 	return true
 }

@@ -159,8 +159,8 @@ type Report struct {
 
 // Verify compares the ledger with the identities of the events that a receiver
 // kept, in any order. An error that wraps ErrMalformed or ErrIncomplete is
-// reported; any other ends the comparison and is returned. However much the receiver kept, only what
-// is in the ledger takes memory.
+// reported; any other ends the comparison and is returned. However much the
+// receiver kept, only what is in the ledger takes memory.
 //
 // What is acknowledged while Verify runs may be counted as missing.
 func (l *Ledger) Verify(kept iter.Seq2[string, error]) (*Report, error) {
@@ -202,14 +202,16 @@ func (l *Ledger) Verify(kept iter.Seq2[string, error]) (*Report, error) {
 func EventFiles(paths ...string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, path := range paths {
-			if !eventFile(path, yield) {
+			if !yieldEvents(path, yield) {
 				return
 			}
 		}
 	}
 }
 
-func eventFile(path string, yield func(string, error) bool) (more bool) {
+// yieldEvents yields the identities of the events in one file, and reports
+// whether more are wanted.
+func yieldEvents(path string, yield func(string, error) bool) bool {
 	file, err := os.Open(path)
 	if err != nil {
 		return yield("", err)

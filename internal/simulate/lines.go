@@ -44,8 +44,8 @@ func identities(events []event.Event) []string {
 }
 
 // lines reads an event file, which may be compressed. A line that is malformed
-// comes with an error that wraps ErrMalformed, and reading goes on; after any other
-// error it ends.
+// comes with an error that wraps ErrMalformed, and reading goes on; after any
+// other error it ends.
 func lines(r io.Reader) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
 		in := decompress(r)

@@ -1,9 +1,8 @@
 package simulate
 
 import (
+	"maps"
 	"math/bits"
-	"net/http"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -77,12 +76,6 @@ type Latency struct {
 	Max float64 `json:"max"`
 }
 
-// AsExpected reports whether every authentic delivery was answered with 200 and
-// no forged one was.
-func (s *Summary) AsExpected() bool {
-	return s.Failed == 0 && s.Unfinished == 0 && s.ForgedAccepted == 0
-}
-
 // tally collects a Summary from many goroutines.
 type tally struct {
 	mu      sync.Mutex
@@ -121,22 +114,13 @@ func (t *tally) end() *Summary {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.summary
-	s.Answers = make(map[string]int, len(t.summary.Answers))
-	for label, n := range t.summary.Answers {
-		s.Answers[label] = n
-	}
+	s.Answers = maps.Clone(s.Answers)
 	s.Seconds = time.Since(t.start).Seconds()
 	if t.times.total > 0 {
 		s.Latency = &Latency{t.times.percentile(50), t.times.percentile(90), t.times.percentile(99), milliseconds(t.times.most)}
 	}
 	return &s
 }
-
-// Status returns the number of requests that were answered with a status.
-func (s *Summary) Status(status int) int { return s.Answers[strconv.Itoa(status)] }
-
-// Refused returns the number of requests that were not answered with 200.
-func (s *Summary) Refused() int { return s.Requests - s.Status(http.StatusOK) }
 
 // histogram counts durations in buckets whose width grows with them, so that
 // its size does not depend on how many there are.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -160,3 +161,12 @@ func comments(n int) Deliveries {
 func messages(n int) Deliveries {
 	return Take(Sample{Seed: 1, Fields: []string{"messages"}}.Deliveries(), n)
 }
+
+// AsExpected reports whether every authentic delivery was answered with 200 and
+// no forged one was.
+func (s *Summary) AsExpected() bool {
+	return s.Failed == 0 && s.Unfinished == 0 && s.ForgedAccepted == 0
+}
+
+// Status returns the number of requests that were answered with a status.
+func (s *Summary) Status(status int) int { return s.Answers[strconv.Itoa(status)] }

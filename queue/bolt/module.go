@@ -40,7 +40,7 @@ func (*Module) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the path. It opens nothing.
 func (m *Module) Provision(ctx caddy.Context) error {
-	path := defaultPath()
+	path := DefaultPath()
 	if m.Path != "" {
 		var err error
 		if path, err = caddy.NewReplacer().ReplaceOrErr(m.Path, true, true); err != nil {
@@ -54,7 +54,8 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	return metrics.Register(ctx.GetMetricsRegistry(), commitSeconds, commitOperations)
 }
 
-func defaultPath() string { return filepath.Join(caddy.AppDataDir(), "instagram", "queue.db") }
+// DefaultPath is the path of a Module that does not name one.
+func DefaultPath() string { return filepath.Join(caddy.AppDataDir(), "instagram", "queue.db") }
 
 // Name returns the path of the file. It implements queue.Opener.
 func (m *Module) Name() string { return m.path }

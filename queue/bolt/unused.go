@@ -15,7 +15,7 @@ func init() { app.RegisterExamination(warnOfUnused) }
 // warnOfUnused warns of a file in the default place that no queue uses. After a
 // restart, nobody knows of files in other places.
 func warnOfUnused(ctx caddy.Context, config *app.App) {
-	path := defaultPath()
+	path := DefaultPath()
 	if _, err := os.Stat(path); err != nil || queue.Uses(config, path) {
 		return
 	}
