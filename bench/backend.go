@@ -189,14 +189,13 @@ func readRequest(in *bufio.Reader, head, body []byte) ([]byte, []byte, error) {
 
 // withoutProxy returns the head of a request as it was before it went through a
 // proxy.
-func withoutProxy(head []byte) string {
-	var b strings.Builder
+func withoutProxy(head []byte) (plain []byte) {
 	for line := range bytes.Lines(head) {
 		switch name, _, _ := strings.Cut(strings.ToLower(string(line)), ":"); name {
 		case "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto":
 		default:
-			b.Write(line)
+			plain = append(plain, line...)
 		}
 	}
-	return b.String()
+	return plain
 }

@@ -9,11 +9,12 @@ import (
 	"net/http"
 
 	"github.com/caddy-instagram/webhooks/event/sample"
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// checkedPeers returns the peers with these names, each of which takes what is
+// checkedTargets returns the targets with these names, each of which takes what is
 // right and refuses forgeries: who does not is not worth measuring.
-func (b *bench) checkedPeers(names ...string) ([]peer, error) {
+func (b *bench) checkedTargets(names ...string) ([]target, error) {
 	found, err := find(names...)
 	if err != nil {
 		return nil, err
@@ -22,7 +23,7 @@ func (b *bench) checkedPeers(names ...string) ([]peer, error) {
 		if p.tls && b.tls == nil {
 			return nil, fmt.Errorf("%s is there over TLS only", p.name)
 		}
-		// Variants of a peer are the same server.
+		// Variants of a target are the same server.
 		server := fmt.Sprint(p.folder, p.start, p.secrets, b.tls != nil)
 		if b.checked[server] {
 			continue
@@ -37,44 +38,47 @@ func (b *bench) checkedPeers(names ...string) ([]peer, error) {
 
 // attempt is a delivery, and whether it must be taken.
 type attempt struct {
-	what  string
-	body  []byte
-	lines string // of the head
+	what string
+	*simulate.Delivery
 	right bool
 }
 
 // attempts returns what is tried: deliveries of one event and of many.
 func attempts(g *sample.Generator) (all []attempt) {
-	const name = "X-Hub-Signature-256: "
 	for _, n := range []int{1, batch} {
-		body := g.Delivery(sample.Compact, n, "messages")
-		signature := sign(body, secret)
-		changed := bytes.Clone(body)
-		changed[len(changed)/2] ^= 1
+		right := simulate.NewDelivery(secret, g.Delivery(sample.Compact, n, "messages"))
+		changed := *right
+		changed.Body = bytes.Clone(right.Body)
+		changed.Body[len(changed.Body)/2] ^= 1
 		all = append(all,
-			attempt{"what is right", body, name + signature + "\r\n", true},
-			attempt{"the signature under another secret", body, name + sign(body, wrongSecret) + "\r\n", false},
-			attempt{"another body", changed, name + signature + "\r\n", false})
+			attempt{"what is right", right, true},
+			attempt{"the signature under another secret", simulate.NewDelivery(wrongSecret, right.Body), false},
+			attempt{"another body", &changed, false})
 		if n > 1 { // it may be refused before its end was read
 			continue
 		}
+		signed := func(signature string) *simulate.Delivery {
+			d := *right
+			d.Signature = signature
+			return &d
+		}
 		all = append(all,
-			attempt{"no signature", body, "", false},
-			attempt{"an empty signature", body, name + "sha256=\r\n", false},
-			attempt{"half a signature", body, name + signature[:len(signature)/2] + "\r\n", false})
+			attempt{"no signature", signed(""), false},
+			attempt{"an empty signature", signed("sha256="), false},
+			attempt{"half a signature", signed(right.Signature[:len(right.Signature)/2]), false})
 	}
 	return all
 }
 
-// check starts a peer and sees what it takes.
-func (b *bench) check(p peer) error {
+// check starts a target and sees what it takes.
+func (b *bench) check(p target) error {
 	s, _, done, err := b.stage(p)
 	if err != nil {
 		return err
 	}
 	defer done()
 	for _, a := range attempts(b.samples) {
-		if p.bare && !a.right || p.name == "respond" && len(a.body) > 256<<10 {
+		if p.bare && !a.right || p.name == "respond" && len(a.Body) > 256<<10 {
 			continue
 		}
 		if err := a.try(s.address, b.tls); err != nil {
@@ -99,12 +103,12 @@ func (a attempt) try(address string, config *tls.Config) error {
 		return err
 	}
 	defer c.Close()
-	status, err := c.do(append([]byte(head(a.body, a.lines)), a.body...))
+	status, err := c.do(a.Append(nil, callback))
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.what, err)
 	}
 	if right := status == http.StatusOK; right != a.right || !right && status < http.StatusBadRequest {
-		return fmt.Errorf("%s, %d bytes: the answer is %d", a.what, len(a.body), status)
+		return fmt.Errorf("%s, %d bytes: the answer is %d", a.what, len(a.Body), status)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func dial(address string, config *tls.Config) (*client, error) {
 }
 
 func (c *client) open() error {
-	conn, err := net.DialTimeout("tcp", c.address, patience)
+	conn, err := net.DialTimeout("tcp", c.address, maxWait)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (c *client) open() error {
 		}
 		c.Conn = secured
 	}
-	return c.SetDeadline(time.Now().Add(10 * patience))
+	return c.SetDeadline(time.Now().Add(10 * maxWait))
 }
 
 // do sends a request and returns the status of its answer.

@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-instagram/webhooks/event/sample"
 )
 
-// kind is what is particular about the deliveries that a peer is sent.
+// kind is what is particular about the deliveries that a target is sent.
 type kind struct {
 	events int // a delivery
 	forged bool
@@ -23,7 +23,7 @@ func (k kind) newPool(g *sample.Generator) *pool {
 	return newSignedPool(g, maxRequests, k.events, key)
 }
 
-func (c comparison) kindOf(p peer) kind {
+func (c comparison) kindOf(p target) kind {
 	k := kind{c.events, p.forged}
 	if p.events > 0 {
 		k.events = p.events
@@ -36,8 +36,8 @@ func (b *bench) compare(c comparison) (*table, error) {
 	if c.tls {
 		b = b.secured()
 	}
-	if b.peers != nil {
-		c.peers = b.peers
+	if b.targets != nil {
+		c.targets = b.targets
 	}
 	if b.conns > 0 {
 		c.conns = b.conns
@@ -46,7 +46,7 @@ func (b *bench) compare(c comparison) (*table, error) {
 		c.events = b.events
 	}
 	fmt.Printf("\n%s: %s, %d connections\n", c.name, c.about, c.conns)
-	found, err := b.checkedPeers(c.peers...)
+	found, err := b.checkedTargets(c.targets...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +59,11 @@ func (b *bench) compare(c comparison) (*table, error) {
 	}
 	for _, p := range found {
 		fmt.Printf("  %-21s %s; about %d bytes\n", p.name, p.about, need(c.kindOf(p)).size())
-		if p.crowd == forging {
+		if p.background == forging {
 			need(kind{c.events, true})
 		}
 	}
-	return b.interleave(c.name, c.peers, func(i, _ int) (figures, error) { return b.turn(found[i], c, pools) })
+	return b.interleave(c.name, c.targets, func(i, _ int) (figures, error) { return b.turn(found[i], c, pools) })
 }
 
 // secured returns the same bench over TLS.
@@ -74,7 +74,7 @@ func (b *bench) secured() *bench {
 }
 
 // turn measures one server once.
-func (b *bench) turn(p peer, c comparison, pools map[kind]*pool) (f figures, err error) {
+func (b *bench) turn(p target, c comparison, pools map[kind]*pool) (f figures, err error) {
 	s, behind, done, err := b.stage(p)
 	if err != nil {
 		return f, err
@@ -86,11 +86,11 @@ func (b *bench) turn(p peer, c comparison, pools map[kind]*pool) (f figures, err
 	m, k := b.meter(s), c.kindOf(p)
 	l := loader{
 		address: s.address, tls: b.tls, warmup: b.warmup, window: b.window, mark: m.mark,
-		party: party{pool: pools[k], conns: c.conns, forged: p.forged, again: !p.hasLedger()},
+		load: load{pool: pools[k], conns: c.conns, forged: p.forged, again: !p.hasLedger()},
 	}
-	if p.crowd != "" {
-		others := kind{c.events, p.crowd == forging}
-		l.crowd = &party{pool: pools[others], conns: crowdConns, forged: others.forged, again: true}
+	if p.background != "" {
+		others := kind{c.events, p.background == forging}
+		l.background = &load{pool: pools[others], conns: backgroundConns, forged: others.forged, again: true}
 	}
 	o, err := l.run()
 	if err != nil {
@@ -110,7 +110,7 @@ func (b *bench) turn(p peer, c comparison, pools map[kind]*pool) (f figures, err
 // fillWith puts so many events into the queue, in full deliveries.
 func (b *bench) fillWith(s *server, events int) error {
 	for events > 0 {
-		n := min(events, backlog)
+		n := min(events, drainEvents)
 		if _, err := b.fill(s, newPool(b.samples, n/batch, batch)); err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (b *bench) fillWith(s *server, events int) error {
 
 // stage starts a server in a directory of its own and with an application of its
 // own. done ends and removes all of it.
-func (b *bench) stage(p peer) (s *server, behind *backend, done func(), err error) {
+func (b *bench) stage(p target) (s *server, behind *backend, done func(), err error) {
 	dir, err := os.MkdirTemp(b.dir, p.name+"-")
 	if err != nil {
 		return nil, nil, nil, err

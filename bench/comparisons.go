@@ -5,25 +5,25 @@ package main
 // comparison is servers that get the same deliveries.
 type comparison struct {
 	name, about string
-	peers       []string
+	targets     []string
 	conns       int
 	events      int  // a delivery
 	tls         bool // always, and not only when that is asked for
 	special     bool // it is run only by its name
 }
 
-// crowdKind says what deliveries a crowd sends, beside those that are measured.
-type crowdKind string
+// backgroundKind is the kind of deliveries that are sent beside those measured.
+type backgroundKind string
 
 const (
-	honest  crowdKind = "honest"
-	forging crowdKind = "forging"
+	honest  backgroundKind = "honest"
+	forging backgroundKind = "forging"
 )
 
-// How many connections the crowd has, and who is measured: four to one.
+// How many connections the background load has, and who is measured: four to one.
 const (
-	crowdConns  = 64
-	honestConns = 16
+	backgroundConns = 64
+	honestConns     = 16
 )
 
 // Deliveries of so many events are of about 20 KB.
@@ -32,93 +32,93 @@ const events20K = 54
 var comparisons = []comparison{
 	{
 		name: "accept", about: "deliveries of one event",
-		peers: []string{"respond", "webhook", "queue", "deliver", "express-answer", "express-append", "express-fsync"},
-		conns: 64, events: 1,
+		targets: []string{"respond", "webhook", "queue", "deliver", "express-answer", "express-append", "express-fsync"},
+		conns:   64, events: 1,
 	},
 	{
 		name: "batch", about: "deliveries of 1000 events",
-		peers: []string{"webhook", "queue", "express-answer", "express-append"},
-		conns: 1, events: 1000,
+		targets: []string{"webhook", "queue", "express-answer", "express-append"},
+		conns:   1, events: 1000,
 	},
 	{
 		name: "batches", about: "deliveries of 1000 events, several at a time",
-		peers: []string{"webhook", "queue"},
-		conns: 4, events: 1000,
+		targets: []string{"webhook", "queue"},
+		conns:   4, events: 1000,
 	},
 	{
 		name: "verify", about: "deliveries of one event are checked and answered",
-		peers: []string{"respond", "webhook", "njs", "lua", "adnanh", "express-answer"},
-		conns: 32, events: 1,
+		targets: []string{"respond", "webhook", "njs", "lua", "adnanh", "express-answer"},
+		conns:   32, events: 1,
 	},
 	{
 		name: "verify-20k", about: "deliveries of 20 KB are checked and answered",
-		peers: []string{"respond", "webhook", "njs", "lua", "adnanh", "express-answer"},
-		conns: 32, events: events20K,
+		targets: []string{"respond", "webhook", "njs", "lua", "adnanh", "express-answer"},
+		conns:   32, events: events20K,
 	},
 	{ // without respond: it reads no body, and ends the connection if one is as large as these
 		name: "verify-1000", about: "deliveries of 1000 events are checked and answered",
-		peers: []string{"webhook", "njs", "lua", "adnanh", "express-answer"},
-		conns: 32, events: 1000,
+		targets: []string{"webhook", "njs", "lua", "adnanh", "express-answer"},
+		conns:   32, events: 1000,
 	},
 	{
 		name: "tls", about: "deliveries of one event are checked and answered, over TLS",
-		peers: []string{"respond", "webhook", "webhook-cert", "njs", "lua", "express-answer"},
-		conns: 32, events: 1, tls: true,
+		targets: []string{"respond", "webhook", "webhook-cert", "njs", "lua", "express-answer"},
+		conns:   32, events: 1, tls: true,
 	},
 	{
 		name: "tls-20k", about: "deliveries of 20 KB are checked and answered, over TLS",
-		peers: []string{"respond", "webhook", "webhook-cert", "njs", "lua", "express-answer"},
-		conns: 32, events: events20K, tls: true,
+		targets: []string{"respond", "webhook", "webhook-cert", "njs", "lua", "express-answer"},
+		conns:   32, events: events20K, tls: true,
 	},
 	{
 		name: "tls-1000", about: "deliveries of 1000 events are checked and answered, over TLS",
-		peers: []string{"webhook", "webhook-cert", "njs", "lua", "express-answer"},
-		conns: 32, events: 1000, tls: true,
+		targets: []string{"webhook", "webhook-cert", "njs", "lua", "express-answer"},
+		conns:   32, events: 1000, tls: true,
 	},
 	{
 		name: "proxy", about: "deliveries of one event are checked and handed to an application that answers at once",
-		peers: []string{"proxy", "webhook-proxy", "njs-proxy", "lua-proxy"},
-		conns: 32, events: 1,
+		targets: []string{"proxy", "webhook-proxy", "njs-proxy", "lua-proxy"},
+		conns:   32, events: 1,
 	},
 	{
 		name: "append", about: "deliveries of one event are checked and written to a file",
-		peers: []string{"express-fsync", "express-append", "njs-append", "file"},
-		conns: 64, events: 1,
+		targets: []string{"express-fsync", "express-append", "njs-append", "file"},
+		conns:   64, events: 1,
 	},
 	{
 		name: "refuse", about: "forgeries, beside the two that get what is right",
-		peers: []string{"respond", "webhook", "webhook-forged", "njs-forged", "lua-forged", "express-answer-forged"},
-		conns: 32, events: 1,
+		targets: []string{"respond", "webhook", "webhook-forged", "njs-forged", "lua-forged", "express-answer-forged"},
+		conns:   32, events: 1,
 	},
 	{
 		name: "flood", about: "honest deliveries, while others send too",
-		peers: []string{"webhook", "webhook-honest", "webhook-forging"},
-		conns: honestConns, events: 1,
+		targets: []string{"webhook", "webhook-honest", "webhook-forging"},
+		conns:   honestConns, events: 1,
 	},
 	{
 		name: "growth-verify", about: "more events a delivery, checked and answered",
-		peers: []string{"webhook-1", "webhook-10", "webhook-100", "webhook-1000"},
-		conns: 4,
+		targets: []string{"webhook-1", "webhook-10", "webhook-100", "webhook-1000"},
+		conns:   4,
 	},
 	{
 		name: "growth-queue", about: "more events a delivery, accepted by the queue",
-		peers: []string{"queue-1", "queue-10", "queue-100", "queue-1000"},
-		conns: 4,
+		targets: []string{"queue-1", "queue-10", "queue-100", "queue-1000"},
+		conns:   4,
 	},
 	{
 		name: "growth-secrets", about: "more app secrets, the last of which is right",
-		peers: []string{"secrets-1", "secrets-2", "secrets-3", "secrets-4", "secrets-5"},
-		conns: 32, events: 1,
+		targets: []string{"secrets-1", "secrets-2", "secrets-3", "secrets-4", "secrets-5"},
+		conns:   32, events: 1,
 	},
 	{
 		name: "growth-pending", about: "more events that wait, accepted by the queue",
-		peers: []string{"pending-1000", "pending-10000", "pending-100000"},
-		conns: 64, events: 1,
+		targets: []string{"pending-1000", "pending-10000", "pending-100000"},
+		conns:   64, events: 1,
 	},
 	{
 		name: "growth-million", about: "a million events that wait, accepted by the queue",
-		peers: []string{"pending-1000", "pending-1000000"},
-		conns: 64, events: 1, special: true,
+		targets: []string{"pending-1000", "pending-1000000"},
+		conns:   64, events: 1, special: true,
 	},
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// backlog is how many events are drained, in deliveries of batch.
+// drainEvents is how many events are drained, in deliveries of batch.
 const (
-	backlog = 100_000
-	batch   = meta.MaxUpdates
-	workers = 32 // that instagram_queue has by default
+	drainEvents = 100_000
+	batch       = meta.MaxUpdates
+	workers     = 32 // that instagram_queue has by default
 )
 
 // The columns of drain.
@@ -27,16 +27,16 @@ const (
 // against what reverse_proxy alone does with the very same requests when they
 // come over as many connections.
 func (b *bench) drain() (*table, error) {
-	fmt.Printf("\ndrain: %d events that wait, to an application that answers at once\n", backlog)
+	fmt.Printf("\ndrain: %d events that wait, to an application that answers at once\n", drainEvents)
 	fmt.Printf("  %-15s Caddy: reverse_proxy, %d connections, the requests that the queue makes\n", directly, workers)
 	fmt.Printf("  %-15s instagram_queue with reverse_proxy, %d workers\n", drained, workers)
-	found, err := b.checkedPeers("proxy", "queue")
+	found, err := b.checkedTargets("proxy", "queue")
 	if err != nil {
 		return nil, err
 	}
-	deliveries := newPool(b.samples, backlog/batch, batch)
+	deliveries := newPool(b.samples, drainEvents/batch, batch)
 	var requests *pool // that reverse_proxy is sent
-	if _, requests, err = b.drainQueue(found[1], deliveries, backlog); err != nil {
+	if _, requests, err = b.drainQueue(found[1], deliveries, drainEvents); err != nil {
 		return nil, err
 	}
 	return b.interleave("drain", []string{directly, drained}, func(i, _ int) (f figures, err error) {
@@ -49,14 +49,14 @@ func (b *bench) drain() (*table, error) {
 }
 
 // drive sends all requests to a proxy.
-func (b *bench) drive(p peer, requests *pool) (f figures, err error) {
+func (b *bench) drive(p target, requests *pool) (f figures, err error) {
 	s, behind, done, err := b.stage(p)
 	if err != nil {
 		return f, err
 	}
 	defer done()
 	m := b.meter(s)
-	l := loader{address: s.address, tls: b.tls, party: party{pool: requests, conns: workers}, mark: m.mark}
+	l := loader{address: s.address, tls: b.tls, load: load{pool: requests, conns: workers}, mark: m.mark}
 	o, err := l.run()
 	if err != nil {
 		return f, err
@@ -72,7 +72,7 @@ func (b *bench) drive(p peer, requests *pool) (f figures, err error) {
 // drainQueue fills a queue while its application does not answer, and measures
 // how the events leave it once it does. It returns the first few requests that
 // the application gets.
-func (b *bench) drainQueue(p peer, deliveries *pool, capture int) (f figures, got *pool, err error) {
+func (b *bench) drainQueue(p target, deliveries *pool, capture int) (f figures, got *pool, err error) {
 	s, behind, done, err := b.stage(p)
 	if err != nil {
 		return f, nil, err
@@ -90,8 +90,8 @@ func (b *bench) drainQueue(p peer, deliveries *pool, capture int) (f figures, go
 	select {
 	case <-all:
 		m.mark()
-	case <-time.After(10 * patience):
-		return f, nil, fmt.Errorf("only %d of %d events came within %s", behind.known(), len(acknowledged), 10*patience)
+	case <-time.After(10 * maxWait):
+		return f, nil, fmt.Errorf("only %d of %d events came within %s", behind.known(), len(acknowledged), 10*maxWait)
 	}
 	f, err = m.figures(len(acknowledged), len(acknowledged), 0)
 	f.lost = float64(behind.missing(acknowledged))
@@ -101,7 +101,7 @@ func (b *bench) drainQueue(p peer, deliveries *pool, capture int) (f figures, go
 // fill sends all deliveries, each of which must be acknowledged, and returns the
 // identities of their events.
 func (b *bench) fill(s *server, deliveries *pool) (acknowledged []string, err error) {
-	l := loader{address: s.address, tls: b.tls, party: party{pool: deliveries, conns: 2}, mark: func() {}}
+	l := loader{address: s.address, tls: b.tls, load: load{pool: deliveries, conns: 2}, mark: func() {}}
 	o, err := l.run()
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func (s *server) lost(requests *pool, o *outcome, behind *backend) (float64, err
 		}
 	}
 	switch {
-	case s.peer.file:
+	case s.target.file:
 		s.kill() // what it has in its own memory is not in the file
 		written, err := writtenTo(filepath.Join(s.dir, ledgerFile))
 		n := 0
@@ -36,13 +36,13 @@ func (s *server) lost(requests *pool, o *outcome, behind *backend) (float64, err
 			}
 		}
 		return float64(n), err
-	case s.peer.held:
+	case s.target.held:
 		c, err := s.queue()
-		return float64(max(0, len(acknowledged)+s.peer.waiting-c.Pending-c.Dead-c.Delivered)), err
+		return float64(max(0, len(acknowledged)+s.target.waiting-c.Pending-c.Dead-c.Delivered)), err
 	default:
 		select {
 		case <-behind.expect(len(acknowledged)):
-		case <-time.After(10 * patience): // as for a backlog
+		case <-time.After(10 * maxWait): // as for a backlog
 		}
 		return float64(behind.missing(acknowledged)), nil
 	}

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// party is who sends the requests of a pool, over connections that are kept
+// load is the requests of a pool, sent over connections that are kept
 // alive. Each connection sends its next request when the last was answered.
-type party struct {
+type load struct {
 	pool  *pool
 	conns int
 
@@ -26,12 +26,12 @@ type party struct {
 	forged bool
 }
 
-// loader has a party send its requests to a server, and measures the answers.
+// loader sends a load to a server and measures the answers.
 type loader struct {
-	address string
-	tls     *tls.Config // nil: plain
-	party   party
-	crowd   *party // sends at the same time, and is only counted; nil: nobody
+	address    string
+	tls        *tls.Config // nil: plain
+	load       load
+	background *load // sends at the same time, and is only counted; nil: nobody
 
 	// Window is how long is measured, after warmup. At 0 the whole pool is sent
 	// and measured.
@@ -46,11 +46,11 @@ type outcome struct {
 	acknowledged []bool          // by request of the pool: answered with 200, unless again
 	wrong        int             // answers that are neither 200 nor, to forgeries, refusals
 	latencies    []time.Duration // of what was measured, sorted
-	beside       int             // answers to the crowd in that time
+	beside       int             // answers to the background load in that time
 }
 
-// patience bounds the wait for one answer, and for the start of a server.
-const patience = 60 * time.Second
+// maxWait bounds the wait for one answer, and for the start of a server.
+const maxWait = 60 * time.Second
 
 // answered is an answer on its way into an outcome.
 type answered struct {
@@ -58,24 +58,24 @@ type answered struct {
 	right    bool
 }
 
-// sender is one connection of a party, and what came of it.
+// sender is one connection of a load, and what came of it.
 type sender struct {
 	*client
-	*party
-	next    *atomic.Int64 // request of the party
+	*load
+	next    *atomic.Int64 // request of the load
 	answers []answered
 	err     error
 }
 
-// open opens the connections of a party.
-func (l *loader) open(p *party) (all []*sender, err error) {
+// open opens the connections of a load.
+func (l *loader) open(p *load) (all []*sender, err error) {
 	next := new(atomic.Int64)
 	for range p.conns {
 		c, err := dial(l.address, l.tls)
 		if err != nil {
 			return all, err
 		}
-		all = append(all, &sender{client: c, party: p, next: next})
+		all = append(all, &sender{client: c, load: p, next: next})
 	}
 	return all, nil
 }
@@ -109,11 +109,11 @@ func (s *sender) send(begin time.Time, stop *atomic.Bool, o *outcome) {
 }
 
 func (l *loader) run() (*outcome, error) {
-	o := &outcome{acknowledged: make([]bool, l.party.pool.len())}
-	senders, err := l.open(&l.party)
-	if err == nil && l.crowd != nil {
+	o := &outcome{acknowledged: make([]bool, l.load.pool.len())}
+	senders, err := l.open(&l.load)
+	if err == nil && l.background != nil {
 		var others []*sender
-		others, err = l.open(l.crowd)
+		others, err = l.open(l.background)
 		senders = append(senders, others...)
 	}
 	defer func() {
@@ -126,11 +126,11 @@ func (l *loader) run() (*outcome, error) {
 	}
 
 	var stop atomic.Bool
-	var main, all sync.WaitGroup // the party, and the crowd with it
+	var main, all sync.WaitGroup // the measured load; and the background load with it
 	begin := time.Now()
 	for _, s := range senders {
 		work := func() { s.send(begin, &stop, o) }
-		if s.party == &l.party {
+		if s.load == &l.load {
 			main.Go(work)
 		} else {
 			all.Go(work)
@@ -163,7 +163,7 @@ func (l *loader) run() (*outcome, error) {
 
 	for _, s := range senders {
 		err = errors.Join(err, s.err)
-		o.add(s, s.party == &l.party, from, to)
+		o.add(s, s.load == &l.load, from, to)
 	}
 	slices.Sort(o.latencies)
 	if len(o.latencies) == 0 {

@@ -32,7 +32,7 @@ type bench struct {
 	rounds         int
 	warmup, window time.Duration
 	conns, events  int      // 0: what the comparison says
-	peers          []string // nil: likewise
+	targets        []string // nil: likewise
 	profile        string   // folder; "": none
 	markdown       string   // file; "": none
 	verbose        bool
@@ -64,9 +64,9 @@ func run() (ok bool, err error) {
 	flag.DurationVar(&b.warmup, "warmup", time.Second, "how long deliveries are sent before that")
 	flag.IntVar(&b.conns, "conns", 0, "number of connections, instead of the usual")
 	flag.IntVar(&b.events, "events", 0, "events a delivery, instead of the usual")
-	only := flag.String("peers", "", "servers, with commas, instead of the usual; ratios are to the first")
+	only := flag.String("targets", "", "servers, with commas, instead of the usual; ratios are to the first")
 	secure := flag.Bool("tls", false, "deliver over TLS")
-	bars := flag.Bool("bars", false, "run all and check what must hold; the status is 1 if something does not")
+	thresholds := flag.Bool("thresholds", false, "run all and check what must hold; the status is 1 if something does not")
 	flag.StringVar(&b.profile, "profile", "", "folder for CPU profiles of Caddy, which make it slower")
 	flag.StringVar(&b.markdown, "markdown", "", "file that the tables are appended to, in Markdown, a line for each server")
 	flag.StringVar(&b.caddy, "caddy", "", "Caddy to measure; none: ./cmd/caddy is built")
@@ -75,15 +75,15 @@ func run() (ok bool, err error) {
 	flag.Usage = help
 	flag.Parse()
 	if *only != "" {
-		b.peers = strings.Split(*only, ",")
+		b.targets = strings.Split(*only, ",")
 	}
 	done, err := b.prepare(*secure)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	if *bars {
-		return b.checkBars()
+	if *thresholds {
+		return b.checkThresholds()
 	}
 	return true, b.run(flag.Args())
 }
@@ -97,13 +97,13 @@ func help() {
 	for _, c := range comparisons {
 		fmt.Fprintf(w, "  %-15s %s\n", c.name, c.about)
 	}
-	fmt.Fprintf(w, "  %-15s %s\n  %-15s %s\n", "drain", "a backlog that leaves the queue", "million", "memory and starts with a million events that wait")
+	fmt.Fprintf(w, "  %-15s %s\n  %-15s %s\n", "drain", "a backlog that leaves the queue", "backlog", "memory and starts with a million events that wait")
 }
 
 // run runs the comparisons with these names, or all.
 func (b *bench) run(names []string) (err error) {
 	if len(names) == 0 {
-		names = append(usual(), "drain", "million")
+		names = append(usual(), "drain", "backlog")
 	}
 	for _, name := range names {
 		switch i := slices.IndexFunc(comparisons, func(c comparison) bool { return c.name == name }); {
@@ -111,8 +111,8 @@ func (b *bench) run(names []string) (err error) {
 			_, err = b.compare(comparisons[i])
 		case name == "drain":
 			_, err = b.drain()
-		case name == "million":
-			_, err = b.million()
+		case name == "backlog":
+			_, err = b.backlog()
 		default:
 			err = fmt.Errorf("there is no comparison %q", name)
 		}
@@ -125,7 +125,7 @@ func (b *bench) run(names []string) (err error) {
 
 // prepare makes what all servers need. done removes it.
 func (b *bench) prepare(secure bool) (done func(), err error) {
-	if _, err := os.Stat("peers"); err != nil {
+	if _, err := os.Stat("targets"); err != nil {
 		return nil, fmt.Errorf("this must be started in the folder bench: %w", err)
 	}
 	if b.profile != "" {

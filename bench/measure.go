@@ -15,8 +15,8 @@ import (
 type figures struct {
 	rate      float64 // deliveries a second
 	events    float64 // events a second
-	beside    float64 // answers a second to the crowd
-	cpu       float64 // of the server, in microseconds a delivery, the crowd's included
+	beside    float64 // answers a second to the background load
+	cpu       float64 // of the server, in microseconds a delivery, the background load included
 	loader    float64 // of the loader and the application, likewise
 	p50, p99  float64 // milliseconds
 	resident  float64 // MiB
@@ -55,7 +55,7 @@ func (m *meter) mark() {
 		m.err = err
 	}
 	m.marks = append(m.marks, mark{time.Now(), u, own(), machine()})
-	if m.profile == "" || !m.server.peer.isCaddy() {
+	if m.profile == "" || !m.server.target.isCaddy() {
 		return
 	}
 	if m.done == nil {
@@ -92,7 +92,7 @@ func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 func (b *bench) interleave(name string, columns []string, turn func(column, round int) (figures, error)) (*table, error) {
 	t := &table{name: name, columns: columns, figures: make([][]figures, len(columns))}
 	for round := range b.rounds {
-		t.loads = append(t.loads, load())
+		t.loads = append(t.loads, loadAverage())
 		fmt.Printf("round %d of %d, load %s\n", round+1, b.rounds, t.loads[round])
 		for i, name := range columns {
 			unix.Sync() // what the last one has left is not this one's burden
@@ -117,7 +117,7 @@ func (b *bench) interleave(name string, columns []string, turn func(column, roun
 func (b *bench) meter(s *server) *meter {
 	m := &meter{server: s, window: b.window}
 	if b.profile != "" {
-		m.profile = filepath.Join(b.profile, s.peer.name+".pprof")
+		m.profile = filepath.Join(b.profile, s.target.name+".pprof")
 	}
 	return m
 }

@@ -3,21 +3,21 @@
 package main
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
+	"net/url"
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/event/sample"
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
 // What the servers are configured with.
 const (
 	secret = "bench-app-secret"
 	token  = "bench-verify-token"
-	path   = "/webhooks"
 )
+
+// callback is the URL that deliveries are sent to, wherever the servers listen.
+var callback = &url.URL{Scheme: "https", Host: host, Path: "/webhooks"}
 
 // wrongSecret is what forgeries are signed with.
 const wrongSecret = "not-the-app-secret"
@@ -49,7 +49,7 @@ func (p *pool) size() (mean int) {
 }
 
 // add adds a request, head and body.
-func (p *pool) add(head string, body []byte) {
+func (p *pool) add(head, body []byte) {
 	p.text = append(p.text, head...)
 	p.bodies = append(p.bodies, len(p.text))
 	p.text = append(p.text, body...)
@@ -74,27 +74,10 @@ func newSignedPool(g *sample.Generator, n, events int, key string) *pool {
 			style, field = sample.Compact, "messages"
 		}
 		body := g.Delivery(style, events, field)
-		p.add(head(body, "X-Hub-Signature-256: "+sign(body, key)+"\r\n"), body)
+		request := simulate.NewDelivery(key, body).Append(nil, callback)
+		p.add(request[:len(request)-len(body)], body)
 	}
 	return p
-}
-
-// sign returns the value of the signature's header.
-func sign(body []byte, key string) string {
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write(body)
-	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
-}
-
-// head returns the head of a delivery, with further lines.
-func head(body []byte, more string) string {
-	return fmt.Sprintf("POST %s HTTP/1.1\r\n"+
-		"Host: "+host+"\r\n"+
-		"User-Agent: facebookexternalua\r\n"+
-		"Accept: */*\r\n"+
-		"Accept-Encoding: deflate, gzip\r\n"+
-		"Content-Type: application/json\r\n"+
-		"%sContent-Length: %d\r\n\r\n", path, more, len(body))
 }
 
 // identities returns the identities of the events in a delivery.

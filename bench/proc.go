@@ -116,8 +116,8 @@ func machine() time.Duration {
 	return busy
 }
 
-// load returns the machine's load averages.
-func load() string {
+// loadAverage returns the machine's load averages.
+func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return err.Error()

@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// server is a peer that runs, in processes of its own.
+// server is a target that runs, in processes of its own.
 type server struct {
-	peer    peer
+	target  target
 	cmd     *exec.Cmd
 	dir     string // for what it writes
 	address string
@@ -42,10 +42,10 @@ func killAll() {
 	})
 }
 
-// start starts a peer with a directory and an application behind it, and returns
+// start starts a target with a directory and an application behind it, and returns
 // when it takes connections.
-func (b *bench) start(p peer, dir string, behind *backend) (*server, error) {
-	s := &server{peer: p, dir: dir, exited: make(chan struct{})}
+func (b *bench) start(p target, dir string, behind *backend) (*server, error) {
+	s := &server{target: p, dir: dir, exited: make(chan struct{})}
 	var err error
 	if s.address, err = freeAddress(); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (b *bench) start(p peer, dir string, behind *backend) (*server, error) {
 	}
 	command := p.command(b.caddy)
 	s.cmd = exec.Command(command[0], command[1:]...)
-	s.cmd.Dir = filepath.Join("peers", p.folder)
+	s.cmd.Dir = filepath.Join("targets", p.folder)
 	s.cmd.Env = append(os.Environ(), b.environment(s, behind)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -75,7 +75,7 @@ func (b *bench) start(p peer, dir string, behind *backend) (*server, error) {
 	return s, nil
 }
 
-// environment is what the configurations of peers refer to.
+// environment is what the configurations of targets refer to.
 func (b *bench) environment(s *server, behind *backend) []string {
 	c := b.certificates
 	scheme, tls := "http", ""
@@ -83,7 +83,7 @@ func (b *bench) environment(s *server, behind *backend) []string {
 		scheme, tls = "https", "tls "+c.file+" "+c.key
 	}
 	var others strings.Builder
-	for i := range s.peer.secrets {
+	for i := range s.target.secrets {
 		fmt.Fprintf(&others, "app_secret other-app-secret-%d\n", i)
 	}
 	_, port, _ := net.SplitHostPort(s.address) // it was made by JoinHostPort
@@ -115,10 +115,10 @@ func (s *server) ready() error {
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-s.exited:
-			return fmt.Errorf("%s has ended (%s); it wrote:\n%s", s.peer.name, s.cmd.ProcessState, s.tail())
+			return fmt.Errorf("%s has ended (%s); it wrote:\n%s", s.target.name, s.cmd.ProcessState, s.tail())
 		}
-		if time.Since(s.started) > patience {
-			return fmt.Errorf("%s takes no connections after %s", s.peer.name, patience)
+		if time.Since(s.started) > maxWait {
+			return fmt.Errorf("%s takes no connections after %s", s.target.name, maxWait)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (s *server) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // if it fails, it has ended
 	select {
 	case <-s.exited:
-	case <-time.After(patience):
+	case <-time.After(maxWait):
 	}
 	s.kill()
 }

@@ -35,16 +35,16 @@ func TestTable(t *testing.T) {
 func TestBars(t *testing.T) {
 	t.Parallel()
 	for _, b := range []struct {
-		bar  bar
-		want bool
+		threshold threshold
+		want      bool
 	}{
-		{bar{got: one(0.8), want: 0.8}, true},
-		{bar{got: one(0.79), want: 0.8}, false},
-		{bar{got: one(25), most: true, want: 25}, true},
-		{bar{got: one(26), most: true, want: 25}, false},
+		{threshold{got: one(0.8), want: 0.8}, true},
+		{threshold{got: one(0.79), want: 0.8}, false},
+		{threshold{got: one(25), most: true, want: 25}, true},
+		{threshold{got: one(26), most: true, want: 25}, false},
 	} {
-		if b.bar.holds() != b.want {
-			t.Errorf("%v, want %t", b.bar, b.want)
+		if b.threshold.holds() != b.want {
+			t.Errorf("%v, want %t", b.threshold, b.want)
 		}
 	}
 }
@@ -76,13 +76,13 @@ Load before the rounds: 0 0 0; 1 1 1.
 	}
 }
 
-// Every bar must be about a column that is measured.
+// Every threshold must be about a column that is measured.
 func TestBarsOfResults(t *testing.T) {
 	t.Parallel()
-	r := results{tables: map[string]*table{"drain": {columns: []string{directly, drained}}}, million: new(million)}
+	r := results{tables: map[string]*table{"drain": {columns: []string{directly, drained}}}, backlog: new(backlog)}
 	for _, c := range comparisons {
 		if !c.special {
-			r.tables[c.name] = &table{columns: c.peers}
+			r.tables[c.name] = &table{columns: c.targets}
 		}
 	}
 	for _, table := range r.tables {
@@ -91,16 +91,16 @@ func TestBarsOfResults(t *testing.T) {
 		}
 	}
 	failed := 0
-	for _, b := range r.bars() {
+	for _, b := range r.thresholds() {
 		if !b.holds() {
 			failed++
 		}
 	}
 	if failed != 2 { // five and ten times Express
-		t.Errorf("%d bars are missed by servers that are all the same, want 2", failed)
+		t.Errorf("%d thresholds are missed by servers that are all the same, want 2", failed)
 	}
 	r.tables["append"].figures[0][0].lost = 1
-	if last := r.bars()[len(r.bars())-1]; last.holds() {
+	if last := r.thresholds()[len(r.thresholds())-1]; last.holds() {
 		t.Errorf("an event was lost: %v", last)
 	}
 }

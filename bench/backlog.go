@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// million is what many pending events cost.
-type million struct {
+// backlog is what many pending events cost.
+type backlog struct {
 	filled  float64       // MiB resident above an idle gateway, in the process that took the events
 	started float64       // the same in one that was started with them, at most
 	clean   time.Duration // from start to first delivery, after a stop
@@ -21,13 +21,13 @@ type million struct {
 // pendingEvents is the backlog that must not matter.
 const pendingEvents = 1_000_000
 
-// million measures the memory of a gateway with a large backlog, and how long it
+// backlog measures the memory of a gateway with a large backlog, and how long it
 // takes from its start to its first delivery: after it was stopped, and after it
 // was killed, with the file in the cache of the system, and without, as after a
 // crash of the machine.
-func (b *bench) million() (*million, error) {
-	fmt.Printf("\nmillion: %d events that wait; load %s\n", pendingEvents, load())
-	found, err := b.checkedPeers("queue")
+func (b *bench) backlog() (*backlog, error) {
+	fmt.Printf("\nbacklog: %d events that wait; load %s\n", pendingEvents, loadAverage())
+	found, err := b.checkedTargets("queue")
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (b *bench) million() (*million, error) {
 		return nil, err
 	}
 	defer func() { done() }()
-	r := new(million)
+	r := new(backlog)
 	idle, err := s.settledMemory()
 	if err != nil {
 		return nil, err
@@ -50,8 +50,8 @@ func (b *bench) million() (*million, error) {
 	}
 
 	start := time.Now()
-	for range pendingEvents / backlog {
-		if _, err := b.fill(s, newPool(b.samples, backlog/batch, batch)); err != nil {
+	for range pendingEvents / drainEvents {
+		if _, err := b.fill(s, newPool(b.samples, drainEvents/batch, batch)); err != nil {
 			return nil, err
 		}
 	}
@@ -61,7 +61,7 @@ func (b *bench) million() (*million, error) {
 	}
 	fmt.Printf("  filled in %.0f s, with %.0f MiB resident at its end\n", time.Since(start).Seconds(), mebibytes(u.resident))
 	if b.profile != "" {
-		if err := s.profile("heap", filepath.Join(b.profile, "million-heap.pprof")); err != nil {
+		if err := s.profile("heap", filepath.Join(b.profile, "backlog-heap.pprof")); err != nil {
 			return nil, err
 		}
 	}
@@ -89,8 +89,8 @@ func (b *bench) million() (*million, error) {
 		}
 		s, done = next, func() { next.kill(); behind.close() }
 		for behind.firstRequest().IsZero() {
-			if time.Since(s.started) > patience {
-				return 0, fmt.Errorf("no delivery within %s", patience)
+			if time.Since(s.started) > maxWait {
+				return 0, fmt.Errorf("no delivery within %s", maxWait)
 			}
 			time.Sleep(time.Millisecond)
 		}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// bar is what a figure must come to.
-type bar struct {
+// threshold is what a figure must come to.
+type threshold struct {
 	what string
 	got  spread
 	unit string
@@ -17,7 +17,7 @@ type bar struct {
 	want float64
 }
 
-func (b bar) holds() bool {
+func (b threshold) holds() bool {
 	if b.note {
 		return true
 	}
@@ -27,7 +27,7 @@ func (b bar) holds() bool {
 	return b.got.median >= b.want
 }
 
-func (b bar) String() string {
+func (b threshold) String() string {
 	if b.note {
 		return fmt.Sprintf("note  %-66s %s%s", b.what, b.got, b.unit)
 	}
@@ -48,10 +48,10 @@ func p99(f figures) float64  { return f.p99 }
 
 func one(value float64) spread { return spreadOf([]float64{value}) }
 
-// checkBars runs all comparisons and prints what must hold. It reports whether
+// checkThresholds runs all comparisons and prints what must hold. It reports whether
 // all does.
-func (b *bench) checkBars() (bool, error) {
-	if b.peers != nil || b.conns > 0 || b.events > 0 {
+func (b *bench) checkThresholds() (bool, error) {
+	if b.targets != nil || b.conns > 0 || b.events > 0 {
 		return false, errors.New("what must hold is about the usual servers, connections and events")
 	}
 	r := results{tables: make(map[string]*table)}
@@ -69,13 +69,13 @@ func (b *bench) checkBars() (bool, error) {
 	if r.tables["drain"], err = b.drain(); err != nil {
 		return false, fmt.Errorf("drain: %w", err)
 	}
-	if r.million, err = b.million(); err != nil {
-		return false, fmt.Errorf("million: %w", err)
+	if r.backlog, err = b.backlog(); err != nil {
+		return false, fmt.Errorf("backlog: %w", err)
 	}
 
 	fmt.Println()
 	all := true
-	for _, b := range r.bars() {
+	for _, b := range r.thresholds() {
 		fmt.Println(b)
 		all = all && b.holds()
 	}
@@ -85,23 +85,23 @@ func (b *bench) checkBars() (bool, error) {
 // results are what all comparisons came to.
 type results struct {
 	tables  map[string]*table
-	million *million
+	backlog *backlog
 }
 
-// bars returns what must hold. A note is there to be read beside it.
-func (r results) bars() []bar {
+// thresholds returns what must hold. A note is there to be read beside it.
+func (r results) thresholds() []threshold {
 	ratio := func(comparison, column, to string, value func(figures) float64) spread {
 		return r.tables[comparison].ratio(column, to, value)
 	}
 	of := func(comparison, column string, value func(figures) float64) spread {
 		return spreadOf(r.tables[comparison].of(column, value))
 	}
-	lost := float64(r.million.lost)
+	lost := float64(r.backlog.lost)
 	for _, t := range r.tables {
 		lost += t.lost()
 	}
-	m := r.million
-	return []bar{
+	m := r.backlog
+	return []threshold{
 		{what: "checked and answered / Caddy's respond", got: ratio("verify", "webhook", "respond", rate), want: 0.95},
 		{what: "CPU of Caddy's respond / of checked and answered", got: ratio("verify", "respond", "webhook", cpu), want: 0.95},
 		{what: "checked and answered / by nginx with njs", got: ratio("verify", "webhook", "njs", rate), want: 1},
