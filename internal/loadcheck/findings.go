@@ -1,0 +1,139 @@
+package loadcheck
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/queue"
+)
+
+// find adds a finding, once.
+func (w *walk) find(here flow, unauthenticated bool, format string, args ...any) {
+	f := finding{fmt.Sprintf(format, args...), w.name, strings.Join(here.route, " "), unauthenticated}
+	if !slices.Contains(w.findings, f) {
+		w.findings = append(w.findings, f)
+	}
+}
+
+// webhook looks at a webhook and what surrounds it.
+func (w *walk) webhook(h *handler.Handler, here flow) {
+	w.webhooks[h] = true
+	w.paths = append(w.paths, here.paths)
+	if !here.taken {
+		w.find(here, false, "nothing behind instagram_webhook takes deliveries, so they are answered with 503: put "+
+			"instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond after it")
+	}
+	if h.ClientCert != nil && !w.asksForCertificates() {
+		w.find(here, false, "client_cert demands a client certificate, but no TLS policy of this server asks for one, "+
+			"so all deliveries are refused: put client_auth { mode request } into the tls directive of the site, and "+
+			"let TLS end in Caddy")
+	}
+	if here.hidden != keeps {
+		w.find(here, false, "an intercept around instagram_webhook %s failures with success, so that Meta takes what "+
+			"was refused or lost for delivered: keep the status, by replace_status or {http.intercept.status_code}, or "+
+			"leave the callback URL out", here.hidden)
+	}
+	if here.limit > 0 && here.limit < h.MaxSize {
+		w.find(here, false, "request_body lets %s of a delivery through, less than max_size of instagram_webhook: what "+
+			"is larger is refused. Raise it, or lower max_size to it if this is meant", humanize.IBytes(uint64(here.limit)))
+	}
+}
+
+// asksForCertificates reports whether some TLS connections of the server ask for a client certificate.
+func (w *walk) asksForCertificates() bool {
+	return slices.ContainsFunc(w.server.TLSConnPolicies, func(policy *caddytls.ConnectionPolicy) bool {
+		return policy.ClientAuthentication != nil && policy.ClientAuthentication.Active()
+	})
+}
+
+// matchers looks at the matchers of a route.
+func (w *walk) matchers(route *caddyhttp.Route, here flow) {
+	if !here.authentic && hasMatcher(route.MatcherSets, matchesEvents) {
+		w.find(here, true, "the matcher instagram never matches here, as no request was authenticated: "+
+			"instagram_webhook must come before it")
+	}
+}
+
+// consumer looks at a handler of authentic deliveries.
+func (w *walk) consumer(directive string, here flow) {
+	if !here.authentic {
+		w.find(here, true, "%s stands where no request was authenticated, so it answers 500 to all: "+
+			"instagram_webhook must come before it", directive)
+	}
+}
+
+// counted is what comes of failures that are answered with success, behind a webhook or in the block of a queue.
+const counted = "failures with success, so that what failed counts as delivered and is never sent again: keep the status, by "
+
+// application looks at a handler that may hand deliveries to an application.
+func (w *walk) application(h caddyhttp.MiddlewareHandler, here flow) {
+	if !here.delivery || here.failed {
+		return
+	}
+	if here.masked != keeps && mayFail(h) {
+		w.find(here, false, "an intercept before %s %s "+counted+"{http.intercept.status_code}",
+			directive(h), here.masked)
+	}
+	if proxy, ok := h.(*reverseproxy.Handler); ok {
+		if v := w.hidesFailures(proxy.HandleResponse, behind); v != keeps {
+			w.find(here, false, "handle_response or replace_status of reverse_proxy %s "+counted+
+				"copy_response or {rp.status_code}", v)
+		}
+	}
+}
+
+// errors follows requests through the error routes of a subroute.
+func (w *walk) errors(h *caddyhttp.Subroute, here flow) {
+	if h.Errors == nil {
+		return
+	}
+	errors := here
+	errors.known = known{authentic: here.authentic || len(w.webhooks) > 0}
+	errors.taken = false
+	w.routes(h.Errors.Routes, errors)
+	if !here.delivery || here.failed {
+		return
+	}
+	if v, _ := w.judge(h.Errors.Routes, errorRoutes); v != keeps {
+		w.find(here, false, "the error routes of a subroute %s "+counted+"{http.error.status_code}",
+			strings.TrimSuffix(v.String(), "s"))
+	}
+}
+
+// queued looks at what takes the events of a queue.
+func (w *walk) queued(h *queue.Handler, here flow) {
+	if here.failed && here.authentic {
+		w.find(here, false, "instagram_queue stands in an error route and cannot make a success of a failure: Meta sends "+
+			"the delivery again. Put it where deliveries come first, and the application into its block")
+	}
+	if !w.anyTakes(h.Routes) {
+		w.find(here, false, "nothing in the block of instagram_queue takes events, so that all of them fail: put "+
+			"reverse_proxy, php_fastcgi or instagram_file into it")
+	}
+	w.routes(h.Routes, flow{
+		known: known{authentic: true, delivery: true},
+		route: append(slices.Clip(here.route), "in instagram_queue"),
+		paths: here.paths,
+	})
+}
+
+// neverRuns tells of handlers behind a queue.
+func (w *walk) neverRuns(here flow, list []caddyhttp.MiddlewareHandler) {
+	var names []string
+	for _, h := range list {
+		if name := directive(h); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		w.find(here, false, "what stands after instagram_queue never runs: %s. Put it before instagram_queue, or into "+
+			"its block", strings.Join(names, ", "))
+	}
+}
