@@ -1,10 +1,7 @@
 package file
 
 import (
-	"crypto/rand"
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -19,7 +16,7 @@ import (
 type directory struct {
 	path    string
 	disk    disk
-	options atomic.Pointer[options]
+	handler atomic.Pointer[Handler]
 	sync    *commit.Group[struct{}]
 	known   atomic.Bool // the directory itself is on disk
 }
@@ -37,14 +34,14 @@ func newDirectory(path string, d disk) *directory {
 	return dir
 }
 
-func (d *directory) configure(o *options) { d.options.Store(o) }
+func (d *directory) configure(h *Handler) { d.handler.Store(h) }
 
 func (d *directory) close() error { return nil }
 
 func (d *directory) add(records []record) error {
 	if _, err := d.disk.Stat(d.path); err != nil {
 		d.known.Store(false)
-		if err := makeDirs(d.disk, d.path, d.options.Load().mode()); err != nil {
+		if err := makeDirs(d.disk, d.path, d.handler.Load().mode()); err != nil {
 			return err
 		}
 	}
@@ -61,33 +58,15 @@ func (d *directory) add(records []record) error {
 	return d.sync.Do(struct{}{})
 }
 
-// temporaryPrefix begins the names of files that are being written, or that a
-// crash left behind. They are hidden from most readers.
-const temporaryPrefix = ".instagram-"
-
 // write writes one file under a temporary name, puts it on disk, and renames it.
-func (d *directory) write(r record) (err error) {
-	temporary := filepath.Join(d.path, temporaryPrefix+rand.Text())
-	f, err := d.disk.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, d.options.Load().mode())
+func (d *directory) write(r record) error {
+	text := append(r.data[:len(r.data):len(r.data)], '\n')
+	temporary, err := writeTemporary(d.disk, d.path, d.handler.Load().mode(), text)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			if e := d.disk.Remove(temporary); !errors.Is(e, fs.ErrNotExist) {
-				err = errors.Join(err, e)
-			}
-		}
-	}()
-	_, err = f.Write(append(r.data[:len(r.data):len(r.data)], '\n'))
-	if err == nil {
-		err = f.Chmod(d.options.Load().mode())
+	if err := d.disk.Rename(temporary, filepath.Join(d.path, r.name)); err != nil {
+		return errors.Join(err, removeTemporary(d.disk, temporary))
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return d.disk.Rename(temporary, filepath.Join(d.path, r.name))
+	return nil
 }

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -84,6 +85,37 @@ func syncDirs(d disk, dir string) error {
 		if err := d.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
+	}
+	return nil
+}
+
+// temporaryPrefix begins the names of files that are being written, or that a
+// crash left behind. They are hidden from most readers.
+const temporaryPrefix = ".instagram-"
+
+// writeTemporary writes a new file in dir under a temporary name, and puts its
+// text on disk. Of one that fails nothing is left.
+func writeTemporary(d disk, dir string, mode fs.FileMode, text []byte) (name string, err error) {
+	name = filepath.Join(dir, temporaryPrefix+rand.Text())
+	f, err := d.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return "", err
+	}
+	if _, err = f.Write(text); err == nil {
+		err = f.Chmod(mode) // the process's umask has no say
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, removeTemporary(d, name))
+	}
+	return name, nil
+}
+
+func removeTemporary(d disk, name string) error {
+	if err := d.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func runWithFault(t *testing.T, layout, before string, fault error, n, span int6
 			t.Fatal(err)
 		}
 	}
-	o := &options{Handler: &Handler{Mode: Mode(defaultMode), Layout: layout}, logger: zap.NewNop()}
+	o := &Handler{Mode: Mode(defaultMode), Layout: layout, logger: zap.NewNop()}
 	pool := newPool(d, 1)
 	failures := 0
 	for i := range 5 {

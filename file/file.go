@@ -2,14 +2,17 @@
 package file
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-instagram/webhooks/event"
@@ -76,11 +79,9 @@ type Handler struct {
 	// for the layout `lines`.
 	Roll Roll `json:"roll,omitzero"`
 
-	path    path
-	options *options
-	pool    *pool
-	release func() error // nil until the pool is taken
-
+	path      path
+	logger    *zap.Logger
+	pool      *pool // nil until Provision has succeeded so far
 	misplaced misplaced.Answerer
 }
 
@@ -99,30 +100,21 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.path, err = newPath(h.Path); err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
-	if h.Format == "" {
-		h.Format = formatCloudEvents
-	}
-	if h.Layout == "" {
-		h.Layout = layoutLines
-	}
-	if h.Mode == 0 {
-		h.Mode = Mode(defaultMode)
-	}
+	h.Format = cmp.Or(h.Format, formatCloudEvents)
+	h.Layout = cmp.Or(h.Layout, layoutLines)
+	h.Mode = cmp.Or(h.Mode, Mode(defaultMode))
 	if !h.Roll.isZero() {
 		if err := validateRolled(h.path); err != nil {
 			return err
 		}
 	}
-	h.options = &options{Handler: h, logger: ctx.Logger()}
-	option.LogUnknownFields(h.options.logger, h.Fields)
+	h.logger = ctx.Logger()
+	option.LogUnknownFields(h.logger, h.Fields)
 	if err := metrics.Register(ctx.GetMetricsRegistry(), events); err != nil {
 		return err
 	}
 	countFromZero()
-	if h.pool, err = sharedPool(); err != nil {
-		return err
-	}
-	h.release = releasePool
+	h.pool = sharedPool()
 	config, err := app.OfServer(ctx)
 	if config != nil {
 		config.Register(trial{h, config})
@@ -132,31 +124,33 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // Validate checks the options.
 func (h *Handler) Validate() error {
-	switch h.Layout {
-	case "", layoutLines, layoutFiles:
-	default:
-		return fmt.Errorf("layout %q is none of lines and files", h.Layout)
-	}
 	if h.Layout == layoutFiles && !h.Roll.isZero() {
 		return errors.New("roll is for the layout lines: with files, there is nothing to roll")
 	}
-	return errors.Join(validateFormat(h.Format), event.ValidateFields(h.Fields), h.Roll.validate())
+	return cmp.Or(
+		option.OneOf("layout", h.Layout, layoutLines, layoutFiles),
+		option.OneOf("format", h.Format, formatCloudEvents, formatMeta, formatRaw),
+		event.ValidateFields(h.Fields),
+		h.Roll.validate(),
+	)
 }
 
 // Cleanup releases the files. They are closed once no config uses them.
 // Requests under way may go on to write.
 func (h *Handler) Cleanup() error {
-	if h.release == nil {
+	if h.pool == nil {
 		return nil
 	}
-	return h.release()
+	return releasePool()
 }
+
+func (h *Handler) mode() fs.FileMode { return fs.FileMode(h.Mode) }
 
 // ServeHTTP writes the events and calls next.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	delivery := event.FromContext(r.Context())
 	if delivery == nil {
-		h.misplaced.Answer(w, r, h.options.logger, "instagram_file")
+		h.misplaced.Answer(w, r, h.logger, "instagram_file")
 		return nil
 	}
 	if err := h.store(delivery); err != nil {
@@ -210,8 +204,8 @@ func (h *Handler) write(targets []target) error {
 }
 
 func (h *Handler) writeTo(t target) error {
-	sink := h.pool.acquire(t.path, h.options)
-	defer h.pool.release(sink, h.options.logger)
+	sink := h.pool.acquire(t.path, h)
+	defer h.pool.release(sink, h.logger)
 	return sink.add(t.records)
 }
 

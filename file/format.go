@@ -1,10 +1,6 @@
 package file
 
-import (
-	"fmt"
-
-	"github.com/caddy-instagram/webhooks/event"
-)
+import "github.com/caddy-instagram/webhooks/event"
 
 // The values of format.
 const (
@@ -29,12 +25,4 @@ func appendLine(dst []byte, e *event.Event, text []byte) []byte {
 		return event.AppendLine(dst, text)
 	}
 	return event.AppendJSONLine(dst, text)
-}
-
-func validateFormat(format string) error {
-	switch format {
-	case "", formatCloudEvents, formatMeta, formatRaw:
-		return nil
-	}
-	return fmt.Errorf("format %q is none of cloudevents, meta and raw", format)
 }

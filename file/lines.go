@@ -26,7 +26,7 @@ import (
 type lines struct {
 	path    string
 	disk    disk
-	options atomic.Pointer[options] // those of the handler that came last
+	handler atomic.Pointer[Handler] // those of the handler that came last
 	group   *commit.Group[[]record]
 
 	// Only used by the batch under way.
@@ -42,7 +42,7 @@ func newLines(path string, d disk) *lines {
 	return l
 }
 
-func (l *lines) configure(o *options) { l.options.Store(o) }
+func (l *lines) configure(h *Handler) { l.handler.Store(h) }
 
 func (l *lines) add(records []record) error { return l.group.Do(records) }
 
@@ -104,10 +104,10 @@ func (l *lines) write(text []byte) error {
 	if err != nil {
 		return err
 	}
-	o, now := l.options.Load(), time.Now()
-	reason := o.Roll.due(info.Size(), int64(len(text)), l.wrote, now)
+	h, now := l.handler.Load(), time.Now()
+	reason := h.Roll.due(info.Size(), int64(len(text)), l.wrote, now)
 	if reason != "" && !now.Before(l.hold) {
-		if err := l.roll(o, reason); err != nil {
+		if err := l.roll(h, reason); err != nil {
 			return err
 		}
 		if info, err = l.file.Stat(); err != nil {
@@ -158,7 +158,7 @@ func (l *lines) inPlace() (bool, error) {
 // open opens the file, or makes it, and puts its entry on disk.
 func (l *lines) open() error {
 	const flags = os.O_RDWR | os.O_APPEND // reading is for the last byte
-	mode := l.options.Load().mode()
+	mode := l.handler.Load().mode()
 	file, err := l.disk.OpenFile(l.path, flags, 0)
 	created := errors.Is(err, fs.ErrNotExist)
 	if created {
@@ -211,13 +211,13 @@ const rollAgain = time.Minute
 
 // roll moves the file aside and opens a new one. When it cannot be moved, the
 // events still have to be written, so they go to the file there is.
-func (l *lines) roll(o *options, reason string) error {
+func (l *lines) roll(h *Handler, reason string) error {
 	if err := l.close(); err != nil {
 		return err
 	}
-	if err := o.Roll.roll(l.path, reason, o); err != nil {
+	if err := h.roll(l.path, reason); err != nil {
 		l.hold = time.Now().Add(rollAgain)
-		o.logger.Error("rolling failed; events go on to the file there is", zap.String("path", l.path), zap.Error(err))
+		h.logger.Error("rolling failed; events go on to the file there is", zap.String("path", l.path), zap.Error(err))
 	}
 	return l.open()
 }

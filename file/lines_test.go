@@ -13,12 +13,12 @@ import (
 
 func newTestLines(t testing.TB, path string, adjust func(*Handler)) *lines {
 	t.Helper()
-	h := &Handler{Mode: Mode(defaultMode), Layout: layoutLines}
+	h := &Handler{Mode: Mode(defaultMode), Layout: layoutLines, logger: zap.NewNop()}
 	if adjust != nil {
 		adjust(h)
 	}
 	l := newLines(path, osDisk{})
-	l.configure(&options{Handler: h, logger: zap.NewNop()})
+	l.configure(h)
 	t.Cleanup(func() {
 		if err := l.close(); err != nil {
 			t.Error(err)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
-
-	"go.uber.org/zap"
 )
 
 // The values of layout.
@@ -34,19 +32,4 @@ func (m *Mode) UnmarshalText(digits []byte) error {
 	}
 	*m = Mode(bits)
 	return nil
-}
-
-// options are what a sink needs to know of the handler that uses it.
-type options struct {
-	*Handler
-	logger *zap.Logger
-}
-
-func (o *options) mode() fs.FileMode { return fs.FileMode(o.Mode) }
-
-func (o *options) newSink(path string, d disk) sink {
-	if o.Layout == layoutFiles {
-		return newDirectory(path, d)
-	}
-	return newLines(path, d)
 }

@@ -20,8 +20,15 @@ type sink interface {
 	// add returns once the records are on disk, or with an error. It can be
 	// called at the same time from many goroutines.
 	add([]record) error
-	configure(*options)
+	configure(*Handler)
 	close() error
+}
+
+func newSink(layout, path string, d disk) sink {
+	if layout == layoutFiles {
+		return newDirectory(path, d)
+	}
+	return newLines(path, d)
 }
 
 // maxOpen is how many sinks are open at a time.
@@ -61,14 +68,9 @@ func newPool(d disk, limit int) *pool {
 
 // sharedPool returns the pool of the process. Each call must be followed by
 // one of releasePool.
-func sharedPool() (*pool, error) {
-	p, _, err := pools.LoadOrNew("files", func() (caddy.Destructor, error) {
-		return newPool(osDisk{}, maxOpen), nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return p.(*pool), nil
+func sharedPool() *pool {
+	p, _ := pools.LoadOrStore("files", newPool(osDisk{}, maxOpen))
+	return p.(*pool)
 }
 
 func releasePool() error {
@@ -76,11 +78,11 @@ func releasePool() error {
 	return err
 }
 
-// acquire returns the sink at path, with the options of this config. It waits
-// while all sinks are in use. The caller must hold no other sink, and must
-// release this one.
-func (p *pool) acquire(path string, o *options) *pooled {
-	key := o.Layout + ":" + path
+// acquire returns the sink at path, with the options of h. It waits while all
+// sinks are in use. The caller must hold no other sink, and must release this
+// one.
+func (p *pool) acquire(path string, h *Handler) *pooled {
+	key := h.Layout + ":" + path
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -90,18 +92,18 @@ func (p *pool) acquire(path string, o *options) *pooled {
 				s.elem = nil
 			}
 			s.refs++
-			s.configure(o)
+			s.configure(h)
 			return s
 		}
 		switch {
 		case len(p.sinks)+p.closing < p.limit:
-			p.sinks[key] = &pooled{sink: o.newSink(path, p.disk), key: key}
+			p.sinks[key] = &pooled{sink: newSink(h.Layout, path, p.disk), key: key}
 		case p.idle.Len() > 0:
 			oldest := p.idle.Front().Value.(*pooled)
 			p.remove(oldest)
 			p.closing++
 			p.mu.Unlock()
-			oldest.finish(o.logger)
+			oldest.finish(h.logger)
 			p.mu.Lock()
 			p.closing--
 			p.freed.Broadcast()
@@ -115,10 +117,10 @@ func (p *pool) release(s *pooled, logger *zap.Logger) {
 	p.mu.Lock()
 	s.refs--
 	last := s.refs == 0
-	ended := last && p.ended
 	if last {
 		s.elem = p.idle.PushBack(s)
 	}
+	ended := last && p.ended
 	if ended {
 		p.remove(s)
 	}

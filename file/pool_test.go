@@ -43,7 +43,7 @@ func TestPoolIsBounded(t *testing.T) {
 	const limit, paths, senders, each = 4, 20, 16, 30
 	d, dir := new(countingDisk), t.TempDir()
 	p := newPool(d, limit)
-	o := &options{Handler: &Handler{Mode: Mode(defaultMode), Layout: layoutLines}, logger: zap.NewNop()}
+	o := &Handler{Mode: Mode(defaultMode), Layout: layoutLines, logger: zap.NewNop()}
 	var wg sync.WaitGroup
 	for s := range senders {
 		wg.Go(func() {
@@ -88,7 +88,7 @@ func TestPoolIsBounded(t *testing.T) {
 func TestPoolClosesTheLeastRecentlyUsed(t *testing.T) {
 	t.Parallel()
 	p := newPool(osDisk{}, 2)
-	o := &options{Handler: &Handler{Mode: Mode(defaultMode), Layout: layoutLines}, logger: zap.NewNop()}
+	o := &Handler{Mode: Mode(defaultMode), Layout: layoutLines, logger: zap.NewNop()}
 	dir := t.TempDir()
 	use := func(name string) { p.release(p.acquire(filepath.Join(dir, name), o), o.logger) }
 	for _, name := range []string{"a", "b", "a", "c"} {

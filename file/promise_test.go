@@ -134,7 +134,7 @@ func TestNothingIsPromisedThatIsNotOnDisk(t *testing.T) {
 					d.failDir = filepath.Join(root, failing)
 				}
 				p := newPool(d, 2)
-				o := &options{Handler: &Handler{Mode: Mode(defaultMode), Layout: layout}, logger: zap.NewNop()}
+				o := &Handler{Mode: Mode(defaultMode), Layout: layout, logger: zap.NewNop()}
 				failures := 0
 				for i := range 30 {
 					path := filepath.Join(root, "a", "b", fmt.Sprint("c", i%3), "events.jsonl")
@@ -207,7 +207,7 @@ func TestLinesMovedWhileWritten(t *testing.T) {
 	for moves, ok := range map[int]bool{0: true, 1: true, maxMoves - 1: true, maxMoves: false} {
 		path := filepath.Join(t.TempDir(), "events.jsonl")
 		l := newLines(path, &movingDisk{at: moves})
-		l.configure(&options{Handler: &Handler{Mode: Mode(defaultMode), Layout: layoutLines}, logger: zap.NewNop()})
+		l.configure(&Handler{Mode: Mode(defaultMode), Layout: layoutLines, logger: zap.NewNop()})
 		err := l.add([]record{{data: []byte("1")}})
 		if (err == nil) != ok {
 			t.Errorf("moved %d times: got %v", moves, err)
@@ -228,7 +228,7 @@ func TestFilesAppearWhole(t *testing.T) {
 	dir := t.TempDir()
 	d := &renamingDisk{volatileDisk: newVolatileDisk(), t: t}
 	s := newDirectory(dir, d)
-	s.configure(&options{Handler: &Handler{Mode: Mode(defaultMode), Layout: layoutFiles}, logger: zap.NewNop()})
+	s.configure(&Handler{Mode: Mode(defaultMode), Layout: layoutFiles, logger: zap.NewNop()})
 	if err := s.add([]record{{"a.json", []byte("{}")}}); err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestLinesCutBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.jsonl")
 	d := new(shortDisk)
 	l := newLines(path, d)
-	l.configure(&options{Handler: &Handler{Mode: Mode(defaultMode), Layout: layoutLines}, logger: zap.NewNop()})
+	l.configure(&Handler{Mode: Mode(defaultMode), Layout: layoutLines, logger: zap.NewNop()})
 	mustAdd(t, l, "before")
 	d.full = true
 	if err := l.add([]record{{data: []byte("one")}, {data: []byte("two")}}); !errors.Is(err, syscall.ENOSPC) {

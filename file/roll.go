@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/option"
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
@@ -63,15 +64,13 @@ func (r *Roll) validate() error {
 		return errors.New("roll: sizes, numbers and durations must not be negative")
 	case r.Size == 0 && r.Interval == 0 && len(r.At) == 0 && !r.isZero():
 		return errors.New("roll: say when to roll, by roll_size, roll_interval or roll_at")
-	case r.Compression != "" && r.Compression != "none" && compressors[r.Compression].suffix == "":
-		return fmt.Errorf("roll_compression %q is none of none, gzip and zstd", r.Compression)
 	}
 	for _, at := range r.At {
 		if _, err := time.Parse("15:04", at); err != nil {
 			return fmt.Errorf("roll_at %q is not a time of day such as 00:00", at)
 		}
 	}
-	return nil
+	return option.OneOf("roll_compression", r.Compression, "none", "gzip", "zstd")
 }
 
 // due returns why a file must be rolled before more bytes are written, or "".
@@ -107,7 +106,8 @@ func (r *Roll) due(size, more int64, wrote, now time.Time) string {
 
 // roll moves the file at path aside, and deletes and compresses rolled files
 // as asked for. The file must be closed and all of it on disk.
-func (r *Roll) roll(path, reason string, o *options) error {
+func (h *Handler) roll(path, reason string) error {
+	r := &h.Roll
 	days := math.Ceil(time.Duration(r.KeepFor).Hours() / 24)
 	roller := &timberjack.Logger{
 		Filename:    path,
@@ -115,7 +115,7 @@ func (r *Roll) roll(path, reason string, o *options) error {
 		MaxAge:      int(days),
 		LocalTime:   r.LocalTime,
 		Compression: "none", // it deletes the original before the copy is on disk
-		FileMode:    o.mode(),
+		FileMode:    h.mode(),
 	}
 	// Closing waits until old files are deleted.
 	if err := errors.Join(roller.RotateWithReason(reason), roller.Close()); err != nil {
@@ -124,7 +124,7 @@ func (r *Roll) roll(path, reason string, o *options) error {
 	if c, ok := compressors[r.Compression]; ok {
 		go func() {
 			if err := c.compressRolled(path); err != nil {
-				o.logger.Error("compressing rolled files", zap.String("path", path), zap.Error(err))
+				h.logger.Error("compressing rolled files", zap.String("path", path), zap.Error(err))
 			}
 		}()
 	}

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,7 +36,7 @@ func (t trial) Start() error {
 	case errors.As(err, &lasting):
 		return fmt.Errorf("instagram_file cannot write to %s: %w", h.Path, err)
 	case err != nil:
-		h.options.logger.Warn("events can probably not be written now: deliveries will be answered with 503",
+		h.logger.Warn("events can probably not be written now: deliveries will be answered with 503",
 			zap.String("path", h.Path), zap.String("user", username()), zap.Error(err))
 	}
 	return nil
@@ -64,7 +63,7 @@ func lasting(err error) error {
 
 // try tries what can be tried before there is an event.
 func (h *Handler) try() error {
-	d, mode := h.pool.disk, h.options.mode()
+	d, mode := h.pool.disk, h.mode()
 	dir := filepath.Dir(h.path.texts[0] + "x") // of what all events have in common
 	whole := len(h.path.keys) == 0
 	if whole {
@@ -103,7 +102,7 @@ func (h *Handler) tryFile(path string) error {
 	if err != nil {
 		return lasting(err)
 	}
-	err = tryDir(d, filepath.Dir(path), h.options.mode())
+	err = tryDir(d, filepath.Dir(path), h.mode())
 	if h.Roll.isZero() && errors.Is(err, fs.ErrPermission) {
 		return nil // nothing but the file is written to
 	}
@@ -111,16 +110,12 @@ func (h *Handler) tryFile(path string) error {
 }
 
 // tryDir writes a block to a file in a directory, and removes it.
-func tryDir(d disk, dir string, mode fs.FileMode) (err error) {
-	name := filepath.Join(dir, temporaryPrefix+rand.Text())
-	f, err := d.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+func tryDir(d disk, dir string, mode fs.FileMode) error {
+	name, err := writeTemporary(d, dir, mode, make([]byte, 4096))
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(make([]byte, 4096)); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close(), d.Remove(name)); err != nil {
+	if err := d.Remove(name); err != nil {
 		return err
 	}
 	return d.SyncDir(dir)

@@ -23,7 +23,7 @@ func startTrial(t *testing.T, d disk, handlers ...*Handler) (warnings []string, 
 	config := new(app.App)
 	for _, h := range handlers {
 		h.pool = newPool(d, maxOpen)
-		h.options.logger = zap.New(core)
+		h.logger = zap.New(core)
 		err = errors.Join(err, trial{h, config}.Start())
 	}
 	for _, e := range logs.All() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/option"
 )
 
 // The values of order.
@@ -80,10 +81,8 @@ func (h *Handler) ValidateOptions() error {
 		return fmt.Errorf("retry first (%s) must not be longer than retry max (%s)",
 			time.Duration(h.Retry.First), time.Duration(h.Retry.Max))
 	}
-	switch h.Order {
-	case "", orderConversation, orderAccount, orderNone:
-	default:
-		return fmt.Errorf("order %q is none of conversation, account and none", h.Order)
+	if err := option.OneOf("order", h.Order, orderConversation, orderAccount, orderNone); err != nil {
+		return err
 	}
 	if h.Concurrency < 0 || h.Concurrency > maxConcurrency {
 		return fmt.Errorf("concurrency must be 1 to %d: %d", maxConcurrency, h.Concurrency)
@@ -105,9 +104,9 @@ func (h *Handler) ValidateOptions() error {
 // maxConcurrency bounds the goroutines and connections of a queue.
 const maxConcurrency = 4096
 
-func orZero[T any](option *T) (value T) {
-	if option != nil {
-		value = *option
+func orZero[T any](field *T) (value T) {
+	if field != nil {
+		value = *field
 	}
 	return value
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
@@ -211,4 +212,12 @@ func nested(name string, options []*Option) *Table {
 // custom is an option that reads its tokens itself, from a dispenser that has come to its name.
 func custom(name string, parse func(d *caddyfile.Dispenser) error) *Option {
 	return &Option{name: name, label: name, parse: parse}
+}
+
+// OneOf returns an error for a value that is none of these. An empty one is the default.
+func OneOf(name, value string, values ...string) error {
+	if value == "" || slices.Contains(values, value) {
+		return nil
+	}
+	return fmt.Errorf("%s %q is none of %s", name, value, and(values))
 }

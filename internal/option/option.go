@@ -73,8 +73,13 @@ func (t *Table) Names() string {
 	for _, o := range t.options {
 		names = append(names, o.name)
 	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " and " + names[last]
+	return and(names)
+}
+
+// and lists at least two words for people to read.
+func and(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 // Owner returns the name of the directive or block.
