@@ -10,25 +10,25 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/commit"
 )
 
-// directory is a place for events as files of their own. A file appears under
-// its name only when all of it is on disk. The same event has the same name,
-// so one that is sent again while its file is there replaces it.
+// directory keeps each event in a file of its own. A file appears under its name
+// only when all of it is on disk. The same event has the same name: if it is sent
+// again while its file is there, it replaces the file.
 type directory struct {
 	path    string
 	disk    disk
 	handler atomic.Pointer[Handler]
 	sync    *commit.Group[struct{}]
-	known   atomic.Bool // the directory itself is on disk
+	synced  atomic.Bool // its own entry is on disk
 }
 
 func newDirectory(path string, d disk) *directory {
 	dir := &directory{path: path, disk: d}
 	dir.sync = commit.NewGroup(func([]struct{}) error {
-		if dir.known.Load() {
+		if dir.synced.Load() {
 			return d.SyncDir(path)
 		}
 		err := syncDirs(d, path)
-		dir.known.Store(err == nil)
+		dir.synced.Store(err == nil)
 		return err
 	})
 	return dir
@@ -40,7 +40,7 @@ func (d *directory) close() error { return nil }
 
 func (d *directory) add(records []record) error {
 	if _, err := d.disk.Stat(d.path); err != nil {
-		d.known.Store(false)
+		d.synced.Store(false)
 		if err := makeDirs(d.disk, d.path, d.handler.Load().mode()); err != nil {
 			return err
 		}

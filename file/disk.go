@@ -94,7 +94,7 @@ func syncDirs(d disk, dir string) error {
 const temporaryPrefix = ".instagram-"
 
 // writeTemporary writes a new file in dir under a temporary name, and puts its
-// text on disk. Of one that fails nothing is left.
+// text on disk. It leaves nothing behind if that fails.
 func writeTemporary(d disk, dir string, mode fs.FileMode, text []byte) (name string, err error) {
 	name = filepath.Join(dir, temporaryPrefix+rand.Text())
 	f, err := d.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
@@ -102,7 +102,7 @@ func writeTemporary(d disk, dir string, mode fs.FileMode, text []byte) (name str
 		return "", err
 	}
 	if _, err = f.Write(text); err == nil {
-		err = f.Chmod(mode) // the process's umask has no say
+		err = f.Chmod(mode) // whatever the umask
 	}
 	if err == nil {
 		err = f.Sync()

@@ -42,14 +42,14 @@ func init() {
 type Handler struct {
 	// Path is the file to append to, or the directory if the layout is
 	// `files`. Missing directories are made. Placeholders such as `{env.*}`
-	// are resolved when the config is loaded. The placeholders
-	// `{instagram.field}`, `{instagram.account}`, `{instagram.object}` and the
-	// other ones of an event, as well as `{time.*}`, are resolved for each
-	// event; characters of theirs other than letters, digits, hyphens and
-	// underscores become underscores, and what is longer than 64 bytes is cut.
-	// At most 128 files are open at a time. Whether the path can be written to,
-	// up to the first placeholder of an event, is tried when the config starts. Handlers that name the same file
-	// must agree on Mode and Roll; no other process may write to it.
+	// are resolved when the config is loaded. The placeholders of an event, such
+	// as `{instagram.field}` and `{instagram.account}`, and `{time.*}`, are
+	// resolved for each event; characters in them other than letters, digits,
+	// hyphens and underscores become underscores, and what is longer than 64
+	// bytes is cut. At most 128 files are open at a time. When the config starts,
+	// it is tried whether the path, up to the first placeholder of an event, can
+	// be written to. Handlers that name the same file must agree on Mode and
+	// Roll; no other process may write to it.
 	Path string `json:"path,omitempty"`
 
 	// Format is what is written of an event:
@@ -68,7 +68,7 @@ type Handler struct {
 	// Fields are the fields of the events to write, such as `comments`. Others
 	// are left out, and counted in the metrics; so is a raw delivery without
 	// any of these. What could not be taken apart is always written: nobody
-	// knows what it is. Of a name that is not known Caddy warns at load.
+	// knows what it is. Caddy warns at load of a name that is not known.
 	// Default: all.
 	Fields []string `json:"fields,omitempty"`
 
@@ -117,7 +117,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.pool = sharedPool()
 	config, err := app.OfServer(ctx)
 	if config != nil {
-		config.Register(trial{h, config})
+		config.Register(startCheck{h, config})
 	}
 	return err
 }
@@ -163,7 +163,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return next.ServeHTTP(w, r)
 }
 
-// store writes what is wanted of a delivery, and returns when it is on disk.
+// store writes the wanted events of a delivery, and returns when they are on disk.
 func (h *Handler) store(d *event.Delivery) error {
 	wanted := h.wanted(d.Events())
 	if len(wanted) == 0 {
@@ -209,7 +209,7 @@ func (h *Handler) writeTo(t target) error {
 	return sink.add(t.records)
 }
 
-// wanted returns the events whose field is asked for, and counts the others.
+// wanted returns the events with one of the fields, and counts the others.
 func (h *Handler) wanted(events []event.Event) []*event.Event {
 	wanted := make([]*event.Event, 0, len(events))
 	for i := range events {
@@ -222,7 +222,7 @@ func (h *Handler) wanted(events []event.Event) []*event.Event {
 	return wanted
 }
 
-// targets returns what to write, in order, by path. The records are in text.
+// targets returns what to write, in order, by path. text holds the records.
 func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte) []target {
 	if h.Format == formatRaw {
 		*text = appendLine(*text, wanted[0], d.Body)
@@ -251,15 +251,15 @@ func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte
 	return targets
 }
 
-// fileName returns the name of an event's file, which follows from its identity and
-// the name of the app secret: the event of another app is another one. No identity
-// holds the character between the two.
+// fileName returns the name of an event's file, made from its identity and the name
+// of the app secret: the event of another app is another one. No identity contains
+// the character between the two.
 func (h *Handler) fileName(d *event.Delivery, e *event.Event) string {
 	if h.Layout != layoutFiles {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(e.ID() + "\x00" + d.Secret))
-	return safe(e.Field) + "-" + hex.EncodeToString(sum[:16]) + ".json"
+	return sanitize(e.Field) + "-" + hex.EncodeToString(sum[:16]) + ".json"
 }
 
 // Interface guards

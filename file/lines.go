@@ -16,24 +16,24 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/commit"
 )
 
-// lines is a file that events are appended to, a line each. It answers for a
-// line only once that is on disk, together with the entry of the file in its
+// lines is a file that events are appended to, one line each. A line counts as
+// written once it is on disk, together with the entry of the file in its
 // directory.
 //
-// After any failure the file is cut back to where it was, closed, and opened
-// anew for the next batch: what a descriptor says after a failed fsync cannot
-// be trusted.
+// After any failure the file is truncated to its size before, closed, and
+// reopened for the next batch: a descriptor cannot be trusted after a failed
+// fsync.
 type lines struct {
 	path    string
 	disk    disk
-	handler atomic.Pointer[Handler] // those of the handler that came last
+	handler atomic.Pointer[Handler] // the one that used the file last
 	group   *commit.Group[[]record]
 
 	// Only used by the batch under way.
-	file  diskFile  // nil: to be opened
-	torn  bool      // the last line lacks its line feed
-	wrote time.Time // of the last write to the file, before this process too
-	hold  time.Time // no rolling before
+	file      diskFile  // nil: to be opened
+	torn      bool      // the last line lacks its line feed
+	lastWrite time.Time // to the file, by an earlier process too
+	rollAfter time.Time // after a failure to roll
 }
 
 func newLines(path string, d disk) *lines {
@@ -71,12 +71,12 @@ func (l *lines) commit(batch [][]record) error {
 	return err
 }
 
-// maxMoves is how often a file may be moved away while a batch is written.
+// maxMoves is how often the file may be moved away while a batch is written.
 const maxMoves = 5
 
-// writeInPlace writes text to the file that is at the path when it is on disk.
-// Who moved the file away meanwhile may have read it to its end already, so it
-// goes to the new file as well.
+// writeInPlace writes text until the file with it is the one at the path. Whoever
+// moved the file away meanwhile may have read it to its end before the text was
+// there, so it goes to the new file as well.
 func (l *lines) writeInPlace(text []byte) error {
 	for range maxMoves {
 		if err := l.write(text); err != nil {
@@ -86,10 +86,10 @@ func (l *lines) writeInPlace(text []byte) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%s is moved away again and again", l.path)
+	return fmt.Errorf("%s was moved away %d times while it was written", l.path, maxMoves)
 }
 
-// write puts text at the end of the file, and on disk, in one write.
+// write appends text to the file with one write, and syncs it.
 func (l *lines) write(text []byte) error {
 	there, err := l.inPlace()
 	if err == nil && !there {
@@ -105,8 +105,8 @@ func (l *lines) write(text []byte) error {
 		return err
 	}
 	h, now := l.handler.Load(), time.Now()
-	reason := h.Roll.due(info.Size(), int64(len(text)), l.wrote, now)
-	if reason != "" && !now.Before(l.hold) {
+	reason := h.Roll.due(info.Size(), int64(len(text)), l.lastWrite, now)
+	if reason != "" && !now.Before(l.rollAfter) {
 		if err := l.roll(h, reason); err != nil {
 			return err
 		}
@@ -122,15 +122,15 @@ func (l *lines) write(text []byte) error {
 		err = l.file.Sync()
 	}
 	if err != nil {
-		return errors.Join(err, l.cut(info.Size(), int64(n)))
+		return errors.Join(err, l.truncate(info.Size(), int64(n)))
 	}
-	l.torn, l.wrote = false, now
+	l.torn, l.lastWrite = false, now
 	return nil
 }
 
-// cut takes back the n bytes that a failed write left behind size, unless
-// somebody else has written behind them.
-func (l *lines) cut(size, n int64) error {
+// truncate removes the n bytes that a failed write left after size, unless
+// somebody else has written after them.
+func (l *lines) truncate(size, n int64) error {
 	info, err := l.file.Stat()
 	if err != nil || info.Size() != size+n {
 		return err
@@ -138,8 +138,8 @@ func (l *lines) cut(size, n int64) error {
 	return l.file.Truncate(size)
 }
 
-// inPlace reports whether the open file is the one at the path: after an outside
-// rotation that is another one.
+// inPlace reports whether the open file is the one at the path: another program
+// may have rotated it.
 func (l *lines) inPlace() (bool, error) {
 	if l.file == nil {
 		return false, nil
@@ -155,9 +155,9 @@ func (l *lines) inPlace() (bool, error) {
 	return err == nil && os.SameFile(there, here), err
 }
 
-// open opens the file, or makes it, and puts its entry on disk.
+// open opens or creates the file, and puts its entry on disk.
 func (l *lines) open() error {
-	const flags = os.O_RDWR | os.O_APPEND // reading is for the last byte
+	const flags = os.O_RDWR | os.O_APPEND // reading is for the last line feed
 	mode := l.handler.Load().mode()
 	file, err := l.disk.OpenFile(l.path, flags, 0)
 	created := errors.Is(err, fs.ErrNotExist)
@@ -177,11 +177,10 @@ func (l *lines) open() error {
 	return nil
 }
 
-// inspect learns what there is to know of a file just opened.
+// inspect learns the state of a file just opened.
 func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 	if created {
-		// The process's umask has no say.
-		if err := file.Chmod(mode); err != nil {
+		if err := file.Chmod(mode); err != nil { // whatever the umask
 			return err
 		}
 	}
@@ -195,7 +194,7 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", l.path)
 	}
-	l.wrote, l.torn = info.ModTime(), false
+	l.lastWrite, l.torn = info.ModTime(), false
 	if size := info.Size(); size > 0 {
 		var last [1]byte
 		if _, err := file.ReadAt(last[:], size-1); err != nil && !errors.Is(err, io.EOF) {
@@ -209,15 +208,15 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 // rollAgain is how long after a failure rolling is tried again.
 const rollAgain = time.Minute
 
-// roll moves the file aside and opens a new one. When it cannot be moved, the
-// events still have to be written, so they go to the file there is.
+// roll moves the file aside and opens a new one. If it cannot be moved, the
+// events still have to be written, so they go to the old one.
 func (l *lines) roll(h *Handler, reason string) error {
 	if err := l.close(); err != nil {
 		return err
 	}
 	if err := h.roll(l.path, reason); err != nil {
-		l.hold = time.Now().Add(rollAgain)
-		h.logger.Error("rolling failed; events go on to the file there is", zap.String("path", l.path), zap.Error(err))
+		l.rollAfter = time.Now().Add(rollAgain)
+		h.logger.Error("rolling failed: events go on to the old file", zap.String("path", l.path), zap.Error(err))
 	}
 	return l.open()
 }

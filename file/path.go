@@ -11,16 +11,16 @@ import (
 	"github.com/caddy-instagram/webhooks/event"
 )
 
-// path is where events are written: texts and, between them, placeholders that
-// are replaced for each event.
+// path is where events are written: texts, and between them placeholders that are
+// resolved for each event.
 type path struct {
 	texts []string
 	keys  []string // one less than texts
 }
 
-// mark stands around the placeholders of an event while the others are
-// replaced. No file name can hold it.
-const mark = "\x00"
+// delimiter stands around the placeholders of an event while the others are
+// resolved. No file name can contain it.
+const delimiter = "\x00"
 
 // newPath resolves the placeholders that are the same for all events, such as
 // {env.*}, and checks that the others are known.
@@ -31,7 +31,7 @@ func newPath(template string) (path, error) {
 	resolved, err := replacer(new(event.Event)).ReplaceFunc(template, func(key string, value any) (any, error) {
 		switch {
 		case perEvent(key) && value != nil:
-			return mark + key + mark, nil
+			return delimiter + key + delimiter, nil
 		case value == nil || caddy.ToString(value) == "":
 			return nil, fmt.Errorf("the placeholder {%s} is unknown here, or resolves to nothing", key)
 		}
@@ -44,7 +44,7 @@ func newPath(template string) (path, error) {
 		return path{}, err
 	}
 	var p path
-	for i, part := range strings.Split(resolved, mark) {
+	for i, part := range strings.Split(resolved, delimiter) {
 		if i%2 == 0 {
 			p.texts = append(p.texts, part)
 		} else {
@@ -83,7 +83,7 @@ func (p path) of(e *event.Event) string {
 		b.WriteString(text)
 		if i < len(p.keys) {
 			value, _ := repl.GetString(p.keys[i])
-			b.WriteString(safe(value))
+			b.WriteString(sanitize(value))
 		}
 	}
 	return b.String()
@@ -92,9 +92,9 @@ func (p path) of(e *event.Event) string {
 // maxValue is the longest value of a placeholder in a path, in bytes.
 const maxValue = 64
 
-// safe reduces a value to an alphabet that can neither leave a directory nor
+// sanitize reduces a value to characters that can neither leave a directory nor
 // hide a file, on any system.
-func safe(value string) string {
+func sanitize(value string) string {
 	if value == "" {
 		return "_"
 	}

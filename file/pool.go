@@ -44,13 +44,13 @@ type pool struct {
 	disk  disk
 	limit int
 
-	mu    sync.Mutex
-	freed *sync.Cond // a sink was released
-	sinks map[string]*pooled
-	idle  list.List // of *pooled, the least recently used first
+	mu       sync.Mutex
+	released *sync.Cond // a sink was released
+	sinks    map[string]*pooled
+	idle     list.List // of *pooled, the least recently used first
 	// closing is how many are out of sinks, but still open.
 	closing int
-	ended   bool
+	closed  bool
 }
 
 type pooled struct {
@@ -62,7 +62,7 @@ type pooled struct {
 
 func newPool(d disk, limit int) *pool {
 	p := &pool{disk: d, limit: limit, sinks: make(map[string]*pooled)}
-	p.freed = sync.NewCond(&p.mu)
+	p.released = sync.NewCond(&p.mu)
 	return p
 }
 
@@ -103,12 +103,12 @@ func (p *pool) acquire(path string, h *Handler) *pooled {
 			p.remove(oldest)
 			p.closing++
 			p.mu.Unlock()
-			oldest.finish(h.logger)
+			oldest.closeAndLog(h.logger)
 			p.mu.Lock()
 			p.closing--
-			p.freed.Broadcast()
+			p.released.Broadcast()
 		default:
-			p.freed.Wait()
+			p.released.Wait()
 		}
 	}
 }
@@ -120,14 +120,14 @@ func (p *pool) release(s *pooled, logger *zap.Logger) {
 	if last {
 		s.elem = p.idle.PushBack(s)
 	}
-	ended := last && p.ended
-	if ended {
+	closed := last && p.closed
+	if closed {
 		p.remove(s)
 	}
-	p.freed.Broadcast()
+	p.released.Broadcast()
 	p.mu.Unlock()
-	if ended {
-		s.finish(logger)
+	if closed {
+		s.closeAndLog(logger)
 	}
 }
 
@@ -138,8 +138,8 @@ func (p *pool) remove(s *pooled) {
 	delete(p.sinks, s.key)
 }
 
-// finish closes a sink. All in it is on disk, so a failure loses nothing.
-func (s *pooled) finish(logger *zap.Logger) {
+// closeAndLog closes a sink. All in it is on disk, so a failure loses nothing.
+func (s *pooled) closeAndLog(logger *zap.Logger) {
 	if err := s.close(); err != nil {
 		logger.Warn("closing a file", zap.String("path", s.key), zap.Error(err))
 	}
@@ -150,7 +150,7 @@ func (s *pooled) finish(logger *zap.Logger) {
 func (p *pool) Destruct() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ended = true
+	p.closed = true
 	var errs []error
 	for e := p.idle.Front(); e != nil; e = p.idle.Front() {
 		s := e.Value.(*pooled)

@@ -74,13 +74,13 @@ func (r *Roll) validate() error {
 }
 
 // due returns why a file must be rolled before more bytes are written, or "".
-func (r *Roll) due(size, more int64, wrote, now time.Time) string {
+func (r *Roll) due(size, more int64, lastWrite, now time.Time) string {
 	switch {
 	case size == 0:
 		return ""
 	case r.Size > 0 && size+more > r.Size:
 		return "size"
-	case r.Interval > 0 && wrote.Truncate(time.Duration(r.Interval)).Before(now.Truncate(time.Duration(r.Interval))):
+	case r.Interval > 0 && lastWrite.Truncate(time.Duration(r.Interval)).Before(now.Truncate(time.Duration(r.Interval))):
 		return "time"
 	}
 	if r.LocalTime {
@@ -97,7 +97,7 @@ func (r *Roll) due(size, more int64, wrote, now time.Time) string {
 		if mark.After(now) {
 			mark = mark.AddDate(0, 0, -1)
 		}
-		if wrote.Before(mark) {
+		if lastWrite.Before(mark) {
 			return "time"
 		}
 	}

@@ -15,25 +15,24 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
-// trial finds out at the start of a config whether a handler will be able to
-// write, so that this is not found out by the first delivery. It implements
-// app.Service.
-type trial struct {
+// startCheck tries to write when a config starts, so that not the first delivery
+// finds out that it cannot be. It implements app.Service.
+type startCheck struct {
 	handler *Handler
 	config  *app.App
 }
 
-// Start makes the directories that are missing and tries to write. It returns an
-// error for what will not mend itself; a full disk for example is only warned of.
-func (t trial) Start() error {
-	h := t.handler
-	if !t.config.Once("instagram_file " + h.Layout + " " + h.Path) {
+// Start makes missing directories and tries to write. It returns an error for a
+// permanent failure; others, such as a full disk, are only warned of.
+func (c startCheck) Start() error {
+	h := c.handler
+	if !c.config.Once("instagram_file " + h.Layout + " " + h.Path) {
 		return nil
 	}
-	err := h.try()
-	var lasting lastingError
+	err := h.tryToWrite()
+	var permanent permanentError
 	switch {
-	case errors.As(err, &lasting):
+	case errors.As(err, &permanent):
 		return fmt.Errorf("instagram_file cannot write to %s: %w", h.Path, err)
 	case err != nil:
 		h.logger.Warn("events can probably not be written now: deliveries will be answered with 503",
@@ -42,57 +41,59 @@ func (t trial) Start() error {
 	return nil
 }
 
-// Stop does nothing: a trial is over once Start returns.
-func (trial) Stop() error { return nil }
+// Stop does nothing: the check is over once Start returns.
+func (startCheck) Stop() error { return nil }
 
-// lastingError is an error that somebody must mend.
-type lastingError struct{ error }
+// permanentError is an error that stays until somebody does something about it.
+type permanentError struct{ error }
 
-func (e lastingError) Unwrap() error { return e.error }
+func (e permanentError) Unwrap() error { return e.error }
 
-// lasting makes a lastingError of err if it is one, and says who may not write.
-func lasting(err error) error {
+// asPermanent makes a permanentError of err if it is one, and says which user may
+// not write.
+func asPermanent(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return lastingError{fmt.Errorf("%w: Caddy runs as the user %s, who may not do that: make the directory, and give it to this user", err, username())}
+		return permanentError{fmt.Errorf("%w: Caddy runs as the user %s, who may not do that: "+
+			"make the directory, and give it to this user", err, username())}
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
-		return lastingError{err}
+		return permanentError{err}
 	}
 	return err
 }
 
-// try tries what can be tried before there is an event.
-func (h *Handler) try() error {
+// tryToWrite tries what can be tried before there is an event.
+func (h *Handler) tryToWrite() error {
 	d, mode := h.pool.disk, h.mode()
-	dir := filepath.Dir(h.path.texts[0] + "x") // of what all events have in common
-	whole := len(h.path.keys) == 0
-	if whole {
+	dir := filepath.Dir(h.path.texts[0] + "x") // the one that the paths of all events share
+	fixed := len(h.path.keys) == 0
+	if fixed {
 		path := h.path.texts[0]
 		info, err := d.Stat(path)
 		switch {
 		case h.Layout == layoutFiles && err == nil && !info.IsDir():
-			return lastingError{errors.New("it is a file, but in the layout files the path is that of a directory")}
+			return permanentError{errors.New("it is a file, but the layout files needs a directory")}
 		case h.Layout == layoutFiles:
 			dir = path
 		case err == nil && info.IsDir():
-			return lastingError{errors.New("it is a directory, but in the layout lines the path is that of a file")}
+			return permanentError{errors.New("it is a directory, but the layout lines needs a file")}
 		case err == nil && !info.Mode().IsRegular():
-			return lastingError{errors.New("it is not a regular file")}
+			return permanentError{errors.New("it is not a regular file")}
 		case err == nil:
 			return h.tryFile(path)
 		}
 	}
 	if err := makeDirs(d, dir, mode); err != nil {
-		return lasting(err)
+		return asPermanent(err)
 	}
 	err := tryDir(d, dir, mode)
-	if !whole && errors.Is(err, fs.ErrPermission) {
-		return err // but what is to be written to may be there, for all values that come
+	if !fixed && errors.Is(err, fs.ErrPermission) {
+		return err // the files of all events that come may be there already
 	}
-	return lasting(err)
+	return asPermanent(err)
 }
 
-// tryFile opens the file that is there, and looks whether the disk is full.
+// tryFile opens an existing file, and checks whether the disk is full.
 func (h *Handler) tryFile(path string) error {
 	d := h.pool.disk
 	f, err := d.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
@@ -100,11 +101,11 @@ func (h *Handler) tryFile(path string) error {
 		err = f.Close()
 	}
 	if err != nil {
-		return lasting(err)
+		return asPermanent(err)
 	}
 	err = tryDir(d, filepath.Dir(path), h.mode())
 	if h.Roll.isZero() && errors.Is(err, fs.ErrPermission) {
-		return nil // nothing but the file is written to
+		return nil // only the file itself is written to
 	}
 	return err
 }

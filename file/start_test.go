@@ -24,7 +24,7 @@ func startTrial(t *testing.T, d disk, handlers ...*Handler) (warnings []string, 
 	for _, h := range handlers {
 		h.pool = newPool(d, maxOpen)
 		h.logger = zap.New(core)
-		err = errors.Join(err, trial{h, config}.Start())
+		err = errors.Join(err, startCheck{h, config}.Start())
 	}
 	for _, e := range logs.All() {
 		reason, _ := e.ContextMap()["error"].(string)
@@ -141,7 +141,7 @@ func TestPathThatCannotBeWrittenIsToldAtStart(t *testing.T) {
 				return err
 			})
 			if left > 0 {
-				t.Error("the trial left a file")
+				t.Error("the check left a file")
 			}
 		})
 	}

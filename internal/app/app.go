@@ -4,7 +4,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,10 +14,9 @@ func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// App starts and stops what works for the handlers of this plugin beside
-// requests, such as the delivery of queued events, and has the config examined
-// once all of it is known. It has no options and need not be configured: the
-// handlers load it.
+// App runs the services of this plugin's handlers, such as the delivery of queued
+// events, and checks the config as a whole once it is known. It has no options and
+// need not be configured: the handlers load it.
 type App struct {
 	ctx      caddy.Context
 	services []Service
@@ -30,15 +28,16 @@ type App struct {
 	warned map[string]bool
 }
 
-// Examination warns of what is wrong with a config as a whole. An app named http
-// may be missing from it.
-type Examination func(ctx caddy.Context, a *App)
-
-var examinations []Examination
+// An examination warns of what is wrong with a config as a whole. Examinations are
+// registered, as those who know all modules cannot be imported here: modules import
+// this package.
+var examinations []func(ctx caddy.Context, a *App)
 
 // RegisterExamination adds an examination of each config. It must be called in
-// init.
-func RegisterExamination(e Examination) { examinations = append(examinations, e) }
+// init. The app named http may be missing from the config.
+func RegisterExamination(examine func(ctx caddy.Context, a *App)) {
+	examinations = append(examinations, examine)
+}
 
 // Service is something that runs as long as a config does.
 type Service interface {
@@ -71,13 +70,13 @@ func Of(ctx caddy.Context) (*App, error) {
 // OfServer returns the app of the config that is being loaded, for use in the
 // Provision of a module that is part of an HTTP server; nil if it is not.
 func OfServer(ctx caddy.Context) (*App, error) {
-	if !slices.ContainsFunc(ctx.Modules(), isHTTP) {
-		return nil, nil
+	for _, parent := range ctx.Modules() {
+		if _, ok := parent.(*caddyhttp.App); ok {
+			return Of(ctx)
+		}
 	}
-	return Of(ctx)
+	return nil, nil
 }
-
-func isHTTP(m caddy.Module) bool { _, ok := m.(*caddyhttp.App); return ok }
 
 // Provision keeps the context for the examinations.
 func (a *App) Provision(ctx caddy.Context) error {
@@ -85,9 +84,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// Once reports whether it is called with a text for the first time, so that a
-// config in which the same piece stands several times is warned of once. It is
-// always true for a nil App.
+// Once reports whether it is called with this text for the first time, so that a
+// piece of config that stands in several sites is warned of once. It is always true
+// for a nil App.
 func (a *App) Once(text string) bool {
 	if a == nil {
 		return true
@@ -102,18 +101,18 @@ func (a *App) Once(text string) bool {
 	return first
 }
 
-// Note makes a module of the config known to the examinations. It must be called
-// in Provision, and does nothing for a nil App.
+// Note tells the examinations of a module in the config. It must be called in
+// Provision, and does nothing for a nil App.
 func (a *App) Note(module any) {
 	if a != nil {
 		a.modules = append(a.modules, module)
 	}
 }
 
-// Noted returns the modules that were made known.
+// Noted returns the modules that Note was called with.
 func (a *App) Noted() []any { return a.modules }
 
-// examine has the config examined, once.
+// examine runs the examinations, once.
 func (a *App) examine() {
 	if a.examined || a.ctx.Context == nil {
 		return
