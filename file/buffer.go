@@ -2,9 +2,8 @@ package file
 
 import "sync"
 
-// Buffers are used again and again. Those that the lines of a batch are gathered
-// in become much larger than those that the events of a delivery are rendered
-// into, so the two are kept apart.
+// Buffers are pooled. Those that hold the lines of a batch become much larger than
+// those that the events of a delivery are rendered into, so the two are kept apart.
 var rendered, gathered sync.Pool
 
 // maxPooled is the capacity above which a buffer is left to the garbage

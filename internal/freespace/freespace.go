@@ -1,2 +1,2 @@
-// Package freespace tells how much room is left on a disk.
+// Package freespace tells how much space is free on a disk.
 package freespace

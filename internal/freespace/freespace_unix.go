@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of returns how many bytes may be written to the file system of dir.
+// Of returns how many bytes are free on the file system of dir.
 func Of(dir string) (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {

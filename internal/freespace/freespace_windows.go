@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Of returns how many bytes may be written to the file system of dir.
+// Of returns how many bytes are free on the file system of dir.
 func Of(dir string) (int64, error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {

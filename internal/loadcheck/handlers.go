@@ -1,6 +1,7 @@
 package loadcheck
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -36,8 +37,8 @@ func (w *walk) mayTake(list []caddyhttp.MiddlewareHandler) bool {
 
 func (w *walk) anyTakes(list caddyhttp.RouteList) bool { return w.mayTake(directHandlers(list)) }
 
-// mayFail reports whether a handler may write a status of failure that is an application's. Those of this plugin and
-// of Caddy return errors instead.
+// mayFail reports whether a handler may pass on an application's status of failure. Those of this plugin and of Caddy
+// return errors instead.
 func mayFail(h caddyhttp.MiddlewareHandler) bool {
 	name := nameOf(h)
 	return !slices.Contains(passing, name) && name != "static_response" && name != "error" && name != "file_server"
@@ -64,10 +65,7 @@ var directives = map[string]string{
 // directive returns by which name people know a handler.
 func directive(h caddyhttp.MiddlewareHandler) string {
 	name := nameOf(h)
-	if known, ok := directives[name]; ok {
-		return known
-	}
-	return name
+	return cmp.Or(directives[name], name)
 }
 
 // directHandlers returns the handlers of routes, without those inside of them.

@@ -25,8 +25,7 @@ func examine(ctx caddy.Context, config *app.App) {
 	missed := len(config.Noted()) // webhooks that the walk has not found
 	var findings []finding
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
-		w := newWalk(name, servers[name])
-		w.run()
+		w := follow(name, servers[name])
 		missed -= len(w.webhooks)
 		findings = append(findings, w.findings...)
 	}

@@ -26,11 +26,18 @@ type walk struct {
 	passed memo[visit, known]      // what is known of the requests that leave them
 }
 
-func newWalk(name string, server *caddyhttp.Server) *walk {
-	return &walk{
+// follow walks through all routes of a server.
+func follow(name string, server *caddyhttp.Server) *walk {
+	w := &walk{
 		name: name, server: server, webhooks: make(map[*handler.Handler]bool),
 		takers: make(memo[string, bool]), hiding: make(memo[namedAt, judgment]), passed: make(memo[visit, known]),
 	}
+	w.routes(server.Routes, flow{})
+	if server.Errors != nil {
+		// They run for errors behind a webhook too.
+		w.routes(server.Errors.Routes, flow{known: known{authentic: len(w.webhooks) > 0}, failed: true})
+	}
+	return w
 }
 
 // memo remembers what was computed for a key.
@@ -44,14 +51,6 @@ func (m memo[K, V]) get(key K, meanwhile V, compute func() V) V {
 	m[key] = meanwhile
 	m[key] = compute()
 	return m[key]
-}
-
-func (w *walk) run() {
-	w.routes(w.server.Routes, flow{})
-	if w.server.Errors != nil {
-		// They run for errors behind a webhook too.
-		w.routes(w.server.Errors.Routes, flow{known: known{authentic: len(w.webhooks) > 0}, failed: true})
-	}
 }
 
 // known is what is known of the requests at a place.

@@ -1,4 +1,4 @@
-// Package suggest finds what somebody may have meant by a misspelt name.
+// Package suggest finds the names that a misspelt one may stand for.
 package suggest
 
 import (
@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// Nearest returns the n names that are most like a name, the likest first.
+// Nearest returns the n names that are most similar to a name, the most similar
+// first.
 func Nearest(name string, names []string, n int) []string {
-	name = name[:min(len(name), 100)] // a longer one is like none
+	name = name[:min(len(name), 100)] // a longer one is similar to none
 	distances := make(map[string]int, len(names))
 	for _, other := range names {
 		distances[other] = Distance(name, other)

@@ -1,5 +1,5 @@
-// Package syncdir puts directories on disk: a new file survives the loss of power
-// only if its entry in the directory does.
+// Package syncdir syncs directories: a new file survives a power failure only if its
+// entry in the directory does.
 package syncdir
 
 import (
@@ -8,8 +8,7 @@ import (
 	"path/filepath"
 )
 
-// MkdirAll makes a directory, and those above it that are missing, with their
-// entries on disk.
+// MkdirAll makes a directory and missing ones above it, with their entries on disk.
 func MkdirAll(dir string, mode fs.FileMode) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil

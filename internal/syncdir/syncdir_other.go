@@ -2,6 +2,6 @@
 
 package syncdir
 
-// Sync does nothing: this system cannot sync a directory. Its file system
-// keeps entries in its journal.
+// Sync does nothing: this system cannot sync a directory, and relies on the journal
+// of the file system.
 func Sync(string) error { return nil }

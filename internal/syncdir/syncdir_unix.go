@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Sync puts the entries of a directory on disk. Some file systems do not know
-// that for directories; there is nothing more to be had from them.
+// Sync puts the entries of a directory on disk. Where the file system does not
+// support that, it does nothing.
 func Sync(name string) error {
 	dir, err := os.Open(name)
 	if err != nil {
