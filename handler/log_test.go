@@ -27,7 +27,7 @@ func (f *fixture) names(message string) (names []string) {
 	return names
 }
 
-func TestJournalWritesAccessLogs(t *testing.T) {
+func TestAccessLogNames(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
@@ -57,7 +57,7 @@ func TestJournalWritesAccessLogs(t *testing.T) {
 	}
 }
 
-func TestJournalHonoursVariables(t *testing.T) {
+func TestAccessLogVariables(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, variable string
@@ -96,7 +96,7 @@ func errorRoute(t *testing.T, handler string) *caddyhttp.HTTPErrorConfig {
 	return &caddyhttp.HTTPErrorConfig{Routes: routes}
 }
 
-func TestJournalWritesErrors(t *testing.T) {
+func TestErrorLog(t *testing.T) {
 	t.Parallel()
 	routed := errorRoute(t, `{"handler":"static_response","status_code":503,"body":"routed {http.error.message} at {http.request.uri.path}"}`)
 	for _, tc := range []struct {
@@ -149,9 +149,9 @@ func TestErrorRoutesSeeNoForgery(t *testing.T) {
 	}
 }
 
-// TestJournalSilencesCaddy holds on to the variable that keeps Caddy's own
+// TestCaddyLogsNothing holds on to the variable that keeps Caddy's own
 // line, which has the secrets in it, out of the log.
-func TestJournalSilencesCaddy(t *testing.T) {
+func TestCaddyLogsNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for name, r := range map[string]*http.Request{
@@ -170,7 +170,7 @@ func TestJournalSilencesCaddy(t *testing.T) {
 	}
 }
 
-func TestJournalLeaksNothing(t *testing.T) {
+func TestLogsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.server.Logs = new(caddyhttp.ServerLogConfig)
