@@ -110,7 +110,7 @@ func TestErrorsOfASubrouteMakeNoFailureASuccess(t *testing.T) {
 	}
 }
 
-// TestErrorsOfASubrouteMayFailOtherwise holds that a status of 400 and above is
+// TestErrorsOfASubrouteMayFailOtherwise checks that a status of 400 and above is
 // theirs to choose, and that no error route of the server writes after them.
 func TestErrorsOfASubrouteMayFailOtherwise(t *testing.T) {
 	t.Parallel()
@@ -125,7 +125,7 @@ func TestErrorsOfASubrouteMayFailOtherwise(t *testing.T) {
 	}
 }
 
-// TestSuccessBeforeACaughtFailureBreaksOff holds that a success which was written
+// TestSuccessBeforeACaughtFailureBreaksOff checks that a success which was written
 // before a store failed does not come whole.
 func TestSuccessBeforeACaughtFailureBreaksOff(t *testing.T) {
 	t.Parallel()

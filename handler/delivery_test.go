@@ -188,7 +188,7 @@ func TestDeliveryAnswerOfTheNextHandlerStands(t *testing.T) {
 	}
 }
 
-// TestPlaceholdersAfterTheRequest holds that handlers around this one, which see
+// TestPlaceholdersAfterTheRequest checks that handlers around this one, which see
 // the placeholders late, see no wrong values.
 func TestPlaceholdersAfterTheRequest(t *testing.T) {
 	t.Parallel()
@@ -239,7 +239,7 @@ func TestBodyMemory(t *testing.T) {
 	}
 }
 
-// TestBodyEndsWithTheRequest holds that nobody who keeps the body of an ended
+// TestBodyEndsWithTheRequest checks that nobody who keeps the body of an ended
 // request can read another delivery through it.
 func TestBodyEndsWithTheRequest(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -26,7 +27,7 @@ func (x *exchange) respondError(err error) error {
 	duration := time.Since(x.log.Start)
 	x.restore()
 	written := x.w.written()
-	logged := isOwn(err) || written && (x.caught || x.w.status < http.StatusBadRequest)
+	logged := ownKind(err) != "" || written && (x.caught || x.w.status < http.StatusBadRequest)
 	if logged {
 		// Now, because error routes may abort. They make nothing better: the
 		// delivery is not stored.
@@ -86,25 +87,18 @@ func (x *exchange) runErrorRoutes(err error, status int) (level zapcore.Level, f
 	return zapcore.DebugLevel, nil
 }
 
-// isOwn reports whether err is of another handler of this plugin.
-func isOwn(err error) bool {
-	_, own := errors.AsType[throttle.Error](err)
-	return own
+// ownKind returns the kind of an error of another handler of this plugin, and ""
+// for other errors.
+func ownKind(err error) string {
+	own, _ := errors.AsType[throttle.Error](err)
+	return own.Kind
 }
 
 // logError writes the log line of an error, and of the failure of the error routes
 // if that is not nil. Of the errors that this plugin returns, it writes one line a
 // second of each kind.
 func (x *exchange) logError(level zapcore.Level, err, failure error, duration time.Duration) {
-	kind := ""
-	if x.rejection != nil {
-		kind = x.rejection.reason.name
-	}
-	for _, e := range []error{failure, err} {
-		if own, ok := errors.AsType[throttle.Error](e); ok {
-			kind = own.Kind
-		}
-	}
+	kind := cmp.Or(ownKind(err), ownKind(failure), x.rejectedFor())
 	if kind == "" || level < zapcore.ErrorLevel {
 		x.log.Error(level, err, failure, duration)
 		return

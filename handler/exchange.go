@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -52,7 +51,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			err = x.finish(next.ServeHTTP(&x.w, r))
 		}
 	default:
-		err = x.rejectMethod()
+		x.w.Header().Set("Allow", "GET, POST")
+		err = x.reject(methodNotAllowed.withCause(errBadMethod))
 	}
 	if err != nil {
 		err = x.respondError(err)
@@ -112,11 +112,6 @@ func (x *exchange) authenticate() error {
 	return nil
 }
 
-func (x *exchange) rejectMethod() error {
-	x.w.Header().Set("Allow", "GET, POST")
-	return x.reject(methodNotAllowed.withCause(errors.New("only GET (verification) and POST (delivery) are understood")))
-}
-
 // finish sees to a response to an authentic delivery, about which the next handler
 // returned err.
 func (x *exchange) finish(err error) error {
@@ -150,6 +145,15 @@ func (x *exchange) reject(rejected *rejection) error {
 		StatusCode: rejected.reason.status,
 		Trace:      rejected.reason.name, // instead of a costly call stack, which would always lead here
 	})
+}
+
+// rejectedFor returns the name of the reason for which this handler rejected the
+// request, or "".
+func (x *exchange) rejectedFor() string {
+	if x.rejection == nil {
+		return ""
+	}
+	return x.rejection.reason.name
 }
 
 // answered reports whether there was a whole response.

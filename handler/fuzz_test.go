@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// FuzzSignature holds that a header is accepted only if it says, in either
+// FuzzSignature checks that a header is accepted only if it says, in either
 // case, what the HMAC of the body is.
 func FuzzSignature(f *testing.F) {
 	fixture := newFixture(f)
@@ -31,7 +31,7 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
-// FuzzVerification holds that no query makes the handler echo anything but a
+// FuzzVerification checks that no query makes the handler echo anything but a
 // harmless challenge to somebody who knows the token.
 func FuzzVerification(f *testing.F) {
 	fixture := newFixture(f)
@@ -70,7 +70,7 @@ func FuzzVerification(f *testing.F) {
 	})
 }
 
-// FuzzBody holds that any body arrives as it was signed, or not at all.
+// FuzzBody checks that any body arrives as it was signed, or not at all.
 func FuzzBody(f *testing.F) {
 	fixture := newFixture(f, func(h *Handler) { h.MaxSize = 1 << 10 })
 	f.Add([]byte(testBody), int64(len(testBody)))

@@ -2,6 +2,7 @@
 package handler
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
@@ -88,7 +89,7 @@ type Handler struct {
 	// the account. Default: false, which leaves the status as it is.
 	Accept2xx bool `json:"accept_2xx,omitempty"`
 
-	tokens  []tokenHash
+	tokens  [][sha256.Size]byte // hashes
 	secrets []*secret
 	metrics *metrics
 	log     *accesslog.Logger

@@ -131,7 +131,7 @@ func TestErrorLog(t *testing.T) {
 	}
 }
 
-// TestErrorRoutesSeeNoForgery holds that what was refused reaches an error route
+// TestErrorRoutesSeeNoForgery checks that what was refused reaches an error route
 // without its body and without headers that imitate ours.
 func TestErrorRoutesSeeNoForgery(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,9 @@
 package handler
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,42 +65,36 @@ func (m *metrics) countFromZero() {
 	for _, reason := range deliveryReasons {
 		m.deliveries.WithLabelValues(reason.name, "")
 	}
-	m.succeeded = m.responses.WithLabelValues(statusOK)
-	for _, status := range usualStatuses {
-		m.responses.WithLabelValues(statusLabel(status))
+	for _, status := range foreseenStatuses {
+		m.responses.WithLabelValues(status)
 	}
-	m.responses.WithLabelValues(brokenOff)
-	m.responses.WithLabelValues(otherStatus)
+	m.succeeded = m.responses.WithLabelValues(statusOK)
 }
 
-// Values of the label status.
+// Values of the label status that are not the status of a failure.
 const (
 	statusOK    = "200"
 	brokenOff   = "broken_off"
 	otherStatus = "other"
 )
 
-// usualStatuses are what an application, or Caddy in its place, responds with when
-// something is wrong or differs from what Meta expects.
-var usualStatuses = []int{
-	201, 202, 204, 301, 302, 303, 307, 308,
-	400, 401, 403, 404, 405, 411, 413, 415, statusPageExpired, 422, 429, statusHungUp,
-	500, 502, 503, 504,
+// foreseenStatuses are what an application, or Caddy in its place, responds with
+// when something is wrong or differs from what Meta expects. net/http has no name
+// for 419, Laravel's for a missing CSRF token, and 499, which is statusHungUp.
+var foreseenStatuses = []string{
+	statusOK, "201", "202", "204", "301", "302", "303", "307", "308",
+	"400", "401", "403", "404", "405", "411", "413", "415", "419", "422", "429", "499",
+	"500", "502", "503", "504", brokenOff, otherStatus,
 }
-
-// Statuses that net/http has no name for.
-const (
-	statusPageExpired = 419 // Laravel's, for a missing CSRF token
-	statusHungUp      = 499 // Caddy's, when the client did not wait for the response
-)
 
 // statusLabel returns the label of a status. What has no name is "other", which
 // bounds the values.
 func statusLabel(status int) string {
-	if http.StatusText(status) == "" && status != statusPageExpired && status != statusHungUp {
+	label := strconv.Itoa(status)
+	if http.StatusText(status) == "" && !slices.Contains(foreseenStatuses, label) {
 		return otherStatus
 	}
-	return strconv.Itoa(status)
+	return label
 }
 
 // outcome returns the label of the response to a delivery.
@@ -120,10 +116,7 @@ func (m *metrics) register(registry *prometheus.Registry) error {
 // count counts a request that has ended, and the response to an authentic
 // delivery.
 func (m *metrics) count(x *exchange) {
-	result := accepted
-	if x.rejection != nil {
-		result = x.rejection.reason.name
-	}
+	result := cmp.Or(x.rejectedFor(), accepted)
 	switch {
 	case x.authentic && x.rejection != nil:
 		x.secret.unhandled.Inc()

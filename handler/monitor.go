@@ -41,7 +41,7 @@ func (m *monitor) observe(x *exchange) {
 		m.logger.Error("deliveries still fail: "+outage.Consequence,
 			zap.Duration("for", lasted), zap.Int64("failed", m.failed.Load()), zap.String("first_failure", problem))
 	})
-	if x.rejection != nil || isOwn(x.failure) {
+	if x.rejection != nil || ownKind(x.failure) != "" {
 		return // the log has the cause already
 	}
 	kind := x.outcome()
@@ -87,6 +87,9 @@ func (x *exchange) problem(duration time.Duration) string {
 	}
 	return fmt.Sprintf("the application answered %d", status)
 }
+
+// statusHungUp is Caddy's, when the client did not wait for the response.
+const statusHungUp = 499
 
 // maxText is how much of a cause or a path is logged, in bytes.
 const maxText = 200

@@ -111,7 +111,7 @@ func TestAnswerThatMetaTakesForAFailureIsTold(t *testing.T) {
 	}
 }
 
-// TestForgeriesAreNoAnswers holds that only what Meta sent is counted and told:
+// TestForgeriesAreNoAnswers checks that only what Meta sent is counted and told:
 // anyone can send forgeries.
 func TestForgeriesAreNoAnswers(t *testing.T) {
 	t.Parallel()
@@ -189,7 +189,7 @@ func TestSlowAnswerIsAFailure(t *testing.T) {
 	})
 }
 
-// TestFailingApplicationIsToldBeforeMetaAlerts holds that nothing but failures
+// TestFailingApplicationIsToldBeforeMetaAlerts checks that nothing but failures
 // is told of after 5 and 12 minutes, and that a success ends it.
 func TestFailingApplicationIsToldBeforeMetaAlerts(t *testing.T) {
 	t.Parallel()
@@ -242,7 +242,7 @@ func TestFailingApplicationIsToldBeforeMetaAlerts(t *testing.T) {
 	})
 }
 
-// TestErrorsOfOurHandlersDoNotFloodTheLog holds that a full disk under many
+// TestErrorsOfOurHandlersDoNotFloodTheLog checks that a full disk under many
 // deliveries is no flood of lines, and that other handlers' errors are logged as
 // Caddy logs them.
 func TestErrorsOfOurHandlersDoNotFloodTheLog(t *testing.T) {
@@ -303,7 +303,7 @@ func TestErrorsOfOurHandlersDoNotFloodTheLog(t *testing.T) {
 	}
 }
 
-// TestCountersExistFromTheStart holds that the first increase of a counter can
+// TestCountersExistFromTheStart checks that the first increase of a counter can
 // be seen: every series that is known is there at 0.
 func TestCountersExistFromTheStart(t *testing.T) {
 	t.Parallel()
@@ -355,7 +355,7 @@ func TestCountersExistFromTheStart(t *testing.T) {
 	zero("caddy_instagram_delivery_bytes_total")
 }
 
-// TestAnswersHaveBoundedLabels holds that an application cannot make any number
+// TestAnswersHaveBoundedLabels checks that an application cannot make any number
 // of series.
 func TestAnswersHaveBoundedLabels(t *testing.T) {
 	t.Parallel()
@@ -368,7 +368,7 @@ func TestAnswersHaveBoundedLabels(t *testing.T) {
 	}
 }
 
-// TestErrorOfAStoreIsLoggedThoughAnErrorRouteAborts holds that the line of a store's error is
+// TestErrorOfAStoreIsLoggedThoughAnErrorRouteAborts checks that the line of a store's error is
 // written even if an error route closes the connection.
 func TestErrorOfAStoreIsLoggedThoughAnErrorRouteAborts(t *testing.T) {
 	t.Parallel()

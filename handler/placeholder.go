@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -47,26 +48,22 @@ func explain(placeholder string, err error) error {
 	path := strings.TrimPrefix(name, "{file.")
 	info, statErr := os.Stat(path)
 	switch {
+	case errors.Is(statErr, fs.ErrNotExist) && !filepath.IsAbs(path):
+		here, _ := os.Getwd()
+		return fmt.Errorf("%s cannot be read: %w (in the directory %s)", placeholder, statErr, here)
 	case statErr != nil:
-		return fmt.Errorf("%s cannot be read: %w", placeholder, withDirectory(path, statErr))
+		return fmt.Errorf("%s cannot be read: %w", placeholder, statErr)
 	case info.IsDir():
 		return fmt.Errorf("%s cannot be read: it is a directory", placeholder)
 	case !info.Mode().IsRegular():
 		return err
-	case info.Size() == 0:
+	}
+	content, readErr := os.ReadFile(path)
+	switch {
+	case readErr != nil:
+		return fmt.Errorf("%s cannot be read: %w", placeholder, readErr)
+	case len(content) == 0:
 		return fmt.Errorf("%s is empty: there is nothing in the file", placeholder)
 	}
-	f, openErr := os.Open(path)
-	if openErr != nil {
-		return fmt.Errorf("%s cannot be read: %w", placeholder, openErr)
-	}
-	return errors.Join(fmt.Errorf("%s is empty: there is nothing but a line break in the file", placeholder), f.Close())
-}
-
-// withDirectory adds to an error where a relative path is looked for.
-func withDirectory(path string, err error) error {
-	if here, e := os.Getwd(); e == nil && !strings.HasPrefix(path, "/") && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w (in the directory %s)", err, here)
-	}
-	return err
+	return fmt.Errorf("%s is empty: there is nothing but a line break in the file", placeholder)
 }

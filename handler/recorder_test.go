@@ -57,7 +57,7 @@ func TestRecorderImpliesAnAnswer(t *testing.T) {
 	}
 }
 
-// TestRecorderFlushesNoHeader holds that a flush before the answer does not
+// TestRecorderFlushesNoHeader checks that a flush before the answer does not
 // answer 200 past the recorder: the delivery would count as taken.
 func TestRecorderFlushesNoHeader(t *testing.T) {
 	t.Parallel()

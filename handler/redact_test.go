@@ -71,7 +71,7 @@ func refusedWithSecrets() map[string]*http.Request {
 	}
 }
 
-// TestErrorRoutesSeeNoTokenOfARefusal holds that an error page, and an
+// TestErrorRoutesSeeNoTokenOfARefusal checks that an error page, and an
 // application that makes one, gets neither the verify token nor the signatures of
 // what was refused.
 func TestErrorRoutesSeeNoTokenOfARefusal(t *testing.T) {
@@ -107,7 +107,7 @@ func TestErrorRoutesSeeNoTokenOfARefusal(t *testing.T) {
 	}
 }
 
-// TestErrorRoutesSeeTheQueryOfAnAuthenticDelivery holds that only what was refused
+// TestErrorRoutesSeeTheQueryOfAnAuthenticDelivery checks that only what was refused
 // loses its query.
 func TestErrorRoutesSeeTheQueryOfAnAuthenticDelivery(t *testing.T) {
 	t.Parallel()
@@ -120,7 +120,7 @@ func TestErrorRoutesSeeTheQueryOfAnAuthenticDelivery(t *testing.T) {
 	}
 }
 
-// TestAccessLogRepeatsNoHeaderOfTheAnswer holds that what an error page or an
+// TestAccessLogRepeatsNoHeaderOfTheAnswer checks that what an error page or an
 // application repeats of a query in its headers does not get into the log.
 func TestAccessLogRepeatsNoHeaderOfTheAnswer(t *testing.T) {
 	t.Parallel()

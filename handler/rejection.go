@@ -65,8 +65,12 @@ var (
 	}
 )
 
-var errNoHandler = errors.New("no handler took the delivery: none after instagram_webhook matches it, " +
-	"or the one that does wrote no answer; put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond there")
+var (
+	errBadMethod = errors.New("only GET (verification) and POST (delivery) are understood")
+	errNoHandler = errors.New("no handler took the delivery: none after instagram_webhook matches it, " +
+		"or the one that does wrote no answer; " +
+		"put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond there")
+)
 
 // rejection is why one request was turned away. Its error says in words what is
 // wrong and what to do, and never holds a secret: it can reach the client.

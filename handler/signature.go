@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/secretcheck"
 )
 
 // AppSecret is one key that deliveries may be signed with.
@@ -70,16 +71,14 @@ func provisionSecrets(configured []AppSecret, warnings *secretWarnings) ([]*secr
 			return nil, fmt.Errorf("app_secret %q: %w", name, err)
 		}
 		warnings.appSecret(name, c.Secret, key)
-		secrets[i] = newSecret(name, key)
+		secrets[i] = &secret{name: name}
+		secrets[i].macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, []byte(key))} }
 	}
 	return secrets, nil
 }
 
-// What can stand in logs, metrics and placeholders, and what looks like a secret.
-var (
-	plainName = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
-	keyOfMeta = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
-)
+// plainName is what can stand in logs, metrics and placeholders.
+var plainName = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
 
 // ValidateSecretName returns an error for a name that cannot stand in logs,
 // metrics and placeholders.
@@ -87,22 +86,10 @@ func ValidateSecretName(name string) error {
 	if !plainName.MatchString(name) {
 		return errors.New("the name of an app_secret must be 1 to 64 letters, digits, dots, hyphens or underscores")
 	}
-	if keyOfMeta.MatchString(name) {
+	if secretcheck.Describe(strings.ToLower(name)) == "" {
 		return errors.New("the name of an app_secret looks like a secret: the name comes first")
 	}
 	return nil
-}
-
-func newSecret(name, key string) *secret {
-	s := &secret{name: name}
-	s.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, []byte(key))} }
-	return s
-}
-
-// signed reports whether signature is the HMAC of body under this secret.
-func (s *secret) signed(body []byte, signature [sha256.Size]byte) bool {
-	sum := s.Sign(body)
-	return hmac.Equal(sum[:], signature[:])
 }
 
 // Sign returns the HMAC-SHA256 of body under this secret. It implements
@@ -167,7 +154,7 @@ func (h *Handler) checkDelivery(r *http.Request) (*secret, *buffer, *rejection) 
 		return nil, nil, rejected
 	}
 	for _, s := range h.secrets {
-		if s.signed(body.Bytes(), signature) {
+		if sum := s.Sign(body.Bytes()); hmac.Equal(sum[:], signature[:]) {
 			return s, body, nil
 		}
 	}

@@ -233,7 +233,7 @@ func TestErrorRoutesMakeNoFailureASuccess(t *testing.T) {
 	}
 }
 
-// TestErrorRoutesMayFailOtherwise holds that a status of 400 and above is theirs
+// TestErrorRoutesMayFailOtherwise checks that a status of 400 and above is theirs
 // to choose.
 func TestErrorRoutesMayFailOtherwise(t *testing.T) {
 	t.Parallel()
@@ -246,7 +246,7 @@ func TestErrorRoutesMayFailOtherwise(t *testing.T) {
 	}
 }
 
-// TestFailureAfterSuccessWasWritten holds that a handler which fails after it
+// TestFailureAfterSuccessWasWritten checks that a handler which fails after it
 // wrote 200 does not leave a whole answer of 200.
 func TestFailureAfterSuccessWasWritten(t *testing.T) {
 	t.Parallel()
@@ -288,7 +288,7 @@ func TestFailureAfterSuccessWasWritten(t *testing.T) {
 	}
 }
 
-// TestNobodyTakesTheConnectionOver holds that no answer goes past the recorder.
+// TestNobodyTakesTheConnectionOver checks that no answer goes past the recorder.
 func TestNobodyTakesTheConnectionOver(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -311,7 +311,7 @@ func TestNobodyTakesTheConnectionOver(t *testing.T) {
 	}
 }
 
-// TestAccept2xxAnswers200 holds that Meta gets the one status that it takes for
+// TestAccept2xxAnswers200 checks that Meta gets the one status that it takes for
 // success, and that everything else stays what it is.
 func TestAccept2xxAnswers200(t *testing.T) {
 	t.Parallel()

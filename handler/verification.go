@@ -15,15 +15,13 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// tokenHash is the SHA-256 of a verify token. Comparing hashes takes the same
-// time whatever the lengths of the tokens are.
-type tokenHash [sha256.Size]byte
-
-func provisionTokens(tokens []string, warnings *secretWarnings) ([]tokenHash, error) {
+// provisionTokens returns the SHA-256 of each verify token. Comparing hashes takes
+// the same time whatever the lengths of the tokens are.
+func provisionTokens(tokens []string, warnings *secretWarnings) ([][sha256.Size]byte, error) {
 	if len(tokens) == 0 {
 		return nil, errors.New("at least one verify_token is needed")
 	}
-	hashes := make([]tokenHash, len(tokens))
+	hashes := make([][sha256.Size]byte, len(tokens))
 	for i, token := range tokens {
 		resolved, err := resolve(token)
 		if err != nil {
@@ -108,7 +106,7 @@ func hubParameters(query string) (url.Values, *rejection) {
 
 // knowsToken compares with every token, also after a match.
 func (h *Handler) knowsToken(token string) bool {
-	hash := tokenHash(sha256.Sum256([]byte(token)))
+	hash := sha256.Sum256([]byte(token))
 	known := 0
 	for i := range h.tokens {
 		known |= subtle.ConstantTimeCompare(hash[:], h.tokens[i][:])

@@ -47,7 +47,7 @@ func TestVerificationEchoesTheChallenge(t *testing.T) {
 	}
 }
 
-// TestForeignParametersDoNotFailTheVerification holds that parameters which the
+// TestForeignParametersDoNotFailTheVerification checks that parameters which the
 // operator put into the callback URL may look as they like.
 func TestForeignParametersDoNotFailTheVerification(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"crypto/sha256"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -16,7 +15,7 @@ import (
 type secretWarnings struct {
 	logger *zap.Logger
 	config *app.App
-	known  map[[sha256.Size]byte]string // by the hash of a value: what it was given as
+	known  map[string]string // by value: what it was given as
 }
 
 // verifyToken looks at the token with this index, which resolved to value.
@@ -44,12 +43,11 @@ func (w *secretWarnings) appSecret(name, configured, value string) {
 // remember returns what the value was given as before, or "".
 func (w *secretWarnings) remember(what, value string) string {
 	if w.known == nil {
-		w.known = make(map[[sha256.Size]byte]string)
+		w.known = make(map[string]string)
 	}
-	hash := sha256.Sum256([]byte(value))
-	other := w.known[hash]
+	other := w.known[value]
 	if other == "" {
-		w.known[hash] = what
+		w.known[value] = what
 	}
 	return other
 }

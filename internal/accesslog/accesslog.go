@@ -1,5 +1,5 @@
-// Package accesslog writes the access and error log lines of requests whose
-// address or headers may hold secrets: Caddy's own lines, but without these.
+// Package accesslog writes the access and error log lines of requests whose URI
+// or headers may hold secrets: the lines that Caddy would write, without these.
 //
 // Caddy copies a request for its logs before any handler runs, with its whole
 // URI and all of its headers, and no handler can change that copy. So Caddy is
@@ -14,12 +14,14 @@ package accesslog
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -93,20 +95,18 @@ func (q *Request) Access(bytesRead, status, size int, header http.Header) {
 }
 
 // Error writes the line about an error that a handler returned after duration,
-// with more fields at its end. failure is the error of the error routes, or nil.
+// with more fields. failure is the error of the error routes, or nil.
 func (q *Request) Error(level zapcore.Level, err, failure error, duration time.Duration, more ...zap.Field) {
 	if !q.logger.Errors.Core().Enabled(level) {
-		return // nobody may make work of lines that nobody wants
+		return // or a flood of errors would make work for nothing
 	}
-	fields := []zap.Field{zap.Duration("duration", duration)}
 	message, details := describe(err)
+	fields := append([]zap.Field{zap.Duration("duration", duration)}, more...)
 	if failure != nil {
-		fields = append(fields, more...) // what follows is in the namespace
 		fields = append(fields, zap.String("error", failure.Error()), zap.Namespace("first_error"), zap.String("msg", message))
-		message, more = "error handling handler error", nil
+		message = "error handling handler error"
 	}
-	fields = append(fields, details...)
-	q.write(q.logger.Errors, level, message, append(fields, more...)...)
+	q.write(q.logger.Errors, level, message, append(fields, details...)...)
 }
 
 // describe returns the message and the fields that Caddy logs about an error.
@@ -136,6 +136,69 @@ func (q *Request) write(logger *zap.Logger, level zapcore.Level, message string,
 			line.Write(fields...)
 		}
 	}
+}
+
+// enabled reports whether the server writes access logs for the host of the
+// request.
+func (q *Request) enabled() bool {
+	if q.Server == nil || q.Server.Logs == nil {
+		return false
+	}
+	logs, host := q.Server.Logs, hostname(q.request.Host)
+	for name := range logs.LoggerNames {
+		if certmagic.MatchWildcard(host, name) {
+			return true
+		}
+	}
+	for _, skipped := range logs.SkipHosts {
+		if certmagic.MatchWildcard(host, skipped) {
+			return false
+		}
+	}
+	return !logs.SkipUnmappedHosts
+}
+
+// loggerNames returns the names that the config gives to loggers for this
+// request: those of log_name, of its host, or of a wildcard over its host.
+func (q *Request) loggerNames() (names []string) {
+	if q.Server == nil || q.Server.Logs == nil {
+		return []string{""}
+	}
+	chosen, ok := caddyhttp.GetVar(q.arrived, caddyhttp.AccessLoggerNameVarKey).([]any)
+	if !ok {
+		return namesForHost(q.Server.Logs, hostname(q.request.Host))
+	}
+	for _, name := range chosen {
+		if s, ok := name.(string); ok {
+			names = append(names, s)
+		}
+	}
+	return names
+}
+
+func namesForHost(logs *caddyhttp.ServerLogConfig, host string) []string {
+	if names, ok := logs.LoggerNames[host]; ok {
+		return names
+	}
+	labels := strings.Split(host, ".")
+	for i := range labels {
+		if labels[i] == "" {
+			continue
+		}
+		labels[i] = "*"
+		if names, ok := logs.LoggerNames[strings.Join(labels, ".")]; ok {
+			return names
+		}
+	}
+	return []string{logs.DefaultLoggerName}
+}
+
+// hostname returns a host without its port, in lower case as in a config.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(host)
 }
 
 // requestHeaders and responseHeaders are the headers that are worth a place in a

@@ -1,4 +1,4 @@
-// Package httperror tells what Caddy's errors mean to a client.
+// Package httperror finds the status that an error is answered with.
 package httperror
 
 import (
@@ -8,8 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Status returns the status that stands for an error. It is no success, whatever
-// the error says.
+// Status returns the status to answer an error with. It is never a success,
+// whatever the error says.
 func Status(err error) int {
 	var handled caddyhttp.HandlerError
 	if errors.As(err, &handled) && handled.StatusCode >= http.StatusBadRequest && handled.StatusCode <= 999 {

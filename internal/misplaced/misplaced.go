@@ -1,5 +1,5 @@
-// Package misplaced answers requests that reach a handler which instagram_webhook
-// does not stand before.
+// Package misplaced answers requests that reach a handler without having passed
+// instagram_webhook.
 package misplaced
 
 import (
@@ -22,12 +22,12 @@ const maxPath = 256
 
 // Answer answers r with 500 and logs why, at most once a second.
 //
-// It returns no error to the server: Caddy would log the URI, in which Meta's
-// verification request has the verify token. The access log is left without a line
+// It returns no error to the server: Caddy would log the URI, which holds the
+// verify token if this is Meta's verification request. The access log gets no line
 // for the same reason.
 //
-// In an error route r is what was refused, of which there is nothing to take: it
-// is answered with the status of the error.
+// In an error route, r is a request that was refused and holds no delivery: it is
+// answered with the status of the error.
 func (a *Answerer) Answer(w http.ResponseWriter, r *http.Request, logger *zap.Logger, directive string) {
 	if r.Context().Value(caddyhttp.VarsCtxKey) != nil {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)

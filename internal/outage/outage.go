@@ -1,4 +1,5 @@
-// Package outage tells of failures that last, before Meta draws its conclusions.
+// Package outage warns of failures that go on for minutes, before Meta reacts to
+// them.
 package outage
 
 import (
@@ -11,19 +12,20 @@ import (
 // Messaging › Webhooks".
 const Consequence = "Meta alerts after 15 minutes and ends the subscription to messages after an hour"
 
-// FirstWarning is when an outage is told of for the first time.
+// FirstWarning is how long an outage lasts before the first warning of it.
 const FirstWarning = 5 * time.Minute
 
-// after is when an outage is told of: in time to do something about it.
-var after = [...]time.Duration{FirstWarning, 12 * time.Minute}
+// warnAfter is how long an outage lasts before each warning: each leaves time to
+// do something about it.
+var warnAfter = [...]time.Duration{FirstWarning, 12 * time.Minute}
 
 // Outage is a time of nothing but failures: it begins with a failure and ends
 // with a success. The zero Outage is ready for use.
 //
 // The functions that it is given are called one at a time, in the order of what
-// they tell, and must not use it.
+// they report, and must not use it.
 type Outage struct {
-	on atomic.Bool // as since is set: a success without an outage takes no lock
+	on atomic.Bool // whether since is set, so that most successes take no lock
 
 	mu       sync.Mutex
 	since    time.Time // zero: there is none
@@ -31,8 +33,8 @@ type Outage struct {
 	stopped  bool
 }
 
-// Fail records a failure. The first one calls began, which may be nil, and from
-// then on lasts, once after 5 and once after 12 minutes without a success.
+// Fail records a failure. The first one calls began, and then lasts after 5 and
+// after 12 minutes without a success.
 func (o *Outage) Fail(began func(), lasts func(lasted time.Duration)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -42,10 +44,8 @@ func (o *Outage) Fail(began func(), lasts func(lasted time.Duration)) {
 	since := time.Now()
 	o.since = since
 	o.on.Store(true)
-	if began != nil {
-		began()
-	}
-	for _, lasted := range after {
+	began()
+	for _, lasted := range warnAfter {
 		o.warnings = append(o.warnings, time.AfterFunc(lasted, func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
@@ -78,7 +78,7 @@ func (o *Outage) Since() time.Time {
 	return o.since
 }
 
-// Stop ends the outage without a word, and lets none begin.
+// Stop ends the outage without calling anything, and lets none begin.
 func (o *Outage) Stop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -64,7 +64,7 @@ func TestOutageIsToldBeforeMetaAlerts(t *testing.T) {
 	})
 }
 
-// TestSuccessEndsAnOutage holds that failures with successes between them are
+// TestSuccessEndsAnOutage checks that failures with successes between them are
 // no outage, however many there are.
 func TestSuccessEndsAnOutage(t *testing.T) {
 	t.Parallel()
@@ -84,7 +84,7 @@ func TestSuccessEndsAnOutage(t *testing.T) {
 	})
 }
 
-// TestStoppedOutageIsSilent holds that the log of a config that has ended gets
+// TestStoppedOutageIsSilent checks that the log of a config that has ended gets
 // no more lines.
 func TestStoppedOutageIsSilent(t *testing.T) {
 	t.Parallel()

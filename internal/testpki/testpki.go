@@ -28,8 +28,8 @@ type Cert struct {
 	Key *ecdsa.PrivateKey
 }
 
-// Issue issues a certificate for what template says. It is valid from an hour
-// ago, for a day, unless template says otherwise.
+// Issue issues a certificate for template. It is valid from an hour ago, for a
+// day, unless template says otherwise.
 func (c *Cert) Issue(t testing.TB, template x509.Certificate) *Cert {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -60,7 +60,7 @@ func (c *Cert) Issue(t testing.TB, template x509.Certificate) *Cert {
 	return &Cert{cert, key}
 }
 
-// issue issues a certificate for what template says once it is changed.
+// issue issues a certificate for template, with changes.
 func (c *Cert) issue(t testing.TB, template x509.Certificate, changes []func(*x509.Certificate)) *Cert {
 	t.Helper()
 	for _, change := range changes {
@@ -69,7 +69,7 @@ func (c *Cert) issue(t testing.TB, template x509.Certificate, changes []func(*x5
 	return c.Issue(t, template)
 }
 
-// CA issues the certificate of a CA, valid for 400 days, as changes say.
+// CA issues the certificate of a CA, valid for 400 days, with changes.
 func (c *Cert) CA(t testing.TB, name string, changes ...func(*x509.Certificate)) *Cert {
 	t.Helper()
 	return c.issue(t, x509.Certificate{
@@ -81,13 +81,13 @@ func (c *Cert) CA(t testing.TB, name string, changes ...func(*x509.Certificate))
 	}, changes)
 }
 
-// NewCA makes a CA of its own, as changes say.
+// NewCA makes a root CA, with changes.
 func NewCA(t testing.TB, name string, changes ...func(*x509.Certificate)) *Cert {
 	t.Helper()
 	return (*Cert)(nil).CA(t, name, changes...)
 }
 
-// Client issues a client certificate such as Meta's, as changes say.
+// Client issues a client certificate such as Meta's, with changes.
 func (c *Cert) Client(t testing.TB, changes ...func(*x509.Certificate)) *Cert {
 	t.Helper()
 	return c.issue(t, x509.Certificate{
@@ -97,7 +97,7 @@ func (c *Cert) Client(t testing.TB, changes ...func(*x509.Certificate)) *Cert {
 	}, changes)
 }
 
-// Server issues the certificate of a server, as changes say.
+// Server issues the certificate of a server, with changes.
 func (c *Cert) Server(t testing.TB, host string, changes ...func(*x509.Certificate)) *Cert {
 	t.Helper()
 	return c.issue(t, x509.Certificate{
@@ -107,8 +107,7 @@ func (c *Cert) Server(t testing.TB, host string, changes ...func(*x509.Certifica
 	}, changes)
 }
 
-// TLS returns the certificate as it is presented, with those that are sent after
-// it.
+// TLS returns the certificate as a peer presents it, followed by chain.
 func (c *Cert) TLS(chain ...*Cert) *tls.Certificate {
 	presented := &tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: c.Key, Leaf: c.Certificate}
 	for _, next := range chain {

@@ -43,19 +43,19 @@ func (t *Throttle[K]) Admit(kind K) (leftOut int, ok bool) {
 	return leftOut, true
 }
 
-// Rest tells the counts that no line has told yet.
-func (t *Throttle[K]) Rest(tell func(kind K, leftOut int)) {
+// Rest calls report for each kind of which lines were left out since its last one.
+func (t *Throttle[K]) Rest(report func(kind K, leftOut int)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for kind, w := range t.windows {
 		if w.leftOut > 0 {
-			tell(kind, w.leftOut)
+			report(kind, w.leftOut)
 			w.leftOut = 0
 		}
 	}
 }
 
-// Error is an error whose lines are to be throttled, each Kind by itself.
+// Error is an error whose log lines are throttled, each Kind by itself.
 type Error struct {
 	Kind string
 	Err  error
