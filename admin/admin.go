@@ -11,7 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	queuehandler "github.com/caddy-instagram/webhooks/queue"
 )
 
 func init() {
@@ -171,7 +172,7 @@ func (a *API) stores() []Store {
 		return a.Stores()
 	}
 	var all []Store
-	for _, s := range queue.Stores() {
+	for _, s := range queuehandler.Stores() {
 		all = append(all, Store{s.Store, s.Name(), s.RefusingSince()})
 	}
 	return all

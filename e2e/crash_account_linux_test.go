@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // queueAccount knows what was acknowledged, and what the application may get when.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // queueConcurrency is that of the crash tests: fewer than there are

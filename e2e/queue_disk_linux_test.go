@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // TestQueueOnAFullDisk fills the disk while the application is down, makes room,

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // outages are the ways in which an application fails, and the reason by which

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // queueSender sends the messages of one conversation, each until it is answered.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // TestQueueRestart ends the gateway with a backlog while attempts are under way,

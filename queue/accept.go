@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// patience is how long a request waits for the store to be opened. Meta waits
+// storeOpenTimeout is how long a request waits for the store to be opened. Meta waits
 // for five seconds. See its "Instagram Messaging › Webhooks".
-const patience = 3 * time.Second
+const storeOpenTimeout = 3 * time.Second
 
 // accept stores the events of a delivery that are wanted, and returns when they
 // are durable.
@@ -31,7 +32,7 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	if len(records) == 0 {
 		return nil
 	}
-	duplicates, err := store.Accept(r.Context(), records, Admission{
+	duplicates, err := store.Accept(r.Context(), records, queue.Admission{
 		Dedupe:    time.Duration(*h.Dedupe),
 		MaxEvents: h.MaxPending,
 		MaxBytes:  h.MaxPendingSize,
@@ -46,29 +47,29 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 
 // count counts what was accepted, by runs of the same field: looking a counter up
 // costs more than adding to it.
-func count(records []Record, duplicates []bool) {
-	result := func(i int) string {
+func count(records []queue.Record, duplicates []bool) {
+	result := func(i int) queue.Result {
 		if duplicates != nil && duplicates[i] {
-			return resultDuplicate
+			return queue.ResultDuplicate
 		}
-		return resultAccepted
+		return queue.ResultAccepted
 	}
 	for first, i := 0, 1; i <= len(records); i++ {
 		if i == len(records) || records[i].Field != records[first].Field || result(i) != result(first) {
-			metrics.add(result(first), records[first].Field, i-first)
+			queue.Count(result(first), records[first].Field, i-first)
 			first = i
 		}
 	}
 }
 
 // await returns the store. Requests can come before the config has started.
-func (q *queue) await(ctx context.Context) (*Open, error) {
+func (q *runner) await(ctx context.Context) (*SharedStore, error) {
 	select {
 	case <-q.ready:
 		return q.store, nil
 	default:
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, storeOpenTimeout)
 	defer cancel()
 	select {
 	case <-q.ready:
@@ -92,19 +93,19 @@ func giveBack(text *[]byte) {
 }
 
 // records returns what is to be stored of a delivery. Their bodies are in text.
-func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []Record {
+func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []queue.Record {
 	events := d.Events()
-	records := make([]Record, 0, len(events))
-	url, origin := urlOf(r), originOf(r)
+	records := make([]queue.Record, 0, len(events))
+	url, origin := urlOf(r), originOf(r).String()
 	for i := range events {
 		e := &events[i]
 		if !event.Selects(h.Fields, e.Field) {
-			metrics.count(resultSkipped, e.Field)
+			queue.Count(queue.ResultSkipped, e.Field, 1)
 			continue
 		}
 		start := len(*text)
 		*text = e.AppendEnvelope(*text)
-		records = append(records, Record{
+		records = append(records, queue.Record{
 			Identity:  e.ID(),
 			Recurring: e.NotUnique(),
 			Order:     h.orderOf(e),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/event/sample"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 func TestHandlerFields(t *testing.T) {
@@ -30,7 +31,7 @@ func TestHandlerFields(t *testing.T) {
 			t.Parallel()
 			s := newStubStore(t)
 			calls := 0
-			s.accept = func([]Record) ([]bool, error) {
+			s.accept = func([]queue.Record) ([]bool, error) {
 				calls++
 				return nil, nil
 			}
@@ -40,7 +41,7 @@ func TestHandlerFields(t *testing.T) {
 				t.Fatalf("got %d, %v, accepted: %t", w.Code, err, d.Accepted())
 			}
 			taken := s.taken()
-			if !slices.EqualFunc(taken, tc.want, func(r Record, id string) bool { return strings.HasPrefix(r.Identity, id) }) {
+			if !slices.EqualFunc(taken, tc.want, func(r queue.Record, id string) bool { return strings.HasPrefix(r.Identity, id) }) {
 				t.Errorf("got %+v, want %v", taken, tc.want)
 			}
 			if calls != min(len(tc.want), 1) {
@@ -75,7 +76,7 @@ func TestHandlerAdmission(t *testing.T) {
 	if _, err := serveStub(h, stubDelivery(stubComment)); err != nil {
 		t.Fatal(err)
 	}
-	if want := (Admission{Dedupe: 5, MaxEvents: 6, MaxBytes: 7, MinFree: 8}); s.admission != want {
+	if want := (queue.Admission{Dedupe: 5, MaxEvents: 6, MaxBytes: 7, MinFree: 8}); s.admission != want {
 		t.Errorf("got %+v, want %+v", s.admission, want)
 	}
 }
@@ -173,7 +174,7 @@ func TestHandlerURL(t *testing.T) {
 func TestHandlerBodiesStayApart(t *testing.T) {
 	t.Parallel()
 	s := newStubStore(t)
-	s.accept = func(records []Record) ([]bool, error) {
+	s.accept = func(records []queue.Record) ([]bool, error) {
 		for _, r := range records {
 			if r.Signature != stubSigner("a secret").Sign(r.Body) {
 				t.Error("the signature is not that of the body")

@@ -8,23 +8,24 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // backend returns the routes for requests that did not come through a server.
-func (q *queue) backend() Backend {
+func (q *runner) backend() queue.Backend {
 	server, _ := q.ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if server == nil {
 		server = new(caddyhttp.Server)
 	}
-	routes := q.handler.Routes.Compile(caddyhttp.HandlerFunc(untaken))
+	routes := q.handler.Routes.Compile(caddyhttp.HandlerFunc(unhandled))
 	return func(w http.ResponseWriter, r *http.Request) error {
 		repl := caddy.NewReplacer()
 		if d := event.FromContext(r.Context()); d != nil {
 			repl.Map(d.Lookup)
 		}
 		r = caddyhttp.PrepareRequest(r, repl, w, server)
-		if o, ok := r.Context().Value(originKey{}).(*origin); ok {
-			o.setVars(r.Context())
+		if o := queue.OriginFromContext(r.Context()); o != nil {
+			setVars(r.Context(), o)
 		}
 		err := routes.ServeHTTP(w, r)
 		if d := event.FromContext(r.Context()); err == nil && d != nil {
@@ -39,11 +40,11 @@ func (q *queue) backend() Backend {
 
 // failureOf returns an error of the routes with the status that Caddy would
 // answer.
-func failureOf(err error) *Failure {
-	f := &Failure{Status: http.StatusInternalServerError, Err: err}
-	if errors.Is(err, errUntaken) {
+func failureOf(err error) *queue.Failure {
+	f := &queue.Failure{Status: http.StatusInternalServerError, Err: err}
+	if errors.Is(err, errUnhandled) {
 		// What the status means is not the event's fault.
-		return &Failure{Reason: reasonUntaken, Err: errUntaken}
+		return &queue.Failure{Reason: queue.ReasonUnhandled, Err: errUnhandled}
 	}
 	var handled caddyhttp.HandlerError
 	if errors.As(err, &handled) {
@@ -57,13 +58,13 @@ func failureOf(err error) *Failure {
 	return f
 }
 
-var errUntaken = errors.New("no handler took the event: put reverse_proxy, php_fastcgi, instagram_file or respond into instagram_queue, for all events")
+var errUnhandled = errors.New("no handler took the event: put reverse_proxy, php_fastcgi, instagram_file or respond into instagram_queue, for all events")
 
-// untaken ends the routes. An empty 200 counts only if a handler took the event.
-func untaken(w http.ResponseWriter, r *http.Request) error {
+// unhandled ends the routes. An empty 200 counts only if a handler took the event.
+func unhandled(w http.ResponseWriter, r *http.Request) error {
 	if d := event.FromContext(r.Context()); d != nil && d.Accepted() {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	return caddyhttp.Error(http.StatusNotFound, errUntaken)
+	return caddyhttp.Error(http.StatusNotFound, errUnhandled)
 }

@@ -1,5 +1,6 @@
-// Package queue accepts authentic events durably, answers at once, and delivers
-// them later.
+// Package queue is the handler instagram_queue: it accepts authentic events durably,
+// answers at once, and has them delivered later. It can be imported to write a module
+// for a store, or a config in Go.
 package queue
 
 import (
@@ -16,6 +17,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/misplaced"
 	"github.com/caddy-instagram/webhooks/internal/option"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -125,7 +127,7 @@ type Handler struct {
 	// no handler in them takes counts as failed.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
-	queue     *queue
+	queue     *runner
 	misplaced misplaced.Answerer
 }
 
@@ -140,7 +142,7 @@ type Opener interface {
 	// Open opens the store. It is called after Provision, when the config
 	// starts, unless the store is open in this process already. The store
 	// outlives the config: it asks logger each time where to log to.
-	Open(logger func() *zap.Logger) (Store, error)
+	Open(logger func() *zap.Logger) (queue.Store, error)
 }
 
 // CaddyModule returns the Caddy module information.
@@ -170,16 +172,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.Routes.Provision(ctx); err != nil {
 		return fmt.Errorf("routes: %w", err)
 	}
-	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	metrics.begin(h.Fields)
+	queue.InitCounters(h.Fields)
 	services, err := app.Of(ctx)
 	if err != nil {
 		return err
 	}
 	option.LogUnknownFields(ctx.Logger(), h.Fields)
-	h.queue, err = register(services, newQueue(ctx, h, opener, settings))
+	h.queue, err = register(services, newRunner(ctx, h, opener, settings))
 	return err
 }
 

@@ -11,9 +11,11 @@ import (
 	"testing/synctest"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // stubSigner signs with itself as the key.
@@ -91,7 +93,7 @@ func TestHandlerAnswersAfterAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStubStore(t)
 		commit := make(chan struct{})
-		s.accept = func([]Record) ([]bool, error) {
+		s.accept = func([]queue.Record) ([]bool, error) {
 			<-commit
 			return nil, nil
 		}
@@ -121,8 +123,8 @@ func TestHandlerStoreRefuses(t *testing.T) {
 	t.Parallel()
 	s := newStubStore(t)
 	h := startedHandler(t, s)
-	for _, reason := range []error{ErrFull, ErrClosed, errors.New("the disk burns")} {
-		s.accept = func([]Record) ([]bool, error) { return nil, reason }
+	for _, reason := range []error{queue.ErrFull, queue.ErrClosed, errors.New("the disk burns")} {
+		s.accept = func([]queue.Record) ([]bool, error) { return nil, reason }
 		d := stubDelivery(stubComment)
 		w, err := serveStub(h, d)
 		if got := stubStatus(t, err); got != http.StatusServiceUnavailable || !errors.Is(err, reason) {
@@ -151,28 +153,33 @@ func TestHandlerStoreRefuses(t *testing.T) {
 // TestHandlerCounts is not parallel: all queues count together.
 func TestHandlerCounts(t *testing.T) {
 	s := newStubStore(t)
-	s.accept = func([]Record) ([]bool, error) { return []bool{true, false}, nil }
+	s.accept = func([]queue.Record) ([]bool, error) { return []bool{true, false}, nil }
 	h := startedHandler(t, s, func(h *Handler) { h.Fields = []string{"comments"} })
-	count := func(result, field string) float64 {
-		return testutil.ToFloat64(metrics.events.WithLabelValues(result, field))
+	events := queue.Collectors()[0].(*prometheus.CounterVec)
+	count := func(result queue.Result, field string) float64 {
+		return testutil.ToFloat64(events.WithLabelValues(string(result), field))
 	}
-	want := map[[2]string]float64{
-		{resultAccepted, "comments"}:  1,
-		{resultDuplicate, "comments"}: 1,
-		{resultSkipped, "mentions"}:   1,
-		{resultSkipped, "other"}:      1,
-		{resultAccepted, "mentions"}:  0,
+	type labels struct {
+		result queue.Result
+		field  string
 	}
-	before := make(map[[2]string]float64)
-	for labels := range want {
-		before[labels] = count(labels[0], labels[1])
+	want := map[labels]float64{
+		{queue.ResultAccepted, "comments"}:  1,
+		{queue.ResultDuplicate, "comments"}: 1,
+		{queue.ResultSkipped, "mentions"}:   1,
+		{queue.ResultSkipped, "other"}:      1,
+		{queue.ResultAccepted, "mentions"}:  0,
+	}
+	before := make(map[labels]float64)
+	for l := range want {
+		before[l] = count(l.result, l.field)
 	}
 	if _, err := serveStub(h, stubDelivery(stubSeveral)); err != nil {
 		t.Fatal(err)
 	}
-	for labels, n := range want {
-		if got := count(labels[0], labels[1]) - before[labels]; got != n {
-			t.Errorf("counted %v %v times, want %v", labels, got, n)
+	for l, n := range want {
+		if got := count(l.result, l.field) - before[l]; got != n {
+			t.Errorf("counted %v %v times, want %v", l, got, n)
 		}
 	}
 }

@@ -9,15 +9,17 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 func TestOptionDefaults(t *testing.T) {
 	t.Parallel()
 	h := newStubConfig(t).mustHandler(t, newStubStore(t))
-	want := Policy{
+	want := queue.Policy{
 		First: time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
 		Timeout: 30 * time.Second, Concurrency: 32,
-		Retention: Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour},
+		Retention: queue.Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour},
 	}
 	if got := h.queue.policy(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got the policy %+v, want %+v", got, want)
@@ -43,10 +45,10 @@ func TestOptionsBecomePolicy(t *testing.T) {
 		h.Keep.Delivered = new(caddy.Duration)
 		h.Keep.Dead = new(caddy.Duration(time.Hour))
 	})
-	want := Policy{
+	want := queue.Policy{
 		First: time.Minute, Max: time.Hour, For: 2 * time.Hour,
 		Timeout: time.Second, Concurrency: 5, DeadStatus: []int{400, 422},
-		Retention: Retention{Dead: time.Hour},
+		Retention: queue.Retention{Dead: time.Hour},
 	}
 	if got := h.queue.policy(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got the policy %+v, want %+v", got, want)

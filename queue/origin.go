@@ -2,23 +2,15 @@ package queue
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-)
 
-// origin is who connected to deliver, and what the proxies in front said of
-// the client.
-type origin struct {
-	remote  string // address of who connected
-	client  string // address of the client, as Caddy worked it out
-	trusted bool   // who connected is a proxy that Caddy trusts
-	header  http.Header
-}
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
 
 // forwardedHeaders are what reverse_proxy and php_fastcgi judge by themselves:
 // they take them from proxies that the server trusts, and from those that are
@@ -29,19 +21,11 @@ var forwardedHeaders = []string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forw
 // event has them. A header that does not fit is left out.
 const maxForwarded = 2048
 
-// The names under which an origin is stored besides headers.
-const (
-	originClient  = "client"
-	originTrusted = "trusted"
-)
-
-// originOf returns the origin of a request as it is stored: the address, and,
-// as a query, what differs from a client that connects by itself.
-func originOf(r *http.Request) string {
-	o := origin{remote: r.RemoteAddr}
-	o.trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	o.client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	values := make(url.Values)
+// originOf returns the origin of a request.
+func originOf(r *http.Request) *queue.Origin {
+	o := &queue.Origin{Remote: r.RemoteAddr, Header: make(http.Header)}
+	o.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	o.Client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	left := maxForwarded
 	keep := func(name string) {
 		name = http.CanonicalHeaderKey(name)
@@ -49,27 +33,20 @@ func originOf(r *http.Request) string {
 		for _, value := range r.Header[name] {
 			size += len("&=") + len(name) + len(url.QueryEscape(value))
 		}
-		if size > 0 && size <= left && values[name] == nil {
+		if size > 0 && size <= left && o.Header[name] == nil {
 			left -= size
-			values[name] = r.Header[name]
+			o.Header[name] = r.Header[name]
 		}
 	}
 	for _, name := range forwardedHeaders {
 		keep(name)
 	}
-	if o.trusted {
-		values.Set(originTrusted, "1")
+	if o.Trusted {
 		for _, name := range otherForwarded(r) {
 			keep(name)
 		}
 	}
-	if o.client != "" && o.client != o.host() {
-		values.Set(originClient, o.client)
-	}
-	if len(values) == 0 {
-		return o.remote
-	}
-	return o.remote + "?" + values.Encode()
+	return o
 }
 
 // otherForwarded returns the names of what trusted proxies say beside the
@@ -90,45 +67,8 @@ func otherForwarded(r *http.Request) []string {
 	return append(names, more...)
 }
 
-// parseOrigin reads an origin as it is stored.
-func parseOrigin(text string) origin {
-	remote, query, more := strings.Cut(text, "?")
-	o := origin{remote: remote}
-	if more {
-		values, _ := url.ParseQuery(query)
-		o.client, o.trusted = values.Get(originClient), values.Has(originTrusted)
-		delete(values, originClient)
-		delete(values, originTrusted)
-		o.header = http.Header(values)
-	}
-	if o.client == "" {
-		o.client = o.host()
-	}
-	return o
-}
-
-// host returns the address of who connected without its port, or "".
-func (o *origin) host() string {
-	host, _, _ := net.SplitHostPort(o.remote)
-	host, _, _ = strings.Cut(host, "%")
-	return host
-}
-
-// apply puts the origin into the request of an attempt.
-func (o *origin) apply(r *http.Request) {
-	r.RemoteAddr = o.remote
-	for name, values := range o.header {
-		if _, ok := r.Header[name]; !ok {
-			r.Header[name] = values
-		}
-	}
-}
-
 // setVars sets what a server works out of an origin before its handlers run.
-func (o *origin) setVars(ctx context.Context) {
-	caddyhttp.SetVar(ctx, caddyhttp.TrustedProxyVarKey, o.trusted)
-	caddyhttp.SetVar(ctx, caddyhttp.ClientIPVarKey, o.client)
+func setVars(ctx context.Context, o *queue.Origin) {
+	caddyhttp.SetVar(ctx, caddyhttp.TrustedProxyVarKey, o.Trusted)
+	caddyhttp.SetVar(ctx, caddyhttp.ClientIPVarKey, o.Client)
 }
-
-// originKey is the key of the *origin in the context of an attempt.
-type originKey struct{}

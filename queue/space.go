@@ -3,19 +3,16 @@ package queue
 import (
 	"context"
 
+	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
-)
 
-// SpaceTeller is a Store that knows how much room it has.
-type SpaceTeller interface {
-	// Free returns how many bytes could be accepted, as Accept would find them.
-	Free(ctx context.Context) (int64, error)
-}
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
 
 // warnOfSpace tells at the start that deliveries will be refused, instead of
 // leaving that to the first one.
-func (q *queue) warnOfSpace() {
-	teller, ok := q.store.Store.(SpaceTeller)
+func (q *runner) warnOfSpace() {
+	teller, ok := q.store.Store.(queue.SpaceTeller)
 	if !ok {
 		return
 	}
@@ -23,7 +20,7 @@ func (q *queue) warnOfSpace() {
 	if free, err := teller.Free(context.Background()); err == nil && free < least {
 		q.logger.Warn("less is free than min_free_space: deliveries will be refused until there is more room",
 			zap.String("store", q.store.name),
-			zap.String("free", size(free)),
-			zap.String("min_free_space", size(least)))
+			zap.String("free", humanize.IBytes(uint64(max(0, free)))),
+			zap.String("min_free_space", humanize.IBytes(uint64(least))))
 	}
 }

@@ -16,9 +16,9 @@ func TestTooLittleSpaceIsToldAtStart(t *testing.T) {
 		warns       bool
 	}{{100 << 20, 100 << 20, false}, {100<<20 - 1, 100 << 20, true}, {-1, 1, true}, {0, 0, false}} {
 		core, logs := observer.New(zap.DebugLevel)
-		q := &queue{
+		q := &runner{
 			handler: &Handler{MinFreeSpace: &tc.least},
-			store:   &Open{Store: &stubStore{free: tc.free}, name: "a store"},
+			store:   &SharedStore{Store: &stubStore{free: tc.free}, name: "a store"},
 			logger:  zap.New(core),
 		}
 		q.warnOfSpace()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/app"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 func init() {
@@ -37,7 +38,7 @@ func (*stubModule) CaddyModule() caddy.ModuleInfo {
 
 func (m *stubModule) Name() string { return m.Key }
 
-func (m *stubModule) Open(func() *zap.Logger) (Store, error) {
+func (m *stubModule) Open(func() *zap.Logger) (queue.Store, error) {
 	value, ok := stubStores.Load(m.Key)
 	if !ok {
 		return nil, errors.New("no stub store has this key")
@@ -58,15 +59,15 @@ var stubStores sync.Map // of *stubStore by key
 // deliver.
 type stubStore struct {
 	key    string
-	accept func([]Record) ([]bool, error) // what Accept does besides; may be nil
+	accept func([]queue.Record) ([]bool, error) // what Accept does besides; may be nil
 
 	openError error
 	free      int64
 
 	mu             sync.Mutex
-	stats          Stats
-	records        []Record
-	admission      Admission
+	stats          queue.Stats
+	records        []queue.Record
+	admission      queue.Admission
 	opened, closed int
 }
 
@@ -77,7 +78,7 @@ func newStubStore(t testing.TB) *stubStore {
 	return s
 }
 
-func (s *stubStore) Accept(_ context.Context, records []Record, admission Admission) ([]bool, error) {
+func (s *stubStore) Accept(_ context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
 	var duplicates []bool
 	if s.accept != nil {
 		var err error
@@ -96,7 +97,7 @@ func (s *stubStore) Accept(_ context.Context, records []Record, admission Admiss
 }
 
 // taken returns what was accepted so far, and forgets it.
-func (s *stubStore) taken() []Record {
+func (s *stubStore) taken() []queue.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	records := s.records
@@ -118,18 +119,18 @@ func (s *stubStore) Close() error {
 	return nil
 }
 
-func (s *stubStore) Lease(ctx context.Context, _ int) ([]*Event, error) {
+func (s *stubStore) Lease(ctx context.Context, _ int) ([]*queue.Event, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func (s *stubStore) Settle(context.Context, *Event, Outcome) error   { return nil }
-func (s *stubStore) List(context.Context, Filter) ([]Event, error)   { return nil, nil }
-func (s *stubStore) Discard(context.Context, uint64) error           { return ErrNotFound }
-func (s *stubStore) Expire(context.Context, Retention) (bool, error) { return false, nil }
-func (s *stubStore) Free(context.Context) (int64, error)             { return s.free, nil }
+func (s *stubStore) Settle(context.Context, *queue.Event, queue.Outcome) error { return nil }
+func (s *stubStore) List(context.Context, queue.Filter) ([]queue.Event, error) { return nil, nil }
+func (s *stubStore) Discard(context.Context, uint64) error                     { return queue.ErrNotFound }
+func (s *stubStore) Expire(context.Context, queue.Retention) (bool, error)     { return false, nil }
+func (s *stubStore) Free(context.Context) (int64, error)                       { return s.free, nil }
 
-func (s *stubStore) Stats(context.Context) (Stats, error) {
+func (s *stubStore) Stats(context.Context) (queue.Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats, nil
@@ -142,7 +143,7 @@ func (s *stubStore) hold(pending int64) {
 	s.stats.Pending = pending
 }
 
-func (s *stubStore) Requeue(context.Context, Filter, time.Duration) (int, error) { return 0, nil }
+func (s *stubStore) Requeue(context.Context, queue.Filter, time.Duration) (int, error) { return 0, nil }
 
 // module returns the config of the store.
 func (s *stubStore) module() json.RawMessage {

@@ -91,7 +91,7 @@ func (u *unusedStores) has(name string) bool {
 
 // left warns of a store that is about to be closed with pending events. When the
 // process ends that is as it should be.
-func (u *unusedStores) left(o *Open) {
+func (u *unusedStores) left(o *SharedStore) {
 	if caddy.Exiting() {
 		return
 	}
@@ -105,7 +105,7 @@ func (u *unusedStores) left(o *Open) {
 // to be.
 func Uses(config *app.App, name string) bool {
 	for _, service := range config.Services() {
-		if q, ok := service.(*queue); ok && q.opener.Name() == name {
+		if q, ok := service.(*runner); ok && q.opener.Name() == name {
 			return true
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/event"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // acknowledged writes a ledger with the identities of events and these others.

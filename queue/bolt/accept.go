@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // acceptance is a delivery on its way into the queue.

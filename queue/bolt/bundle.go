@@ -3,7 +3,7 @@ package bolt
 import (
 	"encoding/binary"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // bundle is the records of events that come together, with ids that follow each

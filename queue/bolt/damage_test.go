@@ -16,7 +16,7 @@ import (
 	bbolt "go.etcd.io/bbolt"
 	"go.uber.org/zap"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 var (

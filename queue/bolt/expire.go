@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // Expire implements queue.Store.

@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 var faultPoints = flag.Int("faults.points", 6, "at how many calls of the system each kind of fault is tried; 0: at all")

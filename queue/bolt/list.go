@@ -3,7 +3,7 @@ package bolt
 import (
 	"context"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // chunk is how many events are looked at before others may go on.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // TestLookahead has the file get an event between the time when a delivery was

@@ -9,8 +9,8 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
+	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
-	"github.com/caddy-instagram/webhooks/queue"
 )
 
 // Check implements queue.Maintainer.

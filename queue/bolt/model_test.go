@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // model is what a queue.Store must behave like, written in the plainest way.

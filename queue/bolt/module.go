@@ -8,7 +8,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/metrics"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	queuehandler "github.com/caddy-instagram/webhooks/queue"
 )
 
 func init() {
@@ -57,16 +58,16 @@ func (m *Module) Provision(ctx caddy.Context) error {
 // DefaultPath is the path of a Module that does not name one.
 func DefaultPath() string { return filepath.Join(caddy.AppDataDir(), "instagram", "queue.db") }
 
-// Name returns the path of the file. It implements queue.Opener.
+// Name returns the path of the file. It implements queuehandler.Opener.
 func (m *Module) Name() string { return m.path }
 
-// Open opens the file. It implements queue.Opener.
+// Open opens the file. It implements queuehandler.Opener.
 func (m *Module) Open(logger func() *zap.Logger) (queue.Store, error) {
 	return Open(m.path, logger)
 }
 
 // Interface guards
 var (
-	_ caddy.Provisioner = (*Module)(nil)
-	_ queue.Opener      = (*Module)(nil)
+	_ caddy.Provisioner   = (*Module)(nil)
+	_ queuehandler.Opener = (*Module)(nil)
 )

@@ -15,7 +15,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/internal/commit"
 	"github.com/caddy-instagram/webhooks/internal/freespace"
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // Store is a queue in a file. It implements queue.Store and queue.Maintainer.

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 var ctx = context.Background()

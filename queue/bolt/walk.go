@@ -5,7 +5,7 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
-	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // walk goes through events in the order of their ids.

@@ -66,7 +66,7 @@ func TestRequest(t *testing.T) {
 	for name, sent := range bodies {
 		e := newEvent(sent)
 		e.Attempts = 3
-		r, err := newRequest(t.Context(), e)
+		r, err := NewRequest(t.Context(), e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestRequestURL(t *testing.T) {
 	} {
 		e := newEvent(nil)
 		e.URL = from
-		r, err := newRequest(t.Context(), e)
+		r, err := NewRequest(t.Context(), e)
 		if err != nil {
 			t.Errorf("%s: %v", from, err)
 			continue
@@ -153,7 +153,7 @@ func TestRequestURL(t *testing.T) {
 func TestRequestDelivery(t *testing.T) {
 	t.Parallel()
 	e := newEvent(sample.New(1).Delivery(sample.Spaced, 1, "comments"))
-	r, err := newRequest(t.Context(), e)
+	r, err := NewRequest(t.Context(), e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,12 +197,27 @@ func TestRequestSubject(t *testing.T) {
 	t.Parallel()
 	for length, want := range map[int]bool{maxSubject: true, maxSubject + 1: false} {
 		body := fmt.Appendf(nil, `{"object":"instagram","entry":[{"id":"17","messaging":[{"message":{"mid":"%s"}}]}]}`, strings.Repeat("m", length))
-		r, err := newRequest(t.Context(), newEvent(body))
+		r, err := NewRequest(t.Context(), newEvent(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, ok := r.Header["Ce-Subject"]; ok != want {
 			t.Errorf("%d bytes: %t, want %t", length, ok, want)
 		}
+	}
+}
+
+// TestOriginDoesNotReplaceHeadersOfTheQueue has a proxy that is trusted with a
+// header that is the queue's own.
+func TestOriginDoesNotReplaceHeadersOfTheQueue(t *testing.T) {
+	t.Parallel()
+	e := newEvent(nil)
+	e.Origin = "10.0.0.5:1?Idempotency-Key=other&trusted=1"
+	r, err := NewRequest(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Header.Get("Idempotency-Key"); got != e.Identity {
+		t.Errorf("the key is %q, want %q", got, e.Identity)
 	}
 }

@@ -30,7 +30,9 @@ const (
 	reasonTimeout = "timeout"
 	reasonPanic   = "panic"
 	reasonBroken  = "broken"
-	reasonUntaken = "untaken"
+
+	// ReasonUnhandled is that no handler took the event.
+	ReasonUnhandled = "untaken"
 )
 
 // patienceToReturn is how long the backend may take to return once an attempt is
@@ -68,14 +70,14 @@ func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 	return d.judge(e, a, err), !ended.CompareAndSwap(false, true)
 }
 
-// makeRequest is newRequest, and returns an error if that panicked.
+// makeRequest is NewRequest, and returns an error if that panicked.
 func makeRequest(ctx context.Context, e *Event) (_ *http.Request, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &panicked{value: v, stack: debug.Stack()}
 		}
 	}()
-	return newRequest(ctx, e)
+	return NewRequest(ctx, e)
 }
 
 // timeout is the result of an attempt that has ended with ctx.

@@ -57,10 +57,10 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 func (d *Dispatcher) tell(e *Event, o Outcome, r result) {
 	switch o.State {
 	case Delivered:
-		metrics.count(resultDelivered, e.Field)
+		Count(ResultDelivered, e.Field, 1)
 		metrics.seconds.Observe(max(0, time.Since(e.Accepted).Seconds()))
 	case Dead:
-		metrics.count(resultDead, e.Field)
+		Count(ResultDead, e.Field, 1)
 		if leftOut, ok := d.lines.Admit(line{deadLine, r.reason}); ok {
 			d.logger.Error(deadLine, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}

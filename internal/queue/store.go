@@ -1,3 +1,6 @@
+// Package queue keeps events until they are delivered. It is the queue without
+// Caddy: the contract of stores, and the dispatcher that leases events from a store,
+// hands them to a backend, and stores what became of them.
 package queue
 
 import (
@@ -71,6 +74,12 @@ type Maintainer interface {
 	// and returns the size of the file in bytes before and after. Meanwhile
 	// nothing is accepted.
 	Compact(ctx context.Context) (before, after int64, err error)
+}
+
+// SpaceTeller is a Store that knows how much room it has.
+type SpaceTeller interface {
+	// Free returns how many bytes could be accepted, as Accept would find them.
+	Free(ctx context.Context) (int64, error)
 }
 
 // These errors are returned by a Store, perhaps wrapped.

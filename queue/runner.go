@@ -10,11 +10,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/app"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// queue is what works for a Handler beside requests: it runs from the start of
+// runner is what works for a Handler beside requests: it runs from the start of
 // a config to its end, and opens the store in between.
-type queue struct {
+type runner struct {
 	handler  *Handler
 	opener   Opener
 	settings any // of the handler, as they were configured
@@ -23,12 +24,12 @@ type queue struct {
 
 	users      int           // handlers that were given this queue
 	ready      chan struct{} // closed once store and dispatcher are set
-	store      *Open
-	dispatcher *Dispatcher
+	store      *SharedStore
+	dispatcher *queue.Dispatcher
 }
 
-func newQueue(ctx caddy.Context, h *Handler, opener Opener, settings any) *queue {
-	return &queue{
+func newRunner(ctx caddy.Context, h *Handler, opener Opener, settings any) *runner {
+	return &runner{
 		handler:  h,
 		opener:   opener,
 		settings: settings,
@@ -41,9 +42,9 @@ func newQueue(ctx caddy.Context, h *Handler, opener Opener, settings any) *queue
 // register returns the queue of the config that uses the same store as q: q
 // itself, or one that was registered for a handler with the same settings, as
 // there are when one piece of a Caddyfile stands for several sites.
-func register(services *app.App, q *queue) (*queue, error) {
+func register(services *app.App, q *runner) (*runner, error) {
 	for _, service := range services.Services() {
-		other, ok := service.(*queue)
+		other, ok := service.(*runner)
 		if !ok || other.opener.Name() != q.opener.Name() {
 			continue
 		}
@@ -59,14 +60,14 @@ func register(services *app.App, q *queue) (*queue, error) {
 }
 
 // Start opens the store and begins to deliver. It implements app.Service.
-func (q *queue) Start() error {
+func (q *runner) Start() error {
 	store, err := open(q.opener, q.logger)
 	if err != nil {
 		return fmt.Errorf("instagram_queue: %w", err)
 	}
 	q.store = store
 	q.warnOfSpace()
-	q.dispatcher = NewDispatcher(store, q.backend(), q.policy(), q.logger)
+	q.dispatcher = queue.NewDispatcher(store, q.backend(), q.policy(), q.logger)
 	q.dispatcher.Start()
 	close(q.ready)
 	return nil
@@ -81,12 +82,12 @@ const defaultGrace = 8 * time.Second
 // Stop ends the delivery. It waits for attempts under way as long as Caddy
 // waits for requests, and cuts those short that take longer. It implements
 // app.Service.
-func (q *queue) Stop() error {
+func (q *runner) Stop() error {
 	q.dispatcher.Stop(q.grace())
 	return nil
 }
 
-func (q *queue) grace() time.Duration {
+func (q *runner) grace() time.Duration {
 	if server, err := q.ctx.AppIfConfigured("http"); err == nil {
 		if grace := time.Duration(server.(*caddyhttp.App).GracePeriod); grace > 0 {
 			return grace
@@ -96,7 +97,7 @@ func (q *queue) grace() time.Duration {
 }
 
 // release ends the use by one handler.
-func (q *queue) release() error {
+func (q *runner) release() error {
 	if q.users--; q.users > 0 || q.store == nil {
 		return nil
 	}
@@ -104,16 +105,16 @@ func (q *queue) release() error {
 }
 
 // policy translates the options.
-func (q *queue) policy() Policy {
+func (q *runner) policy() queue.Policy {
 	h := q.handler
-	return Policy{
+	return queue.Policy{
 		First:       time.Duration(h.Retry.First),
 		Max:         time.Duration(h.Retry.Max),
 		For:         time.Duration(h.Retry.For),
 		Timeout:     time.Duration(h.Timeout),
 		Concurrency: h.Concurrency,
 		DeadStatus:  h.DeadStatus,
-		Retention: Retention{
+		Retention: queue.Retention{
 			Delivered: time.Duration(*h.Keep.Delivered),
 			Dead:      time.Duration(*h.Keep.Dead),
 			Dedupe:    time.Duration(*h.Dedupe),

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -51,10 +52,11 @@ func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 			option(&policy)
 		case Backend:
 			serve = func(w http.ResponseWriter, r *http.Request) error {
-				if err := option(w, r); err != nil {
-					return failureOf(err)
+				err := option(w, r)
+				if f := new(Failure); err != nil && !errors.As(err, &f) {
+					return &Failure{Status: http.StatusInternalServerError, Err: err}
 				}
-				return nil
+				return err
 			}
 		default:
 			t.Fatalf("option %T", option)

@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
@@ -32,24 +31,24 @@ func TestFailureHasItsCause(t *testing.T) {
 		reason     string
 		text, says string // last error, and cause in the log
 	}{
-		"no connection": {failing(caddyhttp.Error(502, errors.New("dial unix /run/php/php8.2-fpm.sock: connect: permission denied"))), Pending,
+		"no connection": {failing(failed(502, errors.New("dial unix /run/php/php8.2-fpm.sock: connect: permission denied"))), Pending,
 			"502", "502: dial unix /run/php/php8.2-fpm.sock: connect: permission denied", "dial unix /run/php/php8.2-fpm.sock: connect: permission denied"},
 		"no status":          {failing(errors.New("no space left on device")), Pending, "500", "500: no space left on device", "no space left on device"},
-		"no error":           {failing(caddyhttp.HandlerError{StatusCode: 503}), Pending, "503", "503: Service Unavailable", "Service Unavailable"},
-		"status of an error": {failing(caddyhttp.Error(410, errors.New("closed for ever"))), Dead, "410", "410: closed for ever", "closed for ever"},
-		"no handler": {failing(caddyhttp.Error(404, errUntaken)), Pending,
-			"untaken", errUntaken.Error(), errUntaken.Error()},
+		"no error":           {failing(failed(503, errors.New("Service Unavailable"))), Pending, "503", "503: Service Unavailable", "Service Unavailable"},
+		"status of an error": {failing(failed(410, errors.New("closed for ever"))), Dead, "410", "410: closed for ever", "closed for ever"},
+		"no handler": {failing(&Failure{Reason: ReasonUnhandled, Err: errors.New("no handler took the event")}), Pending,
+			"untaken", "no handler took the event", "no handler took the event"},
 		"a 404 of the application": {answered(404, "<h1>Not found</h1>"), Dead, "404", "404: <h1>Not found</h1>", "answered 404 Not Found"},
 		"a body":                   {answered(500, body), Pending, "500", "500: " + strings.TrimSpace(sanitize.OneLine(body[:maxText])), "answered 500 Internal Server Error"},
 		"a status without a name":  {answered(599, ""), Pending, "599", "599", "answered 599"},
 		"after success": {func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(200)
-			return caddyhttp.Error(507, errors.New("disk full"))
+			return failed(507, errors.New("disk full"))
 		}, Pending, "507", "507: disk full", "disk full"},
 
-		"a query": {failing(caddyhttp.Error(502, errors.New(`Get "http://api.internal/v1?token=hidden&x=1": dial tcp 10.0.0.1:80: i/o timeout`))), Pending,
+		"a query": {failing(failed(502, errors.New(`Get "http://api.internal/v1?token=hidden&x=1": dial tcp 10.0.0.1:80: i/o timeout`))), Pending,
 			"502", `502: Get "http://api.internal/v1?…": dial tcp 10.0.0.1:80: i/o timeout`, `Get "http://api.internal/v1?…": dial tcp 10.0.0.1:80: i/o timeout`},
-		"a password": {failing(caddyhttp.Error(502, errors.New("connecting to amqp://user:hidden@broker:5672/vhost: refused"))), Pending,
+		"a password": {failing(failed(502, errors.New("connecting to amqp://user:hidden@broker:5672/vhost: refused"))), Pending,
 			"502", "502: connecting to amqp://broker:5672/vhost: refused", "connecting to amqp://broker:5672/vhost: refused"},
 		"the event": {func(_ http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("cannot take %s from %s, signed %s", body, r.URL.RawQuery, r.Header.Get("X-Hub-Signature-256"))
@@ -110,6 +109,8 @@ func TestFailureHasItsCause(t *testing.T) {
 		})
 	}
 }
+
+func failed(status int, err error) error { return &Failure{Status: status, Err: err} }
 
 func failing(err error) Backend {
 	return func(http.ResponseWriter, *http.Request) error { return err }

@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 func (s *stubStore) mustBe(t *testing.T, opened, closed int) {
@@ -98,11 +100,11 @@ func TestRefusalIsComplainedAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
 		s := newStubStore(t)
-		o := &Open{Store: s, name: s.key, loggers: []*zap.Logger{zap.New(core)}}
+		o := &SharedStore{Store: s, name: s.key, loggers: []*zap.Logger{zap.New(core)}}
 		accept := func(reason error) {
 			t.Helper()
-			s.accept = func([]Record) ([]bool, error) { return nil, reason }
-			if _, err := o.Accept(t.Context(), nil, Admission{}); !errors.Is(err, reason) {
+			s.accept = func([]queue.Record) ([]bool, error) { return nil, reason }
+			if _, err := o.Accept(t.Context(), nil, queue.Admission{}); !errors.Is(err, reason) {
 				t.Errorf("got %v, want %v", err, reason)
 			}
 		}
@@ -122,10 +124,10 @@ func TestRefusalIsComplainedAbout(t *testing.T) {
 		accept(nil)
 		lines("", 0)
 		start := time.Now()
-		accept(ErrFull)
+		accept(queue.ErrFull)
 		lines("error", 1)
 		time.Sleep(5*time.Minute - 1)
-		accept(ErrFull)
+		accept(queue.ErrFull)
 		lines("", 0)
 		time.Sleep(time.Nanosecond)
 		lines("error", 1)
@@ -141,7 +143,7 @@ func TestRefusalIsComplainedAbout(t *testing.T) {
 		}
 
 		// A new refusal is complained about anew, one that has ended is not.
-		accept(ErrFull)
+		accept(queue.ErrFull)
 		lines("error", 1)
 		accept(nil)
 		lines("info", 1)
@@ -151,8 +153,8 @@ func TestRefusalIsComplainedAbout(t *testing.T) {
 		// Somebody who does not wait for the answer says nothing of the store.
 		gone, leave := context.WithCancel(t.Context())
 		leave()
-		s.accept = func([]Record) ([]bool, error) { return nil, gone.Err() }
-		if _, err := o.Accept(gone, nil, Admission{}); !errors.Is(err, context.Canceled) {
+		s.accept = func([]queue.Record) ([]bool, error) { return nil, gone.Err() }
+		if _, err := o.Accept(gone, nil, queue.Admission{}); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		lines("", 0)
@@ -168,7 +170,7 @@ func TestRefusalIsLoggedByTheNewestConfig(t *testing.T) {
 		logger *zap.Logger
 		logs   *observer.ObservedLogs
 	}
-	var store *Open
+	var store *SharedStore
 	use := func() (u user) {
 		core, logs := observer.New(zap.InfoLevel)
 		u = user{zap.New(core), logs}
@@ -180,9 +182,9 @@ func TestRefusalIsLoggedByTheNewestConfig(t *testing.T) {
 	}
 	expect := func(u user) {
 		t.Helper()
-		for _, reason := range []error{ErrFull, nil} {
-			s.accept = func([]Record) ([]bool, error) { return nil, reason }
-			_, _ = store.Accept(t.Context(), nil, Admission{})
+		for _, reason := range []error{queue.ErrFull, nil} {
+			s.accept = func([]queue.Record) ([]bool, error) { return nil, reason }
+			_, _ = store.Accept(t.Context(), nil, queue.Admission{})
 		}
 		if n := len(u.logs.TakeAll()); n != 2 {
 			t.Errorf("%d lines in this log, want 2", n)

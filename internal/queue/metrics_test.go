@@ -3,6 +3,7 @@ package queue
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +30,7 @@ func TestCountersExistBeforeTheFirstEvent(t *testing.T) {
 			events:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events"}, []string{"result", "field"}),
 			failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "failures"}, []string{"reason"}),
 		}
-		fresh.begin(c.fields)
+		fresh.init(c.fields)
 		want := make(map[string]bool)
 		for _, field := range append(slices.Clone(c.want), "unparsed", "other") {
 			for _, result := range []string{"accepted", "duplicate", "skipped", "delivered", "dead"} {
@@ -73,4 +74,24 @@ func labels(t *testing.T, c prometheus.Collector) map[string]bool {
 		}
 	}
 	return found
+}
+
+// TestReasonsAreBoundedLabels has an application that answers any status.
+func TestReasonsAreBoundedLabels(t *testing.T) {
+	t.Parallel()
+	labels := make(map[string]bool)
+	for status := 100; status < 1000; status++ {
+		labels[reasonLabel(strconv.Itoa(status))] = true
+	}
+	for _, kept := range []string{"404", "419", "503", otherReason} {
+		if !labels[kept] {
+			t.Errorf("there is no label %s", kept)
+		}
+	}
+	if len(labels) > 70 {
+		t.Errorf("there are %d labels", len(labels))
+	}
+	if got := reasonLabel(reasonTimeout); got != reasonTimeout {
+		t.Errorf("a timeout is %s", got)
+	}
 }

@@ -30,10 +30,10 @@ const loopback = "127.0.0.1:0"
 
 var loopbackAddr = net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 
-// newRequest returns the request of an attempt, as a server would have made it
+// NewRequest returns the request of an attempt, as a server would have made it
 // for a delivery of this one event. It cannot be sent again: one attempt is one
 // request.
-func newRequest(ctx context.Context, e *Event) (*http.Request, error) {
+func NewRequest(ctx context.Context, e *Event) (*http.Request, error) {
 	scheme, rest, _ := strings.Cut(e.URL, "://")
 	host, uri := rest, "/"
 	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
@@ -64,7 +64,7 @@ func newRequest(ctx context.Context, e *Event) (*http.Request, error) {
 		r.TLS = overTLS
 	}
 	if e.Origin != "" {
-		o := parseOrigin(e.Origin)
+		o := ParseOrigin(e.Origin)
 		o.apply(r)
 		ctx = context.WithValue(ctx, originKey{}, &o)
 	}

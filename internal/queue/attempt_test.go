@@ -103,8 +103,8 @@ func TestAttempt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				counted := testutil.ToFloat64(metrics.failures.WithLabelValues(reasonLabel(c.reason)))
 				ended := map[State]float64{}
-				for state, result := range map[State]string{Delivered: resultDelivered, Dead: resultDead} {
-					ended[state] = testutil.ToFloat64(metrics.events.WithLabelValues(result, "messages"))
+				for state, result := range map[State]Result{Delivered: ResultDelivered, Dead: ResultDead} {
+					ended[state] = testutil.ToFloat64(metrics.events.WithLabelValues(string(result), "messages"))
 				}
 				calls := 0
 				tr := dispatch(t, func(w http.ResponseWriter, r *http.Request) {
@@ -128,12 +128,12 @@ func TestAttempt(t *testing.T) {
 						t.Errorf("counted %v failures, want 1", n)
 					}
 				}
-				for state, result := range map[State]string{Delivered: resultDelivered, Dead: resultDead} {
+				for state, result := range map[State]Result{Delivered: ResultDelivered, Dead: ResultDead} {
 					want := 0.0
 					if state == c.state {
 						want = 1
 					}
-					if n := testutil.ToFloat64(metrics.events.WithLabelValues(result, "messages")) - ended[state]; n != want {
+					if n := testutil.ToFloat64(metrics.events.WithLabelValues(string(result), "messages")) - ended[state]; n != want {
 						t.Errorf("counted %v %s, want %v", n, result, want)
 					}
 				}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
@@ -76,7 +77,7 @@ func BenchmarkRequest(b *testing.B) {
 	e := &Event{Record: record("a", 1)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := newRequest(b.Context(), e); err != nil {
+		if _, err := NewRequest(b.Context(), e); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -94,22 +95,25 @@ func newProxy(b *testing.B) Backend {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h := new(Handler)
+	var routes caddyhttp.RouteList
 	config := fmt.Sprintf(`[{"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":%q}]}]}]`, application.Listener.Addr())
-	if err := json.Unmarshal([]byte(config), &h.Routes); err != nil {
+	if err := json.Unmarshal([]byte(config), &routes); err != nil {
 		b.Fatal(err)
 	}
-	if err := h.Routes.Provision(ctx); err != nil {
+	if err := routes.Provision(ctx); err != nil {
 		b.Fatal(err)
 	}
-	return (&queue{ctx: ctx, handler: h}).backend()
+	chain := routes.Compile(caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(http.StatusNotFound, nil) }))
+	return func(w http.ResponseWriter, r *http.Request) error {
+		return chain.ServeHTTP(w, caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server)))
+	}
 }
 
 // BenchmarkDirect drives reverse_proxy directly. It is the measure for
 // BenchmarkDrain.
 func BenchmarkDirect(b *testing.B) {
 	proxy := newProxy(b)
-	made, err := newRequest(context.Background(), &Event{Record: record("a", 1)})
+	made, err := NewRequest(context.Background(), &Event{Record: record("a", 1)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,16 +12,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/outage"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // stores holds the stores that are open in this process. They outlive configs:
 // at a reload, the new config takes over what the old one has open.
 var stores = caddy.NewUsagePool()
 
-// Open is a store that is open in this process. It knows since when the store
+// SharedStore is a store that is open in this process. It knows since when the store
 // refuses deliveries.
-type Open struct {
-	Store
+type SharedStore struct {
+	queue.Store
 	name     string
 	refusing outage.Outage
 
@@ -29,10 +30,10 @@ type Open struct {
 	loggers []*zap.Logger // of the configs that use it, the newest last
 }
 
-func open(opener Opener, logger *zap.Logger) (*Open, error) {
+func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
 	name := opener.Name()
 	value, loaded, err := stores.LoadOrNew(name, func() (_ caddy.Destructor, err error) {
-		o := &Open{name: name, loggers: []*zap.Logger{logger}}
+		o := &SharedStore{name: name, loggers: []*zap.Logger{logger}}
 		o.Store, err = opener.Open(o.log)
 		return o, err
 	})
@@ -40,7 +41,7 @@ func open(opener Opener, logger *zap.Logger) (*Open, error) {
 		return nil, err
 	}
 	unused.remove(name)
-	o := value.(*Open)
+	o := value.(*SharedStore)
 	if loaded {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -50,23 +51,23 @@ func open(opener Opener, logger *zap.Logger) (*Open, error) {
 }
 
 // Stores returns the stores that are open in this process, by name.
-func Stores() []*Open {
-	var all []*Open
+func Stores() []*SharedStore {
+	var all []*SharedStore
 	stores.Range(func(_, value any) bool {
-		if o, ok := value.(*Open); ok {
+		if o, ok := value.(*SharedStore); ok {
 			all = append(all, o)
 		}
 		return true
 	})
-	slices.SortFunc(all, func(a, b *Open) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b *SharedStore) int { return strings.Compare(a.name, b.name) })
 	return all
 }
 
 // Name returns the name of the store, such as the path of its file.
-func (o *Open) Name() string { return o.name }
+func (o *SharedStore) Name() string { return o.name }
 
 // release ends the use by the config with this logger.
-func (o *Open) release(logger *zap.Logger) error {
+func (o *SharedStore) release(logger *zap.Logger) error {
 	o.mu.Lock()
 	if len(o.loggers) > 1 { // else it is about to be closed
 		o.loggers = slices.DeleteFunc(o.loggers, func(l *zap.Logger) bool { return l == logger })
@@ -78,29 +79,29 @@ func (o *Open) release(logger *zap.Logger) error {
 
 // logger returns where to log to. The logs of a config end with it. The caller
 // holds mu.
-func (o *Open) logger() *zap.Logger { return o.loggers[len(o.loggers)-1] }
+func (o *SharedStore) logger() *zap.Logger { return o.loggers[len(o.loggers)-1] }
 
 // log is logger for the store.
-func (o *Open) log() *zap.Logger {
+func (o *SharedStore) log() *zap.Logger {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.logger()
 }
 
 // Destruct closes the store. It implements caddy.Destructor.
-func (o *Open) Destruct() error {
+func (o *SharedStore) Destruct() error {
 	o.refusing.Stop()
 	unused.left(o)
 	return o.Close()
 }
 
 // Accept stores the events of a delivery, and keeps track of refusals.
-func (o *Open) Accept(ctx context.Context, records []Record, admission Admission) ([]bool, error) {
+func (o *SharedStore) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
 	duplicates, err := o.Store.Accept(ctx, records, admission)
 	switch {
 	case err == nil:
 		o.accepted()
-	case ctx.Err() == nil && !errors.Is(err, ErrClosed): // else it says nothing of the store
+	case ctx.Err() == nil && !errors.Is(err, queue.ErrClosed): // else it says nothing of the store
 		o.refused(err)
 	}
 	return duplicates, err
@@ -108,9 +109,9 @@ func (o *Open) Accept(ctx context.Context, records []Record, admission Admission
 
 // RefusingSince returns when the store began to refuse all deliveries, or the
 // zero time while it accepts them.
-func (o *Open) RefusingSince() time.Time { return o.refusing.Since() }
+func (o *SharedStore) RefusingSince() time.Time { return o.refusing.Since() }
 
-func (o *Open) refused(err error) {
+func (o *SharedStore) refused(err error) {
 	o.refusing.Fail(func() {
 		o.log().Error("refusing deliveries: they cannot be stored", zap.String("store", o.name), zap.Error(err))
 	}, func(lasted time.Duration) {
@@ -119,7 +120,7 @@ func (o *Open) refused(err error) {
 	})
 }
 
-func (o *Open) accepted() {
+func (o *SharedStore) accepted() {
 	o.refusing.Recover(func(lasted time.Duration) {
 		o.log().Info("accepting deliveries again", zap.String("store", o.name), zap.Duration("refused_for", lasted))
 	})
