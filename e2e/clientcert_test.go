@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
@@ -20,7 +21,7 @@ func TestCertificateByACME(t *testing.T) {
 	t.Parallel()
 	caddy := harness.NewSecured(t)
 	caddy.Serve(t, "respond hello")
-	conn, err := tls.Dial("tcp", caddy.Addr, harness.TLSConfig(caddy.Roots, caddy.Name, nil))
+	conn, err := tls.Dial("tcp", caddy.Addr, simulate.TLSConfig(caddy.Name, caddy.Roots, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func testClientCertificates(t *testing.T, required bool, clientAuth func(ca stri
 			continue
 		}
 		url := fmt.Sprintf("https://%s/%d", caddy.Name, i)
-		client := harness.NewClient(t, harness.HTTP1, caddy.Addr, caddy.Roots, test.cert)
+		client := harness.NewClient(t, harness.HTTP1, url, caddy.Addr, caddy.Roots, test.cert)
 		logged := len(caddy.Output())
 		answer := client.Do(t, harness.NewDelivery(t, harness.HTTP1, url, harness.Secret, body))
 		want := http.StatusForbidden
@@ -171,7 +172,7 @@ func testClientCertificates(t *testing.T, required bool, clientAuth func(ca stri
 // 1.3 learns that only when it reads, and only for sure when it has sent nothing
 // that Caddy leaves unread.
 func handshakeError(caddy *harness.Secured, cert *tls.Certificate) error {
-	conn, err := tls.Dial("tcp", caddy.Addr, harness.TLSConfig(caddy.Roots, caddy.Name, cert))
+	conn, err := tls.Dial("tcp", caddy.Addr, simulate.TLSConfig(caddy.Name, caddy.Roots, cert))
 	if err != nil {
 		return err
 	}
@@ -263,7 +264,7 @@ func TestClientCertificateOptions(t *testing.T) {
 			addr = fmt.Sprintf("127.0.0.1:%d", plain)
 		}
 		logged := len(caddy.Output())
-		answer := harness.NewClient(t, harness.HTTP1, addr, caddy.Roots, test.cert).Do(t, test.req)
+		answer := harness.NewClient(t, harness.HTTP1, caddy.URL, addr, caddy.Roots, test.cert).Do(t, test.req)
 		if answer.Status != test.want {
 			t.Errorf("%s: status %d %q, want %d", test.name, answer.Status, answer.Body, test.want)
 			continue

@@ -94,7 +94,7 @@ func comments(name string, n int) (ids []string, body []byte) {
 		items = append(items, fmt.Sprintf(`{"field":"%s","value":{"id":"%s","text":"%s"}}`,
 			[]string{"comments", "live_comments"}[i%2], id, strings.Repeat("x", 100*i)))
 	}
-	return ids, []byte(`{"object":"instagram","entry":[{"id":"17841400000000001","time":1790000000,"changes":[` + strings.Join(items, ",") + `]}]}`)
+	return ids, harness.Changes(items...)
 }
 
 // storedIn returns the ids in all files below dir, and how many lines are torn.

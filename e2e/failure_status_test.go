@@ -176,7 +176,9 @@ func TestAnswersThatMetaTakesForFailuresAreTold(t *testing.T) {
 		}
 		deliverTo(t, caddy, fmt.Sprintf("accept%d", status), "/webhooks", want)
 	}
-	for status, count := range map[string]float64{"200": 5, "201": 1, "202": 1, "204": 1, "302": 2, "401": 2, "500": 2, "other": 0, "broken_off": 0} {
+	for status, count := range map[string]float64{
+		"200": 5, "201": 1, "202": 1, "204": 1, "302": 2, "401": 2, "500": 2, "other": 0, "broken_off": 0,
+	} {
 		caddy.CheckMetric(t, fmt.Sprintf("answers_total{status=%q}", status), count)
 	}
 	for where, text := range caddy.Written(t) {

@@ -78,7 +78,8 @@ func searchQueues(t *testing.T, caddy *leakCaddy, paths, files []string) map[str
 // Caddy's transport logs the signatures that the queue makes.
 func TestSearchFindsLeaksFromQueues(t *testing.T) {
 	t.Parallel()
-	caddy, paths, files := startLeakQueues(t, "debug", map[string]string{"/up": "reverse_proxy " + harness.StartApp(t, harness.Rule{Silent: true}).Addr})
+	app := harness.StartApp(t, harness.Rule{Silent: true})
+	caddy, paths, files := startLeakQueues(t, "debug", map[string]string{"/up": "reverse_proxy " + app.Addr})
 	s := newLeakSearch()
 	places := s.through(t, caddy, paths, files)
 	if found := strings.Join(s.findings(places), "\n"); !strings.Contains(found, "a signature is in stdout and stderr") {
@@ -98,7 +99,9 @@ func TestNothingLeaksFromQueuesWithDebug(t *testing.T) {
 		"/refused": `respond 410`,
 	})
 	places := searchQueues(t, caddy, paths, files)
-	checkLogged(t, places["stdout and stderr"], "attempt to deliver an event failed", "is a dead letter now", `"reason":"500"`, `"cause":"the backend is on strike"`, `"reason":"untaken"`, `"cause":"no handler took the event`, `"reason":"410"`, `"level":"debug"`)
+	checkLogged(t, places["stdout and stderr"], "attempt to deliver an event failed", "is a dead letter now",
+		`"reason":"500"`, `"cause":"the backend is on strike"`, `"reason":"untaken"`, `"cause":"no handler took the event`,
+		`"reason":"410"`, `"level":"debug"`)
 }
 
 // TestNothingLeaksFromQueuesWithBackends has applications that are up, down and
@@ -113,7 +116,8 @@ func TestNothingLeaksFromQueuesWithBackends(t *testing.T) {
 		"/down-php": "php_fastcgi unix//nonexistent/socket",
 	})
 	places := searchQueues(t, caddy, paths, files)
-	checkLogged(t, places["stdout and stderr"], `"reason":"502"`, `connect: connection refused"`, `"reason":"500"`, `"cause":"answered 500 Internal Server Error"`)
+	checkLogged(t, places["stdout and stderr"],
+		`"reason":"502"`, `connect: connection refused"`, `"reason":"500"`, `"cause":"answered 500 Internal Server Error"`)
 }
 
 // TestNothingLeaksFromQueuesThroughTheFilter has debug on, and backends that make
@@ -130,5 +134,6 @@ func TestNothingLeaksFromQueuesThroughTheFilter(t *testing.T) {
 		"/held":   "reverse_proxy " + app.Addr,
 	})
 	places := searchQueues(t, caddy, paths, files)
-	checkLogged(t, places["stdout and stderr"], "upstream roundtrip", "aborting with incomplete response", `"reason":"broken"`, `"reason":"timeout"`)
+	checkLogged(t, places["stdout and stderr"], "upstream roundtrip", "aborting with incomplete response",
+		`"reason":"broken"`, `"reason":"timeout"`)
 }

@@ -62,7 +62,8 @@ func startLeakCaddy(t *testing.T, options, routes string) *leakCaddy {
 http://%s {
 	log
 	%[5]s
-}`, caddy.Write(t, "token", fileToken), caddy.Write(t, "secret", fileSecret), caddy.Name, caddy.Out("access.log"), routes, caddy.second))
+}`, caddy.Write(t, "token", fileToken), caddy.Write(t, "secret", fileSecret),
+		caddy.Name, caddy.Out("access.log"), routes, caddy.second))
 	return caddy
 }
 
@@ -135,7 +136,7 @@ func (s *leakSearch) sendVerifications(t *testing.T, client *harness.Client, bas
 		} {
 			s.send(t, client, withQuery(t, http.MethodGet, base, query))
 		}
-		for _, method := range []string{http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, "PROPFIND"} {
+		for _, method := range []string{"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 			s.send(t, client, withQuery(t, method, base, right))
 		}
 		req := withQuery(t, http.MethodGet, base, "")
@@ -195,7 +196,7 @@ func (s *leakSearch) run(t *testing.T, caddy *leakCaddy, paths ...string) map[st
 func (s *leakSearch) sendAll(t *testing.T, caddy *leakCaddy, paths ...string) {
 	t.Helper()
 	for _, addr := range []string{caddy.Addr, caddy.second} {
-		client := harness.NewClient(t, harness.HTTP1, addr, nil, nil)
+		client := harness.NewClient(t, harness.HTTP1, "http://"+addr, addr, nil, nil)
 		for _, path := range paths {
 			s.sendVerifications(t, client, "http://"+addr+path)
 			s.sendDeliveries(t, client, "http://"+addr+path)

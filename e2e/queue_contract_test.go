@@ -53,7 +53,8 @@ func TestQueueDeliversEverySample(t *testing.T) {
 	samples := append(harness.Samples(t),
 		harness.Sample{Name: "no JSON", Body: []byte("\xff\x00 is no JSON")}, harness.Sample{Name: "nothing"})
 	for i, sample := range samples {
-		p := promised{secret: []string{harness.Secret, otherSecret}[i%2], uri: fmt.Sprintf("/webhooks/%d%%2F?sample=%[1]d&q=%%20a+b", i)}
+		secret := []string{harness.Secret, otherSecret}[i%2]
+		p := promised{secret: secret, uri: fmt.Sprintf("/webhooks/%d%%2F?sample=%[1]d&q=%%20a+b", i)}
 		req := harness.NewDelivery(t, harness.Protocols[i%2], "http://hooks.example.com:81"+p.uri, p.secret, sample.Body)
 		if answer := client.Do(t, req); answer.Status != http.StatusOK || len(answer.Body) != 0 {
 			t.Fatalf("%s is answered with %d %q", sample.Name, answer.Status, answer.Body)

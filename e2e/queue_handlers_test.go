@@ -36,7 +36,8 @@ func TestQueueKeepsTheURL(t *testing.T) {
 	} {
 		var got [2]harness.Attempt
 		for j, queued := range []string{"no", "yes"} {
-			req := harness.NewDelivery(t, harness.HTTP1, "https://"+caddy.Name, harness.Secret, harness.Messages(fmt.Sprintf("c.%d", i)))
+			body := harness.Messages(fmt.Sprintf("c.%d", i))
+			req := harness.NewDelivery(t, harness.HTTP1, caddy.URL, harness.Secret, body)
 			req.URL = &url.URL{Scheme: "https", Host: caddy.Name, Opaque: uri}
 			if strings.HasPrefix(uri, "//") {
 				req.URL.Opaque = "https://" + caddy.Name + uri // as a proxy gets it
@@ -121,7 +122,8 @@ func TestQueueStartsSlowly(t *testing.T) {
 	caddy.Stop()
 	app.Up(t)
 	app.Behave(harness.Rule{Hold: true})
-	caddy.ServeQueue(t, harness.QuickRetry+harness.LongTimeout+fmt.Sprintf("concurrency %d\nreverse_proxy %s", concurrency, app.Addr))
+	caddy.ServeQueue(t, harness.QuickRetry+harness.LongTimeout+
+		fmt.Sprintf("concurrency %d\nreverse_proxy %s", concurrency, app.Addr))
 	app.WaitHeld(t, concurrency)
 	app.Behave()
 	attempts := app.WaitDelivered(t, events)

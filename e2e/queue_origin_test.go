@@ -16,8 +16,10 @@ import (
 // queue, and addedByTheQueue those that it gets besides. The documentation of the
 // queue says so.
 var (
-	lostInTheQueue  = []string{"Accept", "User-Agent", "X-Hub-Signature", "X-Queued", "X-App", "Traceparent"}
-	addedByTheQueue = []string{"Ce-Id", "Ce-Source", "Ce-Specversion", "Ce-Subject", "Ce-Time", "Ce-Type", "Idempotency-Key", "X-Instagram-Attempt"}
+	lostInTheQueue  = []string{"Accept", "Accept-Encoding", "User-Agent", "X-Hub-Signature", "X-Queued", "X-App", "Traceparent"}
+	addedByTheQueue = []string{
+		"Ce-Id", "Ce-Source", "Ce-Specversion", "Ce-Subject", "Ce-Time", "Ce-Type", "Idempotency-Key", "X-Instagram-Attempt",
+	}
 )
 
 // lostByPHP are variables of the connection that PHP is not told of through the
@@ -46,22 +48,28 @@ func TestQueueKeepsWhatTheProxyInFrontSaid(t *testing.T) {
 		want                  map[string]string // so that not both are wrong
 	}{
 		{name: "direct, by TLS", tls: true,
-			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1", "X-Seen": "127.0.0.1 127.0.0.1 https false", "HTTPS": "on", "REMOTE_ADDR": "127.0.0.1"}},
+			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1",
+				"X-Seen": "127.0.0.1 127.0.0.1 https false", "HTTPS": "on", "REMOTE_ADDR": "127.0.0.1"}},
 		{name: "direct, without TLS",
-			want: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1", "X-Seen": "127.0.0.1 127.0.0.1 http false", "HTTPS": "", "REMOTE_ADDR": "127.0.0.1"}},
+			want: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1",
+				"X-Seen": "127.0.0.1 127.0.0.1 http false", "HTTPS": "", "REMOTE_ADDR": "127.0.0.1"}},
 		{name: "trusted proxy", servers: "trusted_proxies static 127.0.0.0/8", header: more,
-			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7, 10.0.0.9, 127.0.0.1", "X-Forwarded-Host": "public.example.com",
-				"X-Forwarded-Port": "443", "X-Seen": "198.51.100.7 127.0.0.1 http true", "X-Office": "yes", "HTTPS": "", "REMOTE_ADDR": "127.0.0.1"}},
-		{name: "trusted proxy, strictly", servers: "trusted_proxies static 127.0.0.0/8 10.0.0.0/8\ntrusted_proxies_strict", header: proxy,
-			want: map[string]string{"X-Forwarded-Proto": "https", "X-Seen": "198.51.100.7 127.0.0.1 http true", "X-Office": "yes"}},
+			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7, 10.0.0.9, 127.0.0.1",
+				"X-Forwarded-Host": "public.example.com", "X-Forwarded-Port": "443",
+				"X-Seen": "198.51.100.7 127.0.0.1 http true", "X-Office": "yes", "HTTPS": "", "REMOTE_ADDR": "127.0.0.1"}},
+		{name: "trusted proxy, strictly", header: proxy,
+			servers: "trusted_proxies static 127.0.0.0/8 10.0.0.0/8\ntrusted_proxies_strict",
+			want:    map[string]string{"X-Forwarded-Proto": "https", "X-Seen": "198.51.100.7 127.0.0.1 http true", "X-Office": "yes"}},
 		{name: "trusted proxy with TLS", servers: "trusted_proxies static 127.0.0.0/8", tls: true, header: proxy,
 			want: map[string]string{"X-Forwarded-Proto": "https", "X-Seen": "198.51.100.7 127.0.0.1 https true", "HTTPS": "on"}},
 		{name: "untrusted proxy", servers: "trusted_proxies static 10.0.0.0/8", header: proxy,
-			want: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1", "X-Seen": "127.0.0.1 127.0.0.1 http false", "X-Office": "", "HTTPS": "", "REMOTE_ADDR": "127.0.0.1"}},
+			want: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1",
+				"X-Seen": "127.0.0.1 127.0.0.1 http false", "X-Office": "", "HTTPS": "", "REMOTE_ADDR": "127.0.0.1"}},
 		{name: "no proxy is trusted", header: proxy,
 			want: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1", "X-Office": ""}},
 		{name: "reverse_proxy trusts", option: "trusted_proxies 127.0.0.0/8", header: proxy,
-			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7, 10.0.0.9, 127.0.0.1", "X-Seen": "127.0.0.1 127.0.0.1 http false"}},
+			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7, 10.0.0.9, 127.0.0.1",
+				"X-Seen": "127.0.0.1 127.0.0.1 http false"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -112,7 +120,7 @@ func compareOrigins(t *testing.T, servers, option string, tls bool, header http.
 		url, addr = "http://"+caddy.Name+"/webhooks?a=b", caddy.HTTPAddr
 		caddy.Start(t, "http://"+caddy.Site("%s", &content))
 	}
-	client := harness.NewClient(t, harness.HTTP1, addr, caddy.Roots, nil)
+	client := harness.NewClient(t, harness.HTTP1, url, addr, caddy.Roots, nil)
 	n := 0
 	for name := range apps {
 		var got [2]map[string]string

@@ -77,8 +77,8 @@ func TestQueueLogsCauseOfFailedAttempt(t *testing.T) {
 	addr := harness.FreeAddr(t)
 	for name, test := range map[string]struct{ handler, cause string }{
 		"port":   {"reverse_proxy " + addr, "dial tcp " + addr + ": connect: connection refused"},
-		"socket": {"reverse_proxy unix//nonexistent/app.sock", "dial unix /nonexistent/app.sock: connect: no such file or directory"},
-		"PHP":    {"php_fastcgi unix//nonexistent/php.sock", "dial unix /nonexistent/php.sock: connect: no such file or directory"},
+		"socket": {"reverse_proxy unix//nonexistent/s", "dial unix /nonexistent/s: connect: no such file or directory"},
+		"PHP":    {"php_fastcgi unix//nonexistent/s", "dial unix /nonexistent/s: connect: no such file or directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

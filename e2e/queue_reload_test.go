@@ -110,7 +110,8 @@ func TestQueueReloadUnderLoad(t *testing.T) {
 			t.Errorf("%d messages of %s came, want %d", taken[s.conversation], s.conversation, s.sent)
 		}
 	}
-	t.Logf("%d reloads: %d messages acknowledged, %d deliveries sent again because the connection broke, %d attempts", done, total, broken, len(all))
+	t.Logf("%d reloads: %d messages acknowledged, %d deliveries sent again because the connection broke, %d attempts",
+		done, total, broken, len(all))
 	caddy.WaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, float64(total))
 }
 

@@ -34,8 +34,9 @@ func TestQueueRoutesEvents(t *testing.T) {
 		reverse_proxy %s
 	}`, caddy.Out("{instagram.field}.jsonl"), messages.Addr, rest.Addr))
 
-	const reaction = `{"sender":{"id":"61"},"recipient":{"id":"17841400000000001"},"timestamp":1,"reaction":{"mid":"61.0","action":"react"}}`
-	const echoed = `{"sender":{"id":"17841400000000001"},"recipient":{"id":"61"},"timestamp":1,"message":{"mid":"61.1","is_echo":true}}`
+	const account, sender = `{"id":"17841400000000001"}`, `{"id":"61"}`
+	const reaction = `{"sender":` + sender + `,"recipient":` + account + `,"timestamp":1,"reaction":{"mid":"61.0","action":"react"}}`
+	const echoed = `{"sender":` + account + `,"recipient":` + sender + `,"timestamp":1,"message":{"mid":"61.1","is_echo":true}}`
 	caddy.Deliver(t, harness.Messaging(harness.Message("61.0"), reaction, echoed, harness.Message("62.0")), 200)
 	caddy.Deliver(t, harness.Comment("c1"), 200)
 
@@ -50,7 +51,8 @@ func TestQueueRoutesEvents(t *testing.T) {
 		ids = append(ids, got.ID())
 	}
 	slices.Sort(ids)
-	if want := []string{"instagram/17841400000000001/comments/c1", "instagram/17841400000000001/messages/61.1"}; !slices.Equal(ids, want) {
+	want := []string{"instagram/17841400000000001/comments/c1", "instagram/17841400000000001/messages/61.1"}
+	if !slices.Equal(ids, want) {
 		t.Errorf("the rest is %q, want %q", ids, want)
 	}
 	for name, want := range map[string]int{"messages.jsonl": 3, "comments.jsonl": 1} {

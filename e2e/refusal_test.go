@@ -113,7 +113,8 @@ func TestRefusalsReachNobody(t *testing.T) {
 	}
 
 	// A body that ends before its length: signed, but not whole.
-	head := fmt.Sprintf("POST / HTTP/1.1\r\nHost: hooks.example.com\r\nContent-Length: %d\r\nX-Hub-Signature-256: %s\r\n\r\n", len(body)+10, right)
+	head := fmt.Sprintf("POST / HTTP/1.1\r\nHost: hooks.example.com\r\nContent-Length: %d\r\nX-Hub-Signature-256: %s\r\n\r\n",
+		len(body)+10, right)
 	if status := rawStatus(t, caddy.Addr, head+string(body)); status != "" && !strings.HasPrefix(status, "400") {
 		t.Errorf("a body cut short was answered with %q", status)
 	}

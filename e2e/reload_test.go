@@ -151,7 +151,8 @@ func checkSenders(t *testing.T, senders []*sender, written, received map[string]
 				lost++
 			}
 		}
-		t.Logf("%s: %d acknowledged, %d sent again because the connection broke", sender.name, len(sender.acknowledged), sender.Broken)
+		t.Logf("%s: %d acknowledged, %d sent again because the connection broke",
+			sender.name, len(sender.acknowledged), sender.Broken)
 		acknowledged += len(sender.acknowledged)
 		broken += sender.Broken
 		for name, n := range sender.variants {
@@ -185,7 +186,8 @@ func TestReloadLetsDeliveriesEnd(t *testing.T) {
 	t.Parallel()
 	app := harness.StartApp(t, harness.Rule{Path: "/held", Hold: true})
 	caddy := harness.NewCaddy(t)
-	site := caddy.Site("%s\ninstagram_file %q {\nformat raw\n}\nreverse_proxy %s", harness.Webhook, caddy.Out("events.jsonl"), app.Addr)
+	site := caddy.Site("%s\ninstagram_file %q {\nformat raw\n}\nreverse_proxy %s",
+		harness.Webhook, caddy.Out("events.jsonl"), app.Addr)
 	caddy.Start(t, site)
 
 	held := make(chan string, 1)
@@ -206,7 +208,8 @@ func TestReloadLetsDeliveriesEnd(t *testing.T) {
 	if err := conn.SetDeadline(time.Now().Add(harness.Timeout)); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: hooks.example.com\r\nExpect: 100-continue\r\nContent-Length: %d\r\nX-Hub-Signature-256: sha256=%s\r\n\r\n",
+	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: hooks.example.com\r\nExpect: 100-continue\r\n"+
+		"Content-Length: %d\r\nX-Hub-Signature-256: sha256=%s\r\n\r\n",
 		len(body), harness.HMAC(harness.Secret, []byte(body)))
 	reader := bufio.NewReader(conn)
 	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {

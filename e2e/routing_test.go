@@ -3,9 +3,11 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // TestRoutingByEvents routes deliveries by the matcher, as a named matcher and
@@ -35,8 +37,10 @@ func TestRoutingByEvents(t *testing.T) {
 	client := caddy.Client(t, harness.HTTP1)
 
 	comment := string(harness.Change("comments", `{"id":"17900000000000001"}`))
-	const button = `{"object":"instagram","entry":[{"id":"0","time":1790000000,"changes":[{"field":"mentions","value":{"media_id":"1","comment_id":"2"}}]}]}`
-	const message, account = `{"sender":{"id":"%s"},"recipient":{"id":"%s"},"timestamp":1790000000000,"message":{"mid":"m1","text":"t"%s}}`, "17841400000000001"
+	const account = "17841400000000001"
+	mention := string(harness.Change("mentions", `{"media_id":"1","comment_id":"2"}`))
+	button := strings.Replace(mention, account, meta.TestAccount, 1)
+	const message = `{"sender":{"id":"%s"},"recipient":{"id":"%s"},"timestamp":1,"message":{"mid":"m1","text":"t"%s}}`
 	received := string(harness.Messaging(fmt.Sprintf(message, "6", account, "")))
 	echo := string(harness.Messaging(fmt.Sprintf(message, account, "6", `,"is_echo":true`)))
 	for _, tc := range []struct{ body, says string }{

@@ -94,7 +94,8 @@ func (c *command) end(t *testing.T, want int) (r result) {
 		t.Fatal(err)
 	}
 	if got := c.ProcessState.ExitCode(); got != want {
-		t.Fatalf("%s: exit code %d, want %d\n%s%s", c, got, want, harness.Tail(c.stdout.String(), 40), harness.Tail(c.stderr.String(), 20))
+		t.Fatalf("%s: exit code %d, want %d\n%s%s", c, got, want,
+			harness.Tail(c.stdout.String(), 40), harness.Tail(c.stderr.String(), 20))
 	}
 	if err := json.Unmarshal(c.stdout.Bytes(), &r); err != nil {
 		t.Fatalf("%s: %v in %s", c, err, &c.stdout)
@@ -102,7 +103,8 @@ func (c *command) end(t *testing.T, want int) (r result) {
 	if r.OK != (want == 0) {
 		t.Errorf("%s: ok is %t", c, r.OK)
 	}
-	if text := c.stdout.String() + c.stderr.String(); strings.Contains(text, harness.Secret) || strings.Contains(text, harness.Token) {
+	text := c.stdout.String() + c.stderr.String()
+	if strings.Contains(text, harness.Secret) || strings.Contains(text, harness.Token) {
 		t.Errorf("%s printed a secret", c)
 	}
 	return r
@@ -142,19 +144,21 @@ handle /webhooks {
 	if p := s.run(t, 1, "--app-secret-file", s.Write(t, "other", "another secret")); p.Answers["401"] != 2 || p.Accepted != 0 {
 		t.Errorf("with another secret: %+v", p)
 	}
-	if p := s.run(t, 1, "--verify-token-file", s.Write(t, "wrong", "another token")); !strings.Contains(p.Verification, "the status is 403") || p.Deliveries != 0 {
+	p := s.run(t, 1, "--verify-token-file", s.Write(t, "wrong", "another token"))
+	if !strings.Contains(p.Verification, "the status is 403") || p.Deliveries != 0 {
 		t.Errorf("with another token: %+v", p)
 	}
 
 	// A time-out is no fault of the gateway's, on a machine that is busy.
 	retry := []string{"--retry", "--speedup", "30", "--ledger", ledger, "--verify", file}
-	p := s.run(t, 0, append(retry, "--batch", "1000", "--count", "6")...)
+	p = s.run(t, 0, append(retry, "--batch", "1000", "--count", "6")...)
 	if p.Accepted != 6 || p.Ledger != 6000 || p.Verified.Found != 6000 || p.Bytes < 6*200_000 {
 		t.Errorf("full batches: %+v", p)
 	}
 	refused := fmt.Sprintf(`deliveries_total{result=%q,secret=""}`, "signature_mismatch")
 	before := s.Metric(t, refused)
-	p = s.run(t, 0, append(retry, "--count", "400", "--batch", "3", "--concurrency", "8", "--duplicates", "10%", "--out-of-order", "--bad-signatures", "5%")...)
+	p = s.run(t, 0, append(retry, "--count", "400", "--batch", "3", "--concurrency", "8",
+		"--duplicates", "10%", "--out-of-order", "--bad-signatures", "5%")...)
 	switch {
 	case p.Duplicates == 0 || p.Forged == 0 || p.Accepted != p.Deliveries-p.Forged || p.Failed+p.ForgedAccepted != 0,
 		p.Deliveries != 400+p.Duplicates, p.Ledger != 6000+3*(400-p.Forged), p.Verified.Found != p.Ledger,
@@ -169,7 +173,8 @@ handle /webhooks {
 	}
 
 	// The events of the log, once more, are no others.
-	if p = s.run(t, 0, append(retry, "--from-log", file, "--batch", "500")...); p.Verified.Others != 0 || p.Ledger != p.Verified.Found || p.Accepted < 10 {
+	p = s.run(t, 0, append(retry, "--from-log", file, "--batch", "500")...)
+	if p.Verified.Others != 0 || p.Ledger != p.Verified.Found || p.Accepted < 10 {
 		t.Errorf("from the log: %+v %+v", p, p.Verified)
 	}
 }
@@ -193,21 +198,33 @@ func TestSimulateThroughAKill(t *testing.T) {
 	app := harness.StartApp(t)
 	s := newSimulator(t)
 	serve := func() {
-		s.Serve(t, "tls internal\nhandle /webhooks {\n%s\ninstagram_file %q\ninstagram_queue {\nstore bolt %q\n%s\nreverse_proxy %s\n}\n}",
-			harness.Webhook, s.Out("events.jsonl"), s.Queue, harness.QuickRetry, app.Addr)
+		s.Serve(t, `tls internal
+handle /webhooks {
+	%s
+	instagram_file %q
+	instagram_queue {
+		store bolt %q
+		%s
+		reverse_proxy %s
+	}
+}`, harness.Webhook, s.Out("events.jsonl"), s.Queue, harness.QuickRetry, app.Addr)
 	}
 	serve()
 	ledger := filepath.Join(t.TempDir(), "acknowledged.txt")
 
 	const deliveries, batch = 600, 3
-	running := s.begin(t, "--ledger", ledger, "--retry", "--speedup", "30", "--count", strconv.Itoa(deliveries), "--batch", strconv.Itoa(batch),
+	running := s.begin(t, "--ledger", ledger, "--retry", "--speedup", "30",
+		"--count", strconv.Itoa(deliveries), "--batch", strconv.Itoa(batch),
 		"--rate", "200", "--concurrency", "16", "--duplicates", "5%", "--out-of-order", "--bad-signatures", "5%")
-	s.WaitMetricThat(t, `deliveries_total{result="accepted",secret="instagram"}`, func(n float64) bool { return n >= deliveries/4 })
+	s.WaitMetricThat(t, `deliveries_total{result="accepted",secret="instagram"}`, func(n float64) bool {
+		return n >= deliveries/4
+	})
 	s.Kill(t)
 	serve()
 
 	p := running.end(t, 0)
-	if p.Retries == 0 || p.Answers["connect"] == 0 || p.Failed+p.Unfinished+p.ForgedAccepted != 0 || p.Ledger != batch*(deliveries-p.Forged) {
+	if p.Retries == 0 || p.Answers["connect"] == 0 ||
+		p.Failed+p.Unfinished+p.ForgedAccepted != 0 || p.Ledger != batch*(deliveries-p.Forged) {
 		t.Errorf("%+v", p)
 	}
 	inFile := s.verify(t, 0, ledger, "--verify", s.Out("events.jsonl")).Verified
@@ -228,7 +245,8 @@ func TestSimulateThroughAKill(t *testing.T) {
 	if out, err := s.Run("instagram", "queue", "discard", "1", "--address", s.Admin); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if lost := s.verify(t, 1, ledger, "--verify-queue", "--address", s.Admin); len(lost.Verified.Missing) != 1 || !strings.Contains(lost.Error.Message, "1 of ") {
+	lost := s.verify(t, 1, ledger, "--verify-queue", "--address", s.Admin)
+	if len(lost.Verified.Missing) != 1 || !strings.Contains(lost.Error.Message, "1 of ") {
 		t.Errorf("%+v %+v", lost, lost.Verified)
 	}
 }
@@ -248,7 +266,8 @@ func TestSimulateBesideThePathIsNoSuccess(t *testing.T) {
 	for _, beside := range []string{"/", "/instagram"} {
 		s.URL = right + beside
 		p := s.run(t, 1, "--count", "3")
-		if p.Answers["200"] != 3 || p.Signatures != "not checked" || !strings.Contains(p.Error.Message, "a forged delivery is answered with an empty 200") {
+		if p.Answers["200"] != 3 || p.Signatures != "not checked" ||
+			!strings.Contains(p.Error.Message, "a forged delivery is answered with an empty 200") {
 			t.Errorf("on %s: %+v", beside, p)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
 // authority is a local ACME server: Caddy's own, in another instance. All tests
@@ -94,7 +96,7 @@ https://localhost:%d {
 		return nil, err
 	}
 	cmd := exec.Command(caddyBinary, "run", "--config", config)
-	cmd.Env = Environment("HTTP_PROXY="+a.proxy.URL, "HOME="+dir,
+	cmd.Env = environment("HTTP_PROXY="+a.proxy.URL, "HOME="+dir,
 		"XDG_DATA_HOME="+filepath.Join(dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"))
 	if a.Process, err = start("ACME server", cmd); err != nil {
 		return nil, err
@@ -152,7 +154,7 @@ func (s *Secured) WaitCertificate(t testing.TB, name string) {
 	t.Helper()
 	s.WaitOutput(t, `certificate obtained successfully.*"`+regexp.QuoteMeta(name)+`"`)
 	Wait(t, "handshake with "+name, func() bool {
-		conn, err := tls.Dial("tcp", s.Addr, TLSConfig(s.Roots, name, nil))
+		conn, err := tls.Dial("tcp", s.Addr, simulate.TLSConfig(name, s.Roots, nil))
 		if err == nil {
 			_ = conn.Close()
 		}

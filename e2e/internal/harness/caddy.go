@@ -58,7 +58,7 @@ func NewCaddy(t testing.TB, env ...string) *Caddy {
 	c.Name = c.Base("")
 	c.URL = "http://" + c.Addr + "/webhooks"
 	c.Queue = c.Out("queue.db")
-	c.env = Environment(append([]string{
+	c.env = environment(append([]string{
 		"HOME=" + c.Dir,
 		"XDG_DATA_HOME=" + filepath.Join(c.Dir, "data"),
 		"XDG_CONFIG_HOME=" + filepath.Join(c.Dir, "config"),

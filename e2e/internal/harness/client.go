@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/hmac"
@@ -12,9 +13,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
-	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
@@ -37,59 +38,56 @@ var Protocols = []Protocol{HTTP1, HTTP1Chunked, HTTP2, HTTP2NoLength}
 type Client struct {
 	URL      string // of the webhook
 	Protocol Protocol
-	Broken   int  // requests that DeliverAgain sent again
 	NoReuse  bool // a new connection for each request
+	Broken   int  // requests that DeliverAgain sent again
 
-	http http.Client
+	meta simulate.Client // sends plain deliveries over HTTP/1.1
+	http http.Client     // sends all others, with net/http's order of headers
 }
 
-// NewClient returns a client that trusts roots and connects to addr, whatever
-// the name in a URL. It presents cert if there is one.
-func NewClient(t testing.TB, p Protocol, addr string, roots *x509.CertPool, cert *tls.Certificate) *Client {
+// NewClient returns a client for a webhook that connects to addr, whatever the
+// name in the URL. It trusts roots, and presents cert if there is one.
+func NewClient(t testing.TB, p Protocol, url, addr string, roots *x509.CertPool, cert *tls.Certificate) *Client {
 	t.Helper()
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		},
-		TLSClientConfig:    TLSConfig(roots, "", cert),
+		DialContext:        dial,
+		TLSClientConfig:    simulate.TLSConfig("", roots, cert),
 		DisableCompression: true,
 		// Never HTTP/2 unless asked for.
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
 	if p == HTTP2 || p == HTTP2NoLength {
 		transport.TLSNextProto = nil
+		transport.TLSClientConfig.NextProtos = nil
 		transport.ForceAttemptHTTP2 = true
 	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &Client{
+	c := &Client{
+		URL:      url,
 		Protocol: p,
-		URL:      "http://" + addr + "/webhooks",
+		meta:     simulate.Client{URL: url, Roots: roots, Certificate: cert, Timeout: Timeout, Dial: dial},
 		http: http.Client{
 			Transport:     transport,
 			Timeout:       Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+	t.Cleanup(c.Close)
+	return c
 }
 
 // Client returns a client for the webhook of this Caddy.
 func (c *Caddy) Client(t testing.TB, p Protocol) *Client {
 	t.Helper()
-	client := NewClient(t, p, c.Addr, c.Roots, nil)
-	client.URL = c.URL
-	return client
+	return NewClient(t, p, c.URL, c.Addr, c.Roots, nil)
 }
 
 // Close closes the connections that are kept.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// TLSConfig presents cert even to a server that asks for others.
-func TLSConfig(roots *x509.CertPool, name string, cert *tls.Certificate) *tls.Config {
-	config := &tls.Config{RootCAs: roots, ServerName: name}
-	if cert != nil {
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
-	}
-	return config
+func (c *Client) Close() {
+	c.meta.Close()
+	c.http.CloseIdleConnections()
 }
 
 // Answer is a response, read to its end.
@@ -125,7 +123,14 @@ func (c *Client) Try(req *http.Request) (*Answer, error) {
 // Deliver sends a delivery that is signed with [Secret].
 func (c *Client) Deliver(t testing.TB, body []byte) *Answer {
 	t.Helper()
-	return c.Do(t, NewDelivery(t, c.Protocol, c.URL, Secret, body))
+	if c.Protocol != HTTP1 {
+		return c.Do(t, NewDelivery(t, c.Protocol, c.URL, Secret, body))
+	}
+	outcome := c.meta.Send(t.Context(), simulate.NewDelivery(Secret, body).Append(nil, parseURL(t, c.URL)))
+	if outcome.Err != nil {
+		t.Fatalf("delivering: %v", outcome.Err)
+	}
+	return &Answer{Status: outcome.Status, Proto: "HTTP/1.1", Header: outcome.Header, Body: string(outcome.Answer)}
 }
 
 // DeliverAgain sends a delivery until it is answered, as Meta does, for tests in
@@ -145,36 +150,45 @@ func (c *Client) DeliverAgain(t testing.TB, body []byte) (*Answer, error) {
 }
 
 // NewDelivery is the request by which Meta sends body, signed with an app secret.
-func NewDelivery(t testing.TB, p Protocol, url, secret string, body []byte) *http.Request {
+func NewDelivery(t testing.TB, p Protocol, to, secret string, body []byte) *http.Request {
 	t.Helper()
 	var reader io.Reader = bytes.NewReader(body)
 	if p == HTTP1Chunked || p == HTTP2NoLength {
 		reader = io.MultiReader(reader) // hides the length
 	}
-	req := NewRequest(t, http.MethodPost, url, reader)
-	agent := meta.UserAgentChanges
-	if simulate.FamilyOf(event.Split(body)) == simulate.Messaging {
-		agent = meta.UserAgentMessaging
-	}
-	legacy, current := simulate.Signatures(secret, body)
-	req.Header = http.Header{
-		"User-Agent":          {agent},
-		"Accept":              {"*/*"},
-		"Content-Type":        {"application/json"},
-		"X-Hub-Signature":     {legacy},
-		"X-Hub-Signature-256": {current},
-	}
+	req := NewRequest(t, http.MethodPost, to, reader)
+	req.Header = headerOf(t, simulate.NewDelivery(secret, body).Append(nil, req.URL))
 	return req
 }
 
 // NewVerification is the request by which Meta asks whose URL it is.
-func NewVerification(t testing.TB, base, mode, token, challenge string) *http.Request {
+func NewVerification(t testing.TB, callback, mode, token, challenge string) *http.Request {
 	t.Helper()
-	query := url.Values{"hub.mode": {mode}, "hub.challenge": {challenge}, "hub.verify_token": {token}}
-	req := NewRequest(t, http.MethodGet, base+"?"+query.Encode(), nil)
-	req.Header.Set("User-Agent", meta.UserAgentVerification)
-	req.Header.Set("Accept", "*/*")
+	to := simulate.VerificationURL(parseURL(t, callback), token, challenge)
+	to.RawQuery = strings.Replace(to.RawQuery, meta.ModeSubscribe, url.QueryEscape(mode), 1)
+	req := NewRequest(t, http.MethodGet, to.String(), nil)
+	req.Header = headerOf(t, simulate.AppendGet(nil, to))
 	return req
+}
+
+// headerOf returns the header of a request as it stands on the wire.
+func headerOf(t testing.TB, wire []byte) http.Header {
+	t.Helper()
+	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(wire)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Del("Content-Length") // net/http sends that of the body
+	return req.Header
+}
+
+func parseURL(t testing.TB, text string) *url.URL {
+	t.Helper()
+	parsed, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
 }
 
 // NewRequest is http.NewRequest for tests.

@@ -1,11 +1,14 @@
 package harness
 
 import (
+	"context"
 	"iter"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
 // Load is many senders that deliver at the same time, one delivery after the
@@ -19,27 +22,26 @@ type Load struct {
 // with 503, goes into the ledger. Any other answer fails the test. The function
 // next is called for each delivery, and returns its body and the ids of its
 // events.
-func StartLoad(t testing.TB, url string, senders int, ledger *Ledger, next func(sender int) (ids []string, body []byte)) *Load {
+func StartLoad(
+	t testing.TB, url string, senders int, ledger *Ledger, next func(sender int) (ids []string, body []byte),
+) *Load {
 	t.Helper()
 	l := &Load{stop: make(chan struct{})}
 	for sender := range senders {
 		l.running.Go(func() {
-			client := &http.Client{Transport: new(http.Transport), Timeout: Timeout}
-			defer client.CloseIdleConnections()
+			client := &simulate.Client{URL: url, Secret: Secret, Timeout: Timeout}
+			defer client.Close()
 			for !l.stopped() {
 				ids, body := next(sender)
-				resp, err := client.Do(NewDelivery(t, HTTP1, url, Secret, body))
-				if err != nil {
+				switch outcome := client.Deliver(context.Background(), body); {
+				case outcome.Err != nil:
 					return // Caddy was killed
-				}
-				resp.Body.Close()
-				switch resp.StatusCode {
-				case http.StatusOK:
+				case outcome.OK():
 					ledger.Add(ids...)
-				case http.StatusServiceUnavailable:
+				case outcome.Status == http.StatusServiceUnavailable:
 					ledger.refuse()
 				default:
-					t.Errorf("an authentic delivery was answered with %s", resp.Status)
+					t.Errorf("an authentic delivery was answered with %d", outcome.Status)
 				}
 			}
 		})

@@ -48,8 +48,13 @@ func Messaging(items ...string) []byte {
 
 // Change is a delivery of one change of a field.
 func Change(field, value string) []byte {
-	return fmt.Appendf(nil, `{"object":"instagram","entry":[{"id":"17841400000000001","time":1790000000,"changes":[{"field":"%s","value":%s}]}]}`,
-		field, value)
+	return Changes(fmt.Sprintf(`{"field":"%s","value":%s}`, field, value))
+}
+
+// Changes is a delivery of several.
+func Changes(items ...string) []byte {
+	return []byte(`{"object":"instagram","entry":[{"id":"17841400000000001","time":1790000000,"changes":[` +
+		strings.Join(items, ",") + `]}]}`)
 }
 
 // Comment is a delivery of a comment.

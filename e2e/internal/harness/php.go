@@ -74,7 +74,8 @@ php_admin_flag[log_errors] = on
 
 // FastCGI has Caddy run a script, with more lines in the block of php_fastcgi.
 func (p *PHP) FastCGI(script string, block ...string) string {
-	return fmt.Sprintf("root %s\nrewrite /%s\nphp_fastcgi unix/%s {\n%s\n}", p.Root, script, p.Socket, strings.Join(block, "\n"))
+	return fmt.Sprintf("root %s\nrewrite /%s\nphp_fastcgi unix/%s {\n%s\n}",
+		p.Root, script, p.Socket, strings.Join(block, "\n"))
 }
 
 // findPHP returns the newest php-fpm. Distributions put it where the PATH of

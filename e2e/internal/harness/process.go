@@ -27,7 +27,7 @@ func start(name string, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{name: name, cmd: cmd, exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	if cmd.Env == nil {
-		cmd.Env = Environment()
+		cmd.Env = environment()
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -179,9 +179,9 @@ func (tr *transcript) String() string {
 	return tr.buf.String()
 }
 
-// Environment is what every program of the tests gets: ours, without proxies,
+// environment is what every program of the tests gets: ours, without proxies,
 // with extra at its end.
-func Environment(extra ...string) []string {
+func environment(extra ...string) []string {
 	var env []string
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")

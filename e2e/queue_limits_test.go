@@ -81,7 +81,8 @@ func TestQueueLeavesSpaceFree(t *testing.T) {
 	caddy := harness.NewCaddy(t)
 	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
 	caddy.Deliver(t, harness.Messages("c.0", "c.1"), 200)
-	caddy.ReloadQueue(t, strings.Replace(harness.QuickRetry, "min_free_space 0B", "min_free_space 1EiB", 1)+"reverse_proxy "+app.Addr)
+	noSpace := strings.Replace(harness.QuickRetry, "min_free_space 0B", "min_free_space 1EiB", 1)
+	caddy.ReloadQueue(t, noSpace+"reverse_proxy "+app.Addr)
 	refused := caddy.Deliver(t, harness.Messages("c.2"), 503)
 	if refused.Header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
@@ -97,16 +98,23 @@ func TestQueueLeavesSpaceFree(t *testing.T) {
 // TestQueueMetrics compares all metrics of the queue with what was done.
 func TestQueueMetrics(t *testing.T) {
 	t.Parallel()
-	app := harness.StartApp(t, harness.Rule{Match: "<gone>", Status: 410}, harness.Rule{Match: "<held>", Hold: true}, harness.Rule{Match: "<slow>", Times: 2, Status: 503})
+	app := harness.StartApp(t,
+		harness.Rule{Match: "<gone>", Status: 410},
+		harness.Rule{Match: "<held>", Hold: true},
+		harness.Rule{Match: "<slow>", Times: 2, Status: 503},
+	)
 	caddy := harness.NewCaddy(t)
 	caddy.ServeQueue(t, harness.QuickRetry+harness.LongTimeout+"fields messages comments\nreverse_proxy "+app.Addr)
-	for _, name := range []string{"pending_events", "pending_bytes", "in_flight_events", "dead_events", "oldest_seconds", "refusing_since_timestamp_seconds"} {
+	for _, name := range []string{
+		"pending_events", "pending_bytes", "in_flight_events", "dead_events", "oldest_seconds", "refusing_since_timestamp_seconds",
+	} {
 		caddy.CheckMetric(t, caddy.Gauge(name), 0)
 	}
 	for _, name := range []string{ // that are there before there is anything to count
 		`queue_events_total{field="messages",result="dead"}`, `queue_events_total{field="mentions",result="skipped"}`,
 		`queue_events_total{field="other",result="accepted"}`, `queue_failed_attempts_total{reason="timeout"}`,
-		`queue_failed_attempts_total{reason="502"}`, `queue_delivery_seconds_count`, `queue_commit_seconds_count`, `queue_commit_operations_count`,
+		`queue_failed_attempts_total{reason="502"}`, `queue_delivery_seconds_count`,
+		`queue_commit_seconds_count`, `queue_commit_operations_count`,
 	} {
 		caddy.CheckMetric(t, name, 0)
 	}
