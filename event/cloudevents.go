@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/caddy-instagram/webhooks/internal/jsonscan"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
@@ -99,7 +100,7 @@ func (e *Event) appendData(dst []byte) []byte {
 	data := len(dst)
 	dst = e.AppendEnvelope(dst)
 	if envelope := dst[data:]; bytes.ContainsAny(envelope, "\r\n") {
-		return appendCompact(dst[:data], string(envelope))
+		return jsonscan.AppendCompact(dst[:data], string(envelope))
 	}
 	return dst
 }
@@ -108,7 +109,7 @@ func (e *Event) appendData(dst []byte) []byte {
 // up.
 func (e *Event) hasJSON() bool {
 	if e.entry == nil {
-		return utf8.ValidString(e.item) && isJSON(e.item)
+		return utf8.ValidString(e.item) && jsonscan.Valid(e.item)
 	}
 	in, of := e.entry, e.entry.delivery
 	return utf8.ValidString(e.item) &&

@@ -26,16 +26,16 @@ func (d *details) media() string { return cmp.Or(d.mediaID, d.mediaObject) }
 
 // change reads an object with "field" and "value" and returns the field.
 func (s *scanner) change(d *details) (field string) {
-	for _, name := range s.members {
+	for _, name := range s.Members {
 		switch name {
 		case "field":
-			if s.peek() == '"' {
-				field = s.scalar()
+			if s.Peek() == '"' {
+				field = s.Scalar()
 			}
 		case "value":
-			at := s.pos
+			at := s.Pos
 			s.details(d)
-			d.value = s.text[at:s.pos]
+			d.value = s.Text[at:s.Pos]
 		}
 	}
 	return field
@@ -46,35 +46,35 @@ func (s *scanner) change(d *details) (field string) {
 // sends messaging items as the values of changes.
 func (s *scanner) details(d *details) {
 	unknown := ""
-	for _, name := range s.members {
+	for _, name := range s.Members {
 		switch name {
 		case "sender", "from":
 			s.sender(d)
 		case "recipient":
 			d.recipient = s.reference()
 		case "timestamp":
-			d.timestamp = s.scalar()
+			d.timestamp = s.Scalar()
 		case "id":
-			d.id = s.scalar()
+			d.id = s.Scalar()
 		case "comment_id":
-			d.commentID = s.scalar()
+			d.commentID = s.Scalar()
 		case "media_id":
-			d.mediaID = s.scalar()
+			d.mediaID = s.Scalar()
 		case "media":
 			d.mediaObject = s.reference()
 		case "parent_id":
-			d.parentID = s.scalar()
+			d.parentID = s.Scalar()
 		case "post_id":
-			d.postID = s.scalar()
+			d.postID = s.Scalar()
 		case listMessages, listStatuses:
-			d.lists = d.lists || s.peek() == '['
+			d.lists = d.lists || s.Peek() == '['
 		default:
 			if key, ok := messagingKeys[name]; ok {
 				if d.key == "" || key.rank <= d.rank {
 					d.key, d.field, d.rank = name, key.field, key.rank
 					s.content(d)
 				}
-			} else if unknown == "" && s.peek() == '{' {
+			} else if unknown == "" && s.Peek() == '{' {
 				unknown = name
 			}
 		}
@@ -105,26 +105,26 @@ func (s *scanner) sender(d *details) {
 func (s *scanner) content(d *details) {
 	d.mid, d.action, d.numEdit, d.payload, d.ref = "", "", "", "", ""
 	d.echo, d.deleted = false, false
-	for _, name := range s.members {
+	for _, name := range s.Members {
 		switch name {
 		case "mid":
-			d.mid = s.scalar()
+			d.mid = s.Scalar()
 		case "action":
-			d.action = s.scalar()
+			d.action = s.Scalar()
 		case "num_edit":
-			d.numEdit = s.scalar()
+			d.numEdit = s.Scalar()
 		case "payload":
-			d.payload = s.scalar()
+			d.payload = s.Scalar()
 		case "ref":
-			d.ref = s.scalar()
+			d.ref = s.Scalar()
 		case "user_ref":
-			if ref := s.scalar(); d.sender == "" {
+			if ref := s.Scalar(); d.sender == "" {
 				d.sender = ref
 			}
 		case "is_echo":
-			d.echo = s.isTrue()
+			d.echo = s.IsTrue()
 		case "is_deleted":
-			d.deleted = s.isTrue()
+			d.deleted = s.IsTrue()
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/caddy-instagram/webhooks/internal/jsonscan"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
@@ -123,7 +124,7 @@ func (d *details) identity(field string, parts []string) int {
 	case "mentions":
 		return set(d.mediaID, d.commentID)
 	case "story_insights":
-		sum := sha256.Sum256(appendCompact(nil, d.value))
+		sum := sha256.Sum256(jsonscan.AppendCompact(nil, d.value))
 		return set(d.mediaID, hex.EncodeToString(sum[:]))
 	case "messages", "message_echoes":
 		if d.deleted {
@@ -157,18 +158,18 @@ func (e *Event) compactItem() []byte {
 	case e.about().isWhatsAppItem():
 		return compactWhatsApp(e.item)
 	case e.list != "":
-		return appendCompact(nil, e.item)
+		return jsonscan.AppendCompact(nil, e.item)
 	case e.entry == nil: // an unparsed delivery
-		if !isJSON(e.item) {
+		if !jsonscan.Valid(e.item) {
 			return []byte(e.item)
 		}
-		return appendCompact(nil, e.item)
+		return jsonscan.AppendCompact(nil, e.item)
 	case e.item[0] != '{': // an entry that is no object
-		return appendCompact(nil, e.item)
+		return jsonscan.AppendCompact(nil, e.item)
 	case len(e.entry.rest) == 0:
 		return []byte("{}")
 	default:
-		dst := appendCompact([]byte{'{'}, string(e.entry.rest))
+		dst := jsonscan.AppendCompact([]byte{'{'}, string(e.entry.rest))
 		dst[len(dst)-1] = '}' // for the last comma
 		return dst
 	}

@@ -54,21 +54,21 @@ type entry struct {
 //
 // Events refer to a copy of the body, which lives as long as any of them.
 func Split(body []byte) []Event {
-	s := splitter{scanner: scanner{text: string(body)}}
-	if strings.HasPrefix(s.text, byteOrderMark) {
-		s.pos = len(byteOrderMark)
+	s := splitter{scanner: newScanner(string(body))}
+	if strings.HasPrefix(s.Text, byteOrderMark) {
+		s.Pos = len(byteOrderMark)
 	}
 	s.events = make([]Event, 0, min(1+max(0, len(body)-512)/256, meta.MaxUpdates)) // events take 250 to 500 bytes
-	if s.space() == '[' {
-		for at := range s.elements {
+	if s.Space() == '[' {
+		for at := range s.Elements {
 			s.delivery(at, true)
 		}
 	} else {
-		s.delivery(s.pos, false)
+		s.delivery(s.Pos, false)
 	}
-	s.space()
-	if s.failed || s.pos < len(s.text) || !s.found {
-		return []Event{{Field: Unparsed, item: s.text}}
+	s.Space()
+	if s.Failed || s.Pos < len(s.Text) || !s.found {
+		return []Event{{Field: Unparsed, item: s.Text}}
 	}
 	return s.events
 }
@@ -101,30 +101,30 @@ func (s *splitter) delivery(at int, inArray bool) {
 	first := len(s.events)
 	var object, target string // target: of Threads
 	hasValues := false
-	for begin, name := range s.members {
+	for begin, name := range s.Members {
 		switch {
 		case name == "object":
-			value := s.pos
-			object = s.scalar()
-			d.object = s.text[value:s.pos]
-		case name == "entry" && s.peek() == '[':
-			for begin := range s.elements {
+			value := s.Pos
+			object = s.Scalar()
+			d.object = s.Text[value:s.Pos]
+		case name == "entry" && s.Peek() == '[':
+			for begin := range s.Elements {
 				s.entry(d, begin)
 			}
-		case name == "entry" && s.peek() == '{':
-			s.entry(d, s.pos)
+		case name == "entry" && s.Peek() == '{':
+			s.entry(d, s.Pos)
 		default:
 			hasValues = hasValues || name == "values"
 			if name == "target_id" {
-				target = s.scalar()
+				target = s.Scalar()
 			} else {
-				s.skip()
+				s.Skip()
 			}
-			d.rest = appendMember(d.rest, s.text[begin:s.pos])
+			d.rest = appendMember(d.rest, s.Text[begin:s.Pos])
 		}
 	}
 	if target != "" && hasValues && len(s.events) == first {
-		s.threads(d, target, s.text[at:s.pos])
+		s.threads(d, target, s.Text[at:s.Pos])
 		if len(s.events) > first && object == "" {
 			object = objectThreads
 		}
@@ -150,22 +150,22 @@ func (s *splitter) delivery(at int, inArray bool) {
 	if len(events) > 0 {
 		s.found = true
 	} else if inArray {
-		s.add(Event{Field: Unparsed, item: "[" + s.text[at:s.pos] + "]"})
+		s.add(Event{Field: Unparsed, item: "[" + s.Text[at:s.Pos] + "]"})
 	}
 }
 
 // share counts bytes that the envelopes repeat, and fails if there are too many.
 func (s *splitter) share(size int) {
 	s.shared += size
-	if s.shared > maxShared*len(s.text)+1<<20 {
-		s.fail()
+	if s.shared > maxShared*len(s.Text)+1<<20 {
+		s.Fail()
 	}
 }
 
 // add adds an event and returns a pointer to it, which is valid until the next call.
 func (s *splitter) add(ev Event) *Event {
 	if len(s.events) == maxEvents {
-		s.fail()
+		s.Fail()
 	}
 	s.events = append(s.events, ev)
 	return &s.events[len(s.events)-1]
@@ -177,21 +177,21 @@ func (s *splitter) entry(d *delivery, at int) {
 	first := len(s.events)
 	var account, sent string
 	flat := false
-	for begin, name := range s.members {
+	for begin, name := range s.Members {
 		switch name {
 		case "id":
-			value := s.pos
-			account = s.scalar()
-			e.id = s.text[value:s.pos]
+			value := s.Pos
+			account = s.Scalar()
+			e.id = s.Text[value:s.Pos]
 			continue
 		case "time":
-			value := s.pos
-			sent = s.scalar()
-			e.time = s.text[value:s.pos]
+			value := s.Pos
+			sent = s.Scalar()
+			e.time = s.Text[value:s.Pos]
 			continue
 		case "changes", "messaging", "standby", "changed_fields":
-			if s.peek() == '[' {
-				for begin := range s.elements {
+			if s.Peek() == '[' {
+				for begin := range s.Elements {
 					s.item(e, name, begin)
 				}
 				continue
@@ -199,11 +199,11 @@ func (s *splitter) entry(d *delivery, at int) {
 		case "field":
 			flat = true
 		}
-		s.skip()
-		e.rest = appendMember(e.rest, s.text[begin:s.pos])
+		s.Skip()
+		e.rest = appendMember(e.rest, s.Text[begin:s.Pos])
 	}
 	if len(s.events) == first {
-		s.bare(e, s.text[at:s.pos], flat)
+		s.bare(e, s.Text[at:s.Pos], flat)
 	}
 	events := s.events[first:]
 	when := parseTime(sent)
@@ -234,13 +234,13 @@ func (s *splitter) item(e *entry, list string, at int) {
 		ev.Field = s.change(d)
 	case "changed_fields":
 		ev.Kind = Change
-		if s.peek() == '"' {
-			ev.Field = s.scalar()
+		if s.Peek() == '"' {
+			ev.Field = s.Scalar()
 		} else {
-			s.skip()
+			s.Skip()
 		}
 	}
-	ev.item = s.text[at:s.pos]
+	ev.item = s.Text[at:s.Pos]
 	ev.describe()
 }
 
@@ -250,7 +250,7 @@ func (s *splitter) bare(e *entry, text string, flat bool) {
 	ev := s.add(Event{entry: e, item: text})
 	if flat {
 		ev.details = s.newDetails()
-		in := scanner{text: text}
+		in := newScanner(text)
 		if ev.Field = in.change(ev.details); ev.Field != "" {
 			ev.Kind = Change
 		}

@@ -18,22 +18,22 @@ var threadsFields = []string{"replies", "mentions", "publish", "delete"}
 func (s *splitter) threads(d *delivery, target, text string) {
 	first := len(s.events)
 	var sent string
-	in := scanner{text: text}
+	in := newScanner(text)
 	d.rest = nil
-	for begin, name := range in.members {
+	for begin, name := range in.Members {
 		before := len(s.events)
 		switch name {
 		case "object":
 			continue
 		case "time":
-			sent = in.scalar()
+			sent = in.Scalar()
 		case "values":
 			s.threadsValues(d, &in)
 		default:
-			in.skip()
+			in.Skip()
 		}
 		if len(s.events) == before {
-			d.rest = appendMember(d.rest, text[begin:in.pos])
+			d.rest = appendMember(d.rest, text[begin:in.Pos])
 		}
 	}
 	when := parseTime(sent)
@@ -47,12 +47,12 @@ func (s *splitter) threads(d *delivery, target, text string) {
 // threadsValues adds the event of a value, or those of an array of values.
 func (s *splitter) threadsValues(d *delivery, in *scanner) {
 	e := &entry{delivery: d}
-	if in.peek() == '{' {
-		s.threadsValue(e, listValue, in.raw())
+	if in.Peek() == '{' {
+		s.threadsValue(e, listValue, in.Raw())
 		return
 	}
-	for range in.elements {
-		s.threadsValue(e, listValues, in.raw())
+	for range in.Elements {
+		s.threadsValue(e, listValues, in.Raw())
 	}
 }
 
@@ -60,9 +60,9 @@ func (s *splitter) threadsValues(d *delivery, in *scanner) {
 func (s *splitter) threadsValue(e *entry, list, item string) {
 	d := s.newDetails()
 	ev := s.add(Event{entry: e, list: list, item: item, details: d, Kind: Change})
-	in := scanner{text: item}
+	in := newScanner(item)
 	ev.Field = in.change(d)
-	post := scanner{text: d.value}
+	post := newScanner(d.value)
 	ev.Account = post.threadsPost(d)
 	ev.describe()
 }
@@ -71,10 +71,10 @@ func (s *splitter) threadsValue(e *entry, list, item string) {
 // and returns the id of the account that began the thread.
 func (s *scanner) threadsPost(d *details) (owner string) {
 	var author, ownerName string
-	for _, name := range s.members {
+	for _, name := range s.Members {
 		switch name {
 		case "username":
-			author = s.scalar()
+			author = s.Scalar()
 		case "replied_to":
 			d.parentID = s.reference()
 		case "root_post":

@@ -3,6 +3,8 @@ package event
 import (
 	"cmp"
 	"slices"
+
+	"github.com/caddy-instagram/webhooks/internal/jsonscan"
 )
 
 // The lists of a WhatsApp change whose items are events. See Meta's "WhatsApp ›
@@ -91,7 +93,7 @@ func (s *splitter) whatsAppChange(whole *Event) {
 func (s *splitter) separate(c *whatsAppChange, events []Event, size int) {
 	s.assignContacts(c)
 	s.share(len(c.items) * (len(c.members) + len(c.value)))
-	if s.failed {
+	if s.Failed {
 		return
 	}
 	const punctuation = len(`{"value":{"contacts":[],"":[]}}`)
@@ -127,40 +129,40 @@ func (c *whatsAppChange) appendContacts(dst []byte, which []int) []byte {
 
 // readWhatsAppChange takes the text of a change apart.
 func readWhatsAppChange(text string) (c whatsAppChange) {
-	s := scanner{text: text}
-	for begin, name := range s.members {
+	s := newScanner(text)
+	for begin, name := range s.Members {
 		if name == "value" {
 			c.values++
 			s.whatsAppValue(&c)
 			continue
 		}
-		s.skip()
-		c.members = appendMember(c.members, text[begin:s.pos])
+		s.Skip()
+		c.members = appendMember(c.members, text[begin:s.Pos])
 	}
 	return c
 }
 
 func (s *scanner) whatsAppValue(c *whatsAppChange) {
-	for begin, name := range s.members {
+	for begin, name := range s.Members {
 		before := len(c.contacts) + len(c.items)
 		switch name {
 		case "contacts":
-			for at := range s.elements {
+			for at := range s.Elements {
 				contact := s.whatsAppContact()
-				contact.text = s.text[at:s.pos]
+				contact.text = s.Text[at:s.Pos]
 				c.contacts = append(c.contacts, contact)
 			}
 		case listMessages, listStatuses:
-			for at := range s.elements {
+			for at := range s.Elements {
 				item := s.whatsAppItem()
-				item.list, item.text = name, s.text[at:s.pos]
+				item.list, item.text = name, s.Text[at:s.Pos]
 				c.items = append(c.items, item)
 			}
 		default:
-			s.skip()
+			s.Skip()
 		}
 		if len(c.contacts)+len(c.items) == before { // any other member, or an empty list
-			c.value = appendMember(c.value, s.text[begin:s.pos])
+			c.value = appendMember(c.value, s.Text[begin:s.Pos])
 		}
 	}
 }
@@ -222,7 +224,7 @@ func (s *splitter) assignContacts(c *whatsAppChange) {
 				item.contacts = append(item.contacts, n)
 				assigned[n] = true
 			}
-			if s.failed {
+			if s.Failed {
 				return
 			}
 		}
@@ -260,16 +262,16 @@ func (d *details) isWhatsAppItem() bool { return d.key == listMessages || d.key 
 func compactWhatsApp(change string) []byte {
 	c := readWhatsAppChange(change)
 	dst := []byte{'{'}
-	s := scanner{text: "{" + string(c.value) + `"":0}`}
-	for begin, name := range s.members {
-		s.skip()
+	s := newScanner("{" + string(c.value) + `"":0}`)
+	for begin, name := range s.Members {
+		s.Skip()
 		switch name {
 		case "", "contacts", listMessages, listStatuses:
 			continue
 		}
-		dst = append(appendCompact(dst, s.text[begin:s.pos]), ',')
+		dst = append(jsonscan.AppendCompact(dst, s.Text[begin:s.Pos]), ',')
 	}
 	dst = append(append(append(dst, '"'), c.items[0].list...), `":[`...)
-	dst = appendCompact(dst, c.items[0].text)
+	dst = jsonscan.AppendCompact(dst, c.items[0].text)
 	return append(dst, "]}"...)
 }

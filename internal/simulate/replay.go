@@ -1,11 +1,13 @@
 package simulate
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/jsonscan"
 )
 
 // Replay returns what an event file holds as deliveries, in its order. The file
@@ -53,34 +55,38 @@ func Replay(r io.Reader, batch int) Deliveries {
 
 // gathering is a delivery in the making.
 type gathering struct {
-	object  json.RawMessage
+	object  string // JSON
 	family  Family
-	entries []json.RawMessage
-	count   int // of the events
+	entries []string // JSON
+	count   int      // of the events
 }
 
 // parseDelivery takes a delivery apart, unless it has members besides "object"
 // and "entry": then it is better left alone.
 func parseDelivery(body []byte) (g gathering, plain bool) {
-	plain = json.Valid(body)
-	members(body, 0, func(name string, value []byte, _ int) {
+	in := jsonscan.Scanner{Text: string(body)}
+	plain = jsonscan.Valid(in.Text)
+	in.Space()
+	for _, name := range in.Members {
 		switch name {
 		case "object":
-			g.object = value
+			g.object = in.Raw()
 		case "entry":
-			elements(value, 0, func(entry []byte, _ int) { g.entries = append(g.entries, entry) })
+			for range in.Elements {
+				g.entries = append(g.entries, in.Raw())
+			}
 		default:
 			plain = false
 		}
-	})
+	}
 	events := event.Split(body)
 	g.family, g.count = FamilyOf(events), len(events)
-	return g, plain && g.object != nil && len(g.entries) > 0
+	return g, plain && g.object != "" && len(g.entries) > 0
 }
 
 // takes reports whether the events of next may come into the same delivery.
 func (g *gathering) takes(next gathering, batch int) bool {
-	return bytes.Equal(g.object, next.object) && g.count+next.count <= batch
+	return g.object == next.object && g.count+next.count <= batch
 }
 
 func (g *gathering) add(next gathering) {
@@ -91,61 +97,56 @@ func (g *gathering) add(next gathering) {
 
 // body writes the delivery in the look of its family.
 func (g *gathering) body() []byte {
-	comma, colon := ", ", ": "
+	style := style{comma: ", ", colon: ": "}
 	if g.family == Messaging {
-		comma, colon = ",", ":"
+		style.comma, style.colon = ",", ":"
 	}
-	entries := []byte{'['}
+	entries := make([]string, len(g.entries))
 	for i, entry := range g.entries {
-		if i > 0 {
-			entries = append(entries, comma...)
-		}
-		entries = g.appendEntry(entries, entry, comma, colon)
+		entries[i] = g.entry(entry, style)
 	}
-	entries = append(entries, ']')
+	all := member{"entry", "[" + strings.Join(entries, style.comma) + "]"}
 	if g.family == Messaging {
-		return appendObject(nil, comma, colon, pair{"object", g.object}, pair{"entry", entries})
+		return []byte(style.object(member{"object", g.object}, all))
 	}
-	return appendObject(nil, comma, colon, pair{"entry", entries}, pair{"object", g.object})
+	return []byte(style.object(all, member{"object", g.object}))
 }
 
-// appendEntry appends an entry with its members in the order that goes with the
+// entry returns an entry with its members in the order that goes with the
 // family. What is no object stays as it is.
-func (g *gathering) appendEntry(dst []byte, entry json.RawMessage, comma, colon string) []byte {
-	var id, when, rest []pair
-	members(entry, 0, func(name string, value []byte, _ int) {
-		switch name {
+func (g *gathering) entry(entry string, style style) string {
+	var id, when, rest []member
+	in := jsonscan.Scanner{Text: entry}
+	for _, name := range in.Members {
+		switch m := (member{name, in.Raw()}); name {
 		case "id":
-			id = append(id, pair{name, value})
+			id = append(id, m)
 		case "time":
-			when = append(when, pair{name, value})
+			when = append(when, m)
 		default:
-			rest = append(rest, pair{name, value})
+			rest = append(rest, m)
 		}
-	})
-	if len(id)+len(when)+len(rest) == 0 {
-		return append(dst, entry...)
 	}
-	if g.family == Messaging {
-		return appendObject(dst, comma, colon, append(append(when, id...), rest...)...)
+	switch {
+	case len(id)+len(when)+len(rest) == 0:
+		return entry
+	case g.family == Messaging:
+		return style.object(slices.Concat(when, id, rest)...)
 	}
-	return appendObject(dst, comma, colon, append(append(id, when...), rest...)...)
+	return style.object(slices.Concat(id, when, rest)...)
 }
 
-// pair is a member of a JSON object.
-type pair struct {
-	name  string
-	value json.RawMessage
-}
+// style is how JSON is written.
+type style struct{ comma, colon string }
 
-func appendObject(dst []byte, comma, colon string, pairs ...pair) []byte {
-	dst = append(dst, '{')
-	for i, p := range pairs {
-		if i > 0 {
-			dst = append(dst, comma...)
-		}
-		name, _ := json.Marshal(p.name)
-		dst = append(append(append(dst, name...), colon...), p.value...)
+// member is a member of a JSON object.
+type member struct{ name, value string }
+
+func (s style) object(members ...member) string {
+	parts := make([]string, len(members))
+	for i, m := range members {
+		name, _ := json.Marshal(m.name) // a string can be written
+		parts[i] = string(name) + s.colon + m.value
 	}
-	return append(dst, '}')
+	return "{" + strings.Join(parts, s.comma) + "}"
 }
