@@ -16,12 +16,11 @@ const tokenSoon = 10 * 24 * time.Hour
 
 // account asks Meta about the access token and the subscription.
 func (r *run) account() {
-	switch {
-	case r.Graph == nil:
+	if r.Graph == nil {
 		r.skip("there is no access token to ask Meta with", Token, Subscription)
 		return
 	}
-	r.know(string(r.Graph.Token), string(r.Graph.AppSecret))
+	r.hide(string(r.Graph.Token), string(r.Graph.AppSecret))
 	owner, err := r.Graph.Me(r.ctx)
 	if err != nil {
 		r.fault(Token, fmt.Sprintf("Meta does not take the access token: %s.", err), adviceOn(err))
@@ -80,17 +79,16 @@ func (r *run) lifetime(owner graph.Owner) string {
 	return d.App
 }
 
-// permissions looks for those that the fields need and the token lacks.
+// permissions warns of those that the fields need and the token lacks.
 func (r *run) permissions(whose string, granted []string) {
-	lacking := slices.DeleteFunc(r.Graph.Login.Permissions(r.Fields).All(), func(p string) bool { return slices.Contains(granted, p) })
-	if len(lacking) > 0 {
+	if lacking := missingFrom(granted, r.Graph.Login.Permissions(r.Fields).All()); len(lacking) > 0 {
 		r.warn(Token, fmt.Sprintf("%s lacks permissions: %s.", whose, strings.Join(lacking, ", ")),
 			"Add them to the app, and let the user log in again and grant them: events can stay away without them.")
 	}
 }
 
-// subscription compares what the account is subscribed to with what it should
-// be.
+// subscription compares the fields that the account is subscribed to with those
+// that it should be.
 func (r *run) subscription(owner graph.Owner, app string) {
 	account := owner.Account
 	if r.Account != "" {
@@ -133,27 +131,22 @@ func (r *run) compare(account string, fields []string) {
 	if len(r.Fields) > 0 {
 		set = fmt.Sprintf("The access token needs %s. ", strings.Join(r.Graph.Login.Permissions(r.Fields).All(), ", ")) + set
 	}
-	var missing, more []string
-	for _, name := range r.Fields {
-		if !slices.Contains(fields, name) {
-			missing = append(missing, name)
-		}
-	}
-	for _, name := range fields {
-		if !slices.Contains(r.Fields, name) {
-			more = append(more, name)
-		}
-	}
+	missing, more := missingFrom(fields, r.Fields), missingFrom(r.Fields, fields)
 	switch {
 	case len(fields) == 0 && len(r.Fields) == 0:
 		r.fault(Subscription, fmt.Sprintf("Your app is not subscribed to account %s: no event of it will come.", account), set)
-	case missing != nil:
+	case len(missing) > 0:
 		r.fault(Subscription, fmt.Sprintf("%s %s not subscribed for account %s.", strings.Join(missing, ", "), are(missing), account), set)
-	case len(r.Fields) > 0 && more != nil:
+	case len(r.Fields) > 0 && len(more) > 0:
 		r.warn(Subscription, fmt.Sprintf("%s %s subscribed for account %s, but not among the fields that should be.", strings.Join(more, ", "), are(more), account), set)
 	default:
 		r.ok(Subscription, fmt.Sprintf("Account %s is subscribed to %s.", account, strings.Join(fields, ", ")))
 	}
+}
+
+// missingFrom returns which of the wanted names are not in a list.
+func missingFrom(list, wanted []string) []string {
+	return slices.DeleteFunc(slices.Clone(wanted), func(name string) bool { return slices.Contains(list, name) })
 }
 
 func are(names []string) string {

@@ -10,7 +10,7 @@ import (
 )
 
 // withToken changes the token of a login.
-func (c *clinic) withToken(value string, change func(*graphtest.Token)) {
+func (c *fixture) withToken(value string, change func(*graphtest.Token)) {
 	state := c.meta.State()
 	for _, t := range state.Tokens {
 		if t.Value == value {
@@ -23,34 +23,34 @@ func (c *clinic) withToken(value string, change func(*graphtest.Token)) {
 func TestUnifiedLogin(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		harm             func(c *clinic)
+		harm             func(c *fixture)
 		faults, warnings []string
 		check, says      string
 	}{
-		"right": {harm: func(c *clinic) {}, check: Token, says: "of the system user 12241400000000001 (System user of gardens) is valid and does not expire"},
-		"account not said": {harm: func(c *clinic) { c.Account = "" }, warnings: []string{Subscription},
+		"right": {harm: func(c *fixture) {}, check: Token, says: "of the system user 12241400000000001 (System user of gardens) is valid and does not expire"},
+		"account not said": {harm: func(c *fixture) { c.Account = "" }, warnings: []string{Subscription},
 			check: Subscription, says: "does not tell which account"},
-		"field missing": {harm: func(c *clinic) { c.Fields = []string{"story_insights"} }, faults: []string{Subscription},
+		"field missing": {harm: func(c *fixture) { c.Fields = []string{"story_insights"} }, faults: []string{Subscription},
 			check: Subscription, says: "The access token needs instagram_basic, instagram_manage_insights. Subscribe it: caddy instagram subscriptions set --login unified --account " + accountID},
-		"nothing subscribed": {harm: func(c *clinic) {
+		"nothing subscribed": {harm: func(c *fixture) {
 			state := c.meta.State()
 			state.Accounts[0].Subscribed = nil
 			c.Graph.HTTP, c.Fields = graphtest.New(state).Client(), nil
 		}, faults: []string{Subscription}, check: Subscription, says: "set --login unified --account " + accountID + " --fields <fields>"},
-		"a Page's id": {harm: func(c *clinic) { c.Account = pageID }, faults: []string{Subscription},
+		"a Page's id": {harm: func(c *fixture) { c.Account = pageID }, faults: []string{Subscription},
 			check: Subscription, says: "of the Instagram professional account"},
-		"token ends": {harm: func(c *clinic) {
+		"token ends": {harm: func(c *fixture) {
 			c.withToken(systemToken, func(t *graphtest.Token) { t.Expires = time.Now().Add(48 * time.Hour) })
 		}, warnings: []string{Token}, check: Token, says: "is valid only until"},
-		"token not told about": {harm: func(c *clinic) { c.meta.Fail(graphtest.Fault{Path: "/debug_token", Status: 400}) }, warnings: []string{Token},
+		"token not told about": {harm: func(c *fixture) { c.meta.Fail(graphtest.Fault{Path: "/debug_token", Status: 400}) }, warnings: []string{Token},
 			check: Token, says: "works, but Meta does not tell until when"},
-		"permission missing": {harm: func(c *clinic) {
+		"permission missing": {harm: func(c *fixture) {
 			c.withToken(systemToken, func(t *graphtest.Token) { t.Permissions = []string{"instagram_basic", "instagram_manage_comments"} })
 		}, warnings: []string{Token}, says: "lacks permissions: instagram_manage_messages."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.NoDeliveries = true
 			c.Graph.Login, c.Graph.Token = graph.UnifiedLogin, systemToken
 			test.harm(c)
@@ -72,7 +72,7 @@ func TestUnifiedLogin(t *testing.T) {
 // TestPageTokenWithoutABasicPermission lacks one that no field names.
 func TestPageTokenWithoutABasicPermission(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	c.NoDeliveries = true
 	c.Graph.Login, c.Graph.Token, c.Account, c.Fields = graph.FacebookLogin, pageToken, "", []string{"messages", "message_reads"}
 	c.withToken(pageToken, func(t *graphtest.Token) {

@@ -16,15 +16,15 @@ import (
 func TestAddressThatLeadsToAnotherServer(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		certificate func(c *clinic) *tls.Config
+		certificate func(c *fixture) *tls.Config
 		says        string
 	}{
-		"other certificate": {func(c *clinic) *tls.Config { return present((*issuer)(nil).server(c.t, nil)) }, "2001:db8::7 (tls: "},
-		"other site":        {func(c *clinic) *tls.Config { return c.tls.Clone() }, "2001:db8::7 (status 404)"},
+		"other certificate": {func(c *fixture) *tls.Config { return present((*issuer)(nil).server(c.t, nil)) }, "2001:db8::7 (tls: "},
+		"other site":        {func(c *fixture) *tls.Config { return c.tls.Clone() }, "2001:db8::7 (status 404)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.Graph = nil
 			c.lookup = func(context.Context, string) ([]netip.Addr, error) {
 				return []netip.Addr{netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8::7")}, nil

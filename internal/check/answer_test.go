@@ -35,7 +35,7 @@ func TestAnswersOfTheApplicationAreToldInWords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.Graph = nil
 			c.behind(func(w http.ResponseWriter) {
 				w.Header().Set("Via", "1.1 Caddy")
@@ -58,7 +58,7 @@ func TestAnswersOfTheApplicationAreToldInWords(t *testing.T) {
 }
 
 // behind answers what the real handler lets pass.
-func (c *clinic) behind(answer func(http.ResponseWriter)) { c.serve.(*receiver).answer = answer }
+func (c *fixture) behind(answer func(http.ResponseWriter)) { c.serve.(*receiver).answer = answer }
 
 // TestCaddysOwnAnswerIsNotTakenForTheApplications looks at the same statuses
 // without the header by which Caddy marks what it passes on.

@@ -1,6 +1,5 @@
-// Package check finds out what is wrong with a callback URL: it does from
-// outside what Meta does, looks at the config from inside, and asks Meta what is
-// subscribed.
+// Package check finds out what is wrong with a callback URL: it calls it as Meta
+// does, reads the config, and asks Meta what is subscribed.
 package check
 
 import (
@@ -27,23 +26,22 @@ const (
 	DefaultTimeout = 10 * time.Second
 )
 
-// Checker makes the checks. Its fields must not change while it does.
+// Checker runs the checks. Its fields must not change while it does.
 type Checker struct {
 	// URL is the callback URL.
 	URL string
 
-	// Config is the config file of the Caddy that answers there, to look at it
-	// from inside: a Caddyfile, or JSON if the name ends in .json. Empty: do
-	// not.
+	// Config is the config file of the Caddy that answers there: a Caddyfile, or
+	// JSON if the name ends in .json. Empty: no config is checked.
 	Config string
 
-	// VerifyToken is the verify token. Empty: that of the config.
+	// VerifyToken is the verify token. Default: that of the config.
 	VerifyToken graph.Secret
 
-	// AppSecret is the app secret to sign with. Empty: those of the config.
+	// AppSecret is the app secret to sign with. Default: those of the config.
 	AppSecret graph.Secret
 
-	// Roots are the CAs that the server's certificate must come from. nil:
+	// Roots are the CAs that the server's certificate must come from. Default:
 	// those of the system, which stand for those that Meta trusts.
 	Roots *x509.CertPool
 
@@ -57,15 +55,15 @@ type Checker struct {
 	// NoDeliveries sends no delivery.
 	NoDeliveries bool
 
-	// Admin gets what is at a path of the queue's admin API of the running
-	// Caddy, which listens at an address, and decodes it into found. nil: the
+	// Admin sends a GET request to the queue's admin API of the running Caddy,
+	// which listens at address, and decodes the answer into found. nil: the
 	// running Caddy is not asked.
 	Admin func(ctx context.Context, address, path string, query url.Values, found any) error
 
-	// Graph asks Meta about the subscription. nil: do not.
+	// Graph asks Meta about the subscription. nil: Meta is not asked.
 	Graph *graph.Client
 
-	// Account is the account whose subscription is looked at. Empty: that of
+	// Account is the account whose subscription is checked. Default: that of
 	// the access token.
 	Account string
 
@@ -88,7 +86,7 @@ type Checker struct {
 	free   func(dir string) (int64, error)
 }
 
-// run is one run of the checks.
+// run is one run of a Checker.
 type run struct {
 	*Checker
 	ctx    context.Context
@@ -97,7 +95,7 @@ type run struct {
 
 	token   string
 	secrets []appSecret
-	hidden  []string // what no text may hold
+	hidden  []string // secrets, which no text may contain
 	setup   *setup   // nil without a config
 
 	asked     bool  // the server asks for a client certificate
@@ -109,8 +107,8 @@ type run struct {
 // appSecret is a key to sign with.
 type appSecret struct{ name, key string }
 
-// Run makes all checks. It returns an error if the URL is none that can be
-// called, or if ctx ends before; all else is in the report.
+// Run runs all checks. It returns an error if the URL cannot be called or if ctx
+// ends; everything else is in the report.
 func (c *Checker) Run(ctx context.Context) (*Report, error) {
 	to, err := parse(c.URL)
 	if err != nil {
@@ -118,7 +116,7 @@ func (c *Checker) Run(ctx context.Context) (*Report, error) {
 	}
 	r := &run{Checker: c, ctx: ctx, url: to}
 	r.inside()
-	r.know(string(c.VerifyToken), string(c.AppSecret))
+	r.hide(string(c.VerifyToken), string(c.AppSecret))
 	if c.VerifyToken != "" {
 		r.token = string(c.VerifyToken)
 	}
@@ -126,7 +124,7 @@ func (c *Checker) Run(ctx context.Context) (*Report, error) {
 		r.secrets = []appSecret{{"", string(c.AppSecret)}}
 	}
 	r.secretForms()
-	r.asMetaSpells()
+	r.normalizeURL()
 	r.outside()
 	r.account()
 	return &r.report, context.Cause(ctx)
@@ -149,8 +147,8 @@ func parse(callback string) (*url.URL, error) {
 	return to, nil
 }
 
-// asMetaSpells turns the URL into what Meta makes of it.
-func (r *run) asMetaSpells() {
+// normalizeURL turns the URL into what Meta makes of it.
+func (r *run) normalizeURL() {
 	path := r.url.EscapedPath()
 	if !strings.Contains(path, "+") {
 		r.ok(CallbackURL, "Meta asks for the URL as it is.")
@@ -158,10 +156,10 @@ func (r *run) asMetaSpells() {
 	}
 	r.warn(CallbackURL, "Meta asks for %20 in place of each + in the path, and so do these checks.",
 		"Choose a path without +, or let instagram_webhook handle the path with spaces in its place as well.")
-	spelt := *r.url
-	spelt.RawPath = strings.ReplaceAll(path, "+", "%20")
-	spelt.Path = unescaped(spelt.RawPath)
-	r.url = &spelt
+	normalized := *r.url
+	normalized.RawPath = strings.ReplaceAll(path, "+", "%20")
+	normalized.Path = unescaped(normalized.RawPath)
+	r.url = &normalized
 }
 
 // local reports whether a host is this machine by its very name.
@@ -170,8 +168,8 @@ func local(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// know keeps secrets out of all texts.
-func (r *run) know(secrets ...string) {
+// hide keeps secrets out of all texts.
+func (r *run) hide(secrets ...string) {
 	for _, s := range secrets {
 		if !slices.Contains(r.hidden, s) {
 			r.hidden = append(r.hidden, s, url.QueryEscape(s))
@@ -187,7 +185,7 @@ const maxText = 600
 // clean returns a text without secrets, control characters and excess length.
 func (r *run) clean(text string) string { return sanitize.Text(text, maxText, r.hidden...) }
 
-// add adds a finding. What fails while the checks are being ended says nothing.
+// add adds a finding. After an interruption a failure says nothing about the URL.
 func (r *run) add(f Finding) {
 	if r.ctx.Err() != nil && f.Status != OK {
 		f.Status, f.Text, f.Advice = Skipped, "the checks were interrupted", ""
@@ -208,8 +206,7 @@ func (r *run) skip(reason string, checks ...string) {
 	}
 }
 
-// skipFrom skips the checks from outside that have not been made yet, beginning
-// with one.
+// skipFrom skips a check of the callback URL and all those after it.
 func (r *run) skipFrom(check, reason string) {
 	r.skip(reason, outside[slices.Index(outside, check):]...)
 }

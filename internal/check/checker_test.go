@@ -24,7 +24,7 @@ import (
 
 func TestAllIsWell(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	var mu sync.Mutex
 	largest := 0
 	c.serve.(*receiver).events = func(events []event.Event) {
@@ -55,21 +55,21 @@ func TestAllIsWell(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		harm     func(c *clinic)
+		harm     func(c *fixture)
 		faults   []string
 		warnings []string
 		says     string // in the first fault, or the first warning
 	}{
 		"wrong verify token": {
-			harm:   func(c *clinic) { c.VerifyToken = "not-the-s3cr3t" },
+			harm:   func(c *fixture) { c.VerifyToken = "not-the-s3cr3t" },
 			faults: []string{Verification}, says: "Caddy has another verify token",
 		},
 		"wrong app secret": {
-			harm:   func(c *clinic) { c.AppSecret = "5ec4e700000000000000000000000000" },
+			harm:   func(c *fixture) { c.AppSecret = "5ec4e700000000000000000000000000" },
 			faults: []string{DeliverySigned}, says: "another app secret",
 		},
 		"redirect": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 					http.Redirect(w, r, "https://www.example.com"+r.URL.Path+"/?x=1", http.StatusMovedPermanently)
 				})
@@ -77,7 +77,7 @@ func TestFaults(t *testing.T) {
 			faults: []string{Redirect}, says: "to https://www.example.com/webhooks/, and",
 		},
 		"redirect of the verification only": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					if r.Method == http.MethodGet && r.FormValue("hub.verify_token") == verifyToken {
 						http.Redirect(w, r, "/"+r.FormValue("hub.verify_token"), http.StatusFound)
@@ -89,7 +89,7 @@ func TestFaults(t *testing.T) {
 			faults: []string{Verification}, says: "to https://hooks.example.com/[secret], and",
 		},
 		"HTML answer": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					if r.Method == http.MethodGet {
 						fmt.Fprint(w, "<!DOCTYPE html><title>Welcome</title>")
@@ -111,11 +111,11 @@ func TestFaults(t *testing.T) {
 		"limit of 100 KB":                   {harm: limit(100_000, http.StatusRequestEntityTooLarge), faults: []string{DeliveryLarge}, says: `status 413 from "nginx"`},
 		"error above 15 KB":                 {harm: limit(15_000, http.StatusInternalServerError), faults: []string{DeliveryLarge}, says: "status 500"},
 		"own limit": {
-			harm:   func(c *clinic) { c.serve.(*receiver).handler.MaxSize = 100_000 },
+			harm:   func(c *fixture) { c.serve.(*receiver).handler.MaxSize = 100_000 },
 			faults: []string{DeliveryLarge}, says: "status 413",
 		},
 		"application that fails on many updates": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					body := peek(r)
 					if bytes.Count(body, []byte("field")) > 50 {
@@ -128,18 +128,18 @@ func TestFaults(t *testing.T) {
 			faults: []string{DeliveryLarge}, says: "one update of that size is",
 		},
 		"self-signed": {
-			harm:   func(c *clinic) { c.tls = present((*issuer)(nil).server(c.t, nil)) },
+			harm:   func(c *fixture) { c.tls = present((*issuer)(nil).server(c.t, nil)) },
 			faults: []string{CertificateChain}, says: "self-signed",
 		},
 		"private CA": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				private := newCA(c.t, nil, "Private")
 				c.tls = present(with(private.server(c.t, nil), private))
 			},
 			faults: []string{CertificateChain}, says: "no public CA",
 		},
 		"missing intermediate": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				whole := c.tls.Certificates[0]
 				whole.Certificate = whole.Certificate[:1]
 				c.tls = present(&whole)
@@ -147,7 +147,7 @@ func TestFaults(t *testing.T) {
 			faults: []string{CertificateChain}, says: "An intermediate certificate is missing",
 		},
 		"expired": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.tls = present(c.root.server(c.t, func(cert *x509.Certificate) {
 					cert.NotBefore, cert.NotAfter = time.Now().Add(-90*time.Hour), time.Now().Add(-time.Hour)
 				}))
@@ -155,7 +155,7 @@ func TestFaults(t *testing.T) {
 			faults: []string{CertificateExpiry}, says: "expired on",
 		},
 		"not yet valid": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.tls = present(c.root.server(c.t, func(cert *x509.Certificate) {
 					cert.NotBefore, cert.NotAfter = time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
 				}))
@@ -163,7 +163,7 @@ func TestFaults(t *testing.T) {
 			faults: []string{CertificateExpiry}, says: "valid only from",
 		},
 		"expires soon": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.tls = present(c.root.server(c.t, func(cert *x509.Certificate) {
 					cert.NotBefore, cert.NotAfter = time.Now().Add(-90*time.Hour), time.Now().Add(9*time.Hour)
 				}))
@@ -171,13 +171,13 @@ func TestFaults(t *testing.T) {
 			warnings: []string{CertificateExpiry}, says: "soon",
 		},
 		"other host": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.tls = present(c.root.server(c.t, func(cert *x509.Certificate) { cert.DNSNames = []string{"www.example.com"} }))
 			},
 			faults: []string{CertificateName}, says: `"www.example.com"`,
 		},
 		"self-signed, expired, other host": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.tls = present((*issuer)(nil).server(c.t, func(cert *x509.Certificate) {
 					cert.NotBefore, cert.NotAfter = time.Now().Add(-90*time.Hour), time.Now().Add(-time.Hour)
 					cert.DNSNames = []string{"www.example.com"}
@@ -185,15 +185,15 @@ func TestFaults(t *testing.T) {
 			},
 			faults: []string{CertificateName, CertificateExpiry, CertificateChain},
 		},
-		"no TLS": {harm: func(c *clinic) { c.tls = nil }, faults: []string{TLS}, says: "handshake fails"},
+		"no TLS": {harm: func(c *fixture) { c.tls = nil }, faults: []string{TLS}, says: "handshake fails"},
 		"200 to everything": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { fmt.Fprint(w, "ok") })
 			},
 			faults: []string{Verification, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, warnings: []string{NeighbourPath, NeighbourHost}, says: "2 bytes that are not the challenge",
 		},
 		"201 to everything": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { w.WriteHeader(http.StatusCreated) })
 			},
 			faults: []string{Verification, DeliverySigned, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}, warnings: []string{NeighbourPath, NeighbourHost}, says: "not 200",
@@ -201,7 +201,7 @@ func TestFaults(t *testing.T) {
 		"403 to everything": {harm: always(http.StatusForbidden), faults: []string{Verification, DeliverySigned}},
 		"404 to everything": {harm: always(http.StatusNotFound), faults: []string{Verification, DeliverySigned}, says: "status 404"},
 		"challenge for any token": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					if r.Method == http.MethodGet {
 						fmt.Fprint(w, r.FormValue("hub.challenge"))
@@ -215,7 +215,7 @@ func TestFaults(t *testing.T) {
 		"no answer to anything":   {harm: hangUp(func(*http.Request) bool { return true }), faults: []string{HTTP}, says: "no answer"},
 		"no answer to deliveries": {harm: hangUp(isPost), faults: []string{DeliverySigned}, warnings: []string{DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret}},
 		"expired access token": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				c.meta = graphtest.New(graphtest.State{
 					Accounts: []*graphtest.Account{{ID: accountID}},
 					Tokens:   []*graphtest.Token{{Value: accessToken, App: appID, Account: accountID, Expires: time.Now().Add(-time.Hour)}},
@@ -224,18 +224,18 @@ func TestFaults(t *testing.T) {
 			},
 			faults: []string{Token}, says: "An expired token cannot be refreshed",
 		},
-		"unknown access token": {harm: func(c *clinic) { c.Graph.Token = "IGAA-unknown-s3cr3t" }, faults: []string{Token}, says: "190"},
-		"old access token":     {harm: func(c *clinic) { c.TokenWritten = time.Now().Add(-55 * 24 * time.Hour) }, warnings: []string{Token}, says: "age of its file"},
+		"unknown access token": {harm: func(c *fixture) { c.Graph.Token = "IGAA-unknown-s3cr3t" }, faults: []string{Token}, says: "190"},
+		"old access token":     {harm: func(c *fixture) { c.TokenWritten = time.Now().Add(-55 * 24 * time.Hour) }, warnings: []string{Token}, says: "age of its file"},
 		"fields not subscribed": {
-			harm:   func(c *clinic) { c.Fields = []string{"comments", "mentions", "message_edit"} },
+			harm:   func(c *fixture) { c.Fields = []string{"comments", "mentions", "message_edit"} },
 			faults: []string{Subscription}, says: "mentions, message_edit are not subscribed for account " + accountID,
 		},
 		"field too much": {
-			harm:     func(c *clinic) { c.Fields = []string{"comments"} },
+			harm:     func(c *fixture) { c.Fields = []string{"comments"} },
 			warnings: []string{Subscription}, says: "messages is subscribed",
 		},
 		"nothing subscribed": {
-			harm: func(c *clinic) {
+			harm: func(c *fixture) {
 				if err := c.Graph.Unsubscribe(c.t.Context(), accountID); err != nil {
 					c.t.Fatal(err)
 				}
@@ -243,11 +243,11 @@ func TestFaults(t *testing.T) {
 			},
 			faults: []string{Subscription}, says: "no event of it will come",
 		},
-		"other account": {harm: func(c *clinic) { c.Account = "17841400000000009" }, faults: []string{Subscription}, says: "cannot be read"},
+		"other account": {harm: func(c *fixture) { c.Account = "17841400000000009" }, faults: []string{Subscription}, says: "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			test.harm(c)
 			r := c.run()
 			r.expect(t, test.faults, test.warnings)
@@ -272,15 +272,15 @@ func present(cert *tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{*cert}}
 }
 
-func always(status int) func(*clinic) {
-	return func(c *clinic) {
+func always(status int) func(*fixture) {
+	return func(c *fixture) {
 		c.wrap(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(status) })
 	}
 }
 
 // challenge answers the right token with the challenge in another form.
-func challenge(form string) func(*clinic) {
-	return func(c *clinic) {
+func challenge(form string) func(*fixture) {
+	return func(c *fixture) {
 		c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.Method == http.MethodGet && r.FormValue("hub.verify_token") == verifyToken {
 				fmt.Fprintf(w, form, r.FormValue("hub.challenge"))
@@ -291,8 +291,8 @@ func challenge(form string) func(*clinic) {
 	}
 }
 
-func typed(contentType string) func(*clinic) {
-	return func(c *clinic) {
+func typed(contentType string) func(*fixture) {
+	return func(c *fixture) {
 		challenge("%s")(c)
 		c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			w.Header().Set("Content-Type", contentType)
@@ -313,8 +313,8 @@ func peek(r *http.Request) []byte {
 
 // reencode reads the JSON of bodies and writes it anew, with a text after commas
 // and colons.
-func reencode(space string) func(*clinic) {
-	return func(c *clinic) {
+func reencode(space string) func(*fixture) {
+	return func(c *fixture) {
 		c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			var value any
 			if json.Unmarshal(peek(r), &value) == nil {
@@ -330,7 +330,7 @@ func reencode(space string) func(*clinic) {
 	}
 }
 
-func unsigned(c *clinic) {
+func unsigned(c *fixture) {
 	c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		r.Header.Del("X-Hub-Signature-256")
 		next.ServeHTTP(w, r)
@@ -338,8 +338,8 @@ func unsigned(c *clinic) {
 }
 
 // limit answers larger bodies with a status.
-func limit(size int64, status int) func(*clinic) {
-	return func(c *clinic) {
+func limit(size int64, status int) func(*fixture) {
+	return func(c *fixture) {
 		c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.ContentLength > size {
 				w.Header().Set("Server", "nginx")
@@ -353,8 +353,8 @@ func limit(size int64, status int) func(*clinic) {
 
 func isPost(r *http.Request) bool { return r.Method == http.MethodPost }
 
-func hangUp(on func(*http.Request) bool) func(*clinic) {
-	return func(c *clinic) {
+func hangUp(on func(*http.Request) bool) func(*fixture) {
+	return func(c *fixture) {
 		c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if on(r) {
 				panic(http.ErrAbortHandler)
@@ -367,7 +367,7 @@ func hangUp(on func(*http.Request) bool) func(*clinic) {
 func TestWhichSizePasses(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{2_000, 15_000, 100_000, 250_000} {
-		c := newClinic(t)
+		c := newFixture(t)
 		limit(int64(size), http.StatusRequestEntityTooLarge)(c)
 		f := c.run().find(t, DeliveryLarge)
 		match := regexp.MustCompile(`: ([\d.]+) kB pass, ([\d.]+) kB do not`).FindStringSubmatch(f.Text)
@@ -386,7 +386,7 @@ func TestWhichSizePasses(t *testing.T) {
 
 func TestWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	c.VerifyToken, c.AppSecret, c.Graph = "", "", nil
 	r := c.run()
 	r.expect(t, nil, nil)
@@ -398,7 +398,7 @@ func TestWithoutSecrets(t *testing.T) {
 
 func TestNoDeliveries(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	c.NoDeliveries = true
 	c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method != http.MethodGet {
@@ -408,7 +408,7 @@ func TestNoDeliveries(t *testing.T) {
 	})
 	r := c.run()
 	r.expect(t, nil, nil)
-	if got, want := r.with(Skipped), append([]string{Config}, ofDeliveries...); !slices.Equal(got, want) {
+	if got, want := r.with(Skipped), append([]string{Config}, deliveryChecks...); !slices.Equal(got, want) {
 		t.Errorf("skipped %q, want %q", got, want)
 	}
 }
@@ -416,13 +416,13 @@ func TestNoDeliveries(t *testing.T) {
 // TestBaseFails checks that nothing is said about what depends on a fault.
 func TestBaseFails(t *testing.T) {
 	t.Parallel()
-	for check, harm := range map[string]func(*clinic){
-		TLS:              func(c *clinic) { c.tls = nil },
-		CertificateChain: func(c *clinic) { c.tls = present((*issuer)(nil).server(c.t, nil)) },
+	for check, harm := range map[string]func(*fixture){
+		TLS:              func(c *fixture) { c.tls = nil },
+		CertificateChain: func(c *fixture) { c.tls = present((*issuer)(nil).server(c.t, nil)) },
 		HTTP:             hangUp(func(*http.Request) bool { return true }),
 		Redirect:         always(http.StatusPermanentRedirect),
 	} {
-		c := newClinic(t)
+		c := newFixture(t)
 		harm(c)
 		posted := false
 		c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -445,22 +445,22 @@ func TestBaseFails(t *testing.T) {
 func TestFacebookLogin(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		harm             func(c *clinic)
+		harm             func(c *fixture)
 		faults, warnings []string
 	}{
-		"right":               {func(c *clinic) {}, nil, nil},
-		"field missing":       {func(c *clinic) { c.Fields = []string{"feed"} }, []string{Subscription}, nil},
-		"app that is another": {func(c *clinic) { c.App, c.Fields = "777", []string{"feed"} }, nil, nil},
-		"token ends": {func(c *clinic) {
+		"right":               {func(c *fixture) {}, nil, nil},
+		"field missing":       {func(c *fixture) { c.Fields = []string{"feed"} }, []string{Subscription}, nil},
+		"app that is another": {func(c *fixture) { c.App, c.Fields = "777", []string{"feed"} }, nil, nil},
+		"token ends": {func(c *fixture) {
 			state := c.meta.State()
 			state.Tokens[1].Expires = time.Now().Add(48 * time.Hour)
 			c.Graph.HTTP = graphtest.New(state).Client()
 		}, nil, []string{Token}},
-		"app unknown": {func(c *clinic) { c.meta.Fail(graphtest.Fault{Path: "/debug_token"}) }, nil, []string{Token, Subscription}},
+		"app unknown": {func(c *fixture) { c.meta.Fail(graphtest.Fault{Path: "/debug_token"}) }, nil, []string{Token, Subscription}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.Graph.Login, c.Graph.Token, c.Account = graph.FacebookLogin, pageToken, ""
 			test.harm(c)
 			c.run().expect(t, test.faults, test.warnings)

@@ -16,7 +16,7 @@ import (
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	const demands, ignores = true, false
-	signing := ofDeliveries[1:]
+	signing := deliveryChecks[1:]
 	for name, test := range map[string]struct {
 		auth             tls.ClientAuthType
 		handler          bool
@@ -42,7 +42,7 @@ func TestClientCertificates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.Graph = nil
 			ca := newCA(t, nil, "Meta's")
 			c.tls.ClientAuth, c.tls.ClientCAs = test.auth, ca.pool()
@@ -77,7 +77,7 @@ func without(names []string, name string) []string {
 
 func TestExpiredIntermediate(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	long := func(cert *x509.Certificate) {
 		cert.NotBefore, cert.NotAfter = c.root.NotBefore, c.root.NotAfter
 	}

@@ -19,7 +19,7 @@ import (
 // caSoon is how long before its end a CA is warned about.
 const caSoon = 60 * 24 * time.Hour
 
-// inside looks at the config.
+// inside runs the checks of the config.
 func (r *run) inside() {
 	if r.Config == "" {
 		r.skip("there is no config to look at", Config)
@@ -121,14 +121,14 @@ func validate(config *caddy.Config) error {
 	return caddy.Validate(config)
 }
 
-// resolveSecrets reads the verify tokens and the app secrets as Caddy would, and
-// keeps those for the callback URL. It reports whether all are there.
+// resolveSecrets resolves the verify tokens and the app secrets as Caddy would,
+// and keeps those for the callback URL. It reports whether all are set.
 func (r *run) resolveSecrets() bool {
 	_ = validate(new(caddy.Config)) // nothing in it can fail; a missing file would be logged
 	complete := true
 	resolve := func(what, value string) string {
 		resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
-		r.know(resolved)
+		r.hide(resolved)
 		if err == nil && strings.TrimSpace(resolved) != "" {
 			return resolved
 		}
@@ -169,8 +169,8 @@ func (r *run) resolveSecrets() bool {
 	return complete
 }
 
-// single reports whether a value is nothing but a placeholder, which may be
-// shown.
+// single reports whether a value is a placeholder and nothing else, so that it
+// may be shown.
 func single(value string) bool {
 	return (strings.HasPrefix(value, "{env.") || strings.HasPrefix(value, "{file.")) && strings.IndexByte(value, '}') == len(value)-1
 }
@@ -189,8 +189,8 @@ func (r *run) load(config []byte) {
 	r.ok(ConfigLoad, "Caddy can load the config.")
 }
 
-// trustPools checks when the CAs expire that client certificates and backends
-// are verified with.
+// trustPools checks when the CAs expire that verify client certificates and
+// backends.
 func (r *run) trustPools() {
 	if len(r.setup.cas) == 0 {
 		r.skip("the config names no CA", ConfigCA)

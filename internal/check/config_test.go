@@ -17,14 +17,14 @@ import (
 // The tests of configs are not parallel: the environment, and what Caddy keeps
 // for the whole process, are one for all.
 
-// configured returns a clinic with a config, which has the secrets, and a
+// configured returns a fixture with a config, which has the secrets, and a
 // directory with a CA's file to write events to.
-func configured(t *testing.T, config string) (c *clinic, dir string) {
+func configured(t *testing.T, config string) (c *fixture, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	t.Setenv("IG_VERIFY_TOKEN", verifyToken)
 	t.Setenv("IG_APP_SECRET", secret)
-	c = newClinic(t)
+	c = newFixture(t)
 	c.Graph, c.VerifyToken, c.AppSecret = nil, "", ""
 	c.sync = func(*os.File) error { return nil } // how fast this machine's disk is does not matter
 	c.Config = filepath.Join(dir, "Caddyfile")
@@ -33,7 +33,7 @@ func configured(t *testing.T, config string) (c *clinic, dir string) {
 	return c, dir
 }
 
-func (c *clinic) write(name, text string) {
+func (c *fixture) write(name, text string) {
 	c.t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		c.t.Fatal(err)
@@ -133,12 +133,12 @@ func TestConfigFaults(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		config           string
-		harm             func(c *clinic, dir string)
+		harm             func(c *fixture, dir string)
 		faults, warnings []string
 		says             string
 	}{
-		"no such file":           {config: noClientCert, harm: func(c *clinic, dir string) { c.Config += "x" }, faults: []string{Config}, says: "Give the path of Caddy's config."},
-		"a directory":            {config: noClientCert, harm: func(c *clinic, dir string) { c.Config = dir }, faults: []string{Config}, says: "Give the path of Caddy's config."},
+		"no such file":           {config: noClientCert, harm: func(c *fixture, dir string) { c.Config += "x" }, faults: []string{Config}, says: "Give the path of Caddy's config."},
+		"a directory":            {config: noClientCert, harm: func(c *fixture, dir string) { c.Config = dir }, faults: []string{Config}, says: "Give the path of Caddy's config."},
 		"no Caddyfile":           {config: "instagram_webhook {", faults: []string{Config}, says: "caddy validate --config "},
 		"nothing of ours":        {config: ":80\nrespond hello\n", faults: []string{Config}, says: "no instagram_webhook"},
 		"verify token unset":     {config: replace("{env.IG_VERIFY_TOKEN}", "{env.IG_NOT_SET}"), faults: []string{ConfigSecrets}, says: "{env.IG_NOT_SET}, is not set here"},
@@ -160,21 +160,21 @@ func TestConfigFaults(t *testing.T) {
 			faults: []string{DiskSpace}, says: "min_free_space is 2.0 GiB",
 		},
 		"disk broken": {
-			config: noClientCert, harm: func(c *clinic, _ string) { c.sync = func(*os.File) error { return errors.New("no such luck") } },
+			config: noClientCert, harm: func(c *fixture, _ string) { c.sync = func(*os.File) error { return errors.New("no such luck") } },
 			faults: []string{DiskSync, DiskSync, DiskSync}, says: "no such luck",
 		},
 		"directory that is a file": {
-			config: noClientCert, harm: func(c *clinic, dir string) { c.write(filepath.Join(dir, "missing"), "") },
+			config: noClientCert, harm: func(c *fixture, dir string) { c.write(filepath.Join(dir, "missing"), "") },
 			faults: []string{DiskSpace},
 		},
 		"client certificate not asked for": {config: rightConfig, faults: []string{ClientCert}, says: "all deliveries are refused"},
 		"Caddy has another secret": {
-			config: noClientCert, harm: func(c *clinic, _ string) { c.t.Setenv("IG_APP_SECRET", "5ec4e700000000000000000000000000") },
+			config: noClientCert, harm: func(c *fixture, _ string) { c.t.Setenv("IG_APP_SECRET", "5ec4e700000000000000000000000000") },
 			faults: []string{DeliverySigned}, says: "another app secret",
 		},
 		"own limit": {
 			config: replace("app_secret meta", "max_size 100KB\n\t\t\tapp_secret meta"),
-			harm:   func(c *clinic, _ string) { c.serve.(*receiver).handler.MaxSize = 100_000 },
+			harm:   func(c *fixture, _ string) { c.serve.(*receiver).handler.MaxSize = 100_000 },
 			faults: []string{DeliveryLarge}, says: "Raise max_size of instagram_webhook",
 		},
 	} {
@@ -202,15 +202,15 @@ func TestConfigFaults(t *testing.T) {
 }
 
 // ca makes the CA in the trust pool expire.
-func ca(in time.Duration) func(*clinic, string) {
-	return func(c *clinic, dir string) {
+func ca(in time.Duration) func(*fixture, string) {
+	return func(c *fixture, dir string) {
 		old := newCAUntil(c.t, nil, "Old", time.Now().Add(in))
 		c.write(filepath.Join(dir, "ca.pem"), string(old.pem())+string(newCA(c.t, nil, "Next").pem()))
 	}
 }
 
-func free(bytes int64) func(*clinic, string) {
-	return func(c *clinic, _ string) { c.free = func(string) (int64, error) { return bytes, nil } }
+func free(bytes int64) func(*fixture, string) {
+	return func(c *fixture, _ string) { c.free = func(string) (int64, error) { return bytes, nil } }
 }
 
 func TestConfigDemandsClientCertificate(t *testing.T) {

@@ -13,21 +13,21 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// ofDeliveries are the checks that send deliveries, in order.
-var ofDeliveries = []string{ClientCert, DeliverySigned, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret, DeliveryUnchanged, DeliveryLarge}
+// deliveryChecks are the checks that send deliveries, in order.
+var deliveryChecks = []string{ClientCert, DeliverySigned, DeliveryUnsigned, DeliveryWrongSignature, DeliveryOtherSecret, DeliveryUnchanged, DeliveryLarge}
 
-// deliveries sends deliveries, right ones and forged ones.
+// deliveries sends authentic deliveries and forged ones.
 func (r *run) deliveries() {
 	if r.NoDeliveries {
-		r.skip("no deliveries are to be sent", ofDeliveries...)
+		r.skip("no deliveries are to be sent", deliveryChecks...)
 		return
 	}
 	signed := r.signed()
 	if !r.clientCert(signed) {
-		r.skip("a client certificate is demanded; give one with its key to check this", ofDeliveries[1:]...)
+		r.skip("a client certificate is demanded; give one with its key to check this", deliveryChecks[1:]...)
 		return
 	}
-	good := r.judgeSigned(signed)
+	good := r.reportSigned(signed)
 
 	body := plainBodies(time.Now())[0]
 	stranger := rand.Text()
@@ -53,17 +53,17 @@ func (r *run) deliveries() {
 	}
 }
 
-// attempt is a signed delivery, or the better one of two.
-type attempt struct {
+// signedDelivery is what came of a delivery signed with an app secret.
+type signedDelivery struct {
 	appSecret
 	exchange
 }
 
 // signed sends a signed delivery for each app secret.
-func (r *run) signed() []attempt {
-	var all []attempt
+func (r *run) signed() []signedDelivery {
+	var all []signedDelivery
 	for _, secret := range r.secrets {
-		a := attempt{appSecret: secret}
+		a := signedDelivery{appSecret: secret}
 		for _, body := range plainBodies(time.Now()) {
 			if a.exchange = r.deliver("a signed delivery", simulate.NewDelivery(secret.key, body)); a.Status != http.StatusUnauthorized {
 				break // the signature was not the trouble
@@ -76,7 +76,7 @@ func (r *run) signed() []attempt {
 
 // clientCert checks whether a client certificate is demanded. It reports false if
 // nothing can be said about deliveries without one.
-func (r *run) clientCert(signed []attempt) bool {
+func (r *run) clientCert(signed []signedDelivery) bool {
 	configured := r.setup != nil && r.setup.certDemanded
 	const demand = "Put client_cert into instagram_webhook to demand it of deliveries."
 	switch {
@@ -112,13 +112,13 @@ func (r *run) clientCert(signed []attempt) bool {
 	return true
 }
 
-// judgeSigned says what became of the signed deliveries, and returns one that
+// reportSigned says what became of the signed deliveries, and returns one that
 // was accepted, or nil.
-func (r *run) judgeSigned(signed []attempt) *attempt {
+func (r *run) reportSigned(signed []signedDelivery) *signedDelivery {
 	if len(signed) == 0 {
 		r.skip("there is no app secret to sign with", DeliverySigned)
 	}
-	var good *attempt
+	var good *signedDelivery
 	for i, a := range signed {
 		f := Finding{Check: DeliverySigned, Subject: a.name, Status: Fault}
 		switch {

@@ -14,9 +14,9 @@ import (
 // otherHost is a name that no site has.
 const otherHost = "other-host.invalid"
 
-// neighbours asks for what is near the callback URL, and should be nobody's.
-// Where nothing takes a request, Caddy answers it with an empty 200, and Meta
-// believes that.
+// neighbours sends requests to paths beside the callback URL, which nothing
+// should accept. Where no handler takes a request, Caddy answers with an empty
+// 200, and Meta believes that.
 func (r *run) neighbours() {
 	path := r.url.EscapedPath()
 	slash := path + "/"
@@ -38,7 +38,7 @@ func (r *run) neighbours() {
 		if e.Err == nil {
 			answers++
 		}
-		if what := r.swallows(e); what != "" {
+		if what := r.acceptedHow(e); what != "" {
 			paths, last = append(paths, probe), e
 			if !slices.Contains(found, what) {
 				found = append(found, what)
@@ -60,7 +60,7 @@ func (r *run) otherHost() {
 	to := *r.url
 	to.RawQuery, to.Host = "", otherHost
 	e := r.stray("a request with another Host", &to)
-	switch what := r.swallows(e); {
+	switch what := r.acceptedHow(e); {
 	case e.Err != nil:
 		r.skip("there is no answer", NeighbourHost)
 	case what == "":
@@ -74,8 +74,8 @@ func (r *run) otherHost() {
 	}
 }
 
-// stray sends what should be nobody's: an unsigned delivery, or if there are to
-// be none a request without parameters.
+// stray sends a request that nothing should accept: an unsigned delivery, or a
+// request without parameters if no deliveries are to be sent.
 func (r *run) stray(what string, to *url.URL) exchange {
 	if r.NoDeliveries {
 		return r.get(what, to)
@@ -84,13 +84,13 @@ func (r *run) stray(what string, to *url.URL) exchange {
 	return r.send(what, unsigned.Append(nil, to), r.Certificate)
 }
 
-// swallows says how a request is answered that should not be answered with 2xx,
-// or "". Pages are for browsers, which send GET.
-func (r *run) swallows(e exchange) string {
+// acceptedHow says how a request was accepted that should not have been, or
+// returns "". Pages are for browsers, which send GET.
+func (r *run) acceptedHow(e exchange) string {
 	switch {
 	case !e.accepted():
 		return ""
-	case e.untaken():
+	case e.unhandled():
 		return "answered with an empty 200, as Caddy does where nothing takes a request"
 	case r.NoDeliveries:
 		return ""
@@ -98,14 +98,14 @@ func (r *run) swallows(e exchange) string {
 	return fmt.Sprintf("answered without a signature: %s", r.answered(e))
 }
 
-// untaken reports whether an answer looks like that of Caddy where nothing takes
-// a request.
-func (e exchange) untaken() bool {
+// unhandled reports whether an answer looks like Caddy's where no handler takes a
+// request.
+func (e exchange) unhandled() bool {
 	return e.Status == http.StatusOK && len(e.Answer) == 0 && !e.passedOn()
 }
 
 func adviceForStray(e exchange) string {
-	if e.untaken() {
+	if e.unhandled() {
 		return "Meta takes that for delivered, should the URL there and the path here ever differ: end the site with 'handle { respond 404 }'."
 	}
 	return "If this reaches what takes deliveries, anybody can forge them, and if not, Meta takes that for delivered, should the URL there and the path here ever differ. Let it answer 404."

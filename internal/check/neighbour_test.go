@@ -33,7 +33,7 @@ func TestNothingBesideTheURLIsSwallowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.Graph, c.NoDeliveries = nil, test.noDeliveries
 			name := host
 			if strings.HasSuffix(t.Name(), "by_http") {
@@ -73,7 +73,7 @@ func TestNothingBesideTheURLIsSwallowed(t *testing.T) {
 		})
 	}
 	// The words about another host are there even where they are no warning.
-	c := newClinic(t)
+	c := newFixture(t)
 	c.Graph = nil
 	c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		w.Header().Set("Server", "Caddy")
@@ -98,7 +98,7 @@ func TestURLAsMetaSpellsIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.Graph, c.URL = nil, "https://"+host+"/webhooks/+15550123"
 			c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if !strings.Contains(test.served, r.URL.Path) {
@@ -120,7 +120,7 @@ func TestURLAsMetaSpellsIt(t *testing.T) {
 // two names by which Meta's senders call themselves.
 func TestMessagesComeFromTheirOwnSender(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	c.Graph = nil
 	c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.UserAgent() == "facebookexternalua" {

@@ -34,7 +34,7 @@ func TestAddresses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			if test.public {
 				c.Roots = nil
 			}
@@ -112,7 +112,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // online serves on a network of its own.
-func (c *clinic) online() *pipes {
+func (c *fixture) online() *pipes {
 	listener := newPipes()
 	server := &http.Server{Handler: c.serve, TLSConfig: c.tls}
 	go func() { _ = server.ServeTLS(listener, "", "") }() // until it is closed
@@ -135,7 +135,7 @@ func TestTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newClinic(t)
+				c := newFixture(t)
 				c.Graph = nil
 				c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					body := peek(r)
@@ -180,7 +180,7 @@ func TestNobodyAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newClinic(t)
+				c := newFixture(t)
 				c.dial, c.Timeout, c.Graph = test.dial, time.Second, nil
 				start := time.Now()
 				r := c.examine()
@@ -198,7 +198,7 @@ func TestNobodyAnswers(t *testing.T) {
 
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	c.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.FormValue("hub.mode") != "" {
@@ -243,7 +243,7 @@ func TestBadURLs(t *testing.T) {
 
 func TestWithoutTLSOnThisMachine(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	c.URL, c.tls = "http://localhost/webhooks", nil
 	r := c.run()
 	r.expect(t, nil, []string{TLS})
@@ -255,7 +255,7 @@ func TestWithoutTLSOnThisMachine(t *testing.T) {
 // TestHugeAnswers has endless answers.
 func TestHugeAnswers(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t)
+	c := newFixture(t)
 	c.wrap(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		w.Header().Set("Server", strings.Repeat("verbose ", 1000))
 		for range 1000 {

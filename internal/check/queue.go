@@ -15,28 +15,28 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// tooOld is since when the oldest event waits for a queue to be worth a warning:
+// staleAfter is how long the oldest event may wait before there is a warning:
 // longer than an application takes to restart.
-const tooOld = 10 * time.Minute
+const staleAfter = 10 * time.Minute
 
-var ofQueues = []string{QueueAccepting, QueueDelivering, QueueDead}
+var queueChecks = []string{QueueAccepting, QueueDelivering, QueueDead}
 
-// queues asks the running Caddy how its queues are. Nothing changes.
+// queues asks the running Caddy about its queues.
 func (r *run) queues() {
 	switch {
 	case !r.setup.hasQueue:
-		r.skip("the config has no instagram_queue", ofQueues...)
+		r.skip("the config has no instagram_queue", queueChecks...)
 		return
 	case r.setup.adminOff:
-		r.skip("the config says 'admin off', so a running Caddy cannot be asked about its queue; watch its metrics, and use 'caddy instagram queue' with --file while it is stopped", ofQueues...)
+		r.skip("the config says 'admin off', so a running Caddy cannot be asked about its queue; watch its metrics, and use 'caddy instagram queue' with --file while it is stopped", queueChecks...)
 		return
 	case r.Admin == nil:
-		r.skip("the running Caddy is not to be asked", ofQueues...)
+		r.skip("the running Caddy is not to be asked", queueChecks...)
 		return
 	}
 	var stores []admin.Status
 	if err := r.Admin(r.ctx, r.setup.admin, "", nil, &stores); err != nil {
-		r.skip(fmt.Sprintf("the running Caddy cannot be asked about its queue: %s", err), ofQueues...)
+		r.skip(fmt.Sprintf("the running Caddy cannot be asked about its queue: %s", err), queueChecks...)
 		return
 	}
 	r.opened(stores)
@@ -139,7 +139,7 @@ func (r *run) delivering(s admin.Status) {
 		if e != nil && e.Requeued.After(s.Oldest) {
 			s.Oldest = e.Requeued // by hand: it has not waited all the time
 		}
-		if time.Since(s.Oldest) > tooOld {
+		if time.Since(s.Oldest) > staleAfter {
 			f.Status = Warning
 			if f.Advice == "" {
 				f.Advice = "Look for yourself: " + r.queueCommand("list --state pending", s.Store)

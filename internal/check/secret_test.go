@@ -18,7 +18,7 @@ func TestSecretsThatCannotBeOnesAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t)
+			c := newFixture(t)
 			c.AppSecret = ""
 			v := &run{Checker: c.Checker, ctx: t.Context(), secrets: []appSecret{{"instagram", test.secret}}}
 			v.secretForms()

@@ -43,7 +43,7 @@ const (
 // TestMain keeps what the tests write out of the data directory of who runs
 // them.
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "instagram-doctor")
+	dir, err := os.MkdirTemp("", "instagram-check")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -101,8 +101,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// clinic is a doctor with what it looks at.
-type clinic struct {
+// fixture is a Checker with what it looks at.
+type fixture struct {
 	*Checker
 	t     *testing.T
 	root  *issuer
@@ -111,13 +111,13 @@ type clinic struct {
 	meta  *graphtest.Server
 }
 
-// newClinic returns one in which everything is right.
-func newClinic(t *testing.T) *clinic {
+// newFixture returns a fixture in which everything is right.
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	root := newCA(t, nil, "Root")
 	between := newCA(t, root, "Intermediate")
 	meta := newMeta()
-	return &clinic{
+	return &fixture{
 		t:     t,
 		root:  root,
 		tls:   &tls.Config{Certificates: []tls.Certificate{*with(between.server(t, nil), between)}},
@@ -151,13 +151,13 @@ func newMeta() *graphtest.Server {
 }
 
 // wrap puts something before what is served.
-func (c *clinic) wrap(before func(w http.ResponseWriter, r *http.Request, next http.Handler)) {
+func (c *fixture) wrap(before func(w http.ResponseWriter, r *http.Request, next http.Handler)) {
 	next := c.serve
 	c.serve = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { before(w, r, next) })
 }
 
 // run starts the server and makes the checks.
-func (c *clinic) run() *Report {
+func (c *fixture) run() *Report {
 	c.t.Helper()
 	server := httptest.NewUnstartedServer(c.serve)
 	server.Config.ErrorLog = log.New(testWriter{c.t}, "", 0)
@@ -177,7 +177,7 @@ func (c *clinic) run() *Report {
 }
 
 // examine makes the checks, and looks for secrets in the report.
-func (c *clinic) examine() *Report {
+func (c *fixture) examine() *Report {
 	c.t.Helper()
 	var found []Finding
 	c.OnFinding = func(f Finding) { found = append(found, f) }

@@ -71,9 +71,9 @@ func (r *Run) Start() {
 // Start.
 func (r *Run) Progress() *Summary { return r.tally.end() }
 
-// Do sends everything and returns how it went, also when there is an error:
-// that of Deliveries, unless the Summary tells it, of the Ledger, of the Client's URL, or of ctx if it
-// ended first. What the receiver does is no error.
+// Do sends everything and returns how it went, even with an error: that of
+// Deliveries, unless the Summary tells it, of the Ledger, of the Client's URL, or
+// of ctx if it ended first. What the receiver does is no error.
 func (r *Run) Do(ctx context.Context) (*Summary, error) {
 	if r.tally == nil {
 		r.Start()
@@ -115,7 +115,7 @@ func (r *Run) sendAll(ctx context.Context, abort context.CancelCauseFunc) error 
 		}
 		all.Go(func() {
 			defer func() { <-pending }()
-			if err := r.follow(ctx, s); err != nil {
+			if err := r.deliver(ctx, s); err != nil {
 				abort(err)
 			}
 		})
@@ -132,17 +132,17 @@ func acquire(ctx context.Context, slots chan struct{}) bool {
 	}
 }
 
-// delivery is what is followed from its first attempt to its end.
-type delivery struct {
+// tracked is a delivery from its first attempt to its end.
+type tracked struct {
 	sending
 	family   Family
 	ids      []string // none of a forged one
 	accounts []string // whose subscription is at stake: none of changes
 }
 
-func newDelivery(s sending) *delivery {
+func newTracked(s sending) *tracked {
 	events := event.Split(s.body)
-	d := &delivery{sending: s, family: FamilyOf(events)}
+	d := &tracked{sending: s, family: FamilyOf(events)}
 	if s.forged {
 		return d
 	}
@@ -157,19 +157,11 @@ func newDelivery(s sending) *delivery {
 	return d
 }
 
-// follow sends a delivery, again and again if need be. It is called with a slot
-// for the first attempt. The error is that of the ledger.
-func (r *Run) follow(ctx context.Context, s sending) error {
-	d := newDelivery(s)
-	r.tally.note(func(sum *Summary) {
-		sum.Deliveries++
-		if s.duplicate {
-			sum.Duplicates++
-		}
-		if s.forged {
-			sum.Forged++
-		}
-	})
+// deliver sends a delivery and retries it. The caller has acquired a slot for the
+// first attempt. The error is that of the ledger.
+func (r *Run) deliver(ctx context.Context, s sending) error {
+	d := newTracked(s)
+	r.tally.begin(s)
 	first := r.clock.now()
 	for failed := 0; ; failed++ {
 		if ended, _ := r.subscriptions.ended(d.accounts, r.clock.now()); ended {
@@ -184,14 +176,7 @@ func (r *Run) follow(ctx context.Context, s sending) error {
 			r.tally.note(func(sum *Summary) { sum.Unfinished++ })
 			return nil
 		case s.forged:
-			r.tally.note(func(sum *Summary) {
-				switch {
-				case o.OK():
-					sum.ForgedAccepted++
-				case o.Status > 0:
-					sum.ForgedRefused++
-				}
-			})
+			r.tally.forged(o)
 			return nil
 		case o.OK():
 			return r.acknowledge(d)
@@ -215,7 +200,7 @@ func (r *Run) follow(ctx context.Context, s sending) error {
 }
 
 // attempt sends a delivery once, elapsed after the first time.
-func (r *Run) attempt(ctx context.Context, d *delivery, elapsed time.Duration, again bool) Outcome {
+func (r *Run) attempt(ctx context.Context, d *tracked, elapsed time.Duration, again bool) Outcome {
 	secret, body := r.Client.Secret, d.body
 	if d.forged {
 		secret = forgedKey
@@ -239,7 +224,7 @@ func (r *Run) attempt(ctx context.Context, d *delivery, elapsed time.Duration, a
 	return o
 }
 
-func (r *Run) acknowledge(d *delivery) error {
+func (r *Run) acknowledge(d *tracked) error {
 	r.subscriptions.succeeded(d.accounts)
 	r.tally.note(func(sum *Summary) {
 		sum.Accepted++
@@ -253,7 +238,7 @@ func (r *Run) acknowledge(d *delivery) error {
 
 // pause waits until the next attempt is due, or until there shall be none. It
 // reports false when ctx ended first.
-func (r *Run) pause(ctx context.Context, d *delivery, due time.Time) bool {
+func (r *Run) pause(ctx context.Context, d *tracked, due time.Time) bool {
 	for {
 		now := r.clock.now()
 		ended, next := r.subscriptions.ended(d.accounts, now)

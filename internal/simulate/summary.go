@@ -94,6 +94,31 @@ func (t *tally) note(change func(*Summary)) {
 	change(&t.summary)
 }
 
+// begin records a delivery that is to be sent.
+func (t *tally) begin(s sending) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.summary.Deliveries++
+	if s.duplicate {
+		t.summary.Duplicates++
+	}
+	if s.forged {
+		t.summary.Forged++
+	}
+}
+
+// forged records what became of a forged delivery.
+func (t *tally) forged(o Outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case o.OK():
+		t.summary.ForgedAccepted++
+	case o.Status > 0:
+		t.summary.ForgedRefused++
+	}
+}
+
 // request records a request and what became of it.
 func (t *tally) request(o Outcome, size int, again bool) {
 	t.mu.Lock()
