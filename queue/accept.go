@@ -107,7 +107,7 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []qu
 		*text = e.AppendEnvelope(*text)
 		records = append(records, queue.Record{
 			Identity:  e.ID(),
-			Recurring: e.NotUnique(),
+			NotUnique: e.NotUnique(),
 			Order:     h.orderOf(e),
 			Account:   e.Account,
 			Field:     e.Field,
@@ -118,7 +118,7 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []qu
 		})
 		last := &records[len(records)-1]
 		last.Signature = d.Signer.Sign(last.Body)
-		if last.Recurring {
+		if last.NotUnique {
 			// Backends may drop duplicates by it.
 			last.Identity += "/" + rand.Text()
 		}

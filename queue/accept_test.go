@@ -102,8 +102,8 @@ func TestHandlerIdentities(t *testing.T) {
 			}
 			r, id := s.taken()[0], d.Events()[0].ID()
 			suffix, found := strings.CutPrefix(r.Identity, id)
-			if !found || r.Recurring != tc.recurring || tc.recurring != (len(suffix) > 20 && suffix[0] == '/') {
-				t.Errorf("%q: %s became %s, recurring: %t", tc.body, id, r.Identity, r.Recurring)
+			if !found || r.NotUnique != tc.recurring || tc.recurring != (len(suffix) > 20 && suffix[0] == '/') {
+				t.Errorf("%q: %s became %s, recurring: %t", tc.body, id, r.Identity, r.NotUnique)
 			}
 			identities = append(identities, r.Identity)
 		}

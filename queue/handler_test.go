@@ -78,7 +78,7 @@ func TestHandlerAccepts(t *testing.T) {
 		}
 		for i, r := range taken {
 			e := &d.Events()[i]
-			if r.Account != e.Account || r.Field != e.Field || r.Recurring != e.NotUnique() || r.Secret != "instagram" || string(r.Body) != string(e.Envelope()) {
+			if r.Account != e.Account || r.Field != e.Field || r.NotUnique != e.NotUnique() || r.Secret != "instagram" || string(r.Body) != string(e.Envelope()) {
 				t.Errorf("%q: event %d became %+v", body, i, r)
 			}
 			if r.Signature != stubSigner("a secret").Sign(r.Body) {

@@ -67,16 +67,16 @@ func TestSimulateVerifiesAQueue(t *testing.T) {
 	verify(acknowledged(t, events)).want(t, 2, "ledger        2001 events\n", "verifying the ledger: ")
 }
 
-// TestSimulateVerifiesRecurringEvents has a queue give them identities of their
+// TestSimulateVerifiesEventsThatAreNotUnique has a queue give them identities of their
 // own, as instagram_queue does.
-func TestSimulateVerifiesRecurringEvents(t *testing.T) {
+func TestSimulateVerifiesEventsThatAreNotUnique(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
 	events := event.Split([]byte(`{"object":"instagram","entry":[{"id":"17841400000000001","time":1767225600,"changes":[{"field":"comments"}]}]}`))
 	var records []queue.Record
 	for range 2 {
 		records = append(records, queue.Record{
-			Identity: events[0].ID() + "/" + rand.Text(), Recurring: true, Field: "comments", Body: events[0].Envelope(),
+			Identity: events[0].ID() + "/" + rand.Text(), NotUnique: true, Field: "comments", Body: events[0].Envelope(),
 			URL: "https://hooks.example.com/webhooks", Secret: "instagram",
 		})
 	}

@@ -35,12 +35,12 @@ const (
 	ReasonUnhandled = "untaken"
 )
 
-// patienceToReturn is how long the backend may take to return once an attempt is
+// returnTimeout is how long the backend may take to return once an attempt is
 // over. Most do at once, but php_fastcgi without a read_timeout waits for PHP.
-// Stop waits for patienceWhenCut only.
+// Stop waits for returnTimeoutWhenCut only.
 const (
-	patienceToReturn = 5 * time.Second
-	patienceWhenCut  = time.Second
+	returnTimeout        = 5 * time.Second
+	returnTimeoutWhenCut = time.Second
 )
 
 // attempt delivers an event once. If the backend did not return, the attempt has
@@ -62,12 +62,12 @@ func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 		}
 	}
 	defer context.AfterFunc(ctx, func() {
-		stop := context.AfterFunc(d.attempting, func() { time.AfterFunc(patienceWhenCut, abandon) })
-		time.AfterFunc(patienceToReturn, func() { stop(); abandon() })
+		stop := context.AfterFunc(d.attempting, func() { time.AfterFunc(returnTimeoutWhenCut, abandon) })
+		time.AfterFunc(returnTimeout, func() { stop(); abandon() })
 	})()
 	a := newAnswer(ctx)
 	err = d.serve(a, r)
-	return d.judge(e, a, err), !ended.CompareAndSwap(false, true)
+	return d.resultOf(e, a, err), !ended.CompareAndSwap(false, true)
 }
 
 // makeRequest is NewRequest, and returns an error if that panicked.
@@ -120,9 +120,9 @@ func (p *panicked) result(e *Event) result {
 	return result{reason: reasonPanic, text: text, cause: text, stack: p.stack}
 }
 
-// judge tells how an attempt ended that was answered so far, and that the backend
+// resultOf tells how an attempt ended that was answered so far, and that the backend
 // ended with this error, or nil.
-func (d *Dispatcher) judge(e *Event, a *answer, err error) result {
+func (d *Dispatcher) resultOf(e *Event, a *answer, err error) result {
 	var p *panicked
 	var f *Failure
 	over := a.ctx.Err()

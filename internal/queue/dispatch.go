@@ -16,7 +16,7 @@ func (d *Dispatcher) lease() {
 		room := d.room()
 		if room == 0 {
 			select {
-			case <-d.hungry:
+			case <-d.roomAvailable:
 			case <-d.leasing.Done():
 			}
 			continue
@@ -29,7 +29,7 @@ func (d *Dispatcher) lease() {
 		case errors.Is(err, ErrClosed):
 			return
 		case d.leasing.Err() == nil:
-			d.troubled("leasing", err)
+			d.logStoreError("leasing", err)
 			pause.wait(d.leasing)
 		}
 	}
@@ -68,7 +68,7 @@ func (d *Dispatcher) add(events []*Event) {
 // Attempts that ended, but are not settled, may come to be made again after a
 // crash: these are bounded too.
 func (d *Dispatcher) next() *Event {
-	if len(d.ready) == 0 || d.rest != nil || d.running >= d.pace.limit || d.unsettled >= d.pace.max {
+	if len(d.ready) == 0 || d.cooldownTimer != nil || d.running >= d.pace.limit || d.unsettled >= d.pace.max {
 		return nil
 	}
 	e := d.ready[0]
@@ -81,7 +81,7 @@ func (d *Dispatcher) next() *Event {
 // begin begins the attempts that there may be.
 func (d *Dispatcher) begin(now time.Time) {
 	for e := d.next(); e != nil; e = d.next() {
-		d.quiet = now
+		d.lastActivity = now
 		d.attempts.Add(1)
 		go d.work(e)
 	}
@@ -119,8 +119,8 @@ func (d *Dispatcher) returned() {
 	defer d.mu.Unlock()
 	d.running--
 	if !d.stopped {
-		d.quiet = time.Now()
-		d.begin(d.quiet)
+		d.lastActivity = time.Now()
+		d.begin(d.lastActivity)
 	}
 }
 
@@ -151,7 +151,7 @@ func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
 	if d.stopped {
 		return nil
 	}
-	d.quiet = now
+	d.lastActivity = now
 	var follower *Event
 	if !abandoned {
 		follower = d.next()
@@ -162,16 +162,16 @@ func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
 
 // pause keeps attempts from beginning for a while, if that is due.
 func (d *Dispatcher) pause() {
-	rest := d.pace.rest()
-	if rest == 0 || d.rest != nil || d.stopped {
+	wait := d.pace.cooldown()
+	if wait == 0 || d.cooldownTimer != nil || d.stopped {
 		return
 	}
 	d.loops.Add(1)
-	d.rest = time.AfterFunc(rest, func() {
+	d.cooldownTimer = time.AfterFunc(wait, func() {
 		defer d.loops.Done()
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.rest = nil; !d.stopped {
+		if d.cooldownTimer = nil; !d.stopped {
 			d.begin(time.Now())
 		}
 	})
@@ -190,21 +190,21 @@ func (d *Dispatcher) settled() {
 // wake makes the loop look for room.
 func (d *Dispatcher) wake() {
 	select {
-	case d.hungry <- struct{}{}:
+	case d.roomAvailable <- struct{}{}:
 	default:
 	}
 }
 
-// patienceAtLimit is how long the limit holds while no attempt ends.
-const patienceAtLimit = time.Second
+// stallAfter is how long the limit holds while no attempt ends.
+const stallAfter = time.Second
 
 // watch sees to it that the limit grows when attempts hang.
 func (d *Dispatcher) watch(now time.Time) {
-	if d.stall != nil || d.running < d.pace.limit || d.pace.limit == d.pace.max {
+	if d.stallTimer != nil || d.running < d.pace.limit || d.pace.limit == d.pace.max {
 		return
 	}
 	d.loops.Add(1)
-	d.stall = time.AfterFunc(patienceAtLimit-now.Sub(d.quiet), d.stalled)
+	d.stallTimer = time.AfterFunc(stallAfter-now.Sub(d.lastActivity), d.stalled)
 }
 
 // stalled makes the limit grow if attempts hang.
@@ -212,14 +212,14 @@ func (d *Dispatcher) stalled() {
 	defer d.loops.Done()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stall = nil
+	d.stallTimer = nil
 	if d.stopped {
 		return
 	}
 	now := time.Now()
-	if d.running >= d.pace.limit && now.Sub(d.quiet) >= patienceAtLimit {
+	if d.running >= d.pace.limit && now.Sub(d.lastActivity) >= stallAfter {
 		d.pace.stall(d.running)
-		d.quiet = now
+		d.lastActivity = now
 	}
 	d.begin(now)
 }

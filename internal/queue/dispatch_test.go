@@ -175,7 +175,7 @@ func TestSlowStart(t *testing.T) {
 		for resting := true; resting; {
 			time.Sleep(time.Millisecond)
 			tr.mu.Lock()
-			resting = tr.rest != nil
+			resting = tr.cooldownTimer != nil
 			tr.mu.Unlock()
 		}
 		down.Store(false)

@@ -36,11 +36,11 @@ type Policy struct {
 // Dispatcher delivers what is due in a Store to a handler. Several can work on
 // the same Store.
 type Dispatcher struct {
-	store   Store
-	backend Backend
-	policy  Policy
-	logger  *zap.Logger
-	lines   throttle.Throttle[line]
+	store    Store
+	backend  Backend
+	policy   Policy
+	logger   *zap.Logger
+	logLimit throttle.Throttle[logKind]
 
 	// These contexts end one after the other when the Dispatcher stops: that of
 	// leasing at once, that of attempts after the grace, and that of settlements
@@ -51,7 +51,7 @@ type Dispatcher struct {
 	// What is counted here ends with the context of the same name.
 	loops, attempts, settlements sync.WaitGroup
 
-	hungry chan struct{} // tells that there may be room for more events
+	roomAvailable chan struct{} // tells that there may be room for more events
 
 	mu        sync.Mutex
 	stopped   bool
@@ -60,20 +60,20 @@ type Dispatcher struct {
 	running   int      // attempts
 	unsettled int      // attempts that have ended
 
-	quiet time.Time   // since when no attempt has begun or ended
-	stall *time.Timer // runs while the limit is exhausted, or nil
-	rest  *time.Timer // runs while no attempt may begin, or nil
+	lastActivity  time.Time   // when an attempt last began or ended
+	stallTimer    *time.Timer // runs while the limit is exhausted, or nil
+	cooldownTimer *time.Timer // runs while no attempt may begin, or nil
 }
 
 // NewDispatcher returns a Dispatcher that is not started yet.
 func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logger) *Dispatcher {
 	d := &Dispatcher{
-		store:   store,
-		backend: backend,
-		policy:  policy,
-		logger:  logger,
-		hungry:  make(chan struct{}, 1),
-		pace:    pace{limit: 1, max: policy.Concurrency},
+		store:         store,
+		backend:       backend,
+		policy:        policy,
+		logger:        logger,
+		roomAvailable: make(chan struct{}, 1),
+		pace:          pace{limit: 1, max: policy.Concurrency},
 	}
 	d.leasing, d.stopLeasing = context.WithCancel(context.Background())
 	d.attempting, d.cutAttempts = context.WithCancel(context.WithValue(context.Background(), http.LocalAddrContextKey, loopbackAddr))
@@ -87,8 +87,8 @@ func (d *Dispatcher) Start() {
 	d.loops.Go(d.expire)
 }
 
-// patienceToSettle is how long Stop waits for the Store after the last attempt.
-const patienceToSettle = 5 * time.Second
+// settleTimeout is how long Stop waits for the Store after the last attempt.
+const settleTimeout = 5 * time.Second
 
 // Stop ends the delivery: nothing more is leased. It returns when all attempts
 // under way have ended. Those that take longer than grace are cut short; a grace
@@ -107,11 +107,11 @@ func (d *Dispatcher) Stop(grace time.Duration) {
 	d.loops.Wait()
 	d.attempts.Wait()
 
-	defer time.AfterFunc(patienceToSettle, d.stopSettlements).Stop()
+	defer time.AfterFunc(settleTimeout, d.stopSettlements).Stop()
 	d.settlements.Wait()
 	d.cutAttempts()
 	d.stopSettlements()
-	d.closeLog()
+	d.logSuppressed()
 }
 
 // giveBack makes sure that no attempt begins any more.
@@ -123,12 +123,12 @@ func (d *Dispatcher) giveBack(grace time.Duration) {
 		d.logger.Info("waiting for attempts under way: what takes longer is cut short and delivered again",
 			zap.Int("attempts", d.running), zap.Duration("at_most", grace))
 	}
-	for _, timer := range []*time.Timer{d.stall, d.rest} {
+	for _, timer := range []*time.Timer{d.stallTimer, d.cooldownTimer} {
 		if timer != nil && timer.Stop() {
 			d.loops.Done()
 		}
 	}
-	d.stall, d.rest = nil, nil
+	d.stallTimer, d.cooldownTimer = nil, nil
 	for _, e := range d.ready {
 		d.release(e)
 	}

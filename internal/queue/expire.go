@@ -22,7 +22,7 @@ func (d *Dispatcher) expire() {
 		case errors.Is(err, ErrClosed):
 			return
 		case err != nil && d.leasing.Err() == nil:
-			d.troubled("expiring", err)
+			d.logStoreError("expiring", err)
 		}
 		pause = expireInterval
 		if more && err == nil {

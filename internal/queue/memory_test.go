@@ -50,7 +50,7 @@ func (m *memory) Accept(_ context.Context, records []Record, a Admission) (dupli
 	for i, r := range records {
 		key := r.DuplicateKey()
 		at, seen := m.seen[key]
-		if a.Dedupe > 0 && !r.Recurring && (seen && now.Sub(at) < a.Dedupe || identities[key]) {
+		if a.Dedupe > 0 && !r.NotUnique && (seen && now.Sub(at) < a.Dedupe || identities[key]) {
 			if duplicates == nil {
 				duplicates = make([]bool, len(records))
 			}

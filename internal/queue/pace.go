@@ -16,15 +16,15 @@ type pace struct {
 // as the next event may be for another application.
 const (
 	outageAfter = 10
-	outageRest  = 5 * time.Millisecond
+	cooldown    = 5 * time.Millisecond
 )
 
-// rest returns how long to wait before the next attempt.
-func (p *pace) rest() time.Duration {
+// cooldown returns how long to wait before the next attempt.
+func (p *pace) cooldown() time.Duration {
 	if p.outage < outageAfter {
 		return 0
 	}
-	return outageRest
+	return cooldown
 }
 
 // success takes note of an attempt that was answered as it should be.

@@ -30,7 +30,7 @@ func TestOutage(t *testing.T) {
 		}
 		const wait = 2 * time.Second
 		time.Sleep(wait)
-		if got, most := attempts.Load(), int64(outageAfter+wait/outageRest+1); got > most || got < most/2 {
+		if got, most := attempts.Load(), int64(outageAfter+wait/cooldown+1); got > most || got < most/2 {
 			t.Errorf("%d attempts in %s, want up to %d", got, wait, most)
 		}
 		up.Store(true)

@@ -24,7 +24,7 @@ func TestReloadDoesNotHangOnAnAttemptThatHangs(t *testing.T) {
 		took    time.Duration
 	}{
 		"returns when it is told to": {hang, grace},
-		"does not return":            {func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Hour) }, grace + patienceWhenCut},
+		"does not return":            {func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Hour) }, grace + returnTimeoutWhenCut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,10 +58,10 @@ func TestReloadDoesNotHangOnAnAttemptThatHangs(t *testing.T) {
 						t.Errorf("%s: %d attempts, the last error is %q", e.Identity, e.Attempts, e.LastError)
 					}
 				}
-				if n := old.logs.FilterMessage(cutLine).Len(); n != 1 {
+				if n := old.logs.FilterMessage(msgCut).Len(); n != 1 {
 					t.Errorf("%d lines about the attempt that was cut, want 1", n)
 				}
-				if n := old.logs.FilterMessage(failedLine).Len(); n != 0 {
+				if n := old.logs.FilterMessage(msgFailed).Len(); n != 0 {
 					t.Errorf("%d lines about failures", n)
 				}
 				time.Sleep(3 * time.Hour) // until the backend returns
@@ -81,7 +81,7 @@ func TestHandlerThatHoldsUpTheQueueIsNamed(t *testing.T) {
 			tr.accept(fmt.Sprint(n), 1)
 		}
 		time.Sleep(time.Hour)
-		lines := tr.logs.FilterMessage(stuckLine).All()
+		lines := tr.logs.FilterMessage(msgStuck).All()
 		if len(lines) == 0 || lines[0].Level != zap.WarnLevel || lines[0].ContextMap()["concurrency"] != int64(2) {
 			t.Errorf("the log says %v", lines)
 		}

@@ -6,16 +6,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// line is a kind of line in the log. Of each kind there is at most one a second.
-type line struct{ message, reason string }
+// logKind is a kind of log line. Of each kind there is at most one a second.
+type logKind struct{ message, reason string }
 
 // The messages of lines.
 const (
-	failedLine = "attempt to deliver an event failed"
-	cutLine    = "attempt to deliver an event was cut short, as Caddy stops or reloads: the event is delivered again"
-	stuckLine  = "an attempt is over, but its handler does not return and takes up concurrency: with php_fastcgi, set read_timeout and write_timeout"
-	deadLine   = "event could not be delivered and is a dead letter now"
-	storeLine  = "the store of the queue does not work"
+	msgFailed = "attempt to deliver an event failed"
+	msgCut    = "attempt to deliver an event was cut short, as Caddy stops or reloads: the event is delivered again"
+	msgStuck  = "an attempt is over, but its handler does not return and takes up concurrency: with php_fastcgi, set read_timeout and write_timeout"
+	msgDead   = "event could not be delivered and is a dead letter now"
+	msgStore  = "the store of the queue does not work"
 )
 
 // report counts and logs how an attempt failed. Nothing of the event or of the
@@ -25,14 +25,14 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 		metrics.failures.WithLabelValues(reasonLabel(r.reason)).Inc()
 	}
 	if r.cut && r.stack == nil {
-		if leftOut, ok := d.lines.Admit(line{cutLine, ""}); ok {
-			d.logger.Warn(cutLine, append(fields(e), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		if leftOut, ok := d.logLimit.Admit(logKind{msgCut, ""}); ok {
+			d.logger.Warn(msgCut, append(fields(e), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
 	}
 	if r.reason == "" || o.State == Dead && r.stack == nil {
 		return
 	}
-	leftOut, ok := d.lines.Admit(line{failedLine, r.reason})
+	leftOut, ok := d.logLimit.Admit(logKind{msgFailed, r.reason})
 	if !ok {
 		return
 	}
@@ -47,43 +47,43 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 		about = append(about, zap.Time("next", o.Due))
 	}
 	if r.stack != nil {
-		d.logger.Error(failedLine, append(about, zap.String("panic", r.cause), zap.ByteString("stack", r.stack))...)
+		d.logger.Error(msgFailed, append(about, zap.String("panic", r.cause), zap.ByteString("stack", r.stack))...)
 		return
 	}
-	d.logger.Warn(failedLine, about...)
+	d.logger.Warn(msgFailed, about...)
 }
 
-// tell counts and logs what has become of an event, once that is stored.
-func (d *Dispatcher) tell(e *Event, o Outcome, r result) {
+// logOutcome counts and logs what has become of an event, once that is stored.
+func (d *Dispatcher) logOutcome(e *Event, o Outcome, r result) {
 	switch o.State {
 	case Delivered:
 		Count(ResultDelivered, e.Field, 1)
 		metrics.seconds.Observe(max(0, time.Since(e.Accepted).Seconds()))
 	case Dead:
 		Count(ResultDead, e.Field, 1)
-		if leftOut, ok := d.lines.Admit(line{deadLine, r.reason}); ok {
-			d.logger.Error(deadLine, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		if leftOut, ok := d.logLimit.Admit(logKind{msgDead, r.reason}); ok {
+			d.logger.Error(msgDead, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
 	}
 }
 
 // stuck logs that an attempt is over, but takes up room until its backend returns.
 func (d *Dispatcher) stuck(e *Event) {
-	if leftOut, ok := d.lines.Admit(line{stuckLine, ""}); ok {
-		d.logger.Warn(stuckLine, append(fields(e), zap.Int("concurrency", d.policy.Concurrency), zap.Int("left_out", leftOut))...)
+	if leftOut, ok := d.logLimit.Admit(logKind{msgStuck, ""}); ok {
+		d.logger.Warn(msgStuck, append(fields(e), zap.Int("concurrency", d.policy.Concurrency), zap.Int("left_out", leftOut))...)
 	}
 }
 
-// troubled logs an error of the Store.
-func (d *Dispatcher) troubled(doing string, err error) {
-	if leftOut, ok := d.lines.Admit(line{storeLine, doing}); ok {
-		d.logger.Error(storeLine, zap.String("while", doing), zap.Error(err), zap.Int("left_out", leftOut))
+// logStoreError logs an error of the Store.
+func (d *Dispatcher) logStoreError(doing string, err error) {
+	if leftOut, ok := d.logLimit.Admit(logKind{msgStore, doing}); ok {
+		d.logger.Error(msgStore, zap.String("while", doing), zap.Error(err), zap.Int("left_out", leftOut))
 	}
 }
 
-// closeLog tells what was left out of the log.
-func (d *Dispatcher) closeLog() {
-	d.lines.Rest(func(l line, leftOut int) {
+// logSuppressed tells what was left out of the log.
+func (d *Dispatcher) logSuppressed() {
+	d.logLimit.Rest(func(l logKind, leftOut int) {
 		d.logger.Warn("lines left out of the log", zap.String("message", l.message), zap.String("reason", l.reason), zap.Int("left_out", leftOut))
 	})
 }

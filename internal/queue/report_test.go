@@ -23,8 +23,8 @@ func TestLogFlood(t *testing.T) {
 		message string
 		level   zapcore.Level
 	}{
-		"failed": {500, failedLine, zapcore.WarnLevel},
-		"dead":   {410, deadLine, zapcore.ErrorLevel},
+		"failed": {500, msgFailed, zapcore.WarnLevel},
+		"dead":   {410, msgDead, zapcore.ErrorLevel},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,7 +110,7 @@ func TestLogTellsWhoPutAnEventOff(t *testing.T) {
 		})
 		tr.accept("a", 1)
 		synctest.Wait()
-		lines := tr.logs.FilterMessage(failedLine).All()
+		lines := tr.logs.FilterMessage(msgFailed).All()
 		if len(lines) != 1 || lines[0].ContextMap()["retry_after"] != 24*time.Hour {
 			t.Errorf("the log says %v", lines)
 		}

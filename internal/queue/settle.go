@@ -17,27 +17,27 @@ func (d *Dispatcher) settle(e *Event, o Outcome, r result) {
 		err := d.store.Settle(d.settling, e, o)
 		switch {
 		case err == nil:
-			d.tell(e, o, r)
+			d.logOutcome(e, o, r)
 			return
 		case errors.Is(err, ErrClosed), errors.Is(err, ErrNotFound):
-			d.troubled("settling", err)
+			d.logStoreError("settling", err)
 			return
 		}
-		d.troubled("settling", err)
+		d.logStoreError("settling", err)
 		if !pause.wait(d.settling) {
-			d.forget(e, o)
+			d.abandonSettling(e, o)
 			return
 		}
 	}
 }
 
-// forget gives up to settle an event and gives it back: to deliver it twice is
+// abandonSettling gives up to settle an event and gives it back: to deliver it twice is
 // better than never, should the store be in use for long yet.
-func (d *Dispatcher) forget(e *Event, o Outcome) {
+func (d *Dispatcher) abandonSettling(e *Event, o Outcome) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := d.store.Settle(ctx, e, Outcome{Released: true}); err != nil {
-		d.troubled("releasing", err)
+		d.logStoreError("releasing", err)
 	}
 	if o.State != Pending {
 		d.logger.Error("what became of an event could not be stored: it will be delivered again",

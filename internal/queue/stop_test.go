@@ -114,7 +114,7 @@ func TestLeaseFails(t *testing.T) {
 		if failed < 10 || failed > 30 {
 			t.Errorf("%d calls in a minute of errors", failed)
 		}
-		lines := int64(tr.logs.FilterMessage(storeLine).Len())
+		lines := int64(tr.logs.FilterMessage(msgStore).Len())
 		if lines == 0 || lines >= failed {
 			t.Errorf("%d lines in the log", lines)
 		}
@@ -169,8 +169,8 @@ func TestStop(t *testing.T) {
 		"cut, and panics":      {func(w http.ResponseWriter, r *http.Request) { hang(w, r); panic("cut") }, 3 * time.Second, 3 * time.Second, Pending, 0},
 		"cut, but delivered":   {func(w http.ResponseWriter, r *http.Request) { hang(w, r); w.WriteHeader(200) }, 3 * time.Second, 3 * time.Second, Delivered, 1},
 		"ignores its end":      {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(10 * time.Second); w.WriteHeader(200) }, 9 * time.Second, 9500 * time.Millisecond, Delivered, 1},
-		"ignores it for long":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 3 * time.Second, 3*time.Second + patienceWhenCut, Pending, 0},
-		"ignores its timeout":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 0, 29500*time.Millisecond + patienceToReturn, Pending, 1},
+		"ignores it for long":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 3 * time.Second, 3*time.Second + returnTimeoutWhenCut, Pending, 0},
+		"ignores its timeout":  {func(w http.ResponseWriter, _ *http.Request) { time.Sleep(11 * time.Hour); w.WriteHeader(200) }, 0, 29500*time.Millisecond + returnTimeout, Pending, 1},
 		"failed, and then cut": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503); hang(w, r) }, 3 * time.Second, 3 * time.Second, Pending, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestStopWhileStoreFails(t *testing.T) {
 		time.Sleep(time.Minute)
 		begin := time.Now()
 		tr.Stop(0)
-		if took := time.Since(begin); took > patienceToSettle {
+		if took := time.Since(begin); took > settleTimeout {
 			t.Errorf("stopping took %s", took)
 		}
 		for _, e := range tr.events() {

@@ -96,9 +96,9 @@ type Record struct {
 	// of one that has its DuplicateKey.
 	Identity string
 
-	// Recurring tells an identity that other events have too. Such an event is
-	// never a duplicate.
-	Recurring bool
+	// NotUnique says that other events may have the same identity. Such an event
+	// is never a duplicate.
+	NotUnique bool
 
 	// Order is a key that events have in common which must not overtake each
 	// other. It is empty for one that may overtake all.

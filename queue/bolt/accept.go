@@ -88,7 +88,7 @@ func (a *acceptance) apply(t *txn) error {
 		} else {
 			t.queueUp(id, &st, a.lines[i], a.ahead.mayWait(t, i, a.lines[i]))
 		}
-		if a.admission.Dedupe > 0 && !r.Recurring {
+		if a.admission.Dedupe > 0 && !r.NotUnique {
 			t.see(a.identities[i])
 		}
 	}
@@ -131,7 +131,7 @@ func (a *acceptance) recognise(t *txn) (fresh, size int64) {
 		here = make(map[identity]bool, len(a.records))
 	}
 	for i := range a.records {
-		if a.records[i].Recurring {
+		if a.records[i].NotUnique {
 			continue
 		}
 		id := a.identities[i]

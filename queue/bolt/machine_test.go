@@ -131,7 +131,7 @@ func (m *machine) acceptSome(t *rapid.T) {
 		m.serial++
 		records[i] = queue.Record{
 			Identity:  rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", ""}).Draw(t, "identity"),
-			Recurring: rapid.IntRange(0, 5).Draw(t, "recurring") == 5,
+			NotUnique: rapid.IntRange(0, 5).Draw(t, "recurring") == 5,
 			Order:     rapid.SampledFrom([]string{"one", "two", "three", ""}).Draw(t, "order"),
 			Account:   rapid.SampledFrom([]string{"1", "2"}).Draw(t, "account"),
 			Field:     rapid.SampledFrom([]string{"comments", "messages"}).Draw(t, "field"),

@@ -31,7 +31,7 @@ func (m *model) accept(records []queue.Record, a queue.Admission) (fresh []*mode
 	duplicates = make([]bool, len(records))
 	var bytes int64
 	for i, r := range records {
-		if a.Dedupe > 0 && !r.Recurring {
+		if a.Dedupe > 0 && !r.NotUnique {
 			key := r.DuplicateKey()
 			at, seen := m.seen[key]
 			if here[key] || seen && now.Before(at.Add(a.Dedupe)) {
@@ -273,7 +273,7 @@ func describe(e *queue.Event) string {
 	body := e.Body
 	return fmt.Sprintf("%d %s recurring %t order %q account %s field %s url %s secret %s signature %x body %.20q (%d of %d), "+
 		"%s %s in flight %t, accepted %s requeued %s due %s settled %s, %d attempts since %s %q",
-		e.ID, e.Identity, e.Recurring, e.Order, e.Account, e.Field, e.URL, e.Secret, e.Signature[:4], body, len(body), e.Size,
+		e.ID, e.Identity, e.NotUnique, e.Order, e.Account, e.Field, e.URL, e.Secret, e.Signature[:4], body, len(body), e.Size,
 		e.State, e.Lane, e.InFlight, at(e.Accepted), at(e.Requeued), at(e.Due), at(e.Settled), e.Attempts, at(e.Tried), e.LastError)
 }
 

@@ -27,7 +27,7 @@ func appendRecord(dst []byte, r *queue.Record, accepted uint64) []byte {
 	dst = append(dst, recordVersion)
 	dst = binary.BigEndian.AppendUint64(dst, accepted)
 	var flags byte
-	if r.Recurring {
+	if r.NotUnique {
 		flags |= flagRecurring
 	}
 	dst = append(dst, flags)
@@ -57,7 +57,7 @@ func decodeRecord(b []byte, e *queue.Event, body bool) bool {
 		return false
 	}
 	e.Accepted = recordAccepted(b)
-	e.Recurring = b[9]&flagRecurring != 0
+	e.NotUnique = b[9]&flagRecurring != 0
 	copy(e.Signature[:], b[10:])
 	length := int(binary.BigEndian.Uint32(b[recordFixed-4:]))
 	rest := b[recordFixed:]

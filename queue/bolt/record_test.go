@@ -15,7 +15,7 @@ func TestRecordsWithoutAnOriginCanBeRead(t *testing.T) {
 	t.Parallel()
 	want := queue.Event{
 		Record: queue.Record{
-			Identity: "instagram/17/comments/1", Recurring: true, Order: "17/1", Account: "17", Field: "comments",
+			Identity: "instagram/17/comments/1", NotUnique: true, Order: "17/1", Account: "17", Field: "comments",
 			URL: "https://hooks.example.com/webhooks?a=b", Secret: "instagram", Signature: [32]byte{1, 2, 3},
 			Body: []byte("\x05the body"),
 		},
