@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
-// answer is the http.ResponseWriter of an attempt. Of what the backend answers
-// it keeps only what tells how the attempt went.
+// answer is the http.ResponseWriter of an attempt. It keeps only what is needed to
+// judge the attempt.
 type answer struct {
 	ctx    context.Context // of the attempt
 	header http.Header

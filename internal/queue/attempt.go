@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// result is how an attempt ended.
+// result is the result of an attempt.
 type result struct {
 	// reason is the kind of failure, for metrics and logs: a status, or one of
 	// the reasons below. It is empty when the event was delivered.
@@ -43,8 +43,8 @@ const (
 	returnTimeoutWhenCut = time.Second
 )
 
-// attempt delivers an event once. If the backend did not return, the attempt has
-// been abandoned, and its result does not count.
+// attempt delivers an event once. If the backend did not return in time, the attempt
+// was abandoned and settled already, and its result does not count.
 func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 	ctx, cancel := context.WithTimeout(d.attempting, d.policy.Timeout)
 	defer cancel()

@@ -64,9 +64,9 @@ func (d *Dispatcher) add(events []*Event) {
 	d.begin(time.Now())
 }
 
-// next takes an event for an attempt that begins now, if there may be one.
-// Attempts that ended, but are not settled, may come to be made again after a
-// crash: these are bounded too.
+// next returns an event whose attempt may begin now, or nil. Attempts that have
+// ended but are not settled count as well: after a crash they are made again, so
+// their number must be bounded.
 func (d *Dispatcher) next() *Event {
 	if len(d.ready) == 0 || d.cooldownTimer != nil || d.running >= d.pace.limit || d.unsettled >= d.pace.max {
 		return nil
@@ -78,7 +78,7 @@ func (d *Dispatcher) next() *Event {
 	return e
 }
 
-// begin begins the attempts that there may be.
+// begin starts as many attempts as the pace allows.
 func (d *Dispatcher) begin(now time.Time) {
 	for e := d.next(); e != nil; e = d.next() {
 		d.lastActivity = now
@@ -91,7 +91,7 @@ func (d *Dispatcher) begin(now time.Time) {
 	d.watch(now)
 }
 
-// work makes one attempt after the other while there are events for it.
+// work makes attempts until there is no event for the next one.
 func (d *Dispatcher) work(e *Event) {
 	for e != nil {
 		r, abandoned := d.attempt(e)
@@ -113,7 +113,7 @@ func (d *Dispatcher) abandon(e *Event, r result) {
 	d.attempts.Done()
 }
 
-// returned makes room after an attempt that was abandoned.
+// returned counts an abandoned attempt as ended.
 func (d *Dispatcher) returned() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -124,9 +124,9 @@ func (d *Dispatcher) returned() {
 	}
 }
 
-// ended ends an attempt, has it settled, and returns the event for the next one,
-// or nil. One that was abandoned goes on to take the room of an attempt: else
-// there could be any number of them.
+// ended records the end of an attempt, settles it in the background, and returns
+// the event of the next attempt, or nil. An abandoned attempt keeps counting as
+// running: else their number would not be bounded.
 func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
 	now := time.Now()
 	o := d.policy.outcome(e, r, now)
@@ -160,7 +160,7 @@ func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
 	return follower
 }
 
-// pause keeps attempts from beginning for a while, if that is due.
+// pause starts a cooldown during which no attempt begins, if one is due.
 func (d *Dispatcher) pause() {
 	wait := d.pace.cooldown()
 	if wait == 0 || d.cooldownTimer != nil || d.stopped {
@@ -177,7 +177,7 @@ func (d *Dispatcher) pause() {
 	})
 }
 
-// settled makes room for attempts after a settlement.
+// settled lets attempts begin again that waited for a settlement.
 func (d *Dispatcher) settled() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -187,7 +187,7 @@ func (d *Dispatcher) settled() {
 	}
 }
 
-// wake makes the loop look for room.
+// wake tells the leasing loop that there may be room.
 func (d *Dispatcher) wake() {
 	select {
 	case d.roomAvailable <- struct{}{}:
@@ -195,10 +195,10 @@ func (d *Dispatcher) wake() {
 	}
 }
 
-// stallAfter is how long the limit holds while no attempt ends.
+// stallAfter is how long no attempt may end before the limit grows.
 const stallAfter = time.Second
 
-// watch sees to it that the limit grows when attempts hang.
+// watch starts the stall timer when all attempts that the pace allows are running.
 func (d *Dispatcher) watch(now time.Time) {
 	if d.stallTimer != nil || d.running < d.pace.limit || d.pace.limit == d.pace.max {
 		return
@@ -207,7 +207,7 @@ func (d *Dispatcher) watch(now time.Time) {
 	d.stallTimer = time.AfterFunc(stallAfter-now.Sub(d.lastActivity), d.stalled)
 }
 
-// stalled makes the limit grow if attempts hang.
+// stalled raises the limit if attempts hang.
 func (d *Dispatcher) stalled() {
 	defer d.loops.Done()
 	d.mu.Lock()

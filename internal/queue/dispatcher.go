@@ -33,8 +33,8 @@ type Policy struct {
 	Retention Retention
 }
 
-// Dispatcher delivers what is due in a Store to a handler. Several can work on
-// the same Store.
+// Dispatcher delivers what is due in a Store to a Backend. Several dispatchers can
+// work on the same Store.
 type Dispatcher struct {
 	store    Store
 	backend  Backend
@@ -42,13 +42,13 @@ type Dispatcher struct {
 	logger   *zap.Logger
 	logLimit throttle.Throttle[logKind]
 
-	// These contexts end one after the other when the Dispatcher stops: that of
-	// leasing at once, that of attempts after the grace, and that of settlements
-	// a while after the last attempt.
+	// These contexts end one after the other when the Dispatcher stops: leasing at
+	// once, attempting after the grace, settling some seconds after the last
+	// attempt.
 	leasing, attempting, settling             context.Context
 	stopLeasing, cutAttempts, stopSettlements context.CancelFunc
 
-	// What is counted here ends with the context of the same name.
+	// The goroutines of these groups end with the context of the same kind.
 	loops, attempts, settlements sync.WaitGroup
 
 	roomAvailable chan struct{} // tells that there may be room for more events
@@ -56,9 +56,9 @@ type Dispatcher struct {
 	mu        sync.Mutex
 	stopped   bool
 	pace      pace
-	ready     []*Event // leased, and wait for their attempt
-	running   int      // attempts
-	unsettled int      // attempts that have ended
+	ready     []*Event // leased, waiting for their attempt
+	running   int      // attempts under way
+	unsettled int      // attempts that have ended, but are not settled
 
 	lastActivity  time.Time   // when an attempt last began or ended
 	stallTimer    *time.Timer // runs while the limit is exhausted, or nil
@@ -90,14 +90,12 @@ func (d *Dispatcher) Start() {
 // settleTimeout is how long Stop waits for the Store after the last attempt.
 const settleTimeout = 5 * time.Second
 
-// Stop ends the delivery: nothing more is leased. It returns when all attempts
-// under way have ended. Those that take longer than grace are cut short; a grace
-// of 0 is for ever. A backend that does not return for a second after that is not
-// waited for.
+// Stop stops leasing and returns when all attempts under way have ended. Attempts
+// that take longer than grace are cancelled; a grace of 0 means no limit. A backend
+// that has not returned a second after that is abandoned.
 //
-// What was cut short is given back to the Store as if it had not been tried, and
-// so is an event if the Store does not take what became of it within a few
-// seconds.
+// Events of cancelled attempts are released, as if they had not been tried. So is
+// an event whose outcome the Store does not accept within a few seconds.
 func (d *Dispatcher) Stop(grace time.Duration) {
 	if grace > 0 {
 		defer time.AfterFunc(grace, d.cutAttempts).Stop()

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// The pauses between two steps of forgetting what is no longer to be kept.
+// The pauses between two steps of expiry.
 const (
-	expireInterval = time.Minute            // when there is no more of it
-	expirePause    = 100 * time.Millisecond // at least, when there is
+	expireInterval = time.Minute            // after the last step
+	expirePause    = 100 * time.Millisecond // at least, between steps
 )
 
-// expire forgets in small steps what is no longer to be kept. It leaves the
-// Store to others at least half of the time.
+// expire forgets in small steps what is no longer to be kept. It uses the Store for
+// at most half of the time.
 func (d *Dispatcher) expire() {
 	pause := expirePause
 	for sleep(d.leasing, pause) {

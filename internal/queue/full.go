@@ -6,8 +6,8 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Pending returns an ErrFull that says why if so many events and bytes are too
-// many, of which wait and waiting are pending already.
+// Pending returns an error that wraps ErrFull if a limit is exceeded: events and
+// bytes would be pending with the delivery, wait and waiting are without it.
 func (a *Admission) Pending(events, bytes, wait, waiting int64) error {
 	if a.MaxEvents > 0 && events > a.MaxEvents {
 		return fmt.Errorf("%w: with this delivery %s events would wait (now: %s), max_pending is %s",
@@ -20,8 +20,8 @@ func (a *Admission) Pending(events, bytes, wait, waiting int64) error {
 	return nil
 }
 
-// Space returns an ErrFull that says why if too little is free, of which so much
-// is needed, for the delivery and to settle what waits.
+// Space returns an error that wraps ErrFull if too little is free: needed is what the
+// delivery takes, and what it takes to settle all that waits.
 func (a *Admission) Space(free, needed int64) error {
 	switch {
 	case free-needed >= a.MinFree:

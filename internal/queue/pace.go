@@ -10,10 +10,10 @@ type pace struct {
 	outage     int // attempts in a row
 }
 
-// When so many attempts have failed in a row, the application is down. There is
-// a rest before each further one then: thousands of events that fail one after
-// the other would take the machine from those that come in. The rest is short,
-// as the next event may be for another application.
+// After outageAfter failed attempts in a row, the application is down, and there is a
+// cooldown before each further attempt: without it, thousands of failing events
+// would take the processor from deliveries that come in. It is short, because the
+// next event may be for another application.
 const (
 	outageAfter = 10
 	cooldown    = 5 * time.Millisecond
@@ -27,15 +27,14 @@ func (p *pace) cooldown() time.Duration {
 	return cooldown
 }
 
-// success takes note of an attempt that was answered as it should be.
+// success counts an attempt that succeeded.
 func (p *pace) success() {
 	p.failed, p.outage = 0, 0
 	p.limit = min(p.limit+1, p.max)
 }
 
-// failure takes note of a failed attempt. When as many have failed in a row as
-// may run at the same time, it is not a single event that fails: the pace
-// begins anew.
+// failure counts a failed attempt. When as many attempts have failed in a row as may
+// run at the same time, it is not a single event that fails: the pace starts over.
 func (p *pace) failure() {
 	p.outage++
 	if p.failed++; p.failed >= p.limit {
@@ -43,8 +42,8 @@ func (p *pace) failure() {
 	}
 }
 
-// stall makes room for one attempt more while those that run do not end. Else a
-// single event that hangs would hold back all others.
+// stall allows one attempt more while those that run do not end. Otherwise a single
+// event that hangs would hold back all others.
 func (p *pace) stall(running int) {
 	p.limit = min(max(p.limit, running)+1, p.max)
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// outcome tells what becomes of an event after an attempt that ended now.
+// outcome returns the outcome of an attempt that ended now.
 func (p *Policy) outcome(e *Event, r result, now time.Time) Outcome {
 	if r.cut {
 		return Outcome{Released: true}
@@ -36,9 +36,9 @@ func (p *Policy) refused(r result) bool {
 	return r.status == http.StatusGone || slices.Contains(p.DeadStatus, r.status)
 }
 
-// delay returns a random time to wait after an attempt before which failed
-// others have failed: more than 0, and up to a bound that doubles with each.
-// So those that failed together do not come again together.
+// delay returns the time to wait after an attempt that failed, when failed attempts
+// had failed before: random, above 0, and below a bound that doubles with each (full
+// jitter), so that events which failed together are not tried again together.
 func (p *Policy) delay(failed int) time.Duration {
 	bound := p.Max
 	if p.First <= p.Max>>failed {
@@ -47,8 +47,8 @@ func (p *Policy) delay(failed int) time.Duration {
 	return 1 + rand.N(max(bound, 1))
 }
 
-// waitOf returns how long a header Retry-After asks to wait, and 0 if it cannot
-// be read.
+// waitOf returns how long a Retry-After header asks to wait, or 0 if it cannot be
+// parsed.
 func waitOf(header string) time.Duration {
 	if seconds, err := strconv.ParseUint(header, 10, 63); err == nil {
 		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second

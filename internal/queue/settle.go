@@ -8,9 +8,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// settle stores what becomes of an event. If that fails, the event must not be
-// delivered again, so it stays leased, and settle tries again until the
-// Dispatcher stops. The result is that of the attempt, if there was one.
+// settle stores the outcome of an attempt. If that fails, it tries again until the
+// Dispatcher stops: the event stays leased meanwhile, so that it is not delivered
+// again. The result is that of the attempt, if there was one.
 func (d *Dispatcher) settle(e *Event, o Outcome, r result) {
 	var pause backoff
 	for {
@@ -31,8 +31,8 @@ func (d *Dispatcher) settle(e *Event, o Outcome, r result) {
 	}
 }
 
-// abandonSettling gives up to settle an event and gives it back: to deliver it twice is
-// better than never, should the store be in use for long yet.
+// abandonSettling releases an event whose outcome could not be stored: delivering it
+// twice is better than never.
 func (d *Dispatcher) abandonSettling(e *Event, o Outcome) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -45,12 +45,12 @@ func (d *Dispatcher) abandonSettling(e *Event, o Outcome) {
 	}
 }
 
-// release gives an event back that was not tried.
+// release returns an event that was not tried.
 func (d *Dispatcher) release(e *Event) {
 	d.settlements.Go(func() { d.settle(e, Outcome{Released: true}, result{}) })
 }
 
-// backoff is the time to wait after an error of the Store. It doubles with each.
+// backoff is the time to wait after an error of the Store. It doubles with each error.
 type backoff time.Duration
 
 // The bounds of a backoff.

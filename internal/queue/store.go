@@ -9,70 +9,69 @@ import (
 	"time"
 )
 
-// Store keeps events from their acceptance until they are forgotten. It can be
-// used from many goroutines. What a method has returned for without an error
-// is durable: it survives the loss of power.
+// Store keeps events from their acceptance until they are forgotten. Its methods
+// are safe for concurrent use. Once a method has returned without an error, what
+// it did is durable: it survives the loss of power.
 //
-// A Store knows when an event is due, and which events must not overtake each
-// other. It does not know what becomes of an event: the dispatcher leases what
-// is due, delivers it, and settles how that went.
+// A Store decides which events are due, and keeps those with the same Order in
+// sequence. It does not decide what becomes of an event: the Dispatcher leases
+// what is due, delivers it, and settles it with the outcome.
 type Store interface {
-	// Accept stores the events of one delivery: all, or, when it returns an
-	// error, none. Those that were accepted before, within the time that the
-	// admission says, are left out; duplicates reports which, or is nil if
-	// there are none. It returns ErrFull when a limit of the admission is
-	// reached. Bodies may change once Accept has returned.
+	// Accept stores the events of one delivery: all of them, or none if it
+	// returns an error. Duplicates of events that were accepted within
+	// admission.Dedupe are left out; duplicates reports which, and is nil if there
+	// are none. It returns ErrFull if the delivery would exceed a limit of the
+	// admission. The caller may reuse the bodies once Accept has returned.
 	Accept(ctx context.Context, records []Record, admission Admission) (duplicates []bool, err error)
 
-	// Lease returns events that are due, at most limit, in the order of their
-	// acceptance as far as possible, and waits until there is one. A leased
-	// event is returned to nobody else until it is settled or the process
-	// ends. Of events with the same Order, only the first is ever leased.
+	// Lease waits until an event is due, and returns up to limit events, as far
+	// as possible in the order of their acceptance. A leased event is returned to
+	// nobody else until it is settled or the process ends. Of the events with the
+	// same Order, only the first is ever leased.
 	//
-	// Events in the Live and Retried lanes take turns; those in Replayed come
+	// The lanes Live and Retried take turns. Events in Replayed are leased only
 	// when no others are due.
 	Lease(ctx context.Context, limit int) ([]*Event, error)
 
-	// Settle ends a lease. After an error the event is still leased, and
-	// Settle can be called again.
+	// Settle ends a lease with an outcome. If it returns an error, the event is
+	// still leased, and the caller can settle it again.
 	Settle(ctx context.Context, event *Event, outcome Outcome) error
 
 	// List returns the events that the filter selects, the newest first unless
 	// the filter asks for the oldest, with their bodies if it asks for them.
 	List(ctx context.Context, filter Filter) ([]Event, error)
 
-	// Requeue makes the dead and the delivered events that the filter selects
-	// pending again, in the lane Replayed, one each interval, and those that
-	// wait for another attempt due at once. It returns how many there were.
-	// Those before an error stay requeued. Limit, OldestFirst and Bodies do
-	// not count.
+	// Requeue makes the dead and delivered events that the filter selects pending
+	// again, in the lane Replayed, one per interval, and makes those that wait for
+	// another attempt due at once. It returns their number. If it fails midway,
+	// those already requeued stay so. It ignores the filter's Limit, OldestFirst
+	// and Bodies.
 	Requeue(ctx context.Context, filter Filter, interval time.Duration) (int, error)
 
-	// Discard forgets an event. It returns ErrNotFound when there is none with
-	// this ID, and ErrLeased while it is leased.
+	// Discard forgets an event. It returns ErrNotFound if there is no event with
+	// this ID, and ErrLeased while the event is leased.
 	Discard(ctx context.Context, id uint64) error
 
-	// Expire forgets some of what is no longer to be kept, and reports whether
-	// there is more of it.
+	// Expire forgets some of the events and identities whose retention is over,
+	// and reports whether there are more.
 	Expire(ctx context.Context, retention Retention) (more bool, err error)
 
-	// Stats returns what the store holds. It takes the same time however much
+	// Stats returns what the store holds. Its cost does not depend on how much
 	// that is.
 	Stats(ctx context.Context) (Stats, error)
 
-	// Close ends the store. Calls of other methods under way and later ones
+	// Close closes the store. Calls under way and later calls of other methods
 	// return ErrClosed.
 	Close() error
 }
 
-// Maintainer is a Store whose file can be looked after while it is in use.
+// Maintainer is a Store whose file can be checked and compacted while it is in use.
 type Maintainer interface {
-	// Check returns an error that says what is wrong with the file, or nil.
+	// Check returns an error that describes the damage of the file, or nil.
 	Check(ctx context.Context) error
 
-	// Compact gives the space that is no longer used back to the file system,
-	// and returns the size of the file in bytes before and after. Meanwhile
-	// nothing is accepted.
+	// Compact returns unused space to the file system, and reports the size of
+	// the file in bytes before and after. Nothing is accepted meanwhile.
 	Compact(ctx context.Context) (before, after int64, err error)
 }
 
@@ -90,7 +89,7 @@ var (
 	ErrLeased   = errors.New("the event is being delivered just now")
 )
 
-// Record is what is stored of an event when it is accepted. It never changes.
+// Record is the part of an event that is stored when it is accepted and never changes.
 type Record struct {
 	// Identity is the event's identity: the CloudEvents id. A record is a duplicate
 	// of one that has its DuplicateKey.
@@ -100,19 +99,18 @@ type Record struct {
 	// is never a duplicate.
 	NotUnique bool
 
-	// Order is a key that events have in common which must not overtake each
-	// other. It is empty for one that may overtake all.
+	// Order is the key of a sequence: events with the same key are delivered one
+	// after the other. It is empty for an event that waits for no other.
 	Order string
 
 	Account string // id of the account that the event belongs to
 	Field   string // webhook field, such as "comments"
 
-	// URL is where the delivery went to: scheme, host, path and query.
+	// URL is the URL that the delivery was sent to: scheme, host, path and query.
 	URL string
 
-	// Origin is who delivered, and what the proxies in front said of that, in a
-	// form that a store need not understand. It is empty for events that were
-	// accepted before it was kept.
+	// Origin is the sender of the delivery as an encoded Origin. A store does not
+	// interpret it.
 	Origin string
 
 	// Secret is the name of the app secret that the delivery was signed with,
@@ -125,9 +123,9 @@ type Record struct {
 	Body []byte
 }
 
-// DuplicateKey returns what tells the event from all others: its identity and the
-// name of the app secret. The event of another app is another event, although Meta
-// gives it the same ids. No identity holds the character between the two.
+// DuplicateKey returns the key by which duplicates are recognised: the identity and
+// the name of the app secret. Meta gives events of two apps the same ids, but they
+// are different events. The separator cannot occur in an identity.
 func (r *Record) DuplicateKey() string { return r.Identity + "\x00" + r.Secret }
 
 // State is where an event stands.
@@ -140,7 +138,7 @@ const (
 	Dead      State = "dead"      // a dead letter: given up
 )
 
-// Lane is the way by which a pending event comes to be leased.
+// Lane is the queue that a pending event waits in.
 type Lane string
 
 // The lanes of pending events.
@@ -154,8 +152,9 @@ const (
 type Event struct {
 	Record
 
-	// ID is the number by which the store knows the event. An event that was
-	// accepted later has a higher one. Size is that of its body in bytes.
+	// ID is the number of the event in its store. It is higher than that of every
+	// event whose acceptance had returned before this one's began. Size is the
+	// length of the body in bytes.
 	ID   uint64
 	Size int
 
@@ -163,71 +162,70 @@ type Event struct {
 	Lane     Lane // of a pending event
 	InFlight bool // leased
 
-	// Accepted is when the event was stored, and Requeued when it was last
-	// made pending again; it is zero if it never was.
+	// Accepted is when the event was stored. Requeued is when it was last
+	// requeued, or zero.
 	Accepted, Requeued time.Time
 
-	// Attempts is how many attempts there were since it was accepted or
-	// requeued: those that failed, and the one that delivered it. Tried is when
-	// the first of them failed, if the event was to be tried again, and
-	// LastError says how the last one did.
+	// Attempts is the number of attempts since the event was accepted or requeued:
+	// those that failed, and the one that delivered it. Tried is when the first of
+	// them failed, and LastError is the error of the last one.
 	Attempts  int
 	Tried     time.Time
 	LastError string
 
-	// Due is when a pending event may next be leased, and Settled when it was
-	// delivered or declared dead.
+	// Due is when a pending event may next be leased. Settled is when the event
+	// was delivered or became a dead letter.
 	Due, Settled time.Time
 }
 
-// Outcome is how an attempt ended.
+// Outcome is the result of an attempt, for the Store.
 type Outcome struct {
-	// State is what becomes of the event. A Pending one goes back to the lane
-	// Retried, or stays in Replayed, with an attempt more, until Due.
+	// State is the new state of the event. Pending puts it into the lane Retried,
+	// or leaves it in Replayed, with one attempt more, until Due.
 	State State
 	Due   time.Time
 
-	// Ended is when an attempt ended that is not the last.
+	// Ended is when the attempt ended, if the event is Pending again.
 	Ended time.Time
 
-	// Error says why the attempt failed.
+	// Error describes why the attempt failed.
 	Error string
 
-	// Released gives the event back as if it had never been leased: there was
-	// no attempt, or it was cut short. Nothing else counts then, and nothing
-	// is written.
+	// Released returns the event as if it had never been leased: there was no
+	// attempt, or it was cut short. The other fields are ignored, and nothing is
+	// written.
 	Released bool
 }
 
-// Admission is what Accept is to look at.
+// Admission holds the limits that Accept enforces.
 type Admission struct {
-	// Dedupe is for how long events are recognised after they were accepted; 0
-	// is not at all.
+	// Dedupe is how long duplicates are recognised after an event was accepted. 0
+	// turns that off.
 	Dedupe time.Duration
 
-	// MaxEvents and MaxBytes are how much may be pending after the delivery,
-	// in events and in bytes of bodies; 0 is any amount.
+	// MaxEvents and MaxBytes limit what may be pending after the delivery, in
+	// events and in bytes of bodies. 0 means no limit.
 	MaxEvents, MaxBytes int64
 
-	// MinFree is how many bytes must stay free where the store keeps its
-	// events, as far as it knows; 0 is any amount.
+	// MinFree is how many bytes must stay free where the store keeps its events,
+	// if the store knows. 0 means no limit.
 	MinFree int64
 }
 
-// Filter selects events. An empty part selects all.
+// Filter selects events. A zero field selects all.
 type Filter struct {
 	ID             uint64
 	State          State
 	Field, Account string
-	Since          time.Time // accepted then or later
-	After, Before  uint64    // a higher and a lower ID than these
-	Limit          int       // at most so many
-	OldestFirst    bool      // not the newest
-	Bodies         bool      // with their bodies
+	Since          time.Time // accepted at this time or later
+	After, Before  uint64    // bounds of the ID, exclusive
+	Limit          int       // the largest number of events to return
+	OldestFirst    bool      // by rising ID instead of falling
+	Bodies         bool      // include bodies
 }
 
 // Retention is how long events are kept after they were settled, and how long
-// identities after they were accepted. At 0 they are forgotten at once.
+// identities are kept after acceptance. 0 forgets them at once.
 type Retention struct {
 	Delivered, Dead, Dedupe time.Duration
 }
