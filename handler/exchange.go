@@ -33,34 +33,6 @@ type exchange struct {
 	first    replay  // body until there is an error
 }
 
-// ServeHTTP answers verification requests, authenticates deliveries and passes
-// authentic ones to next.
-//
-// It keeps little on the stack while next runs. Under Caddy's own frames that
-// decides whether the stack has to grow, which costs more than the signature.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	x := h.begin(w, r)
-	defer x.end()
-	var err error
-	switch r.Method {
-	case http.MethodGet:
-		err = x.verify()
-	case http.MethodPost:
-		err = x.authenticate()
-		if x.authentic {
-			err = x.finish(next.ServeHTTP(&x.w, r))
-		}
-	default:
-		x.w.Header().Set("Allow", "GET, POST")
-		err = x.reject(methodNotAllowed.withCause(errBadMethod))
-	}
-	if err != nil {
-		err = x.respondError(err)
-	}
-	x.completed = true
-	return err
-}
-
 // begin takes a request over before any later handler sees it.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	dropReservedHeaders(r)

@@ -4,6 +4,7 @@ package handler
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -31,9 +32,9 @@ const DefaultMaxSize = 8 << 20
 // `X-Hub-Signature-256` header of each delivery (a POST request) against the
 // raw bytes of the body, and demands Meta's client certificate when
 // `client_cert` is set. The next handler gets an authentic delivery unchanged,
-// with a known length. Everything else is refused: 400 and 403 for a
-// verification request, 401 for a missing or wrong signature, 403 (425 for TLS
-// early data) for trouble with the client certificate, 405 for other methods, 413 for a body over
+// with a known length. Everything else is refused: 400 and 403 for a verification
+// request, 401 for a missing or wrong signature, 403 for trouble with the client
+// certificate (425 for TLS early data), 405 for other methods, 413 for a body over
 // `max_size`.
 //
 // Secrets and tokens are best given as `{env.*}` or `{file.*}` placeholders:
@@ -41,8 +42,8 @@ const DefaultMaxSize = 8 << 20
 // the config that the admin API shows nor in any log.
 //
 // These placeholders are available to the handlers that follow. Those of an
-// event are of the first event in a delivery. A delivery is only taken apart
-// when one is used that needs it.
+// event are of the first event in a delivery. A delivery is parsed only when a
+// placeholder needs it.
 //
 // Placeholder | Description
 // ------------|------------
@@ -169,6 +170,34 @@ func (h *Handler) Cleanup() error {
 		h.logLeftOut()
 	}
 	return nil
+}
+
+// ServeHTTP answers verification requests, authenticates deliveries and passes
+// authentic ones to next.
+//
+// It keeps little on the stack while next runs. Under Caddy's own frames that
+// decides whether the stack has to grow, which costs more than the signature.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	x := h.begin(w, r)
+	defer x.end()
+	var err error
+	switch r.Method {
+	case http.MethodGet:
+		err = x.verify()
+	case http.MethodPost:
+		err = x.authenticate()
+		if x.authentic {
+			err = x.finish(next.ServeHTTP(&x.w, r))
+		}
+	default:
+		x.w.Header().Set("Allow", "GET, POST")
+		err = x.reject(methodNotAllowed.withCause(errBadMethod))
+	}
+	if err != nil {
+		err = x.respondError(err)
+	}
+	x.completed = true
+	return err
 }
 
 // MarshalLogObject keeps tokens and secrets out of Caddy's handler trace.
