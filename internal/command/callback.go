@@ -3,12 +3,14 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // callbackFlags are the flags of `caddy instagram callback`.
@@ -17,6 +19,9 @@ type callbackFlags struct {
 	object, callback string
 	values           bool
 	verifyToken      *secretSource
+
+	client *graph.Client
+	token  graph.Secret // to verify with
 }
 
 func callbackCommand() *cobra.Command {
@@ -99,10 +104,7 @@ func (b *callbackFlags) list(ctx context.Context, c *console, _ []string) (resul
 		return nil, err
 	}
 	all, err := client.Callbacks(ctx, b.app)
-	if err != nil {
-		return nil, refused(err)
-	}
-	return &appCallbacks{App: b.app, Callbacks: append([]graph.Callback{}, all...)}, nil
+	return ifDone(&appCallbacks{App: b.app, Callbacks: append([]graph.Callback{}, all...)}, refused(err))
 }
 
 func (a *appCallbacks) text(c *console) {
@@ -121,20 +123,6 @@ func (a *appCallbacks) text(c *console) {
 	c.table(rows...)
 }
 
-// callbackChange is the result of set and remove. A callback that is not there
-// has no URL.
-type callbackChange struct {
-	outcome
-	App    string         `json:"app"`
-	DryRun bool           `json:"dry_run,omitempty"`
-	Before graph.Callback `json:"before"`
-	Wanted graph.Callback `json:"wanted"`
-	difference
-
-	// After is what was read back; it is not there if that failed.
-	After *graph.Callback `json:"after,omitempty"`
-}
-
 func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result, error) {
 	fields, err := b.wanted()
 	if err != nil {
@@ -149,19 +137,14 @@ func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result
 	if err := validateCallback(b.callback); err != nil {
 		return nil, err
 	}
-	client, err := b.ofApp(c)
-	if err != nil {
+	if b.client, err = b.ofApp(c); err != nil {
 		return nil, err
 	}
-	token, err := b.verifyToken.read(c)
-	if err != nil {
+	if b.token, err = b.verifyToken.read(c); err != nil {
 		return nil, err
 	}
-	wanted := graph.Callback{Object: b.object, URL: b.callback, Fields: fields, Active: true}
-	return b.change(ctx, c, client, func(before graph.Callback) (graph.Callback, error) {
-		return wanted, nil
-	}, func(ctx context.Context) error {
-		return client.SetCallback(ctx, b.app, wanted, token, b.values)
+	return b.change(ctx, c, func(graph.Callback) (graph.Callback, error) {
+		return graph.Callback{Object: b.object, URL: b.callback, Fields: fields, Active: true}, nil
 	})
 }
 
@@ -178,65 +161,29 @@ func validateCallback(callback string) error {
 	return nil
 }
 
-func (b *callbackFlags) remove(ctx context.Context, c *console, _ []string) (result, error) {
-	fields, err := names(b.fields)
-	if err != nil {
+func (b *callbackFlags) remove(ctx context.Context, c *console, _ []string) (_ result, err error) {
+	if b.fields, err = names(b.fields); err != nil {
 		return nil, err
 	}
-	client, err := b.ofApp(c)
-	if err != nil {
+	if b.client, err = b.ofApp(c); err != nil {
 		return nil, err
 	}
-	return b.change(ctx, c, client, func(before graph.Callback) (graph.Callback, error) {
-		left, err := without(before.Fields, fields)
+	return b.change(ctx, c, func(before graph.Callback) (graph.Callback, error) {
+		left, err := without(before.Fields, b.fields)
 		if err != nil || len(left) == 0 {
 			return b.none(), err
 		}
 		before.Fields = left
 		return before, nil
-	}, func(ctx context.Context) error {
-		return client.RemoveCallback(ctx, b.app, b.object, fields)
 	})
 }
 
-// change makes the callback what wanted says, and reads back what it is.
-func (b *callbackFlags) change(ctx context.Context, c *console, client *graph.Client,
-	wanted func(before graph.Callback) (graph.Callback, error), do func(context.Context) error,
-) (result, error) {
-	before, err := b.find(ctx, client)
-	if err != nil {
-		return nil, refused(err)
+func (b *callbackFlags) change(ctx context.Context, c *console, goal func(graph.Callback) (graph.Callback, error)) (result, error) {
+	r := &change{App: b.app, DryRun: b.dryRun, title: fmt.Sprintf("App %s, object %s", b.app, b.object)}
+	if b.object == meta.ObjectInstagram {
+		r.logins = graph.Logins()
 	}
-	goal, err := wanted(before)
-	if err != nil {
-		return nil, err
-	}
-	r := &callbackChange{
-		App: b.app, DryRun: b.dryRun, Before: before, Wanted: goal, difference: compare(before.Fields, goal.Fields),
-	}
-	nothing := goal.URL == "" && before.URL == ""
-	if nothing && !b.dryRun {
-		r.After = &before
-	}
-	return b.carryOut(ctx, c, r, nothing, do, func(ctx context.Context) (asAsked, asBefore bool, err error) {
-		after, err := b.find(ctx, client)
-		if err == nil {
-			r.After = &after
-		}
-		return same(after, goal), same(after, before), err
-	})
-}
-
-// find returns the callback for the object, without a URL if there is none.
-func (b *callbackFlags) find(ctx context.Context, client *graph.Client) (graph.Callback, error) {
-	all, err := client.Callbacks(ctx, b.app)
-	for _, found := range all {
-		if found.Object == b.object {
-			slices.Sort(found.Fields)
-			return found, err
-		}
-	}
-	return b.none(), err
+	return r.carryOut(ctx, c, b, goal)
 }
 
 // none is the callback of an object that has none.
@@ -244,41 +191,21 @@ func (b *callbackFlags) none() graph.Callback {
 	return graph.Callback{Object: b.object, Fields: []string{}}
 }
 
-func same(a, b graph.Callback) bool {
-	return a.URL == b.URL && a.Active == b.Active && compare(a.Fields, b.Fields).none()
+func (*callbackFlags) json(b graph.Callback) any { return b }
+
+func (b *callbackFlags) write(ctx context.Context, wanted graph.Callback) error {
+	if b.callback == "" {
+		return b.client.RemoveCallback(ctx, b.app, b.object, b.fields)
+	}
+	return b.client.SetCallback(ctx, b.app, wanted, b.token, b.values)
 }
 
-// plan prints what is to be done, before it is done.
-func (r *callbackChange) plan(c *console) {
-	c.printf("App %s, object %s\n", r.App, r.Wanted.Object)
-	before, after := r.Before.URL, r.Wanted.URL
-	if before != after && before != "" {
-		c.printf("%s\n", c.paint(red, "  - "+before))
+// read returns the callback of the object.
+func (b *callbackFlags) read(ctx context.Context) (graph.Callback, error) {
+	all, err := b.client.Callbacks(ctx, b.app)
+	if i := slices.IndexFunc(all, func(found graph.Callback) bool { return found.Object == b.object }); i >= 0 {
+		slices.Sort(all[i].Fields)
+		return all[i], refused(err)
 	}
-	if before != after && after != "" {
-		c.printf("%s\n", c.paint(green, "  + "+after))
-	}
-	if before == after && after != "" {
-		c.printf("    %s\n", after)
-	}
-	if r.Wanted.Active && before != "" && !r.Before.Active {
-		c.printf("%s\n", c.paint(green, "  + active"))
-	}
-	r.difference.text(c)
-	if r.Wanted.URL != "" && r.Wanted.Object == "instagram" {
-		for _, login := range graph.Logins() {
-			printPermissions(c, login, login.Permissions(r.Wanted.Fields))
-		}
-	}
-}
-
-func (r *callbackChange) text(c *console) {
-	var after []string
-	asAsked := false
-	if r.After != nil {
-		after = append([]string{r.After.URL}, r.After.Fields...)
-		asAsked = same(*r.After, r.Wanted)
-	}
-	nothing := same(r.Before, r.Wanted)
-	verdict(c, r.DryRun, nothing && (r.DryRun || r.Wanted.URL == ""), after, asAsked)
+	return b.none(), refused(err)
 }

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -128,82 +127,10 @@ func (g *graphFlags) client(c *console, login graph.Login) (*graph.Client, error
 // refused is for an error of a call that changed nothing.
 func refused(err error) error { return withStatus(exitRefused, err) }
 
-// plan is the result of a change, which can be shown before it is made.
-type plan interface {
-	result
-	plan(c *console)
-}
-
-// carryOut shows a change, and makes it and reads back what holds, unless it is a
-// dry run or nothing is to be changed.
-func (g *graphFlags) carryOut(ctx context.Context, c *console, p plan, nothing bool,
-	change func(context.Context) error, readBack readBack,
-) (result, error) {
-	if !c.json {
-		p.plan(c)
-	}
-	if g.dryRun || nothing {
-		return p, nil
-	}
-	return p, confirm(ctx, c, change(ctx), readBack)
-}
-
-// readBackTime is how long reading back may take when the operator has already
-// asked to stop.
-const readBackTime = 30 * time.Second
-
-// readBack finds out what holds now.
-type readBack func(context.Context) (asAsked, asBefore bool, err error)
-
-// confirm reads back what holds after a call that was to change something and
-// ended with err, and says what became of it.
-func confirm(ctx context.Context, c *console, err error, readBack readBack) error {
-	if err != nil && !errors.Is(err, graph.ErrUncertain) {
-		return refused(err)
-	}
-	// Not even an interrupt leaves it open what holds now.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
-	defer cancel()
-	asAsked, asBefore, readErr := readBack(ctx)
-	switch {
-	case readErr != nil && err != nil:
-		return &failure{exitPartial, fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, readErr)}
-	case readErr != nil:
-		return &failure{exitPartial, fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", readErr)}
-	case err != nil && asBefore:
-		return refused(fmt.Errorf("reading back shows that nothing was changed: %w", err))
-	case asAsked:
-		if err != nil {
-			c.note("It took effect, although the call failed: %s", err)
-		}
-		return nil
-	case err != nil:
-		return &failure{exitPartial, fmt.Errorf("what holds now is not what was asked for: %w", err)}
-	}
-	return &failure{exitPartial, errors.New("the change succeeded, says Meta, but what holds now is not what was asked for")}
-}
-
 // list returns names as people read them.
 func list(names []string) string {
 	if len(names) == 0 {
 		return "none"
 	}
 	return strings.Join(names, ", ")
-}
-
-// verdict prints what became of a change.
-func verdict(c *console, dryRun, nothing bool, after []string, asAsked bool) {
-	switch {
-	case dryRun && nothing:
-		c.printf("Nothing would change.\n")
-	case dryRun:
-		c.printf("Nothing was changed: this was --dry-run.\n")
-	case nothing:
-		c.printf("Nothing to change.\n")
-	case after == nil:
-	case asAsked:
-		c.printf("Done, and read back.\n")
-	default:
-		c.printf("Read back: %s\n", list(after))
-	}
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // subscriptionFlags are the flags of `caddy instagram subscriptions`.
-type subscriptionFlags struct{ graphFlags }
+type subscriptionFlags struct {
+	graphFlags
+	client *graph.Client
+}
 
 func subscriptionsCommand() *cobra.Command {
 	return group(&cobra.Command{
@@ -85,21 +88,20 @@ fields. After, it reads back what holds.
 // errNoAccount is for a token that does not tell whose account it is for.
 var errNoAccount = errors.New("--account is missing: an access token of Unified Login is a system user's, and does not tell the account. Give the id of the Instagram professional account, not that of a Page")
 
-// open returns a client and the id of the account.
-func (s *subscriptionFlags) open(ctx context.Context, c *console) (*graph.Client, error) {
+// open makes the client, and finds out the account if it was not given.
+func (s *subscriptionFlags) open(ctx context.Context, c *console) (err error) {
 	if err := s.validateIDs(); err != nil {
-		return nil, err
+		return err
 	}
-	client, err := s.account(c)
-	if err != nil || s.accountID != "" {
-		return client, err
+	if s.client, err = s.account(c); err != nil || s.accountID != "" {
+		return err
 	}
-	if client.Login == graph.UnifiedLogin {
-		return nil, errNoAccount
+	if s.client.Login == graph.UnifiedLogin {
+		return errNoAccount
 	}
-	owner, err := client.Me(ctx)
+	owner, err := s.client.Me(ctx)
 	s.accountID = owner.Account
-	return client, refused(err)
+	return refused(err)
 }
 
 // accountSubscriptions is the result of list.
@@ -110,11 +112,10 @@ type accountSubscriptions struct {
 }
 
 func (s *subscriptionFlags) list(ctx context.Context, c *console, _ []string) (result, error) {
-	client, err := s.open(ctx, c)
-	if err != nil {
+	if err := s.open(ctx, c); err != nil {
 		return nil, err
 	}
-	all, err := client.Subscriptions(ctx, s.accountID)
+	all, err := s.client.Subscriptions(ctx, s.accountID)
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -136,21 +137,6 @@ func (a *accountSubscriptions) text(c *console) {
 	c.table(rows...)
 }
 
-// subscriptionChange is the result of set and remove.
-type subscriptionChange struct {
-	outcome
-	Account string      `json:"account"`
-	Login   graph.Login `json:"login"`
-	DryRun  bool        `json:"dry_run,omitempty"`
-	Before  []string    `json:"before"`
-	Wanted  []string    `json:"wanted"`
-	difference
-	Permissions graph.Permissions `json:"permissions"`
-
-	// After is what was read back; it is not there if that failed.
-	After []string `json:"after,omitzero"`
-}
-
 func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (result, error) {
 	fields, err := s.wanted()
 	if err != nil {
@@ -159,7 +145,9 @@ func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (re
 	if err := checkFields(c, graph.Login(s.login), fields); err != nil {
 		return nil, err
 	}
-	return s.change(ctx, c, func([]string) ([]string, error) { return fields, nil })
+	return s.change(ctx, c, func(graph.Callback) (graph.Callback, error) {
+		return graph.Callback{Fields: fields}, nil
+	})
 }
 
 func (s *subscriptionFlags) remove(ctx context.Context, c *console, _ []string) (result, error) {
@@ -167,93 +155,62 @@ func (s *subscriptionFlags) remove(ctx context.Context, c *console, _ []string) 
 	if err != nil {
 		return nil, err
 	}
-	return s.change(ctx, c, func(before []string) ([]string, error) { return without(before, fields) })
-}
-
-// without returns what is left of some fields, nothing if none are named.
-func without(before, removed []string) ([]string, error) {
-	if len(removed) == 0 {
-		return []string{}, nil
-	}
-	for _, name := range removed {
-		if !slices.Contains(before, name) {
-			return nil, fmt.Errorf("%s cannot be removed: it is not among the subscribed fields (%s)", name, list(before))
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(before), func(name string) bool { return slices.Contains(removed, name) }), nil
-}
-
-// change makes the fields what wanted says, and reads back what they are.
-func (s *subscriptionFlags) change(ctx context.Context, c *console, wanted func(before []string) ([]string, error)) (result, error) {
-	client, err := s.open(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	before, err := s.own(ctx, client)
-	if err != nil {
-		return nil, err
-	}
-	fields, err := wanted(before)
-	if err != nil {
-		return nil, err
-	}
-	r := &subscriptionChange{
-		Account: s.accountID, Login: client.Login, DryRun: s.dryRun, Before: before, Wanted: fields,
-		difference: compare(before, fields), Permissions: client.Login.Permissions(fields),
-	}
-	nothing := r.none()
-	if nothing && !s.dryRun {
-		r.After = before
-	}
-	return s.carryOut(ctx, c, r, nothing, func(ctx context.Context) error {
-		if len(fields) == 0 {
-			return client.Unsubscribe(ctx, s.accountID)
-		}
-		return client.Subscribe(ctx, s.accountID, fields)
-	}, func(ctx context.Context) (asAsked, asBefore bool, err error) {
-		r.After, err = s.own(ctx, client)
-		return compare(r.After, fields).none(), compare(r.After, before).none(), err
+	return s.change(ctx, c, func(before graph.Callback) (_ graph.Callback, err error) {
+		before.Fields, err = without(before.Fields, fields)
+		return before, err
 	})
 }
 
-// own returns the fields that the token's app is subscribed to.
-func (s *subscriptionFlags) own(ctx context.Context, client *graph.Client) ([]string, error) {
-	all, err := client.Subscriptions(ctx, s.accountID)
-	if err != nil {
-		return nil, refused(err)
+func (s *subscriptionFlags) change(ctx context.Context, c *console, goal func(graph.Callback) (graph.Callback, error)) (result, error) {
+	if err := s.open(ctx, c); err != nil {
+		return nil, err
 	}
-	if s.app == "" && client.Login.Debugs() && len(all) > 0 {
+	login := s.client.Login
+	r := &change{
+		Account: s.accountID, Login: login, DryRun: s.dryRun,
+		title: fmt.Sprintf("Account %s, %s", s.accountID, login.Name()), logins: []graph.Login{login},
+	}
+	return r.carryOut(ctx, c, s, func(before graph.Callback) (graph.Callback, error) {
+		wanted, err := goal(before)
+		needed := login.Permissions(wanted.Fields)
+		r.Permissions = &needed
+		return wanted, err
+	})
+}
+
+// json returns the fields: an account has no callback.
+func (*subscriptionFlags) json(b graph.Callback) any { return b.Fields }
+
+func (s *subscriptionFlags) write(ctx context.Context, wanted graph.Callback) error {
+	if len(wanted.Fields) == 0 {
+		return s.client.Unsubscribe(ctx, s.accountID)
+	}
+	return s.client.Subscribe(ctx, s.accountID, wanted.Fields)
+}
+
+// read returns the fields that the token's app is subscribed to.
+func (s *subscriptionFlags) read(ctx context.Context) (graph.Callback, error) {
+	own := graph.Callback{Fields: []string{}}
+	all, err := s.client.Subscriptions(ctx, s.accountID)
+	if err != nil {
+		return own, refused(err)
+	}
+	if s.app == "" && s.client.Login.Debugs() && len(all) > 0 {
 		// A Page shows the apps of others, too.
-		details, err := client.Debug(ctx)
+		details, err := s.client.Debug(ctx)
 		if err != nil {
-			return nil, refused(fmt.Errorf("which of the subscribed apps is yours cannot be found out, say it with --app: %w", err))
+			return own, refused(fmt.Errorf("which of the subscribed apps is yours cannot be found out, say it with --app: %w", err))
 		}
 		s.app = details.App
 	}
 	if s.app == "" && len(all) > 1 {
-		return nil, fmt.Errorf("%d apps are subscribed to the account: say with --app which is yours", len(all))
+		return own, fmt.Errorf("%d apps are subscribed to the account: say with --app which is yours", len(all))
 	}
-	fields := []string{}
 	for _, subscription := range all {
 		if s.app == "" || subscription.App == s.app {
-			fields = append(fields, subscription.Fields...)
+			own.Fields = append(own.Fields, subscription.Fields...)
 		}
 	}
-	slices.Sort(fields)
-	return fields, nil
-}
-
-// plan prints what is to be done, before it is done.
-func (r *subscriptionChange) plan(c *console) {
-	c.printf("Account %s, %s\n", r.Account, r.Login.Name())
-	r.difference.text(c)
-	if len(r.Wanted) == 0 {
-		c.printf("Your app is to get nothing of this account.\n")
-	} else {
-		printPermissions(c, r.Login, r.Permissions)
-	}
-}
-
-func (r *subscriptionChange) text(c *console) {
-	verdict(c, r.DryRun, r.none(), r.After, compare(r.After, r.Wanted).none())
+	slices.Sort(own.Fields)
+	return own, nil
 }

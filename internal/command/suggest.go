@@ -50,42 +50,6 @@ func nearest(login graph.Login, name string) string {
 	return strings.Join(suggest.Nearest(strings.ToLower(name), login.Fields(), 2), " and ")
 }
 
-// difference is what a change of fields does.
-type difference struct {
-	Added   []string `json:"added"`
-	Removed []string `json:"removed"`
-	Kept    []string `json:"kept"`
-}
-
-func compare(before, after []string) difference {
-	d := difference{[]string{}, []string{}, []string{}}
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(before, after)))) {
-		switch was, is := slices.Contains(before, name), slices.Contains(after, name); {
-		case was && is:
-			d.Kept = append(d.Kept, name)
-		case is:
-			d.Added = append(d.Added, name)
-		default:
-			d.Removed = append(d.Removed, name)
-		}
-	}
-	return d
-}
-
-func (d difference) none() bool { return len(d.Added) == 0 && len(d.Removed) == 0 }
-
-func (d difference) text(c *console) {
-	for _, name := range d.Added {
-		c.printf("%s\n", c.paint(green, "  + "+name))
-	}
-	for _, name := range d.Removed {
-		c.printf("%s\n", c.paint(red, "  - "+name))
-	}
-	for _, name := range d.Kept {
-		c.printf("    %s\n", name)
-	}
-}
-
 // checkFields returns an error that says for each field that Meta would refuse
 // with a login what to ask for instead. Of a Page not all fields are known, so
 // there it only notes that a name is not.

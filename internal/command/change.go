@@ -1,0 +1,215 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/graph"
+)
+
+// change is the result of a change of what an app gets: of the callback of an
+// object, or of the fields of an account, which are a callback without a URL here.
+type change struct {
+	outcome
+	App     string      `json:"app,omitempty"`
+	Account string      `json:"account,omitempty"`
+	Login   graph.Login `json:"login,omitempty"`
+	DryRun  bool        `json:"dry_run,omitempty"`
+	Before  any         `json:"before"`
+	Wanted  any         `json:"wanted"`
+	difference
+	Permissions *graph.Permissions `json:"permissions,omitempty"`
+
+	// After is what was read back. It is left out if that failed.
+	After any `json:"after,omitempty"`
+
+	before, wanted graph.Callback
+	after          *graph.Callback
+
+	title  string        // of what is printed
+	logins []graph.Login // whose permissions are printed
+}
+
+// target is what can be changed.
+type target interface {
+	// read returns what holds, its fields sorted.
+	read(context.Context) (graph.Callback, error)
+
+	// write makes wanted hold.
+	write(ctx context.Context, wanted graph.Callback) error
+
+	// json returns what stands for a callback in JSON.
+	json(graph.Callback) any
+}
+
+// carryOut shows a change, makes it, and reads back what holds. goal returns what
+// is wanted instead of what was before.
+func (r *change) carryOut(ctx context.Context, c *console, t target, goal func(before graph.Callback) (graph.Callback, error)) (result, error) {
+	var err error
+	if r.before, err = t.read(ctx); err != nil {
+		return nil, err
+	}
+	if r.wanted, err = goal(r.before); err != nil {
+		return nil, err
+	}
+	r.Before, r.Wanted = t.json(r.before), t.json(r.wanted)
+	r.difference = compare(r.before.Fields, r.wanted.Fields)
+	if !c.json {
+		r.plan(c)
+	}
+	switch {
+	case r.DryRun:
+		return r, nil
+	case r.nothing():
+		r.After = r.Before
+		return r, nil
+	}
+	return r, confirm(ctx, c, t.write(ctx, r.wanted), func(ctx context.Context) (asAsked, asBefore bool, err error) {
+		after, err := t.read(ctx)
+		if err == nil {
+			r.after, r.After = &after, t.json(after)
+		}
+		return same(after, r.wanted), same(after, r.before), err
+	})
+}
+
+// nothing reports whether nothing is to be done. A callback is set even if it is
+// there, so that Meta calls it.
+func (r *change) nothing() bool {
+	return same(r.before, r.wanted) && (r.DryRun || r.wanted.URL == "")
+}
+
+func same(a, b graph.Callback) bool {
+	return a.URL == b.URL && a.Active == b.Active && compare(a.Fields, b.Fields).none()
+}
+
+// plan prints what is to be done, before it is done.
+func (r *change) plan(c *console) {
+	c.printf("%s\n", r.title)
+	before, wanted := r.before.URL, r.wanted.URL
+	if before != wanted && before != "" {
+		c.printf("%s\n", c.paint(red, "  - "+before))
+	}
+	if before != wanted && wanted != "" {
+		c.printf("%s\n", c.paint(green, "  + "+wanted))
+	}
+	if before == wanted && wanted != "" {
+		c.printf("    %s\n", wanted)
+	}
+	if r.wanted.Active && before != "" && !r.before.Active {
+		c.printf("%s\n", c.paint(green, "  + active"))
+	}
+	r.difference.text(c)
+	if len(r.wanted.Fields) > 0 {
+		for _, login := range r.logins {
+			printPermissions(c, login, login.Permissions(r.wanted.Fields))
+		}
+	} else if r.Account != "" {
+		c.printf("Your app is to get nothing of this account.\n")
+	}
+}
+
+// text prints what became of the change.
+func (r *change) text(c *console) {
+	switch nothing := r.nothing(); {
+	case r.DryRun && nothing:
+		c.printf("Nothing would change.\n")
+	case r.DryRun:
+		c.printf("Nothing was changed: this was --dry-run.\n")
+	case nothing:
+		c.printf("Nothing to change.\n")
+	case r.after == nil:
+	case same(*r.after, r.wanted):
+		c.printf("Done, and read back.\n")
+	case r.after.URL != "":
+		c.printf("Read back: %s, %s\n", r.after.URL, list(r.after.Fields))
+	default:
+		c.printf("Read back: %s\n", list(r.after.Fields))
+	}
+}
+
+// readBackTime is how long reading back may take when the operator has already
+// asked to stop.
+const readBackTime = 30 * time.Second
+
+// confirm reads back what holds after a call that was to change something and
+// ended with err, and says what became of it.
+func confirm(ctx context.Context, c *console, err error,
+	readBack func(context.Context) (asAsked, asBefore bool, err error),
+) error {
+	if err != nil && !errors.Is(err, graph.ErrUncertain) {
+		return refused(err)
+	}
+	// Not even an interrupt leaves it open what holds now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
+	defer cancel()
+	asAsked, asBefore, readErr := readBack(ctx)
+	switch {
+	case readErr != nil && err != nil:
+		return &failure{exitPartial, fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, readErr)}
+	case readErr != nil:
+		return &failure{exitPartial, fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", readErr)}
+	case err != nil && asBefore:
+		return refused(fmt.Errorf("reading back shows that nothing was changed: %w", err))
+	case asAsked:
+		if err != nil {
+			c.note("It took effect, although the call failed: %s", err)
+		}
+		return nil
+	case err != nil:
+		return &failure{exitPartial, fmt.Errorf("what holds now is not what was asked for: %w", err)}
+	}
+	return &failure{exitPartial, errors.New("the change succeeded, says Meta, but what holds now is not what was asked for")}
+}
+
+// difference is what a change of fields does.
+type difference struct {
+	Added   []string `json:"added"`
+	Removed []string `json:"removed"`
+	Kept    []string `json:"kept"`
+}
+
+func compare(before, after []string) difference {
+	d := difference{[]string{}, []string{}, []string{}}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(before, after)))) {
+		switch was, is := slices.Contains(before, name), slices.Contains(after, name); {
+		case was && is:
+			d.Kept = append(d.Kept, name)
+		case is:
+			d.Added = append(d.Added, name)
+		default:
+			d.Removed = append(d.Removed, name)
+		}
+	}
+	return d
+}
+
+func (d difference) none() bool { return len(d.Added) == 0 && len(d.Removed) == 0 }
+
+func (d difference) text(c *console) {
+	for _, name := range d.Added {
+		c.printf("%s\n", c.paint(green, "  + "+name))
+	}
+	for _, name := range d.Removed {
+		c.printf("%s\n", c.paint(red, "  - "+name))
+	}
+	for _, name := range d.Kept {
+		c.printf("    %s\n", name)
+	}
+}
+
+// without returns what is left of some fields, nothing if none are named.
+func without(before, removed []string) ([]string, error) {
+	if len(removed) == 0 {
+		return []string{}, nil
+	}
+	for _, name := range removed {
+		if !slices.Contains(before, name) {
+			return nil, fmt.Errorf("%s cannot be removed: it is not among the subscribed fields (%s)", name, list(before))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(before), func(name string) bool { return slices.Contains(removed, name) }), nil
+}
