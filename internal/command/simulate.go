@@ -28,15 +28,11 @@ type simulation struct {
 	to            string
 	secret, token *secretSource
 
-	fields        []string
+	made          simulate.Sample
 	file, fromLog string
-	testButton    bool
+	count         int
 
-	count, batch, concurrency int
-	rate, speedup             float64
-	seed                      uint64
-	duplicates, badSignatures share
-	outOfOrder, retry         bool
+	run simulate.Run
 
 	tls tlsFlags
 
@@ -110,7 +106,7 @@ Exit codes:
   # The Test button of the App Dashboard; then the events of yesterday again
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --test-button
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --from-log events.jsonl`,
-		RunE: run(0, s.run),
+		RunE: run(0, s.simulate),
 	}
 	refuseFlags(cmd, exitNoRun)
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
@@ -132,21 +128,21 @@ func (s *simulation) register(cmd *cobra.Command) {
 	s.secret.register(cmd)
 	s.token.register(cmd)
 
-	f.StringSliceVar(&s.fields, "field", []string{"comments", "messages"}, "The `fields` to make up events of, in turns, with commas in between")
+	f.StringSliceVar(&s.made.Fields, "field", []string{"comments", "messages"}, "The `fields` to make up events of, in turns, with commas in between")
 	f.StringVar(&s.file, "file", "", "Send the bytes of this `file` instead")
 	f.StringVar(&s.fromLog, "from-log", "", "Send the events of this `file` instead, which instagram_file wrote")
-	f.BoolVar(&s.testButton, "test-button", false, "Send what the Test button of the App Dashboard sends")
+	f.BoolVar(&s.made.TestButton, "test-button", false, "Send what the Test button of the App Dashboard sends")
 	f.IntVar(&s.count, "count", 0, "The `number` of deliveries; 0 only verifies (default: one for each field, or all of --from-log)")
-	f.IntVar(&s.batch, "batch", 1, "The `number` of updates in a delivery, up to 1000")
-	f.Float64Var(&s.rate, "rate", 0, "The `number` of deliveries a second (default: as fast as possible)")
-	f.IntVar(&s.concurrency, "concurrency", 1, "The `number` of requests under way at a time; 1 keeps the order")
-	f.Uint64Var(&s.seed, "seed", 0, "Make the same run each time for the same `number`: events, times and faults (default: a new run)")
+	f.IntVar(&s.made.Batch, "batch", 1, "The `number` of updates in a delivery, up to 1000")
+	f.Float64Var(&s.run.Rate, "rate", 0, "The `number` of deliveries a second (default: as fast as possible)")
+	f.IntVar(&s.run.Concurrency, "concurrency", 1, "The `number` of requests under way at a time; 1 keeps the order")
+	f.Uint64Var(&s.made.Seed, "seed", 0, "Make the same run each time for the same `number`: events, times and faults (default: a new run)")
 
-	f.Var(&s.duplicates, "duplicates", "The `share` of deliveries to send twice, such as 5% or 0.05")
-	f.BoolVar(&s.outOfOrder, "out-of-order", false, "Send some deliveries later than their turn")
-	f.Var(&s.badSignatures, "bad-signatures", "The `share` of deliveries to sign wrongly, such as 1% or 0.01")
-	f.BoolVar(&s.retry, "retry", false, "Send again what is not answered with 200, as Meta does")
-	f.Float64Var(&s.speedup, "speedup", 1, "The `factor` by which the retries run faster than time")
+	f.Var((*share)(&s.run.Faults.Duplicates), "duplicates", "The `share` of deliveries to send twice, such as 5% or 0.05")
+	f.BoolVar(&s.run.Faults.OutOfOrder, "out-of-order", false, "Send some deliveries later than their turn")
+	f.Var((*share)(&s.run.Faults.BadSignatures), "bad-signatures", "The `share` of deliveries to sign wrongly, such as 1% or 0.01")
+	f.BoolVar(&s.run.Retry, "retry", false, "Send again what is not answered with 200, as Meta does")
+	f.Float64Var(&s.run.Speedup, "speedup", 1, "The `factor` by which the retries run faster than time")
 
 	s.tls.register(cmd, "The PEM `file` with CAs to trust besides those of the system")
 
@@ -166,8 +162,8 @@ func (s *simulation) register(cmd *cobra.Command) {
 // noRun gives an error the exit code exitNoRun.
 func noRun(err error) error { return &failure{exitNoRun, err} }
 
-// run does what the flags say, and judges what came of it.
-func (s *simulation) run(ctx context.Context, c *console, _ []string) (result, error) {
+// simulate does what the flags say, and judges what came of it.
+func (s *simulation) simulate(ctx context.Context, c *console, _ []string) (result, error) {
 	if err := s.check(); err != nil {
 		return nil, noRun(err)
 	}
@@ -206,7 +202,7 @@ func (s *simulation) compare(ctx context.Context, _ *console, r *simulated) erro
 // play sends what there is to send, and verifies the ledger.
 func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err error) {
 	if !s.given("seed") {
-		s.seed = rand.Uint64()
+		s.made.Seed = rand.Uint64()
 	}
 	client, token, err := s.client(c)
 	if err != nil {
@@ -232,12 +228,9 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 	}
 	if total != 0 {
 		f := newFollower(c)
-		run := &simulate.Run{
-			Client: client, Deliveries: deliveries, Ledger: ledger,
-			Faults: simulate.Faults{Seed: s.seed, Duplicates: float64(s.duplicates), OutOfOrder: s.outOfOrder, BadSignatures: float64(s.badSignatures)},
-			Rate:   s.rate, Concurrency: s.concurrency, Retry: s.retry, Speedup: s.speedup,
-			Notify: f.notice,
-		}
+		run := &s.run
+		run.Client, run.Deliveries, run.Ledger, run.Notify = client, deliveries, ledger, f.notice
+		run.Faults.Seed = s.made.Seed
 		run.Start()
 		stop := f.follow(run.Progress, total)
 		r.Summary, err = run.Do(ctx)
@@ -279,18 +272,18 @@ func (s *simulation) check() error {
 	switch {
 	case s.count < 0:
 		return errors.New("--count must not be negative")
-	case s.batch < 1 || s.batch > meta.MaxUpdates:
+	case s.made.Batch < 1 || s.made.Batch > meta.MaxUpdates:
 		return fmt.Errorf("--batch must be 1 to %d", meta.MaxUpdates)
-	case s.concurrency < 1 || s.concurrency > maxConcurrency:
+	case s.run.Concurrency < 1 || s.run.Concurrency > maxConcurrency:
 		return fmt.Errorf("--concurrency must be 1 to %d", maxConcurrency)
-	case !(s.rate >= 0):
+	case !(s.run.Rate >= 0):
 		return errors.New("--rate must not be negative")
-	case !(s.speedup > 0 && s.speedup <= maxSpeedup):
+	case !(s.run.Speedup > 0 && s.run.Speedup <= maxSpeedup):
 		return fmt.Errorf("--speedup must be more than 0, and %d at most", maxSpeedup)
-	case len(s.fields) == 0:
+	case len(s.made.Fields) == 0:
 		return errors.New("--field names no field")
 	}
-	for _, field := range s.fields {
+	for _, field := range s.made.Fields {
 		if _, known := event.FieldByName(field); !known {
 			return fmt.Errorf("--field: %s", complain(field))
 		}

@@ -51,25 +51,16 @@ func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 func (s *simulation) deliveries() (_ simulate.Deliveries, total int, end func(), _ error) {
 	end = func() {}
 	total = s.count
+	counted := s.given("count")
 	switch {
 	case s.fromLog != "":
-		file, err := os.Open(s.fromLog)
+		log, err := os.Open(s.fromLog)
 		if err != nil {
 			return nil, 0, nil, fmt.Errorf("--from-log: %w", err)
 		}
-		info, err := file.Stat()
-		if err != nil {
-			return nil, 0, nil, errors.Join(fmt.Errorf("--from-log: %w", err), file.Close())
-		}
-		log := io.Reader(file)
-		if info.Mode().IsRegular() {
-			// What the receiver adds to it meanwhile does not count: that could
-			// go on for ever.
-			log = io.LimitReader(file, info.Size())
-		}
-		all := simulate.Replay(log, s.batch)
-		end = func() { _ = file.Close() } // it was only read
-		if !s.given("count") {
+		end = func() { _ = log.Close() } // it was only read
+		all := simulate.Replay(untilNow(log), s.made.Batch)
+		if !counted {
 			return all, -1, end, nil
 		}
 		return simulate.Take(all, total), total, end, nil
@@ -78,19 +69,27 @@ func (s *simulation) deliveries() (_ simulate.Deliveries, total int, end func(),
 		if err != nil {
 			return nil, 0, nil, fmt.Errorf("--file: %w", err)
 		}
-		if !s.given("count") {
+		if !counted {
 			total = 1
 		}
 		return simulate.Take(simulate.Repeat(body), total), total, end, nil
 	}
-	if !s.given("count") {
-		total = len(s.fields)
+	if !counted {
+		total = len(s.made.Fields)
 	}
-	made := simulate.Sample{Seed: s.seed, Fields: s.fields, Batch: s.batch, TestButton: s.testButton}
 	if !s.given("seed") {
-		made.Now = time.Now
+		s.made.Now = time.Now
 	}
-	return simulate.Take(made.Deliveries(), total), total, end, nil
+	return simulate.Take(s.made.Deliveries(), total), total, end, nil
+}
+
+// untilNow reads a regular file as far as it goes now: the receiver may add to it
+// for ever.
+func untilNow(file *os.File) io.Reader {
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		return io.LimitReader(file, info.Size())
+	}
+	return file
 }
 
 func (s *simulation) openLedger() (*simulate.Ledger, error) {

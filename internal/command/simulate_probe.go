@@ -21,7 +21,7 @@ func (s *simulation) verifyURL(ctx context.Context, c *console, client *simulate
 		return true, nil
 	}
 	r.Verification = o.Err.Error()
-	if !s.retry || !down(o) {
+	if !s.run.Retry || !down(o) {
 		return false, nil
 	}
 	r.down = true
@@ -79,7 +79,7 @@ func (s *simulation) probe(ctx context.Context, client *simulate.Client, r *simu
 		r.Signatures = signaturesChecked
 		return
 	}
-	o := client.Forge(ctx, sample.New(s.seed).TestButton("comments"))
+	o := client.Forge(ctx, sample.New(s.made.Seed).TestButton("comments"))
 	switch {
 	case o.OK():
 		r.forgedAnswer = "200"
