@@ -1,4 +1,6 @@
-// Package admin lets operators see and mend the queues, by Caddy's admin API.
+// Package admin adds endpoints to Caddy's admin API that show what is in the queues
+// and repair what is wrong with them. It is there to be imported for the types of the
+// answers.
 package admin
 
 import (
@@ -155,7 +157,7 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 // encoded is an answer that is JSON already.
 type encoded []byte
 
-// onStore makes do, which works on one store, what an endpoint does.
+// onStore returns an endpoint's do that works on the store of the request.
 func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any, error) {
 	return func(r *request) (any, error) {
 		store, err := a.store(r.query.Get("store"))
@@ -166,7 +168,7 @@ func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any
 	}
 }
 
-// stores returns the stores to choose from.
+// stores returns the stores that can be worked on.
 func (a *API) stores() []Store {
 	if a.Stores != nil {
 		return a.Stores()

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// Retried is what became of a request to make events pending again.
+// Retried is the answer to a request to make events pending again.
 type Retried struct {
 	// Count is how many events were made pending, or, of a dry run, how many
 	// would be.
@@ -79,7 +79,7 @@ func count(ctx context.Context, store Store, filter queue.Filter) (n int, err er
 	}
 }
 
-// Checked is what was found out about the file of a store.
+// Checked is the answer to a request to check the file of a store.
 type Checked struct {
 	Sound bool `json:"sound"`
 
@@ -130,7 +130,7 @@ func maintainer(store Store) (queue.Maintainer, error) {
 	return m, nil
 }
 
-// Discarded is what became of a request to forget events.
+// Discarded is the answer to a request to forget events.
 type Discarded struct {
 	// Count is how many events were forgotten, or, of a dry run, how many would
 	// be.

@@ -126,7 +126,7 @@ func (a *adminClient) call(ctx context.Context, method, path string, query url.V
 		return a.unanswered(err)
 	}
 	if resp.status >= http.StatusBadRequest {
-		return resp.status < http.StatusInternalServerError, a.rejection(resp)
+		return resp.status < http.StatusInternalServerError, a.rejected(resp)
 	}
 	if found != nil {
 		if err := json.NewDecoder(&resp.text).Decode(found); err != nil {
@@ -204,16 +204,13 @@ func (a *adminClient) find() (_ string, err error) {
 			} `json:"admin"`
 		}
 		if json.Unmarshal(config, &parsed) == nil && parsed.Admin.Disabled {
-			return "", &failure{exitRefused, fmt.Errorf("%w in %s: nobody can ask this Caddy about its queues. Give it an endpoint, such as "+
-				"'admin unix//run/caddy/admin.sock', or stop it: then 'status', 'list', 'show', 'export', 'check' and 'compact' "+
-				"work on the file of a queue, with --file", errAdminOff, a.config)}
+			return "", &failure{exitRefused, fmt.Errorf("the admin endpoint is turned off ('admin off') in %s: nobody can ask "+
+				"this Caddy about its queues. Give it an endpoint, such as 'admin unix//run/caddy/admin.sock', or stop it: "+
+				"then 'status', 'list', 'show', 'export', 'check' and 'compact' work on the file of a queue, with --file", a.config)}
 		}
 	}
 	return caddycmd.DetermineAdminAPIAddress(a.address, config, a.config, a.adapter)
 }
-
-// maxAnswer bounds an answer, in bytes. The admin API bounds its lists itself.
-const maxAnswer = 256 << 20
 
 // ask asks a running Caddy. Of an answer that tells an error, Caddy's client has
 // only a text.
@@ -233,15 +230,15 @@ func (a *adminClient) ask(_ context.Context, method, uri string) (*response, err
 		return r, nil
 	}
 	defer resp.Body.Close()
-	n, err := io.Copy(&r.text, io.LimitReader(resp.Body, maxAnswer+1))
-	if err == nil && n > maxAnswer {
-		err = errors.New("the answer is too long")
-	}
+	_, err = io.Copy(&r.text, resp.Body)
 	return r, err
 }
 
-// rejection returns the error that an answer tells.
-func (a *adminClient) rejection(resp *response) error {
+// rejection is what the admin API says when it refuses a request.
+type rejection struct{ error }
+
+// rejected returns the error of an answer that tells one.
+func (a *adminClient) rejected(resp *response) error {
 	err := fmt.Errorf("the Caddy at %s answered with status %d: %s", a.at, resp.status, &resp.text)
 	var said struct {
 		Error string `json:"error"`
@@ -256,7 +253,7 @@ func (a *adminClient) rejection(resp *response) error {
 		// The parameters have the names of the flags.
 		return errors.New(strings.ReplaceAll(err.Error(), "the parameter ", "--"))
 	}
-	return &failure{exitRefused, err}
+	return &failure{exitRefused, rejection{err}}
 }
 
 // unanswered gives an error that came in place of an answer its exit code.
@@ -265,16 +262,10 @@ func (a *adminClient) unanswered(err error) (unchanged bool, _ error) {
 	case strings.HasPrefix(text, "invalid admin address "), strings.HasPrefix(text, "making request: "):
 		return true, err
 	case strings.Contains(text, ": dial "):
-		return true, &failure{exitRefused, fmt.Errorf("%w at %s; is it running, and not with 'admin off'? (%w)", errUnreachable, a.at, err)}
+		return true, &failure{exitRefused, fmt.Errorf("no Caddy answers at %s; is it running, and not with 'admin off'? (%w)", a.at, err)}
 	}
 	return false, &failure{exitRefused, err}
 }
-
-// Errors of all requests alike.
-var (
-	errUnreachable = errors.New("no Caddy answers")
-	errAdminOff    = errors.New("the admin endpoint is turned off ('admin off')")
-)
 
 // await returns what do returns, or an error once ctx is done. There is nothing
 // to wait for then: the process is about to end.

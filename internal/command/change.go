@@ -35,18 +35,18 @@ type change struct {
 
 // target is what can be changed.
 type target interface {
-	// read returns what holds, its fields sorted.
+	// read returns the present state, its fields sorted.
 	read(context.Context) (graph.Callback, error)
 
-	// write makes wanted hold.
+	// write replaces the present state.
 	write(ctx context.Context, wanted graph.Callback) error
 
 	// json returns what stands for a callback in JSON.
 	json(graph.Callback) any
 }
 
-// carryOut shows a change, makes it, and reads back what holds. goal returns what
-// is wanted instead of what was before.
+// carryOut shows a change, makes it, and reads back the result. goal returns what is
+// wanted in place of what was there before.
 func (r *change) carryOut(ctx context.Context, c *console, t target, goal func(before graph.Callback) (graph.Callback, error)) (result, error) {
 	var err error
 	if r.before, err = t.read(ctx); err != nil {
@@ -76,8 +76,8 @@ func (r *change) carryOut(ctx context.Context, c *console, t target, goal func(b
 	})
 }
 
-// nothing reports whether nothing is to be done. A callback is set even if it is
-// there, so that Meta calls it.
+// nothing reports whether there is nothing to do. A callback is set even if it is
+// there already, so that Meta verifies it.
 func (r *change) nothing() bool {
 	return same(r.before, r.wanted) && (r.DryRun || r.wanted.URL == "")
 }
@@ -86,7 +86,7 @@ func same(a, b graph.Callback) bool {
 	return a.URL == b.URL && a.Active == b.Active && compare(a.Fields, b.Fields).none()
 }
 
-// plan prints what is to be done, before it is done.
+// plan prints the change before it is made.
 func (r *change) plan(c *console) {
 	c.printf("%s\n", r.title)
 	before, wanted := r.before.URL, r.wanted.URL
@@ -135,15 +135,15 @@ func (r *change) text(c *console) {
 // asked to stop.
 const readBackTime = 30 * time.Second
 
-// confirm reads back what holds after a call that was to change something and
-// ended with err, and says what became of it.
+// confirm reads back the state after a call that was to change something and ended
+// with err, and returns an error unless it is as asked for.
 func confirm(ctx context.Context, c *console, err error,
 	readBack func(context.Context) (asAsked, asBefore bool, err error),
 ) error {
 	if err != nil && !errors.Is(err, graph.ErrUncertain) {
 		return refused(err)
 	}
-	// Not even an interrupt leaves it open what holds now.
+	// Even an interrupt must not leave it open what was changed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
 	defer cancel()
 	asAsked, asBefore, readErr := readBack(ctx)

@@ -19,11 +19,9 @@ import (
 // checkFlags are the flags of `caddy instagram check`.
 type checkFlags struct {
 	graphFlags
-	config       string
-	verifyToken  *secretSource
-	tls          tlsFlags
-	timeout      time.Duration
-	noDeliveries bool
+	check.Checker
+	verifyToken *secretSource
+	tls         tlsFlags
 }
 
 // exitFault is the exit code for faults; exitInput is that for warnings here.
@@ -80,10 +78,10 @@ Exit codes:
 	k.verifyToken = verifyToken()
 	k.verifyToken.register(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&k.config, "config", "", "The config `file` of the Caddy behind the URL: a Caddyfile, or JSON if the name ends in .json")
+	flags.StringVar(&k.Config, "config", "", "The config `file` of the Caddy behind the URL: a Caddyfile, or JSON if the name ends in .json")
 	k.tls.register(cmd, "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
-	flags.DurationVar(&k.timeout, "timeout", check.DefaultTimeout, "Longest `time` for each request and the like")
-	flags.BoolVar(&k.noDeliveries, "no-deliveries", false, "Send no deliveries")
+	flags.DurationVar(&k.Timeout, "timeout", check.DefaultTimeout, "Longest `time` for each request and the like")
+	flags.BoolVar(&k.NoDeliveries, "no-deliveries", false, "Send no deliveries")
 	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is; needed with --login unified)")
 	flags.StringVar(&k.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	flags.StringSliceVar(&k.fields, "fields", nil, "The `fields` that the account must be subscribed to, with commas in between")
@@ -110,88 +108,85 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 		// The arguments are not repeated: they may be secrets in the wrong place.
 		return nil, errors.New("check takes one argument, the callback URL")
 	}
-	d := &check.Checker{
-		URL: args[0], Config: k.config, Timeout: k.timeout, NoDeliveries: k.noDeliveries,
-		Account: k.accountID, App: k.app, Admin: askAdmin,
-	}
-	if k.timeout <= 0 {
+	k.URL, k.Account, k.App, k.Admin = args[0], k.accountID, k.app, askAdmin
+	if k.Timeout <= 0 {
 		return nil, errors.New("--timeout must be longer than nothing")
 	}
-	if err = errors.Join(k.trust(d), k.secrets(c, d), k.askMeta(c, d)); err != nil {
+	if err = errors.Join(k.trust(), k.secrets(c), k.askMeta(c)); err != nil {
 		return nil, err
 	}
 	r := &checked{c: c}
-	r.URL, _, _ = strings.Cut(d.URL, "?") // which may hold a secret
+	r.URL, _, _ = strings.Cut(k.URL, "?") // which may hold a secret
 	if !c.json {
-		d.OnFinding = r.print
+		k.OnFinding = r.print
 	}
-	if r.Report, err = d.Run(ctx); r.Report == nil {
+	if r.Report, err = k.Run(ctx); r.Report == nil {
 		return nil, err
 	}
 	r.Status = r.Worst()
 	return r, err
 }
 
-// askAdmin gets what is at a path of the queue's admin API.
+// askAdmin gets a path of the queue's admin API.
 func askAdmin(ctx context.Context, address, path string, query url.Values, found any) error {
 	return (&adminClient{address: address}).read(ctx, http.MethodGet, path, query, found)
 }
 
-// trust reads the files for TLS.
-func (k *checkFlags) trust(d *check.Checker) (err error) {
-	if d.Roots, err = k.tls.authorities(false); err == nil {
-		d.Certificate, err = k.tls.certificate()
+// trust reads the files of the TLS flags.
+func (k *checkFlags) trust() (err error) {
+	if k.Roots, err = k.tls.authorities(false); err == nil {
+		k.Certificate, err = k.tls.certificate()
 	}
 	return err
 }
 
-// secrets reads what to verify and sign with. What the config says beats the
-// environment, as that is where the config has it from in most cases.
-func (k *checkFlags) secrets(c *console, d *check.Checker) (err error) {
+// secrets reads verify token and app secret. With a config, those of the environment
+// do not count: the config has them from there in most cases.
+func (k *checkFlags) secrets(c *console) (err error) {
 	given := func(s *secretSource) bool {
-		return k.config == "" || s.cmd.Flags().Changed(s.flag) || s.argument != "" && s.cmd.Flags().Changed(s.argument)
+		return k.Config == "" || s.cmd.Flags().Changed(s.flag) || s.argument != "" && s.cmd.Flags().Changed(s.argument)
 	}
 	if given(k.verifyToken) {
-		if d.VerifyToken, err = k.verifyToken.lookup(c); err != nil {
+		if k.VerifyToken, err = k.verifyToken.lookup(c); err != nil {
 			return err
 		}
 	}
 	if given(k.secret) {
-		d.AppSecret, err = k.secret.lookup(c)
+		k.AppSecret, err = k.secret.lookup(c)
 	}
 	return err
 }
 
 // askMeta makes the client that asks Meta, if there is an access token.
-func (k *checkFlags) askMeta(c *console, d *check.Checker) (err error) {
+func (k *checkFlags) askMeta(c *console) (err error) {
 	if err := k.validateIDs(); err != nil {
 		return err
 	}
-	if d.Fields, err = names(k.fields); err != nil {
+	if k.Fields, err = names(k.fields); err != nil {
 		return err
 	}
-	if err := checkFields(c, graph.Login(k.login), d.Fields); err != nil {
+	if err := checkFields(c, graph.Login(k.login), k.Fields); err != nil {
 		return err
 	}
 	token, err := k.token.lookup(c)
 	if err != nil || token == "" {
 		return err
 	}
-	if d.Graph, err = k.client(c, graph.Login(k.login)); err != nil {
+	if k.Graph, err = k.client(c, graph.Login(k.login)); err != nil {
 		return err
 	}
-	d.Graph.Token = token
-	d.Graph.HTTP = &http.Client{Timeout: k.timeout}
-	if d.Graph.Login.Proves() {
-		if d.Graph.AppSecret = d.AppSecret; d.AppSecret == "" {
+	k.Graph.Token = token
+	k.Graph.HTTP = &http.Client{Timeout: k.Timeout}
+	if k.Graph.Login.Proves() {
+		if k.Graph.AppSecret = k.AppSecret; k.AppSecret == "" {
 			// It was not read because of the config, so it is in the environment.
-			if d.Graph.AppSecret, err = k.secret.lookup(c); err != nil {
+			if k.Graph.AppSecret, err = k.secret.lookup(c); err != nil {
 				return err
 			}
 		}
 	}
 	if info, err := os.Stat(k.token.file); err == nil && info.Mode().IsRegular() {
-		d.TokenWritten = info.ModTime()
+		k.TokenWritten = info.ModTime()
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type checked struct {
 	held []check.Finding // skipped for the same reason, to be printed in one
 }
 
-// print prints a finding as soon as it is there.
+// print prints a finding. Checks that are skipped for the same reason share a line.
 func (r *checked) print(f check.Finding) {
 	if len(r.held) > 0 && (f.Status != check.Skipped || f.Text != r.held[0].Text) {
 		r.flush()
@@ -49,7 +49,7 @@ func (r *checked) flush() {
 	r.held = nil
 }
 
-// text prints the sum; the findings were printed as they came.
+// text prints the summary. The findings were printed as they came in.
 func (r *checked) text(c *console) {
 	r.flush()
 	c.printf("\n%s: %s, %s, %d ok, %d skipped\n", r.URL,
@@ -63,8 +63,7 @@ func plural(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// marks are what stands before a finding: a sign on a terminal that shows it,
-// and a word where programs read it.
+// marks stand before findings: a sign on a terminal that can show it, else a word.
 var marks = map[check.Status]struct{ sign, word, colour string }{
 	check.OK:      {"✓", "ok  ", green},
 	check.Warning: {"!", "WARN", yellow},

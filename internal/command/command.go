@@ -25,7 +25,7 @@ func init() {
 	})
 }
 
-// root makes the command out of its sub-commands.
+// root adds the sub-commands to the command.
 func root(cmd *cobra.Command) {
 	group(cmd, `
 Sub-commands for operators of Instagram webhooks. They need no running Caddy,
@@ -57,8 +57,8 @@ object holds "error". Messages for people go to the standard error.
 	}
 }
 
-// refuseFlags makes wrong flags of a command and its sub-commands errors like
-// all others, with an exit code.
+// refuseFlags reports wrong flags of a command and its sub-commands as other
+// errors are, with an exit code.
 func refuseFlags(cmd *cobra.Command, status int) {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() != "" {
@@ -113,7 +113,7 @@ func withStatus(status int, err error) error {
 	return &failure{status, err}
 }
 
-// ifDone returns what a sub-command did, unless it failed.
+// ifDone returns the result of an action that prints only the error if it fails.
 func ifDone(r result, err error) (result, error) {
 	if err != nil {
 		return nil, err
@@ -151,8 +151,8 @@ func noSuchCommand(cmd *cobra.Command, name string) error {
 	return fmt.Errorf("there is no such sub-command, only %s; see '%s --help'", strings.Join(names, ", "), cmd.CommandPath())
 }
 
-// action is what a sub-command does. The result is printed even if there is an
-// error, too; it is nil where there is nothing to print.
+// action is what a sub-command does. Its result is printed in addition to an
+// error; it is nil if there is nothing to print.
 type action func(ctx context.Context, c *console, args []string) (result, error)
 
 // result is what a sub-command found out or did. It is printed as JSON, or as
@@ -162,7 +162,7 @@ type result interface {
 	fail(p *problem)
 }
 
-// run makes an action the RunE of a command that takes up to maxArgs arguments.
+// run returns the RunE of a command that takes up to maxArgs arguments.
 func run(maxArgs int, do action) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
@@ -178,7 +178,7 @@ func run(maxArgs int, do action) func(*cobra.Command, []string) error {
 	}
 }
 
-// exit makes Caddy exit with a status. What there is to say was said.
+// exit makes Caddy exit with a status and print nothing more.
 func exit(cmd *cobra.Command, status int, err error) error {
 	cmd.SilenceErrors = true
 	if status <= exitInput {

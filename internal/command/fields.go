@@ -71,7 +71,7 @@ type login struct {
 	Basic []string    `json:"permissions"`
 }
 
-// family returns the key of a delivery under which events of a kind come.
+// family returns the key of a delivery under which events of a kind stand.
 func family(kind event.Kind) string {
 	switch kind {
 	case event.Message:

@@ -10,29 +10,29 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// readAll reads what is not longer than a number of bytes.
-func readAll(r io.Reader, most int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, most+1))
-	if err == nil && int64(len(data)) > most {
-		return nil, fmt.Errorf("it is longer than %d MiB", most>>20)
+// readAll reads all of r. It returns an error if that is more than maxSize bytes.
+func readAll(r io.Reader, maxSize int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	if err == nil && int64(len(data)) > maxSize {
+		return nil, fmt.Errorf("it is longer than %d MiB", maxSize>>20)
 	}
 	return data, err
 }
 
-// readFile reads a file that is not longer than a number of bytes.
-func readFile(name string, most int64) ([]byte, error) {
+// readFile is readAll for a file.
+func readFile(name string, maxSize int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readAll(f, most)
+	return readAll(f, maxSize)
 }
 
 // maxPEM bounds a file with certificates or a key, in bytes.
 const maxPEM = 4 << 20
 
-// tlsFlags are the flags for the files that a client of TLS needs.
+// tlsFlags are the flags for the files of a TLS client.
 type tlsFlags struct{ ca, cert, key string }
 
 // register adds the flags to a command. trust says what --ca means there.
@@ -43,8 +43,8 @@ func (f *tlsFlags) register(cmd *cobra.Command, trust string) {
 	cmd.MarkFlagsRequiredTogether("cert", "key")
 }
 
-// authorities returns the CAs of --ca, alone or besides those of the system. It
-// returns nil without --ca.
+// authorities returns the CAs of --ca, alone or in addition to those of the system,
+// or nil without --ca.
 func (f *tlsFlags) authorities(besides bool) (*x509.CertPool, error) {
 	if f.ca == "" {
 		return nil, nil

@@ -27,7 +27,7 @@ func (g *graphFlags) register(cmd *cobra.Command) {
 	base := fmt.Sprintf("The `url` in place of https://%s or https://%s", graph.InstagramLogin.Host(), graph.FacebookLogin.Host())
 	cmd.Flags().StringVar(&g.version, "api-version", graph.DefaultVersion, "The `version` of the Graph API")
 	cmd.Flags().StringVar(&g.url, "graph-url", "", base)
-	cmd.Flags().DurationVar(&g.wait, "wait", time.Minute, "Longest `time` to wait, in each call, for Meta to get well or to stop throttling")
+	cmd.Flags().DurationVar(&g.wait, "wait", time.Minute, "Longest `time` to wait, in each call, for Meta to recover or to stop throttling")
 }
 
 // registerAccount is for calls that are made with the access token of an account.
@@ -124,10 +124,10 @@ func (g *graphFlags) client(c *console, login graph.Login) (*graph.Client, error
 	return client, nil
 }
 
-// refused is for an error of a call that changed nothing.
+// refused gives an error of a call that changed nothing its exit code.
 func refused(err error) error { return withStatus(exitRefused, err) }
 
-// list returns names as people read them.
+// list returns names as text.
 func list(names []string) string {
 	if len(names) == 0 {
 		return "none"

@@ -17,12 +17,12 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
-// console is where a sub-command reads and prints.
+// console is what a sub-command reads from and prints to.
 type console struct {
 	in        io.Reader
 	out, err  io.Writer
 	json      bool
-	width     int    // of the terminal that out is, in columns; 0: it is none
+	width     int    // of out in columns, if it is a terminal; else 0
 	colour    bool   // out is a terminal, and shows colours
 	taken     string // what the standard input was taken for
 	outputErr error  // why not all could be printed
@@ -41,14 +41,14 @@ func newConsole(cmd *cobra.Command) *console {
 	}
 }
 
-// terminal reports whether a person looks at what is written to w.
+// terminal reports whether w is a terminal.
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// terminalWidth returns how many columns the terminal has that w is, or 0 if it
-// is none.
+// terminalWidth returns the number of columns of the terminal w, or 0 if w is not a
+// terminal.
 func terminalWidth(w io.Writer) int {
 	if !terminal(w) {
 		return 0
@@ -59,7 +59,7 @@ func terminalWidth(w io.Writer) int {
 	return 80
 }
 
-// stdin returns the standard input, which only one thing can be read from.
+// stdin returns the standard input. It can be asked for once.
 func (c *console) stdin(what string) (io.Reader, error) {
 	if c.taken != "" {
 		return nil, fmt.Errorf("%s and %s cannot both come from the standard input", c.taken, what)
@@ -68,7 +68,7 @@ func (c *console) stdin(what string) (io.Reader, error) {
 	return c.in, nil
 }
 
-// open opens a file, or the standard input for -, to read something from it.
+// open opens a file for reading; - is the standard input.
 func (c *console) open(name, what string) (io.ReadCloser, error) {
 	if name == "-" {
 		in, err := c.stdin("the " + what)
@@ -81,8 +81,8 @@ func (c *console) open(name, what string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// printf prints a result for people. What a terminal would obey is taken out of
-// its arguments.
+// printf prints a result as text. It replaces what is not printable in its
+// arguments, which may come from others.
 func (c *console) printf(format string, args ...any) {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok {
@@ -100,7 +100,7 @@ func (c *console) printed(err error) {
 	}
 }
 
-// note prints lines beside the result. They may name files of others.
+// note prints to the standard error, next to the result.
 func (c *console) note(format string, args ...any) {
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		fmt.Fprintln(c.err, visible(line))
@@ -125,8 +125,7 @@ const (
 	green = "32"
 )
 
-// painted is text that may be in colour. It has nothing else that a terminal
-// would obey.
+// painted is printable text, possibly in colour.
 type painted string
 
 // paint returns text in a colour, if the terminal has any.
@@ -138,10 +137,11 @@ func (c *console) paint(colour, text string) painted {
 	return painted(text)
 }
 
-// visible returns s without what a terminal would obey.
+// visible returns s with U+FFFD in place of what is not printable, such as the
+// sequences that control a terminal.
 func visible(s string) string { return sanitize.Printable(s, '\uFFFD') }
 
-// moment returns a time as people read it.
+// moment returns a time as text, in UTC.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // problem is an error as JSON.
@@ -163,8 +163,8 @@ func (*outcome) text(*console) {}
 
 func (o *outcome) fail(p *problem) { o.Error = p }
 
-// finish prints a result and an error, and returns the exit code. That of err
-// matters more than that of a result which cannot be printed.
+// finish prints a result and an error, and returns the exit code: that of err or,
+// if there is none, exitOutput for a result that cannot be printed.
 func (c *console) finish(found result, err error) (status int) {
 	p := describe(err)
 	if c.json && (found != nil || p != nil) {

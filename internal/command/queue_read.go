@@ -142,7 +142,7 @@ type queueList struct {
 	outcome
 	Events []*admin.Event `json:"events"`
 
-	// Before selects those that were left out because of the limit.
+	// Before selects the events that were left out because of the limit.
 	Before uint64 `json:"before,omitempty"`
 }
 

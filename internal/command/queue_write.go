@@ -149,16 +149,16 @@ func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
 			continue
 		}
 		errs = append(errs, fmt.Errorf("event %d: %w", id, err))
-		failed, ok := errors.AsType[*failure](err)
-		if ok {
+		if failed, ok := errors.AsType[*failure](err); ok {
 			status = max(status, failed.status)
 		}
-		if !ok || failed.status != exitRefused || errors.Is(err, errUnreachable) || errors.Is(err, errAdminOff) {
-			if left := len(ids) - i - 1; left > 0 {
-				errs = append(errs, fmt.Errorf("%s after it: not tried", plural(left, "event")))
-			}
-			break
+		if _, rejected := errors.AsType[rejection](err); rejected && status == exitRefused {
+			continue
 		}
+		if left := len(ids) - i - 1; left > 0 {
+			errs = append(errs, fmt.Errorf("%s after it: not tried", plural(left, "event")))
+		}
+		break
 	}
 	switch {
 	case len(errs) == 0:

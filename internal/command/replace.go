@@ -9,15 +9,14 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
-// replacement is a file that will take the place of another at once, so that
-// nobody ever sees half of it.
+// replacement is a file that takes the place of another one atomically.
 type replacement struct {
 	*os.File
 	target string
 }
 
-// replaceFile makes a file that can take the place of the one with that name,
-// with the same mode and owner. It follows symbolic links.
+// replaceFile creates a file that can take the place of the named one, with the same
+// mode and owner. It follows symbolic links.
 func replaceFile(name string) (*replacement, error) {
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
@@ -49,7 +48,7 @@ func (r *replacement) discard() {
 	_ = os.Remove(r.Name())
 }
 
-// commit writes the new file, and puts it in its place, durably.
+// commit writes the new file and puts it in its place, durably.
 func (r *replacement) commit(data []byte) error {
 	_, err := r.Write(data)
 	if err := errors.Join(err, r.Sync(), r.Close()); err != nil {

@@ -53,7 +53,7 @@ func (s *secretSource) register(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive(s.flag, s.argument)
 }
 
-// read returns the secret. It is an error if there is none.
+// read returns the secret, or an error if none was given.
 func (s *secretSource) read(c *console) (graph.Secret, error) {
 	secret, err := s.lookup(c)
 	if err == nil && secret == "" {
@@ -62,10 +62,10 @@ func (s *secretSource) read(c *console) (graph.Secret, error) {
 	return secret, err
 }
 
-// doubt notes what looks wrong with an app secret, without any part of it: what is
-// signed with it may be refused everywhere. A made-up one, which is an argument, may
-// have any letters.
-func (s *secretSource) doubt(c *console, secret graph.Secret) {
+// warn notes what looks wrong with an app secret, without repeating any part of it:
+// what is signed with it may be refused everywhere. A made-up one, given as an
+// argument, may be any text.
+func (s *secretSource) warn(c *console, secret graph.Secret) {
 	look := secretcheck.Describe
 	if s.cmd.Flags().Changed(s.argument) {
 		look = secretcheck.Mangled
@@ -79,7 +79,7 @@ func (s *secretSource) missing() error {
 	return fmt.Errorf("the %s is missing: set %s or give --%s", s.what, s.env, s.flag)
 }
 
-// lookup returns the secret, or "" if there is none.
+// lookup returns the secret, or "" if none was given.
 func (s *secretSource) lookup(c *console) (graph.Secret, error) {
 	flags := s.cmd.Flags()
 	switch {
@@ -116,7 +116,7 @@ func (s *secretSource) readFile(c *console) (graph.Secret, error) {
 	return s.parse(from, text)
 }
 
-// parse returns an error for what is no secret, without repeating it.
+// parse returns an error for text that cannot be a secret, without repeating it.
 func (s *secretSource) parse(from, text string) (graph.Secret, error) {
 	var err error
 	switch {

@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// exitNoRun is the exit code of simulate for a run that there was not, or that
-// was cut short. A receiver that does what it should not is exitInput here.
+// exitNoRun is the exit code of simulate if there was no run, or if it was cut
+// short. A receiver that does something wrong has the code exitInput here.
 const exitNoRun = 2
 
 // maxConcurrency bounds the requests under way. Each needs a connection.
@@ -23,7 +23,7 @@ const maxConcurrency = 10_000
 // maxSpeedup makes the 36 hours of retries an eighth of a second.
 const maxSpeedup = 1_000_000
 
-// simulation is what the flags of simulate say.
+// simulation is a run as the flags of simulate describe it.
 type simulation struct {
 	to            string
 	secret, token *secretSource
@@ -189,7 +189,7 @@ func (s *simulation) simulate(ctx context.Context, c *console, _ []string) (resu
 	return r, err
 }
 
-// compare only verifies the ledger.
+// compare verifies a ledger without a run.
 func (s *simulation) compare(ctx context.Context, _ *console, r *simulated) error {
 	ledger, err := simulate.ReadLedger(s.ledger)
 	if err != nil {
@@ -245,7 +245,7 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 	return s.verifyLedger(ctx, r, ledger)
 }
 
-// verifyLedger looks for what is in the ledger where the flags say.
+// verifyLedger looks for the events of the ledger where the flags say.
 func (s *simulation) verifyLedger(ctx context.Context, r *simulated, ledger *simulate.Ledger) (err error) {
 	switch {
 	case s.verifyQueue:
@@ -259,7 +259,7 @@ func (s *simulation) verifyLedger(ctx context.Context, r *simulated, ledger *sim
 	return nil
 }
 
-// check returns an error for flags that do not go together or out of range.
+// check returns an error for flags that do not go together or are out of range.
 func (s *simulation) check() error {
 	if s.to == "" && (s.ledger == "" || len(s.verify) == 0 && !s.verifyQueue) {
 		return errors.New("--to is needed, or --ledger and --verify or --verify-queue")
@@ -285,7 +285,7 @@ func (s *simulation) check() error {
 	}
 	for _, field := range s.made.Fields {
 		if _, known := event.FieldByName(field); !known {
-			return fmt.Errorf("--field: %s", complain(field))
+			return fmt.Errorf("--field: %s", fieldProblem(field))
 		}
 	}
 	return nil

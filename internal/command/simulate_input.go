@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// client returns the client with all it needs, and the verify token or "".
+// client returns the client, and the verify token or "".
 func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 	secret, err := s.secret.lookup(c)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 	if err := to.Validate(); err != nil {
 		return nil, "", fmt.Errorf("--to: %w", err)
 	}
-	s.secret.doubt(c, secret)
+	s.secret.warn(c, secret)
 	return to, string(token), nil
 }
 
@@ -99,7 +99,7 @@ func (s *simulation) openLedger() (*simulate.Ledger, error) {
 	return simulate.OpenLedger(s.ledger)
 }
 
-// share is a flag for a part of the whole.
+// share is a flag for a fraction, from 0 to 1.
 type share float64
 
 // Set reads a number from 0 to 1, or one from 0 to 100 with a percent sign.
@@ -141,8 +141,8 @@ func queued(ctx context.Context, a *adminClient) iter.Seq2[string, error] {
 	}
 }
 
-// identityOf returns the identity of an event, without what a queue adds to that
-// of a recurring one: a slash and a rand.Text.
+// identityOf returns the identity of an event without what a queue adds to one that
+// is not unique: a slash and a rand.Text.
 func identityOf(queued string) string {
 	const length, alphabet = 26, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	at := strings.LastIndexByte(queued, '/')

@@ -10,7 +10,7 @@ import (
 )
 
 // verifyURL sends the verification request, and reports whether to go on. With
-// --retry it goes on when nobody is there, which Meta would not.
+// --retry it goes on if nobody answers, where Meta would stop.
 func (s *simulation) verifyURL(ctx context.Context, c *console, client *simulate.Client, token string, r *simulated) (bool, error) {
 	o := client.Verify(ctx, token)
 	if ctx.Err() != nil {
@@ -44,9 +44,8 @@ func (r *simulated) verifyAgain(ctx context.Context, client *simulate.Client, to
 	}
 }
 
-// down reports whether a request found nobody who could answer: no connection, no
-// answer, or a proxy that says so. A certificate that does not fit is another
-// matter.
+// down reports whether the receiver is down: there was no connection, no answer, or
+// a proxy said so. A wrong certificate is another matter.
 func down(o simulate.Outcome) bool {
 	if o.Status > 0 {
 		return o.Status >= http.StatusInternalServerError
@@ -65,9 +64,9 @@ const (
 	signaturesUnknown   = "unknown"
 )
 
-// probe finds out what a 200 is worth: where a forged delivery gets it, too, an
-// authentic one may have reached nobody. Caddy answers like that to what no
-// handler takes. It sends what the Test button sends, which concerns nobody.
+// probe finds out what an answer of 200 proves. If a forged delivery gets it, too,
+// an authentic one may have reached nobody: Caddy answers 200 where no handler takes
+// a request. It sends what the Test button sends, which concerns nobody.
 func (s *simulation) probe(ctx context.Context, client *simulate.Client, r *simulated) {
 	switch {
 	case r.Summary.Accepted == 0 || ctx.Err() != nil:

@@ -40,20 +40,20 @@ type simulated struct {
 	forgedAnswer string // what a forged delivery was answered with instead of a refusal
 }
 
-// tellAccepted tells what was accepted, if that is known.
+// tellAccepted reports what was accepted, if that is known.
 func (r *simulated) tellAccepted() {
 	if r.Summary != nil && r.Signatures != signaturesUnchecked {
 		r.Accepted, r.Acknowledged = &r.Summary.Accepted, &r.Summary.Acknowledged
 	}
 }
 
-// count tells how much is in the ledger.
+// count reports how many events are in the ledger.
 func (r *simulated) count(ledger *simulate.Ledger) {
 	acknowledged := ledger.Len()
 	r.Ledger = &acknowledged
 }
 
-// unexpected returns an error that says what the receiver should not have done.
+// unexpected returns an error that says what the receiver did wrong.
 func (r *simulated) unexpected() error {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
@@ -156,7 +156,7 @@ func (r *simulated) summary(row func(name, format string, args ...any)) {
 	row("time", "%.1f s, %.0f requests a second", s.Seconds, float64(s.Requests)/max(s.Seconds, 1e-9))
 }
 
-// listing returns the numbers that are not zero, in brackets.
+// listing returns the numbers that are not zero with their names, in brackets.
 func listing(namesAndNumbers ...any) string {
 	var parts []string
 	for pair := range slices.Chunk(namesAndNumbers, 2) {
@@ -181,7 +181,7 @@ func answers(s *simulate.Summary) string {
 	return strings.Join(parts, ", ")
 }
 
-// follower tells on the standard error how a run goes.
+// follower reports the progress of a run on the standard error.
 type follower struct {
 	c   *console
 	bar bool // on a terminal there is a progress bar
@@ -203,7 +203,7 @@ func (f *follower) write(text string) {
 	_, _ = io.WriteString(f.c.err, text) // nobody is left to tell
 }
 
-// notice tells what Meta would tell.
+// notice prints what Meta would tell the developers.
 func (f *follower) notice(n simulate.Notice) {
 	what := "Meta would alert you"
 	if n.Unsubscribed {
@@ -237,7 +237,7 @@ func (f *follower) follow(progress func() *simulate.Summary, total int) (stop fu
 	}
 }
 
-// bar is a line that shows how far a run is. The total is -1 if nobody knows.
+// bar returns a progress bar. The total is -1 if it is not known.
 func bar(s *simulate.Summary, total int) string {
 	done := s.Accepted + s.Failed + s.Forged
 	if total < 0 {

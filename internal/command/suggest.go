@@ -16,7 +16,7 @@ import (
 // access token.
 const maxName = 64
 
-// names returns the names of a flag's list, sorted, each once.
+// names returns the fields of a flag, sorted and without duplicates.
 func names(given []string) ([]string, error) {
 	var all []string
 	for _, name := range given {
@@ -33,8 +33,8 @@ func names(given []string) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// complain says what is wrong with the name of a field, or "".
-func complain(name string) string {
+// fieldProblem says what is wrong with the name of a field, or returns "".
+func fieldProblem(name string) string {
 	f, known := event.FieldByName(name)
 	switch {
 	case !known:
@@ -45,19 +45,19 @@ func complain(name string) string {
 	return ""
 }
 
-// nearest returns the two names of a login's fields that are most like a name.
+// nearest returns the two fields of a login whose names are most like a name.
 func nearest(login graph.Login, name string) string {
 	return strings.Join(suggest.Nearest(strings.ToLower(name), login.Fields(), 2), " and ")
 }
 
-// checkFields returns an error that says for each field that Meta would refuse
-// with a login what to ask for instead. Of a Page not all fields are known, so
-// there it only notes that a name is not.
+// checkFields returns an error that names the fields that Meta would refuse with a
+// login, and what to ask for instead. Not all fields of a Page are known, so it only
+// notes those that are not.
 func checkFields(c *console, login graph.Login, fields []string) error {
 	var wrong []string
 	for _, name := range fields {
-		if objection := object(login, name); objection != "" {
-			wrong = append(wrong, objection)
+		if problem := loginProblem(login, name); problem != "" {
+			wrong = append(wrong, problem)
 		} else if login == graph.FacebookLogin && !slices.Contains(login.Fields(), name) {
 			c.note("Note: %s is not among the known fields of a Page, whose nearest are %s. Meta decides.", name, nearest(login, name))
 		}
@@ -68,8 +68,9 @@ func checkFields(c *console, login graph.Login, fields []string) error {
 	return fmt.Errorf("one field that Meta refuses voids them all:\n  %s\n'caddy instagram fields' lists them all", strings.Join(wrong, "\n  "))
 }
 
-// object says why Meta would refuse a field with a login, and what to do, or "".
-func object(login graph.Login, name string) string {
+// loginProblem says why Meta would refuse a field with a login, and what to do, or
+// returns "".
+func loginProblem(login graph.Login, name string) string {
 	ofInstagram, isInstagram := event.FieldByName(name)
 	ofPage, isPage := event.FieldByPage(name)
 	offered := slices.Contains(login.Fields(), name)
@@ -91,10 +92,10 @@ func object(login graph.Login, name string) string {
 	case login == graph.UnifiedLogin:
 		return fmt.Sprintf("%s is not a field of %s; the nearest are %s", name, login.Name(), nearest(login, name))
 	}
-	return complain(name)
+	return fieldProblem(name)
 }
 
-// printPermissions prints what fields need with a login.
+// printPermissions prints the permissions that fields need with a login.
 func printPermissions(c *console, login graph.Login, p graph.Permissions) {
 	c.printf("Permissions needed with %s:\n", login.Name())
 	var rows [][]string

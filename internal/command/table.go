@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// ago returns a time as people read it, with its age, or "-" if it is unknown.
+// ago returns a time as text with its age, or "-" for the zero time.
 func ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -19,8 +19,8 @@ func ago(t, now time.Time) string {
 	return fmt.Sprintf("%s (%s ago)", moment(t), ageText(now.Sub(t)))
 }
 
-// ageText returns a duration in the largest unit that it is two of, or in
-// seconds.
+// ageText returns a duration in the largest unit of which it has at least two, or
+// in seconds.
 func ageText(age time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -34,7 +34,7 @@ func ageText(age time.Duration) string {
 	return fmt.Sprintf("%ds", age/time.Second)
 }
 
-// columns returns how wide the columns of a table are, and the table.
+// columns returns the widths of the columns of a table, and that of the table.
 func columns(rows [][]string) (widths []int, total int) {
 	widths = make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -49,17 +49,17 @@ func columns(rows [][]string) (widths []int, total int) {
 	return widths, total
 }
 
-// wideColumns are those of a list that a narrow terminal has no room for, in the
-// order in which they leave the table.
-var wideColumns = []string{"SIZE", "ACCOUNT", "DUE", "FIELD"}
+// optionalColumns are the columns that a list gives up on a narrow terminal, in
+// this order.
+var optionalColumns = []string{"SIZE", "ACCOUNT", "DUE", "FIELD"}
 
-// fitted prints a list on a terminal of the given width: the columns for which
-// there is room, and below each row what has none, and its text, in lines of
-// their own. Nothing is cut: the terminal breaks lines that are too long.
+// fitted prints a list on a terminal of the given width. Columns for which there is
+// no room, and the text of each row, go to lines of their own below it. Nothing is
+// cut: the terminal wraps lines that are too long.
 func (c *console) fitted(width int, header []string, rows [][]string, texts []string) {
 	widths, total := columns(append([][]string{header}, rows...))
 	shown := slices.Repeat([]bool{true}, len(header))
-	for _, name := range wideColumns {
+	for _, name := range optionalColumns {
 		if i := slices.Index(header, name); i >= 0 && total > width {
 			shown[i] = false
 			total -= widths[i] + 2

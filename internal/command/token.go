@@ -96,7 +96,7 @@ func showToken(ctx context.Context, c *console, g *graphFlags) (result, error) {
 	return r, nil
 }
 
-// watchOnly is what can be done for a token that Meta has no call to renew.
+// watchOnly is the advice for a token that cannot be renewed.
 const watchOnly = "Meta has no call that renews it; watch it, and get a new one by a new login before it ends"
 
 func (t *tokenInfo) text(c *console) {
@@ -130,7 +130,7 @@ func (t *tokenInfo) text(c *console) {
 	c.table(rows...)
 }
 
-// until returns a time with how far away it is.
+// until returns a time as text with the days until then.
 func until(t time.Time) string {
 	return fmt.Sprintf("%s (%d days)", moment(t), int(time.Until(t)/(24*time.Hour)))
 }
@@ -175,7 +175,7 @@ func refreshToken(ctx context.Context, c *console, g *graphFlags) (result, error
 	if err != nil {
 		return nil, err
 	}
-	// All that can fail should fail before there is a new token.
+	// What can fail should do so before there is a new token.
 	f, err := replaceFile(g.token.file)
 	if err != nil {
 		return nil, err

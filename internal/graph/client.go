@@ -2,8 +2,8 @@
 // webhooks need: what accounts and apps are subscribed to, where deliveries go,
 // whose an access token is and how long it lives.
 //
-// A call that fails in a way that passes is tried again. No error holds a token
-// or a secret.
+// A call that fails for a passing reason is tried again. No error holds a token or a
+// secret.
 package graph
 
 import (

@@ -78,9 +78,6 @@ func (e *Error) Passes() bool {
 	return e.Transient || e.Code == 1 || e.Code == 2 || e.Throttled() || e.Code == 0 && e.Status >= 500
 }
 
-// DeadToken reports whether the access token is of no use any more.
-func (e *Error) DeadToken() bool { return e.Code == 190 }
-
 // Subcodes of code 190 (see Meta's "Graph API › Handle Errors").
 const (
 	passwordChanged = 460

@@ -74,7 +74,7 @@ func TestTokensAtTheWrongHost(t *testing.T) {
 		{Login: graph.UnifiedLogin, Token: igToken, HTTP: s.Client()},
 	} {
 		_, err := c.Me(t.Context())
-		if refused, ok := errors.AsType[*graph.Error](err); !ok || !refused.DeadToken() || !strings.Contains(refused.Advice(), "the login in use") {
+		if refused, ok := errors.AsType[*graph.Error](err); !ok || refused.Code != 190 || !strings.Contains(refused.Advice(), "the login in use") {
 			t.Errorf("%s: got %v", c.Login, err)
 		}
 	}

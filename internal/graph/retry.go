@@ -26,7 +26,7 @@ const (
 	exhaustedWait = time.Minute // when a usage header says that nothing is left
 )
 
-// call makes a request, and makes it again after failures that pass.
+// call makes a request, and repeats it after failures that pass by themselves.
 func (c *Client) call(ctx context.Context, r request, result any) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -42,9 +42,9 @@ func (c *Client) call(ctx context.Context, r request, result any) error {
 			return nil
 		}
 		uncertain = uncertain || r.method != http.MethodGet && mayHaveHappened(err)
-		wait, again := pause(err, attempt)
+		wait, again := retryWait(err, attempt)
 		if !again || wait > budget || ctx.Err() != nil {
-			return mark(err, uncertain)
+			return markUncertain(err, uncertain)
 		}
 		budget -= wait
 		if c.OnWait != nil {
@@ -55,20 +55,21 @@ func (c *Client) call(ctx context.Context, r request, result any) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return mark(fmt.Errorf("%w, while waiting to try again after: %w", context.Cause(ctx), err), uncertain)
+			return markUncertain(fmt.Errorf("%w, while waiting to try again after: %w", context.Cause(ctx), err), uncertain)
 		}
 	}
 }
 
-func mark(err error, uncertain bool) error {
+func markUncertain(err error, uncertain bool) error {
 	if uncertain {
 		return fmt.Errorf("%w (%w)", err, ErrUncertain)
 	}
 	return err
 }
 
-// pause tells whether a call that failed may succeed later, and when.
-func pause(err error, attempt int) (wait time.Duration, again bool) {
+// retryWait returns how long to wait before a call that failed is repeated, and
+// whether that may help.
+func retryWait(err error, attempt int) (wait time.Duration, again bool) {
 	if attempt+1 >= maxAttempts {
 		return 0, false
 	}
@@ -84,7 +85,7 @@ func pause(err error, attempt int) (wait time.Duration, again bool) {
 		case refused.Throttled():
 			wait = throttledWait
 		}
-	} else if notReached(err) || errors.Is(err, context.Canceled) {
+	} else if unreachable(err) || errors.Is(err, context.Canceled) {
 		return 0, false
 	}
 	wait <<= attempt
@@ -92,9 +93,9 @@ func pause(err error, attempt int) (wait time.Duration, again bool) {
 	return wait/2 + rand.N(wait/2), true
 }
 
-// notReached reports whether there is no such host, or none to be trusted,
-// which waiting does not mend.
-func notReached(err error) bool {
+// unreachable reports whether the host does not exist or cannot be trusted, which
+// waiting does not change.
+func unreachable(err error) bool {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	unknown, ok := errors.AsType[*net.DNSError](err)
 	return untrusted || ok && unknown.IsNotFound
@@ -107,7 +108,7 @@ func mayHaveHappened(err error) bool {
 		return refused.foreign || refused.Status >= 500 || refused.Status == http.StatusOK || refused.Passes() && !refused.Throttled()
 	}
 	dial, ok := errors.AsType[*net.OpError](err)
-	return !notReached(err) && !(ok && dial.Op == "dial")
+	return !unreachable(err) && !(ok && dial.Op == "dial")
 }
 
 // usage is what the headers of an answer say about limits.
