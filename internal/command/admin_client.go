@@ -262,7 +262,8 @@ func (a *adminClient) unanswered(err error) (unchanged bool, _ error) {
 	case strings.HasPrefix(text, "invalid admin address "), strings.HasPrefix(text, "making request: "):
 		return true, err
 	case strings.Contains(text, ": dial "):
-		return true, &failure{exitRefused, fmt.Errorf("no Caddy answers at %s; is it running, and not with 'admin off'? (%w)", a.at, err)}
+		return true, &failure{exitRefused, fmt.Errorf("no Caddy answers at %s; is it running, and not with 'admin "+
+			"off'? (%w)", a.at, err)}
 	}
 	return false, &failure{exitRefused, err}
 }

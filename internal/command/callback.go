@@ -178,7 +178,7 @@ func (b *callbackFlags) remove(ctx context.Context, c *console, _ []string) (_ r
 	})
 }
 
-func (b *callbackFlags) change(ctx context.Context, c *console, goal func(graph.Callback) (graph.Callback, error)) (result, error) {
+func (b *callbackFlags) change(ctx context.Context, c *console, goal goal) (result, error) {
 	r := &change{App: b.app, DryRun: b.dryRun, title: fmt.Sprintf("App %s, object %s", b.app, b.object)}
 	if b.object == meta.ObjectInstagram {
 		r.logins = graph.Logins()

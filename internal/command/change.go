@@ -45,9 +45,11 @@ type target interface {
 	json(graph.Callback) any
 }
 
-// carryOut shows a change, makes it, and reads back the result. goal returns what is
-// wanted in place of what was there before.
-func (r *change) carryOut(ctx context.Context, c *console, t target, goal func(before graph.Callback) (graph.Callback, error)) (result, error) {
+// goal returns what is wanted in place of what was there before.
+type goal func(before graph.Callback) (wanted graph.Callback, err error)
+
+// carryOut shows a change, makes it, and reads back the result.
+func (r *change) carryOut(ctx context.Context, c *console, t target, goal goal) (result, error) {
 	var err error
 	if r.before, err = t.read(ctx); err != nil {
 		return nil, err
@@ -149,7 +151,8 @@ func confirm(ctx context.Context, c *console, err error,
 	asAsked, asBefore, readErr := readBack(ctx)
 	switch {
 	case readErr != nil && err != nil:
-		return &failure{exitPartial, fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, readErr)}
+		return &failure{exitPartial, fmt.Errorf("it is not known whether anything was changed: %w; and reading back "+
+			"failed: %w", err, readErr)}
 	case readErr != nil:
 		return &failure{exitPartial, fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", readErr)}
 	case err != nil && asBefore:

@@ -46,7 +46,7 @@ func TestTablesObeyNobody(t *testing.T) {
 
 func TestNotesObeyNobody(t *testing.T) {
 	t.Parallel()
-	ledger := keep(t, "ledger", "instagram/1/comments/2\n")
+	ledger := writeFile(t, "ledger", "instagram/1/comments/2\n")
 	_, _, errs := simulateIn(t, "", "--ledger", ledger, "--verify", "none\x1b[31m\u009b\nred")
 	if strings.ContainsAny(errs, "\x1b\u009b") || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "red: ") {
 		t.Errorf("printed %q", errs)
@@ -99,27 +99,27 @@ func TestResultsThatCannotBePrinted(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
 	closeQueue(t, store)
-	p := newPlayed(t)
-	ledger := keep(t, "ledger", "instagram/1/comments/2\n")
-	events := keep(t, "events", `{"object":"instagram","entry":[{"id":"1","changes":[{"field":"comments","value":{"id":"2"}}]}]}`+"\n")
+	p := newReceiver(t)
+	ledger := writeFile(t, "ledger", "instagram/1/comments/2\n")
+	events := writeFile(t, "events", `{"object":"instagram","entry":[{"id":"1","changes":[{"field":"comments","value":{"id":"2"}}]}]}`+"\n")
 	for _, args := range [][]string{
 		{"fields"},
 		{"fields", "--json"},
 		{"sign", "--app-secret", "made-up"},
 		{"simulate", "--ledger", ledger, "--verify", events},
-		{"simulate", "--to", p.URL, "--app-secret", playedSecret, "--json"},
+		{"simulate", "--to", p.URL, "--app-secret", receiverSecret, "--json"},
 		{"queue", "check", "--file", path},
 	} {
 		r := runCommandTo(t.Context(), full{}, "", args...)
 		r.want(t, exitOutput, "", "Error: the result cannot be printed: no space left")
 	}
 	// What went wrong before matters more.
-	runCommandTo(t.Context(), full{}, "", "simulate", "--ledger", ledger, "--verify", keep(t, "none", "")).
+	runCommandTo(t.Context(), full{}, "", "simulate", "--ledger", ledger, "--verify", writeFile(t, "none", "")).
 		want(t, 1, "", "Error: 1 of 1 acknowledged events are missing")
 }
 
 func TestFindingsThatCannotBePrinted(t *testing.T) {
 	t.Setenv("IG_ACCESS_TOKEN", "") // nobody's is to be asked about
-	p := newPlayed(t)
+	p := newReceiver(t)
 	runCommandTo(t.Context(), full{}, "", "check", p.URL, "--no-deliveries").want(t, 1, "", "cannot be printed")
 }

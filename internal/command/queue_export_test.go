@@ -21,17 +21,17 @@ func TestExportThatIsReplayedKeepsConversationsInOrder(t *testing.T) {
 	for i := range 5 {
 		body := fmt.Sprintf(`{"object":"instagram","entry":[{"time":1767225600000,"id":"17841400000000009","messaging":[{"sender":{"id":"61000000000009"},`+
 			`"recipient":{"id":"17841400000000009"},"timestamp":%d,"message":{"mid":"m.%d","text":"line %[2]d"}}]}]}`, 1767225600000+i, i)
-		put(t, store, event.Split([]byte(body))...)
+		accept(t, store, event.Split([]byte(body))...)
 		want = append(want, body)
 	}
-	put(t, store, event.Split([]byte("\ufeffno JSON"))...)
+	accept(t, store, event.Split([]byte("\ufeffno JSON"))...)
 	want = append(want, "\ufeffno JSON")
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	for _, format := range []string{exportCloudEvents, exportMeta} {
 		r := s.run(t, "export", "--format", format)
 		r.want(t, 0, "line 0", "")
-		p := newPlayed(t)
-		code, out, errs := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--from-log", keep(t, "events.jsonl", r.out))
+		p := newReceiver(t)
+		code, out, errs := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--from-log", writeFile(t, "events.jsonl", r.out))
 		if code != 0 || errs != "" || strings.Contains(out, "left out") || !slices.Equal(p.received(), want) {
 			t.Errorf("%s: exit code %d, received %q\n%s%s", format, code, p.received(), out, errs)
 		}
@@ -44,12 +44,12 @@ func TestExportDoesNotChaseAQueueThatGrows(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
 	const all = 2 * admin.MaxLimit
-	events := put(t, store, commented(all)...)
+	events := accept(t, store, commented(all)...)
 	calls := 0
 	busy := &faulty{Store: store, list: func(n int) error {
 		if n != calls { // it is asked twice a call
 			calls = n
-			put(t, store, commented(admin.MaxLimit)...)
+			accept(t, store, commented(admin.MaxLimit)...)
 		}
 		if n > 10 {
 			return errors.New("it goes on for ever")
@@ -74,9 +74,9 @@ func TestExportAsOneJSONObject(t *testing.T) {
 		Error  *problem          `json:"error"`
 	}
 	store, path := newQueue(t)
-	put(t, store, commented(1500)...)
-	put(t, store, event.Split([]byte("not JSON"))...)
-	end(t, store, dead)
+	accept(t, store, commented(1500)...)
+	accept(t, store, event.Split([]byte("not JSON"))...)
+	settle(t, store, dead)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	for _, format := range []string{exportCloudEvents, exportMeta} {
 		r := s.run(t, "export", "--json", "--format", format)
@@ -115,7 +115,7 @@ func TestExportAsOneJSONObject(t *testing.T) {
 func TestExportToAFullDiskIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	put(t, store, commented(1)...)
+	accept(t, store, commented(1)...)
 	closeQueue(t, store)
 	for _, args := range [][]string{nil, {"--json"}} {
 		r := runCommandTo(t.Context(), full{}, "", append([]string{"queue", "export", "--file", path}, args...)...)

@@ -11,7 +11,7 @@ import (
 func TestAMisspeltFieldIsNotSilent(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	put(t, store, commented(2)...)
+	accept(t, store, commented(2)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	const note = `Note: field "coments" is not known: is it misspelt? The nearest that is known is "comments"`
 	for _, args := range [][]string{{"list"}, {"export"}, {"retry", "--all"}, {"discard", "--all"}} {

@@ -18,7 +18,7 @@ import (
 func TestQueueCheck(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	put(t, store, commented(10)...)
+	accept(t, store, commented(10)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	s.run(t, "check").want(t, 0, "The file is sound.", "")
 
@@ -42,7 +42,7 @@ func TestQueueCheck(t *testing.T) {
 func TestQueueCheckOfADamagedFile(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	put(t, store, commented(10)...)
+	accept(t, store, commented(10)...)
 	closeQueue(t, store)
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -61,7 +61,7 @@ func TestQueueCheckOfADamagedFile(t *testing.T) {
 func TestQueueFilesThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	store, inUse := newQueue(t)
-	put(t, store, commented(1)...)
+	accept(t, store, commented(1)...)
 	dir := t.TempDir()
 	missing, empty, other := filepath.Join(dir, "missing.db"), filepath.Join(dir, "empty.db"), filepath.Join(dir, "other.db")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -108,7 +108,7 @@ func TestQueueFilesThatCannotBeUsed(t *testing.T) {
 func TestQueueCheckSaysOnceThatAFileIsDamaged(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{"other.db": strings.Repeat("not a queue\n", 10_000), "empty.db": ""} {
-		path := keep(t, name, content)
+		path := writeFile(t, name, content)
 		r := runQueue(t, "check", "--file", path)
 		r.want(t, 3, "", "Error: the file "+path+" is no queue, or is damaged: ")
 		if strings.Count(r.errors, "damaged") != 1 || !strings.HasSuffix(r.errors, ". Restore a copy; what it held since is lost\n") {
@@ -123,10 +123,10 @@ func TestQueueCheckSaysOnceThatAFileIsDamaged(t *testing.T) {
 func TestQueueCompact(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	put(t, store, commented(5000)...)
+	accept(t, store, commented(5000)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	s.run(t, "compact").want(t, 0, "The file had ", "")
-	for _, e := range take(t, store)[1:] {
+	for _, e := range lease(t, store)[1:] {
 		if e.ID%100 != 0 {
 			continue
 		}
@@ -174,9 +174,9 @@ func lines(events []event.Event, format string) string {
 func TestQueueExport(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	all := put(t, store, commented(2100)...)
-	end(t, store, dead)
-	all = append(all, put(t, store, event.Split([]byte("not JSON"))...)...)
+	all := accept(t, store, commented(2100)...)
+	settle(t, store, dead)
+	all = append(all, accept(t, store, event.Split([]byte("not JSON"))...)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	same := func(t *testing.T, r ran, want string) {
 		t.Helper()
@@ -224,7 +224,7 @@ func TestQueueExport(t *testing.T) {
 func TestQueueExportThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(2100)...)
+	accept(t, store, commented(2100)...)
 	broken := &faulty{Store: store, list: func(calls int) error {
 		if calls%4 == 0 {
 			return errors.New("page 7 is lost")

@@ -98,9 +98,9 @@ func TestTimesTellSecondsZoneAndAge(t *testing.T) {
 func TestQueueOfAStoppedServer(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	put(t, store, commented(2)...)
-	end(t, store, dead)
-	put(t, store, event.Split([]byte("not JSON"))...)
+	accept(t, store, commented(2)...)
+	settle(t, store, dead)
+	accept(t, store, event.Split([]byte("not JSON"))...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: path})
 	commands := [][]string{
 		{"status"}, {"list"}, {"list", "--state", "dead", "--limit", "1"}, {"list", "--before", "3", "--json"}, {"list", "--field", "comments", "--since", "1h"},
@@ -147,7 +147,7 @@ func TestQueueStatusThatIsUnknownIsNoSuccess(t *testing.T) {
 func TestQueueCheckOfADestroyedHead(t *testing.T) {
 	t.Parallel()
 	store, path := newQueue(t)
-	put(t, store, commented(100)...)
+	accept(t, store, commented(100)...)
 	closeQueue(t, store)
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -159,7 +159,7 @@ func TestQueueCheckOfADestroyedHead(t *testing.T) {
 		"truncated": whole[:8192],
 		"one page":  whole[:4096],
 	} {
-		damaged, same := keep(t, "queue.db", string(content)), keep(t, "queue.db", string(content))
+		damaged, same := writeFile(t, "queue.db", string(content)), writeFile(t, "queue.db", string(content))
 		r := runQueue(t, "check", "--file", damaged, "--json")
 		if got := decode[checkedQueue](t, r); r.status != 3 || got.Sound || got.Damage == "" || got.Error == nil || strings.Count(r.errors, "damaged: ") != 1 {
 			t.Errorf("%s: %+v", what, r)
@@ -176,11 +176,11 @@ func TestQueueCheckOfADestroyedHead(t *testing.T) {
 func TestQueueDiscardAll(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(1200)...)
-	end(t, store, dead)
-	put(t, store, commented(2)...)
-	take(t, store)
-	put(t, store, commented(3)...)
+	accept(t, store, commented(1200)...)
+	settle(t, store, dead)
+	accept(t, store, commented(2)...)
+	lease(t, store)
+	accept(t, store, commented(3)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	s.run(t, "discard", "1", "--all").want(t, 1, "", "either ids or --all")
 	s.run(t, "discard", "1", "--dry-run").want(t, 1, "", "--dry-run is for --all")
@@ -199,7 +199,7 @@ func TestQueueDiscardAll(t *testing.T) {
 		t.Errorf("left are %+v, %v", stats, err)
 	}
 
-	put(t, store, commented(1001)...)
+	accept(t, store, commented(1001)...)
 	s.stores[0].Store = &faulty{Store: store, list: func(calls int) error {
 		if calls == 2 {
 			return errors.New("page 7 is lost")
@@ -213,7 +213,7 @@ func TestQueueDiscardAll(t *testing.T) {
 func TestQueueWithAdminOffIsExplained(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{"Caddyfile": "{\n\tadmin off\n}\n", "config.json": `{"admin":{"disabled":true}}`} {
-		config := keep(t, name, content)
+		config := writeFile(t, name, content)
 		for _, args := range [][]string{{"status"}, {"list"}, {"retry", "1", "2"}, {"discard", "--all"}, {"export"}} {
 			r := runQueue(t, append(args, "--config", config)...)
 			r.want(t, 2, "", "the admin endpoint is turned off ('admin off') in "+config)
@@ -221,7 +221,7 @@ func TestQueueWithAdminOffIsExplained(t *testing.T) {
 				t.Errorf("%v: %s", args, r.errors)
 			}
 		}
-		ledger := keep(t, "ledger", "instagram/1/comments/2\n")
+		ledger := writeFile(t, "ledger", "instagram/1/comments/2\n")
 		if code, _, errs := simulateIn(t, "", "--ledger", ledger, "--verify-queue", "--config", config); code != 2 || !strings.Contains(errs, "turned off") {
 			t.Errorf("simulate: exit code %d, %s", code, errs)
 		}

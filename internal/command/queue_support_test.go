@@ -180,8 +180,8 @@ func commented(n int) []event.Event {
 		strings.Join(changes, ",")))
 }
 
-// put stores events and returns them.
-func put(t testing.TB, store queue.Store, events ...event.Event) []event.Event {
+// accept stores events and returns them.
+func accept(t testing.TB, store queue.Store, events ...event.Event) []event.Event {
 	t.Helper()
 	records := make([]queue.Record, len(events))
 	for i := range events {
@@ -197,11 +197,11 @@ func put(t testing.TB, store queue.Store, events ...event.Event) []event.Event {
 	return events
 }
 
-// end leases all that is due and settles it.
-func end(t testing.TB, store queue.Store, outcome queue.Outcome) {
+// settle leases all that is due and settles it.
+func settle(t testing.TB, store queue.Store, outcome queue.Outcome) {
 	t.Helper()
 	var group errgroup.Group // they share commits
-	for _, e := range take(t, store) {
+	for _, e := range lease(t, store) {
 		group.Go(func() error { return store.Settle(t.Context(), e, outcome) })
 	}
 	if err := group.Wait(); err != nil {
@@ -209,7 +209,7 @@ func end(t testing.TB, store queue.Store, outcome queue.Outcome) {
 	}
 }
 
-func take(t testing.TB, store queue.Store) []*queue.Event {
+func lease(t testing.TB, store queue.Store) []*queue.Event {
 	t.Helper()
 	events, err := store.Lease(t.Context(), 1<<20)
 	if err != nil {

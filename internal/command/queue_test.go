@@ -22,13 +22,13 @@ import (
 func TestQueueStatus(t *testing.T) {
 	t.Parallel()
 	a, _ := newQueue(t)
-	put(t, a, commented(2)...)
-	end(t, a, dead)
+	accept(t, a, commented(2)...)
+	settle(t, a, dead)
 	var total int64
-	for _, e := range put(t, a, commented(3)...) {
+	for _, e := range accept(t, a, commented(3)...) {
 		total += int64(len(e.Envelope()))
 	}
-	take(t, a)
+	lease(t, a)
 	b, _ := newQueue(t)
 	s := newQueueServer(t, admin.Store{Store: a, Name: "a.db"}, admin.Store{Store: b, Name: "b.db",
 		RefusingSince: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)})
@@ -56,10 +56,10 @@ func TestQueueStatus(t *testing.T) {
 func TestQueueList(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(2)...)
-	end(t, store, later)
-	put(t, store, event.Split([]byte("\x1b[31m not JSON"))...)
-	take(t, store)
+	accept(t, store, commented(2)...)
+	settle(t, store, later)
+	accept(t, store, event.Split([]byte("\x1b[31m not JSON"))...)
+	lease(t, store)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 
 	r := s.run(t, "list")
@@ -88,7 +88,7 @@ func TestQueueListGoesOverPages(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
 	const all = 2500
-	put(t, store, commented(all)...)
+	accept(t, store, commented(all)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	for limit, left := range map[int]uint64{2000: 501, all - 1: 2, all: 1, all + 1: 0} {
 		r := s.run(t, "list", "--json", "--since", "1h", "--limit", fmt.Sprint(limit))
@@ -108,9 +108,9 @@ func TestQueueListGoesOverPages(t *testing.T) {
 func TestQueueShow(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(1)...)
-	put(t, store, event.Split([]byte("\x1b[31m not JSON"))...)
-	end(t, store, later)
+	accept(t, store, commented(1)...)
+	accept(t, store, event.Split([]byte("\x1b[31m not JSON"))...)
+	settle(t, store, later)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	r := s.run(t, "show", "1")
 	r.want(t, 0, "\n{\n  \"object\": \"instagram\",\n", "")
@@ -133,10 +133,10 @@ func TestQueueShow(t *testing.T) {
 func TestQueueRetryEach(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(2)...)
-	end(t, store, dead)
-	put(t, store, commented(1)...)
-	take(t, store)
+	accept(t, store, commented(2)...)
+	settle(t, store, dead)
+	accept(t, store, commented(1)...)
+	lease(t, store)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	s.run(t, "retry", "1", "x").want(t, 1, "", "argument 2")
 	s.run(t, "retry").want(t, 1, "", "which events?")
@@ -153,7 +153,7 @@ func TestQueueRetryEach(t *testing.T) {
 	if got := decode[retriedEvents](t, r); got.Count != 1 || !slices.Equal(got.Waiting, []uint64{1}) {
 		t.Errorf("printed %s", r.out)
 	}
-	if due := take(t, store); len(due) != 2 {
+	if due := lease(t, store); len(due) != 2 {
 		t.Errorf("%d events are due, want 2", len(due))
 	}
 }
@@ -161,9 +161,9 @@ func TestQueueRetryEach(t *testing.T) {
 func TestQueueRetryAll(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(1200)...)
-	put(t, store, event.Split([]byte("not JSON"))...)
-	end(t, store, dead)
+	accept(t, store, commented(1200)...)
+	accept(t, store, event.Split([]byte("not JSON"))...)
+	settle(t, store, dead)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	s.run(t, "retry", "--all", "--dry-run").want(t, 0, "1201 events would be delivered again.", "")
 	s.run(t, "retry", "--all", "--state", "delivered").want(t, 0, "0 events will", "")
@@ -185,8 +185,8 @@ func TestQueueRetryAll(t *testing.T) {
 func TestQueueRetryThatFails(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(2)...)
-	end(t, store, dead)
+	accept(t, store, commented(2)...)
+	settle(t, store, dead)
 	s := newQueueServer(t, admin.Store{Store: &faulty{Store: store, requeue: errors.New("the disk is full"), discard: errors.New("the disk is full")}, Name: "q"})
 	s.run(t, "retry", "--all").want(t, 3, "", "made 2 events pending, then: the disk is full")
 	s.run(t, "retry", "1", "2").want(t, 3, "", "1 event after it: not tried")
@@ -204,9 +204,9 @@ func TestQueueRetryThatFails(t *testing.T) {
 func TestQueueDiscard(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(1)...)
-	take(t, store)
-	put(t, store, commented(3)...)
+	accept(t, store, commented(1)...)
+	lease(t, store)
+	accept(t, store, commented(3)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	s.run(t, "discard", "2").want(t, 0, "1 event forgotten.", "")
 	s.run(t, "discard", "2").want(t, 2, "", "event 2: there is no such event")
@@ -218,7 +218,7 @@ func TestQueueDiscard(t *testing.T) {
 	s.run(t, "discard").want(t, 1, "", "which events?")
 }
 
-func TestQueueGatewayCannotHelp(t *testing.T) {
+func TestQueueCommandsWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	a, _ := newQueue(t)
 	b, _ := newQueue(t)
@@ -248,7 +248,7 @@ func TestQueueGatewayCannotHelp(t *testing.T) {
 func TestQueueAddresses(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
-	put(t, store, commented(1)...)
+	accept(t, store, commented(1)...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	dir, err := os.MkdirTemp("", "queue") // the path of a socket must be short
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 func TestASecretThatIsMangledIsNotUsedInSilence(t *testing.T) {
 	t.Parallel()
 	const digits = "5ec4e7aa5ec4e7aa5ec4e7aa5ec4e7aa"
-	p := newPlayed(t)
-	body := keep(t, "body.json", `{"object":"instagram"}`)
+	p := newReceiver(t)
+	body := writeFile(t, "body.json", `{"object":"instagram"}`)
 	for _, tc := range []struct {
 		secret, want string
 		madeUp       bool
@@ -24,7 +24,7 @@ func TestASecretThatIsMangledIsNotUsedInSilence(t *testing.T) {
 		{"made up", "there is white space in it", false},
 		{"made up", "", true},
 	} {
-		source := []string{"--app-secret-file", keep(t, "secret", tc.secret+"\n")}
+		source := []string{"--app-secret-file", writeFile(t, "secret", tc.secret+"\n")}
 		if tc.madeUp {
 			source = []string{"--app-secret", tc.secret}
 		}

@@ -36,7 +36,7 @@ func TestSimulateRefusesFlags(t *testing.T) {
 		{"--to: the callback URL must begin with", []string{"--to", "localhost:8080", "--app-secret-file", secret}},
 		{"no such file", []string{"--to", to, "--app-secret-file", "none"}},
 		{"the standard input holds no app secret: it is empty", []string{"--to", to, "--app-secret-file", "-"}},
-		{"long holds no app secret: it is longer than 4096 bytes", []string{"--to", to, "--app-secret-file", keep(t, "long", strings.Repeat("x", 5000))}},
+		{"long holds no app secret: it is longer than 4096 bytes", []string{"--to", to, "--app-secret-file", writeFile(t, "long", strings.Repeat("x", 5000))}},
 		{"[app-secret app-secret-file] were all set", []string{"--to", to, "--app-secret-file", "-", "--app-secret", "x"}},
 		{"[field file] were all set", []string{"--to", to, "--file", "x", "--field", "comments"}},
 		{"[file from-log] were all set", []string{"--to", to, "--file", "x", "--from-log", "x"}},
@@ -79,7 +79,7 @@ func TestSimulateRefusesFlags(t *testing.T) {
 // sparse returns the path of a file of a size, which takes no space.
 func sparse(t *testing.T, size int64) (path string) {
 	t.Helper()
-	path = keep(t, "sparse", "")
+	path = writeFile(t, "sparse", "")
 	if err := os.Truncate(path, size); err != nil {
 		t.Fatal(err)
 	}
@@ -101,27 +101,27 @@ func TestSimulateReadsOneSecretFromStandardInput(t *testing.T) {
 // TestSimulateSecrets takes the secret and the token from each place. It needs
 // the environment for itself.
 func TestSimulateSecrets(t *testing.T) {
-	p := newPlayed(t)
+	p := newReceiver(t)
 	for name, tc := range map[string]struct {
 		environment bool
 		in          string
 		secret      string
 		args        []string
 	}{
-		"environment":     {true, "", playedSecret, nil},
-		"files":           {false, "", playedSecret, []string{"--app-secret-file", secretFile(t), "--verify-token-file", tokenFile(t)}},
-		"standard input":  {true, playedSecret + "-in\n", playedSecret + "-in", []string{"--app-secret-file", "-"}},
+		"environment":     {true, "", receiverSecret, nil},
+		"files":           {false, "", receiverSecret, []string{"--app-secret-file", secretFile(t), "--verify-token-file", tokenFile(t)}},
+		"standard input":  {true, receiverSecret + "-in\n", receiverSecret + "-in", []string{"--app-secret-file", "-"}},
 		"one newline":     {true, "a\n", "a", []string{"--app-secret-file", "-"}},
 		"of Windows":      {true, "a\r\n", "a", []string{"--app-secret-file", "-"}},
 		"argument":        {true, "", "from the argument", []string{"--app-secret", "from the argument"}},
-		"file goes first": {true, "", "b", []string{"--app-secret-file", keep(t, "b", "b")}},
+		"file goes first": {true, "", "b", []string{"--app-secret-file", writeFile(t, "b", "b")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("IG_APP_SECRET", "")
 			t.Setenv("IG_VERIFY_TOKEN", "")
 			if tc.environment {
-				t.Setenv("IG_APP_SECRET", playedSecret)
-				t.Setenv("IG_VERIFY_TOKEN", playedToken)
+				t.Setenv("IG_APP_SECRET", receiverSecret)
+				t.Setenv("IG_VERIFY_TOKEN", receiverToken)
 			}
 			p.secret = tc.secret
 			code, out, errs := simulateIn(t, tc.in, append([]string{"--to", p.URL}, tc.args...)...)
@@ -148,7 +148,7 @@ func TestSimulateWithoutSecrets(t *testing.T) {
 // TestSimulateOnlyVerifies needs no secret.
 func TestSimulateOnlyVerifies(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	code, out, errs := simulateIn(t, "", "--to", p.URL, "--verify-token-file", tokenFile(t), "--count", "0")
 	if code != 0 || out != "verification  ok\n" || errs != "" || len(p.received()) != 0 {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
@@ -159,8 +159,8 @@ func TestSimulateFile(t *testing.T) {
 	t.Parallel()
 	const body = "{\n\t\"object\": \"instagram\", \"entry\": [{\"id\": \"1\", \"changes\": [{\"field\": \"comments\", \"value\": {\"id\": \"2\"}}]}]\n}\n"
 	for count, want := range map[string]int{"": 1, "3": 3} {
-		p := newPlayed(t)
-		args := []string{"--to", p.URL, "--app-secret-file", secretFile(t), "--file", keep(t, "sample.json", body)}
+		p := newReceiver(t)
+		args := []string{"--to", p.URL, "--app-secret-file", secretFile(t), "--file", writeFile(t, "sample.json", body)}
 		if count != "" {
 			args = append(args, "--count", count)
 		}
@@ -176,16 +176,16 @@ func TestSimulateFile(t *testing.T) {
 
 func TestSimulateFromLog(t *testing.T) {
 	t.Parallel()
-	first := newPlayed(t)
+	first := newReceiver(t)
 	secret := secretFile(t)
 	if code, out, errs := simulateIn(t, "", "--to", first.URL, "--app-secret-file", secret, "--count", "30"); code != 0 {
 		t.Fatalf("exit code %d, %s%s", code, out, errs)
 	}
 	for args, want := range map[string]int{"": 30, "--batch=10": 4, "--count=7": 7} {
-		p := newPlayed(t)
+		p := newReceiver(t)
 		// The receiver adds to the file that is replayed: that must not go on
 		// for ever.
-		p.path = keep(t, "events.jsonl", first.log.String())
+		p.path = writeFile(t, "events.jsonl", first.log.String())
 		flags := []string{"--to", p.URL, "--app-secret-file", secret, "--from-log", p.path}
 		if args != "" {
 			flags = append(flags, args)
@@ -226,7 +226,7 @@ func TestSimulateTLS(t *testing.T) {
 		}
 	}
 
-	p := &played{secret: playedSecret}
+	p := &receiver{secret: receiverSecret}
 	p.Server = httptest.NewUnstartedServer(p)
 	p.Config.ErrorLog = log.New(io.Discard, "", 0)
 	p.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, ClientAuth: tls.RequireAnyClientCert}

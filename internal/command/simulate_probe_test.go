@@ -24,7 +24,7 @@ func TestSimulateDoesNotTakeAnEmpty200ForAccepted(t *testing.T) {
 		"":   "a forged delivery is answered with an empty 200, as Caddy does where no handler takes a request",
 		"ok": "a forged delivery is answered with 200",
 	} {
-		p := newPlayed(t)
+		p := newReceiver(t)
 		p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) })
 		args := []string{"--to", p.URL, "--app-secret-file", secretFile(t)}
 		code, out, errs := simulateIn(t, "", args...)
@@ -47,7 +47,7 @@ func TestSimulateDoesNotTakeAnEmpty200ForAccepted(t *testing.T) {
 			}
 		}
 	}
-	p := newPlayed(t)
+	p := newReceiver(t)
 	_, out, _ := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--json")
 	if !strings.Contains(out, `"accepted": 2`) || !strings.Contains(out, `"acknowledged": 2`) {
 		t.Errorf("it is known what was accepted: %s", out)
@@ -68,7 +68,7 @@ func TestSimulateForgesOnlyWhatItMust(t *testing.T) {
 		{[]string{"--count", "20", "--bad-signatures", "20%", "--seed", "1"}, 0, "signatures    checked\n", 0},
 		{[]string{"--app-secret", "another"}, 0, "accepted      0 of 2, 0 events\n", 1},
 	} {
-		p := newPlayed(t)
+		p := newReceiver(t)
 		var others atomic.Int32 // of forged deliveries, those of the account "0"
 		p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
@@ -93,7 +93,7 @@ func TestSimulateForgesOnlyWhatItMust(t *testing.T) {
 // asked about forged deliveries.
 func TestSimulateTellsWhatItCannotKnow(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if event.Split(body)[0].Test {
@@ -111,7 +111,7 @@ func TestSimulateTellsWhatItCannotKnow(t *testing.T) {
 func TestSimulateRetriesThroughADownReceiver(t *testing.T) {
 	t.Parallel()
 	for name, verifies := range map[string]bool{"comes up": true, "comes up otherwise": false} {
-		p := newPlayed(t)
+		p := newReceiver(t)
 		p.verify = verifies
 		var n atomic.Int32
 		p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -137,13 +137,13 @@ func TestSimulateRetriesThroughADownReceiver(t *testing.T) {
 	}
 
 	// Neither without --retry, nor after a wrong answer.
-	p := newPlayed(t)
+	p := newReceiver(t)
 	p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	args := []string{"--to", p.URL, "--app-secret-file", secretFile(t), "--verify-token-file", tokenFile(t)}
 	if code, out, errs := simulateIn(t, "", args...); code != 1 || strings.Contains(out, "deliveries") || !strings.Contains(errs, "the status is 502") {
 		t.Errorf("without --retry: exit code %d, %s%s", code, out, errs)
 	}
-	p = newPlayed(t)
+	p = newReceiver(t)
 	p.verify = false
 	args[1] = p.URL
 	if code, out, errs := simulateIn(t, "", append(args, "--retry")...); code != 1 || strings.Contains(out, "deliveries") || len(p.received()) != 0 {
@@ -155,7 +155,7 @@ func TestSimulateRetriesThroughADownReceiver(t *testing.T) {
 // file that is compressed; what is missing of one is no success.
 func TestSimulateGoesOnBehindTornLines(t *testing.T) {
 	t.Parallel()
-	first := newPlayed(t)
+	first := newReceiver(t)
 	secret := secretFile(t)
 	if code, out, errs := simulateIn(t, "", "--to", first.URL, "--app-secret-file", secret, "--count", "10"); code != 0 {
 		t.Fatalf("exit code %d, %s%s", code, out, errs)
@@ -181,9 +181,9 @@ func TestSimulateGoesOnBehindTornLines(t *testing.T) {
 		"no events":  {"hello\nworld\n", 2, "left out      2 malformed lines\n", "Error: --from-log: none of the lines holds an event, of 2\n", 0},
 		"empty":      {"", 0, "deliveries    0\n", "", 0},
 	} {
-		p := newPlayed(t)
+		p := newReceiver(t)
 		ledger := filepath.Join(t.TempDir(), "ledger")
-		path := keep(t, "events-2026.jsonl", tc.content)
+		path := writeFile(t, "events-2026.jsonl", tc.content)
 		code, out, errs := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secret, "--from-log", path, "--ledger", ledger, "--verify", path)
 		got := p.received()
 		if code != tc.code || !strings.Contains(out, tc.out) || !strings.Contains(errs, tc.errs) || tc.errs == "" && errs != "" {
@@ -199,7 +199,7 @@ func TestSimulateGoesOnBehindTornLines(t *testing.T) {
 
 	// What was acknowledged, and stands in the rest of a file, is missing.
 	ledger := filepath.Join(t.TempDir(), "ledger")
-	whole, part := keep(t, "whole.zst", packed.String()), keep(t, "part", string(cut))
+	whole, part := writeFile(t, "whole.zst", packed.String()), writeFile(t, "part", string(cut))
 	if code, out, errs := simulateIn(t, "", "--to", first.URL, "--app-secret-file", secret, "--from-log", whole, "--ledger", ledger); code != 0 {
 		t.Fatalf("exit code %d, %s%s", code, out, errs)
 	}

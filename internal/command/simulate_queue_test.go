@@ -18,7 +18,7 @@ func acknowledged(t *testing.T, events []event.Event, others ...string) (path st
 	for i := range events {
 		others = append(others, events[i].ID())
 	}
-	return keep(t, "acknowledged.txt", strings.Join(others, "\n")+"\n")
+	return writeFile(t, "acknowledged.txt", strings.Join(others, "\n")+"\n")
 }
 
 // TestSimulateVerifiesAQueue looks for more events than one page has, in each
@@ -27,11 +27,11 @@ func TestSimulateVerifiesAQueue(t *testing.T) {
 	t.Parallel()
 	store, _ := newQueue(t)
 	events := commented(2*admin.MaxLimit + 1)
-	put(t, store, events[:1]...)
-	end(t, store, dead)
-	put(t, store, events[1:3]...)
-	end(t, store, queue.Outcome{State: queue.Delivered})
-	put(t, store, events[3:]...)
+	accept(t, store, events[:1]...)
+	settle(t, store, dead)
+	accept(t, store, events[1:3]...)
+	settle(t, store, queue.Outcome{State: queue.Delivered})
+	accept(t, store, events[3:]...)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "events"})
 	verify := func(ledger string, args ...string) ran {
 		return runCommand(t.Context(), "", append([]string{"simulate", "--ledger", ledger, "--verify-queue", "--address", s.Listener.Addr().String()}, args...)...)
@@ -113,7 +113,7 @@ func TestIdentityOf(t *testing.T) {
 
 func TestSimulateCannotAskTheQueue(t *testing.T) {
 	t.Parallel()
-	ledger := keep(t, "acknowledged.txt", "a\n")
+	ledger := writeFile(t, "acknowledged.txt", "a\n")
 	s := newQueueServer(t)
 	for address, want := range map[string]string{
 		nobody(t):                  "no Caddy answers at ",

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	playedSecret = "7e575ec4e77e575ec4e77e575ec4e700"
-	playedToken  = "t0ken-of-the-tests"
+	receiverSecret = "7e575ec4e77e575ec4e77e575ec4e700"
+	receiverToken  = "t0ken-of-the-tests"
 )
 
-// played is a receiver that checks signatures and keeps what was accepted.
-type played struct {
+// receiver is a receiver that checks signatures and keeps what was accepted.
+type receiver struct {
 	*httptest.Server
 	secret  string
 	verify  bool             // whether it passes the verification
@@ -36,18 +36,18 @@ type played struct {
 	path   string       // of a file that the log is added to; "": none
 }
 
-func newPlayed(t *testing.T) *played {
+func newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	p := &played{secret: playedSecret, verify: true}
+	p := &receiver{secret: receiverSecret, verify: true}
 	p.Server = httptest.NewServer(p)
 	t.Cleanup(p.Close)
 	return p
 }
 
-func (p *played) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		query := r.URL.Query()
-		if !p.verify || query.Get("hub.verify_token") != playedToken {
+		if !p.verify || query.Get("hub.verify_token") != receiverToken {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
@@ -84,7 +84,7 @@ func (p *played) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *played) received() []string {
+func (p *receiver) received() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.bodies)
@@ -99,7 +99,7 @@ func simulateIn(t *testing.T, in string, args ...string) (code int, stdout, stde
 func simulateUntil(t *testing.T, ctx context.Context, in string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	r := runCommand(ctx, in, append([]string{"simulate"}, args...)...)
-	for _, secret := range []string{playedSecret, playedToken} {
+	for _, secret := range []string{receiverSecret, receiverToken} {
 		if strings.Contains(r.out+r.errors, secret) {
 			t.Errorf("%q: a secret was printed:\n%s%s", args, r.out, r.errors)
 		}
@@ -107,7 +107,7 @@ func simulateUntil(t *testing.T, ctx context.Context, in string, args ...string)
 	return r.status, r.out, r.errors
 }
 
-func keep(t *testing.T, name, content string) (path string) {
+func writeFile(t *testing.T, name, content string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -116,5 +116,5 @@ func keep(t *testing.T, name, content string) (path string) {
 	return path
 }
 
-func secretFile(t *testing.T) string { return keep(t, "secret", playedSecret+"\n") }
-func tokenFile(t *testing.T) string  { return keep(t, "token", playedToken+"\n") }
+func secretFile(t *testing.T) string { return writeFile(t, "secret", receiverSecret+"\n") }
+func tokenFile(t *testing.T) string  { return writeFile(t, "token", receiverToken+"\n") }

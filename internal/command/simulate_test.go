@@ -20,7 +20,7 @@ import (
 
 func TestSimulate(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	code, out, errs := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--verify-token-file", tokenFile(t))
 	if code != 0 || errs != "" {
 		t.Errorf("exit code %d: %s", code, errs)
@@ -40,7 +40,7 @@ func TestSimulate(t *testing.T) {
 
 func TestSimulateJSON(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	p.path = filepath.Join(t.TempDir(), "events.jsonl")
 	code, out, errs := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--json",
 		"--count", "200", "--batch", "2", "--duplicates", "10%", "--bad-signatures", "0.1", "--out-of-order", "--concurrency", "3",
@@ -68,14 +68,14 @@ func TestSimulateJSON(t *testing.T) {
 func TestSimulateUnexpected(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		change func(*played)
+		change func(*receiver)
 		args   []string
 		want   string
 	}{
-		"verification": {func(p *played) { p.verify = false }, nil, "verification: the callback URL was not verified: the status is 403, not 200"},
-		"secret":       {func(p *played) { p.secret = "another" }, nil, "2 of 2 authentic deliveries were not accepted"},
-		"one refused":  {func(p *played) { p.accepts = func(n int) bool { return n != 2 } }, nil, "1 of 2 authentic deliveries were not accepted"},
-		"forged": {func(p *played) {
+		"verification": {func(p *receiver) { p.verify = false }, nil, "verification: the callback URL was not verified: the status is 403, not 200"},
+		"secret":       {func(p *receiver) { p.secret = "another" }, nil, "2 of 2 authentic deliveries were not accepted"},
+		"one refused":  {func(p *receiver) { p.accepts = func(n int) bool { return n != 2 } }, nil, "1 of 2 authentic deliveries were not accepted"},
+		"forged": {func(p *receiver) {
 			p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				io.WriteString(w, r.URL.Query().Get("hub.challenge"))
 			})
@@ -83,7 +83,7 @@ func TestSimulateUnexpected(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlayed(t)
+			p := newReceiver(t)
 			tc.change(p)
 			args := append([]string{"--to", p.URL, "--app-secret-file", secretFile(t), "--verify-token-file", tokenFile(t), "--json"}, tc.args...)
 			code, out, errs := simulateIn(t, "", args...)
@@ -100,7 +100,7 @@ func TestSimulateUnexpected(t *testing.T) {
 func TestSimulateSeed(t *testing.T) {
 	t.Parallel()
 	sent := func(args ...string) []string {
-		p := newPlayed(t)
+		p := newReceiver(t)
 		args = append([]string{"--to", p.URL, "--app-secret-file", secretFile(t), "--count", "40", "--duplicates", "20%", "--out-of-order"}, args...)
 		if code, out, errs := simulateIn(t, "", args...); code != 0 {
 			t.Errorf("exit code %d, %s%s", code, out, errs)
@@ -117,7 +117,7 @@ func TestSimulateSeed(t *testing.T) {
 
 func TestSimulateTestButton(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	if code, out, errs := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--test-button", "--field", "messages,story_insights"); code != 0 {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
@@ -137,7 +137,7 @@ func TestSimulateTestButton(t *testing.T) {
 
 func TestSimulateLedger(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	ledger := filepath.Join(t.TempDir(), "acknowledged.txt")
 	p.path = filepath.Join(t.TempDir(), "events.jsonl")
 	args := []string{"--to", p.URL, "--app-secret-file", secretFile(t), "--count", "20", "--ledger", ledger, "--verify", p.path}
@@ -153,13 +153,13 @@ func TestSimulateLedger(t *testing.T) {
 	}
 
 	lines := strings.SplitAfter(p.log.String(), "\n")
-	rest := keep(t, "rest.jsonl", strings.Join(lines[12:], ""))
+	rest := writeFile(t, "rest.jsonl", strings.Join(lines[12:], ""))
 	code, out, errs := simulateIn(t, "", "--ledger", ledger, "--verify", rest)
 	if code != 1 || errs != "Error: 12 of 40 acknowledged events are missing\n" || !strings.Contains(out, "28 of 40 events found, 12 missing\n") ||
 		strings.Count(out, `missing       "instagram/`) != 10 || !strings.Contains(out, "missing       and 2 more, which --json lists\n") {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
-	begin := keep(t, "begin.jsonl", strings.Join(lines[:12], ""))
+	begin := writeFile(t, "begin.jsonl", strings.Join(lines[:12], ""))
 	code, out, errs = simulateIn(t, "", "--ledger", ledger, "--verify", rest, "--verify", begin, "--json")
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, []byte(out)); err != nil {
@@ -172,7 +172,7 @@ func TestSimulateLedger(t *testing.T) {
 
 func TestSimulateRetry(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	p.accepts = func(n int) bool { return n > 3 }
 	base := []string{"--to", p.URL, "--app-secret-file", secretFile(t), "--retry", "--speedup", "1000000"}
 	if code, out, errs := simulateIn(t, "", append(base, "--field", "comments")...); code != 0 || !strings.Contains(out, "requests      4 (3 retries)") {
@@ -188,7 +188,7 @@ func TestSimulateRetry(t *testing.T) {
 
 func TestSimulateIsInterrupted(t *testing.T) {
 	t.Parallel()
-	p := newPlayed(t)
+	p := newReceiver(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	p.accepts = func(n int) bool {
 		if n == 5 {

@@ -20,7 +20,7 @@ func TestSimulateFromPipe(t *testing.T) {
 	}
 	wrote := make(chan error, 1)
 	go func() { wrote <- os.WriteFile(pipe, []byte(body+"\n"+body+"\n"), 0) }() // waits for the reader
-	p := newPlayed(t)
+	p := newReceiver(t)
 	code, out, errs := simulateIn(t, "", "--to", p.URL, "--app-secret-file", secretFile(t), "--from-log", pipe)
 	if got := p.received(); code != 0 || len(got) != 2 {
 		t.Fatalf("exit code %d, received %q, %s%s", code, got, out, errs)

@@ -86,7 +86,8 @@ fields. After, it reads back what holds.
 }
 
 // errNoAccount is for a token that does not tell whose account it is for.
-var errNoAccount = errors.New("--account is missing: an access token of Unified Login is a system user's, and does not tell the account. Give the id of the Instagram professional account, not that of a Page")
+var errNoAccount = errors.New("--account is missing: an access token of Unified Login is a system user's, and does " +
+	"not tell the account. Give the id of the Instagram professional account, not that of a Page")
 
 // open makes the client, and finds out the account if it was not given.
 func (s *subscriptionFlags) open(ctx context.Context, c *console) (err error) {
@@ -161,7 +162,7 @@ func (s *subscriptionFlags) remove(ctx context.Context, c *console, _ []string) 
 	})
 }
 
-func (s *subscriptionFlags) change(ctx context.Context, c *console, goal func(graph.Callback) (graph.Callback, error)) (result, error) {
+func (s *subscriptionFlags) change(ctx context.Context, c *console, goal goal) (result, error) {
 	if err := s.open(ctx, c); err != nil {
 		return nil, err
 	}

@@ -80,7 +80,8 @@ func loginProblem(login graph.Login, name string) string {
 	case login == graph.FacebookLogin && !isInstagram:
 		return "" // a field of the Page, perhaps
 	case login == graph.FacebookLogin && ofInstagram.Page == "":
-		return fmt.Sprintf("%s is a field of Instagram, and a Page has none like it: subscribe the app to it (in the App Dashboard, or by 'caddy instagram callback set'), and the Page to any field of its own, such as feed", name)
+		return fmt.Sprintf("%s is a field of Instagram, and a Page has none like it: subscribe the app to it (in the "+
+			"App Dashboard, or by 'caddy instagram callback set'), and the Page to any field of its own, such as feed", name)
 	case login == graph.FacebookLogin:
 		return fmt.Sprintf("%s is Instagram's name; with %s the Page's field is %s", name, login.Name(), ofInstagram.Page)
 	case isPage && !isInstagram && slices.Contains(login.Fields(), ofPage.Name):

@@ -166,7 +166,8 @@ type refreshedToken struct {
 
 func refreshToken(ctx context.Context, c *console, g *graphFlags) (result, error) {
 	if login := graph.Login(g.login); !login.Refreshes() {
-		return nil, fmt.Errorf("a token of %s cannot be refreshed: %s; 'caddy instagram token show --login %s' shows until when it is valid", login.Name(), watchOnly, login)
+		return nil, fmt.Errorf("a token of %s cannot be refreshed: %s; 'caddy instagram token show --login %s' shows "+
+			"until when it is valid", login.Name(), watchOnly, login)
 	}
 	if g.token.file == "" || g.token.file == "-" {
 		return nil, errors.New("--token-file is missing: the new token must replace the old one in its file, as it is never printed")
@@ -186,7 +187,8 @@ func refreshToken(ctx context.Context, c *console, g *graphFlags) (result, error
 		return nil, refused(err)
 	}
 	if err := f.commit([]byte(string(token) + "\n")); err != nil {
-		return nil, &failure{exitPartial, fmt.Errorf("the token was renewed, but it is not certain that the new one is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
+		return nil, &failure{exitPartial, fmt.Errorf("the token was renewed, but it is not certain that the new one "+
+			"is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
 	}
 	return &refreshedToken{File: g.token.file, Expires: expires.UTC().Truncate(time.Second)}, nil
 }

@@ -105,21 +105,30 @@ func (e *Error) Advice() string {
 	case e.Code == 190 && e.Subcode == tokenInvalid:
 		return "The user logged out or took the app's rights away. Let the user log in again and get a new access token."
 	case e.Code == 190:
-		return "The access token is not valid here. Check that it is whole, that it belongs to the login in use, and that the app id and secret are of the same app."
+		return "The access token is not valid here. Check that it is whole, that it belongs to the login in use, and " +
+			"that the app id and secret are of the same app."
 	case strings.Contains(e.Message, "appsecret_proof"):
 		return "Give the secret of the very app that the access token was made for."
 	case strings.HasPrefix(e.Message, "Unsupported request"), strings.Contains(e.Message, "Unsupported get request"), e.Code == 100 && e.Subcode == noSuchObject:
-		return "The id is wrong, or the token may not see it. Use the numeric id that belongs to the login: of the Instagram professional account, or with Facebook Login of the Page. Check that the account has a role on the app or granted it access."
+		return "The id is wrong, or the token may not see it. Use the numeric id that belongs to the login: of the " +
+			"Instagram professional account, or with Facebook Login of the Page. Check that the account has a role " +
+			"on the app or granted it access."
 	case e.Code == 100:
-		return "A parameter is wrong; the message names it, and nothing was changed. A field needs the app itself to be subscribed to it first."
+		return "A parameter is wrong; the message names it, and nothing was changed. A field needs the app itself to " +
+			"be subscribed to it first."
 	case e.Code == 200 && e.Subcode == messagesOff:
-		return "The account has switched the access to its messages off. Let its owner switch “Allow access to messages” on, in the settings of the Instagram app (messages, connected tools), and subscribe it again."
+		return "The account has switched the access to its messages off. Let its owner switch “Allow access to " +
+			"messages” on, in the settings of the Instagram app (messages, connected tools), and subscribe it again."
 	case e.Code == 3:
-		return "The app may not make this call. A new login does not help: the app needs Advanced Access to the permission, or the account a role on the app."
+		return "The app may not make this call. A new login does not help: the app needs Advanced Access to the " +
+			"permission, or the account a role on the app."
 	case e.Code == 10, 200 <= e.Code && e.Code <= 299:
-		return "The access token lacks a permission. Add it to the app, get Advanced Access for accounts that are not yours, and let the user log in again."
+		return "The access token lacks a permission. Add it to the app, get Advanced Access for accounts that are " +
+			"not yours, and let the user log in again."
 	case e.Code == 2200:
-		return "Meta called the callback URL, and it did not answer with the challenge. It must be reachable from the internet with a certificate of a public CA, must not redirect, and needs the same verify token. Its log says what it refused."
+		return "Meta called the callback URL, and it did not answer with the challenge. It must be reachable from " +
+			"the internet with a certificate of a public CA, must not redirect, and needs the same verify token. Its " +
+			"log says what it refused."
 	case e.Throttled() && e.RetryAfter > 0:
 		return fmt.Sprintf("There were too many calls. Try again in %s.", e.RetryAfter)
 	case e.Throttled():
