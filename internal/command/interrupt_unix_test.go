@@ -20,8 +20,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
 )
 
-// patience bounds every wait. Nothing comes near it unless it hangs.
-const patience = 90 * time.Second
+// testTimeout bounds every wait. Only a test that hangs reaches it.
+const testTimeout = 90 * time.Second
 
 func newMeta() *graphtest.Server {
 	return graphtest.New(graphtest.State{
@@ -36,7 +36,7 @@ func newMeta() *graphtest.Server {
 // set starts `caddy instagram subscriptions set` for messages.
 func set(t *testing.T, url string, args ...string) (cmd *exec.Cmd, stdout *bytes.Buffer, stderr io.Reader) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	cmd = exec.CommandContext(ctx, "caddy", append([]string{"instagram", "subscriptions", "set",
 		"--graph-url", url, "--account", "17841400000000001", "--fields", "messages"}, args...)...)
@@ -106,7 +106,7 @@ func TestInterruptDuringTheChange(t *testing.T) {
 	cmd, stdout, stderr := set(t, server.URL)
 	select {
 	case <-changed:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the change did not come")
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

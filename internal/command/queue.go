@@ -30,7 +30,7 @@ func queueCommand() *cobra.Command {
 		Use:   "queue",
 		Short: "What waits in the queues, and what to do about it",
 	}, `
-Shows the events in the queues of instagram_queue and mends what is wrong with
+Shows the events in the queues of instagram_queue and repairs what is wrong with
 them, by the admin API of the running Caddy. An event is pending until it is
 delivered, or dead: a dead letter, given up. Delivered and dead events are kept
 for a while, and can be delivered again.

@@ -27,8 +27,8 @@ import (
 	"github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
-// hidden stands in the query of each URL, and must stand in no output.
-const hidden = "s3cr3t"
+// secretMarker is in the query of each URL, and must be in no output.
+const secretMarker = "s3cr3t"
 
 // queueServer is Caddy's admin endpoint with stores behind it.
 type queueServer struct {
@@ -88,7 +88,7 @@ func runQueueUntil(t testing.TB, ctx context.Context, args ...string) ran {
 	t.Helper()
 	r := runCommand(ctx, "", append([]string{"queue"}, args...)...)
 	for name, text := range map[string]string{"standard output": r.out, "standard error": r.errors} {
-		if strings.Contains(text, hidden) {
+		if strings.Contains(text, secretMarker) {
 			t.Errorf("%v: a secret is in the %s: %s", args, name, text)
 		}
 		if !slices.Contains(args, "--json") && strings.ContainsAny(text, "\x1b\u009b") {
@@ -188,7 +188,7 @@ func accept(t testing.TB, store queue.Store, events ...event.Event) []event.Even
 		e := &events[i]
 		records[i] = queue.Record{
 			Identity: e.ID(), Account: e.Account, Field: e.Field, Body: e.Envelope(),
-			URL: "https://hooks.example.com/webhooks?token=" + hidden, Secret: "instagram",
+			URL: "https://hooks.example.com/webhooks?token=" + secretMarker, Secret: "instagram",
 		}
 	}
 	if _, err := store.Accept(t.Context(), records, queue.Admission{}); err != nil {

@@ -188,7 +188,7 @@ func refreshToken(ctx context.Context, c *console, g *graphFlags) (result, error
 	}
 	if err := f.commit([]byte(string(token) + "\n")); err != nil {
 		return nil, &failure{exitPartial, fmt.Errorf("the token was renewed, but it is not certain that the new one "+
-			"is on disk: %w; the old one works until its own end: mend this and run the command again", err)}
+			"is on disk: %w; the old one works until it expires: fix this and run the command again", err)}
 	}
 	return &refreshedToken{File: g.token.file, Expires: expires.UTC().Truncate(time.Second)}, nil
 }

@@ -16,7 +16,7 @@ func TestWrongSubCommandsGetTheNearest(t *testing.T) {
 	} {
 		r := runCommand(t.Context(), "", strings.Fields(args)...)
 		r.want(t, 1, "", "there is no such sub-command")
-		if !strings.Contains(r.errors, want) || strings.Contains(r.errors, hidden) {
+		if !strings.Contains(r.errors, want) || strings.Contains(r.errors, secretMarker) {
 			t.Errorf("%s: %s", args, r.errors)
 		}
 	}

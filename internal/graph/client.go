@@ -219,7 +219,7 @@ func decode(resp *http.Response, data []byte, result any, clean func([]byte) []b
 			return nil
 		}
 	}
-	failed.foreign = true
+	failed.notMeta = true
 	contentType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if contentType == "" {
 		contentType = "no content type"

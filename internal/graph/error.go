@@ -41,7 +41,7 @@ type Error struct {
 	RetryAfter time.Duration `json:"-"`
 
 	usage   float64 // the highest percentage of a limit that is used up
-	foreign bool    // something else than the Graph API answered
+	notMeta bool    // something other than the Graph API answered
 }
 
 // Error implements the error interface.
@@ -96,7 +96,7 @@ const noSuchObject = 33
 // Advice says in a sentence or two what to do about the error.
 func (e *Error) Advice() string {
 	switch {
-	case e.foreign:
+	case e.notMeta:
 		return "Something else than Meta answered. Check the URL of the Graph API and the proxies on the way."
 	case e.Code == 190 && e.Subcode == tokenExpired:
 		return "The access token has expired, and with it the account's webhooks. An expired token cannot be refreshed: get a new one."

@@ -105,7 +105,7 @@ func unreachable(err error) bool {
 // effect all the same.
 func mayHaveHappened(err error) bool {
 	if refused, ok := errors.AsType[*Error](err); ok {
-		return refused.foreign || refused.Status >= 500 || refused.Status == http.StatusOK || refused.Passes() && !refused.Throttled()
+		return refused.notMeta || refused.Status >= 500 || refused.Status == http.StatusOK || refused.Passes() && !refused.Throttled()
 	}
 	dial, ok := errors.AsType[*net.OpError](err)
 	return !unreachable(err) && !(ok && dial.Op == "dial")

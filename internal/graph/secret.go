@@ -15,17 +15,17 @@ import (
 // Convert it to a string where it is needed.
 type Secret string
 
-const hidden = "[secret]"
+const secretMark = "[secret]"
 
 // String returns a fixed text, never the secret.
-func (Secret) String() string { return hidden }
+func (Secret) String() string { return secretMark }
 
 // GoString returns a fixed text, never the secret.
-func (Secret) GoString() string { return hidden }
+func (Secret) GoString() string { return secretMark }
 
 // MarshalText returns a fixed text, never the secret. It keeps the secret out
 // of JSON.
-func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+func (Secret) MarshalText() ([]byte, error) { return []byte(secretMark), nil }
 
 // AppToken returns the access token of an app itself, which the calls about its
 // callbacks need: its id and its secret. It is as secret as the app secret.

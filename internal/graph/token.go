@@ -134,15 +134,15 @@ func (c *Client) Refresh(ctx context.Context) (token Secret, expires time.Time, 
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	if !plausible(answer.Token) || answer.Seconds <= 0 {
+	if !validToken(answer.Token) || answer.Seconds <= 0 {
 		return "", time.Time{}, errors.New("GET refresh_access_token: the answer has no token that could be used")
 	}
 	return Secret(answer.Token), time.Now().Add(time.Duration(min(answer.Seconds, 1<<31)) * time.Second), nil
 }
 
-// plausible reports whether a text can be a token: visible ASCII, not empty and
+// validToken reports whether a text can be a token: visible ASCII, not empty and
 // not endless.
-func plausible(token string) bool {
+func validToken(token string) bool {
 	for _, r := range token {
 		if r <= ' ' || r > '~' {
 			return false
