@@ -48,7 +48,7 @@ func TestCertificateByACME(t *testing.T) {
 type certCase struct {
 	name string
 	cert *tls.Certificate // nil: none
-	// says is what the gateway's log must say of a refusal; "" for a
+	// says is what the log of Caddy must say of a refusal; "" for a
 	// certificate that is right.
 	says string
 	// handshake says that Caddy's own verification ends the connection before
@@ -257,7 +257,8 @@ func TestClientCertificateOptions(t *testing.T) {
 		{"verification, demanded, right", get("https://" + caddy.Name + "/verification"), right, 200, ""},
 		{"verification, demanded, wrong", get("https://" + caddy.Name + "/verification"), other, 403, "wrong CN"},
 		{"configured name", post("https://" + caddy.Name + "/names"), other, 200, ""},
-		{"default name beside configured ones", post("https://" + caddy.Name + "/names"), right, 403, `wrong CN "` + testpki.MetaName + `"`},
+		{"default name beside configured ones", post("https://" + caddy.Name + "/names"), right, 403,
+			`wrong CN "` + testpki.MetaName + `"`},
 	} {
 		addr := caddy.Addr
 		if test.req.URL.Scheme == "http" {

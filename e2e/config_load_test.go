@@ -64,7 +64,7 @@ func TestConfigWithoutSecretsDoesNotLoad(t *testing.T) {
 	}
 }
 
-// TestLoadWarnsOnce imports a snippet into several sites: each fault is told once
+// TestLoadWarnsOnce imports a snippet into several sites: each fault is logged once
 // a load, and so that the secret stays unknown.
 func TestLoadWarnsOnce(t *testing.T) {
 	t.Parallel()
@@ -78,11 +78,11 @@ func TestLoadWarnsOnce(t *testing.T) {
 		`"level":"warn"`, "an app secret does not look like one of Meta's", `app_secret \"meta\"`, "{env.LOAD_TEST_SECRET}", "quotes",
 	}
 	if n := caddy.CountLines(texts...); n != 1 {
-		t.Errorf("told %d times at the start", n)
+		t.Errorf("logged %d times at the start", n)
 	}
 	caddy.Reload(t, sites)
 	if n := caddy.CountLines(texts...); n != 2 {
-		t.Errorf("told %d times after a reload", n)
+		t.Errorf("logged %d times after a reload", n)
 	}
 	if caddy.CountLines(harness.Secret) > 0 {
 		t.Error("the secret is in the log")
@@ -135,7 +135,8 @@ func TestMisspeltFieldsAreTold(t *testing.T) {
 		name, nearest string
 		line          int // 0: not known
 	}{{"mesages", "messages", 7}, {"coments", "comments", 11}, {"feeds", "feed", 16}, {"reply", "replies", 0}} {
-		text := fmt.Sprintf(`field \"%s\" is not known: is it misspelt? The nearest that is known is \"%s\"`, warned.name, warned.nearest)
+		text := fmt.Sprintf(`field \"%s\" is not known: is it misspelt? The nearest that is known is \"%s\"`,
+			warned.name, warned.nearest)
 		place := fmt.Sprintf(`"line":%d`, warned.line)
 		if warned.line > 0 {
 			for output, stderr := range map[string]string{"adapt": adapted, "validate": validated} {
@@ -176,7 +177,7 @@ func TestMisplacedHandlerKeepsTheVerifyTokenOutOfTheLogs(t *testing.T) {
 	}`)
 	for path, directive := range map[string]string{"/file": "instagram_file", "/queue": "instagram_queue"} {
 		if n := caddy.CountLines(`"level":"warn"`, directive+" stands where no request was authenticated", path); n != 1 {
-			t.Errorf("%s: told %d times at the start", directive, n)
+			t.Errorf("%s: logged %d times at the start", directive, n)
 		}
 		req := harness.NewVerification(t, caddy.Base("127.0.0.1")+path, "subscribe", token, "1")
 		if answer := caddy.Client(t, harness.HTTP1).Do(t, req); answer.Status != http.StatusInternalServerError {
@@ -204,7 +205,7 @@ func TestReloadThatLeavesEventsBehindIsTold(t *testing.T) {
 	caddy.ReloadQueue(t, harness.QuickRetry+down+"\nrequest_header X-Other 1") // the same store
 	old := caddy.Queue
 	if n := caddy.CountLines(text); n != 0 {
-		t.Errorf("told %d times of a store that is used", n)
+		t.Errorf("logged %d times of a store that is used", n)
 	}
 	caddy.Queue = caddy.Out("other.db")
 	caddy.ReloadQueue(t, harness.QuickRetry+down)
@@ -215,6 +216,6 @@ func TestReloadThatLeavesEventsBehindIsTold(t *testing.T) {
 	caddy.Deliver(t, harness.Messages("c.0"), http.StatusOK)
 	caddy.Stop()
 	if n := caddy.CountLines(text); n != 1 {
-		t.Errorf("told %d times in all", n)
+		t.Errorf("logged %d times in all", n)
 	}
 }

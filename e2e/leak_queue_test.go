@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
-// startLeakQueues starts a gateway with a queue for each path and what takes its
+// startLeakQueues starts a Caddy with a queue for each path and what takes its
 // events. The files are not among those that are searched: they hold what was
 // sent.
 func startLeakQueues(t *testing.T, options string, backends map[string]string) (caddy *leakCaddy, paths, files []string) {

@@ -76,7 +76,7 @@ func TestQueueOnAFullDisk(t *testing.T) {
 		t.Errorf("refusing since %f", since)
 	}
 
-	// A gateway that stops leaves a file that is complete, and the next one begins
+	// A Caddy that stops leaves a file that is complete, and the next one begins
 	// a journal, for which there is no room. What is delivered then cannot be
 	// settled: it must not come again before it is, nor may others of its
 	// conversation.
@@ -100,7 +100,7 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestQueueOnAReadOnlyDisk starts a gateway that may not write where its queue is
+// TestQueueOnAReadOnlyDisk starts a Caddy that may not write where its queue is
 // to be, and one whose queue is there already.
 func TestQueueOnAReadOnlyDisk(t *testing.T) {
 	harness.NeedRoot(t)

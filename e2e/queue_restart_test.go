@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// TestQueueRestart ends the gateway with a backlog while attempts are under way,
+// TestQueueRestart ends Caddy with a backlog while attempts are under way,
 // in all ways in which it can end. After the start everything is delivered, in
 // order, and nothing that was delivered before comes again.
 func TestQueueRestart(t *testing.T) {

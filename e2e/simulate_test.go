@@ -149,7 +149,7 @@ handle /webhooks {
 		t.Errorf("with another token: %+v", p)
 	}
 
-	// A time-out is no fault of the gateway's, on a machine that is busy.
+	// A time-out is no fault of Caddy's, on a machine that is busy.
 	retry := []string{"--retry", "--speedup", "30", "--ledger", ledger, "--verify", file}
 	p = s.run(t, 0, append(retry, "--batch", "1000", "--count", "6")...)
 	if p.Accepted != 6 || p.Ledger != 6000 || p.Verified.Found != 6000 || p.Bytes < 6*200_000 {
