@@ -70,22 +70,22 @@ type Handler struct {
 
 	// Fields are the fields of the events to keep, such as `comments`. Others
 	// are acknowledged, counted in the metrics, and forgotten. What could not be
-	// taken apart is always kept: nobody knows what it is. Of a name that is not
-	// known Caddy warns at load. Default: all.
+	// taken apart is always kept: nobody knows what it is. Caddy warns at load of
+	// a name that is not known. Default: all.
 	Fields []string `json:"fields,omitempty"`
 
-	// Dedupe is for how long an event that comes again, signed with the app
-	// secret of the same name, is recognised as a duplicate and dropped. Meta
-	// sends again for up to 36 hours, and for WhatsApp for up to 7 days: where
-	// its deliveries come, 8 days are right. 0 is not at all. Default: 48 hours.
+	// Dedupe is how long an event is remembered: if it comes again, signed with
+	// the app secret of the same name, it is dropped as a duplicate. Meta sends
+	// again for up to 36 hours, and for WhatsApp for up to 7 days: for those, use
+	// 8 days. 0 turns it off. Default: 48 hours.
 	Dedupe *caddy.Duration `json:"dedupe,omitempty"`
 
-	// Order is which events are delivered one after the other, in the order
-	// they came. An event that fails holds back those behind it, and only those.
+	// Order tells which events are delivered one after the other, in the order
+	// in which they came. An event that fails holds back only those behind it.
 	//
 	// Value | Meaning
 	// ------|--------
-	// `conversation` | Those of one conversation, or in one thread of comments (the default)
+	// `conversation` | Those of one conversation, or of one thread of comments (the default)
 	// `account` | Those of one account
 	// `none` | None
 	Order string `json:"order,omitempty"`
@@ -96,35 +96,36 @@ type Handler struct {
 	// Timeout is how long an attempt may take. Default: 30 seconds.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// Concurrency is how many events are delivered at the same time. Default: 32.
-	// It starts at 1 and grows as deliveries succeed, and begins anew when all
-	// fail, so that an application that recovers is not run over.
+	// Concurrency is how many events are delivered at the same time at most. The
+	// queue starts with 1 and takes more as deliveries succeed, and starts again
+	// when all fail, so that an application that recovers is not overrun.
+	// Default: 32.
 	Concurrency int `json:"concurrency,omitempty"`
 
-	// Keep is how long events are kept once they are settled.
+	// Keep is how long events are kept after they were delivered or given up.
 	Keep Keep `json:"keep,omitzero"`
 
-	// DeadStatus are statuses by which the application refuses an event for
-	// good, besides 410: it becomes a dead letter at once. Name none that a
-	// framework gives by itself, such as 400 or 422.
+	// DeadStatus are response statuses that end retries at once, besides 410:
+	// the event becomes a dead letter. Name none that a framework answers by
+	// itself, such as 400 or 422.
 	DeadStatus []int `json:"dead_status,omitempty"`
 
 	// MaxPending is how many events may wait. Beyond that the answer is 503.
 	// Default: no limit.
 	MaxPending int64 `json:"max_pending,omitempty"`
 
-	// MaxPendingSize is how many bytes the events that wait may have. Beyond that the
-	// answer is 503. Default: no limit.
+	// MaxPendingSize is how many bytes the events that wait may take. Beyond that
+	// the answer is 503. Default: no limit.
 	MaxPendingSize int64 `json:"max_pending_size,omitempty"`
 
-	// MinFreeSpace is how many bytes must be free on the disk that the store
-	// is on. Below that the answer is 503, which leaves the room that is needed
-	// to deliver what is in the queue. Less at the start is warned of. Default:
-	// 104857600 (100 MiB).
+	// MinFreeSpace is how many bytes must stay free on the disk of the store.
+	// Below that the answer is 503, which leaves the space that is needed to
+	// deliver what is in the queue. Caddy warns if there is less at the start.
+	// Default: 104857600 (100 MiB).
 	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
 
-	// Routes are what takes the events. At least one is needed. An event that
-	// no handler in them takes counts as failed.
+	// Routes hand the events to the application. At least one is needed. An event
+	// that none of their handlers takes has failed.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
 	queue     *runner

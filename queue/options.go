@@ -21,24 +21,24 @@ const (
 	orderNone         = "none"
 )
 
-// Retry says when an event that could not be delivered is tried again: after a
+// Retry tells when an event that could not be delivered is tried again: after a
 // random time (full jitter) up to a bound that doubles with each attempt.
 type Retry struct {
 	// First is the bound after the first attempt. Default: 1 second.
 	First caddy.Duration `json:"first,omitempty"`
 
-	// Max is the largest bound. Default: 10 minutes. If the application says
-	// `Retry-After`, it is not tried before that, even if that is later.
+	// Max is the largest bound. If the application answers with `Retry-After`, the
+	// event is not tried earlier, even if that is later. Default: 10 minutes.
 	Max caddy.Duration `json:"max,omitempty"`
 
-	// For is how long an event is tried after its first attempt failed. Default:
-	// 36 hours. At its end there is one last attempt; if that fails, the event
-	// becomes a dead letter. Time in which it waited for others does not count.
+	// For is how long an event is tried after its first attempt failed. At the end
+	// there is one last attempt; if that fails, the event becomes a dead letter.
+	// Time in which it waited for others does not count. Default: 36 hours.
 	For caddy.Duration `json:"for,omitempty"`
 }
 
-// Keep is how long events are kept once they are settled, to look at them or to
-// send them again. 0 is not at all.
+// Keep is how long events are kept after they were delivered or given up, to look
+// at them or to send them again. 0 is not at all.
 type Keep struct {
 	// Delivered is for those that were delivered. Default: 24 hours.
 	Delivered *caddy.Duration `json:"delivered,omitempty"`
