@@ -192,8 +192,8 @@ func Pairs(name string, options ...*Option) *Option {
 		if len(tokens) == 0 || d.Next() {
 			return d.Errf("%s takes at least one of %s, each with its value", name, t.Names())
 		}
-		for ; len(tokens) > 0; tokens = tokens[min(2, len(tokens)):] {
-			if err := t.Parse(tokens[:min(2, len(tokens))]); err != nil {
+		for pair := range slices.Chunk(tokens, 2) {
+			if err := t.Parse(pair); err != nil {
 				return err
 			}
 		}
