@@ -98,12 +98,10 @@ func Flag(name string, field *bool) *Option {
 // Bool is an option that is true unless its argument is false. It can be given several times.
 func Bool(name string, field **bool) *Option {
 	o := Args(name, "true or false", 0, 1, nil)
-	o.set = func(args []string) (err error) {
-		value := len(args) == 0
-		if !value {
-			if value, err = strconv.ParseBool(args[0]); err != nil {
-				return o.usage()
-			}
+	o.set = func(args []string) error {
+		value, err := strconv.ParseBool(append(args, "true")[0])
+		if err != nil {
+			return o.usage()
 		}
 		*field = &value
 		return nil
