@@ -243,7 +243,8 @@ func (a *adminClient) rejected(resp *response) error {
 	var said struct {
 		Error string `json:"error"`
 	}
-	switch json.Unmarshal(resp.text.Bytes(), &said); {
+	_ = json.Unmarshal(resp.text.Bytes(), &said) // an answer of somebody else may be anything
+	switch {
 	case said.Error != "":
 		err = errors.New(said.Error)
 	case resp.status == http.StatusNotFound:

@@ -66,7 +66,7 @@ func startSite(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("unknown harm %s", harm)
 	}
-	server := httptest.NewTLSServer(http.HandlerFunc(serve))
+	server := httptest.NewTLSServer(serve)
 	ts.Defer(server.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), ca, 0o600))

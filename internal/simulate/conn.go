@@ -177,7 +177,7 @@ func (c *Client) exchange(ctx context.Context, connection *conn, request []byte)
 // may follow on the connection.
 func (c *conn) read() (o Outcome, whole bool, err error) {
 	for hints := 0; ; hints++ {
-		resp, err := http.ReadResponse(c.reader, nil)
+		resp, err := http.ReadResponse(c.reader, nil) //nolint:bodyclose // who called closes the connection
 		switch {
 		case err == nil:
 		case c.limit.N <= 0:
