@@ -120,8 +120,9 @@ func (a *App) end(attempt *Attempt) {
 	a.ended = append(a.ended, *attempt)
 }
 
-// rule returns the rule for a request, after its delay, once it is not held. It
-// reports false if the caller went away meanwhile.
+// rule returns the rule for a request, after its delay, once it is not held. One
+// that is to be cut keeps its rule. It reports false if the caller went away
+// meanwhile.
 func (a *App) rule(r *http.Request, body string) (rule Rule, ok bool) {
 	rule, changed := a.apply(r, body)
 	if rule.Hold {
@@ -132,6 +133,9 @@ func (a *App) rule(r *http.Request, body string) (rule Rule, ok bool) {
 			case <-r.Context().Done():
 				a.count(&a.holding, -1)
 				return rule, false
+			}
+			if rule.Cut != "" {
+				break
 			}
 			rule, changed = a.apply(r, body)
 		}

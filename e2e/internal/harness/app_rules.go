@@ -19,7 +19,7 @@ type Rule struct {
 	Secret     string        // app secret to check the signature with; 403 if it is wrong
 	Cut        Cut           // where the answer breaks off
 	Delay      time.Duration // before the answer
-	Hold       bool          // do not answer before there are other rules
+	Hold       bool          // do not answer, or cut, before there are other rules
 	Silent     bool          // answer without a body
 }
 
