@@ -154,3 +154,10 @@ func TestFilter(t *testing.T) {
 		t.Errorf("it errs %d times", errs)
 	}
 }
+
+func must(t *rapid.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
