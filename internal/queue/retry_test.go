@@ -245,7 +245,7 @@ func (s slowToSettle) Settle(ctx context.Context, e *Event, o Outcome) error {
 func TestRestartsDoNotPostpone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newMemory()
+		s := NewMemory()
 		if _, err := s.Accept(t.Context(), []Record{{Identity: "a"}}, Admission{}); err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ import (
 // trial is a Dispatcher at work on a store in memory, in a bubble.
 type trial struct {
 	*Dispatcher
-	store *memory
+	store Store
 	logs  *observer.ObservedLogs
 	t     *testing.T
 }
@@ -36,15 +36,15 @@ func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 		Retention: Retention{Delivered: 1000 * time.Hour, Dead: 1000 * time.Hour},
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	tr := &trial{store: newMemory(), logs: logs, t: t}
-	var store Store = tr.store
+	tr := &trial{store: NewMemory(), logs: logs, t: t}
+	store := tr.store
 	var serve Backend
 	if backend != nil {
 		serve = answering(backend)
 	}
 	for _, option := range options {
 		switch option := option.(type) {
-		case *memory:
+		case Store:
 			tr.store, store = option, option
 		case func(Store) Store:
 			store = option(store)
