@@ -228,12 +228,14 @@ func identities(events []*queue.Event) (all []string) {
 // outline describes what the store holds without ids and times, the oldest first.
 func (s *store) outline() string {
 	s.t.Helper()
-	events := s.list(queue.Filter{Bodies: true, OldestFirst: true})
-	pointers := make([]*queue.Event, len(events))
+	return outline(pointers(s.list(queue.Filter{Bodies: true, OldestFirst: true})))
+}
+
+func pointers(events []queue.Event) (all []*queue.Event) {
 	for i := range events {
-		pointers[i] = &events[i]
+		all = append(all, &events[i])
 	}
-	return outline(pointers)
+	return all
 }
 
 // outline describes events without ids and times.

@@ -119,11 +119,7 @@ func (m *machine) compareList(t *rapid.T, f queue.Filter) {
 		err = nil
 	}
 	must(t, err)
-	var got []*queue.Event
-	for i := range events {
-		got = append(got, &events[i])
-	}
-	if got, want := describeAll(got), describeAll(want); got != want {
+	if got, want := describeAll(pointers(events)), describeAll(want); got != want {
 		t.Fatalf("filter %+v selects %s\n\nwant %s", f, got, want)
 	}
 }

@@ -176,6 +176,11 @@ func (m *model) list(f queue.Filter) (found []*queue.Event) {
 	return found
 }
 
+// outline describes what the model holds without ids and times, the oldest first.
+func (m *model) outline() string {
+	return outline(m.list(queue.Filter{Bodies: true, OldestFirst: true}))
+}
+
 func selects(f queue.Filter, e *entry) bool {
 	return (f.ID == 0 || f.ID == e.ID) && (f.State == "" || f.State == e.State) &&
 		(f.Field == "" || f.Field == e.Field) && (f.Account == "" || f.Account == e.Account) &&
