@@ -15,6 +15,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/caddy-instagram/webhooks/internal/suggest"
 )
 
 func init() {
@@ -140,7 +142,8 @@ func group(cmd *cobra.Command, long string, children ...*cobra.Command) *cobra.C
 func noSuchCommand(cmd *cobra.Command, name string) error {
 	cmd.SuggestionsMinimumDistance = 3 // more changes make another word
 	if likely := cmd.SuggestionsFor(name[:min(len(name), maxName)]); len(likely) > 0 {
-		return fmt.Errorf("there is no such sub-command; did you mean '%s %s'?", cmd.CommandPath(), likely[0])
+		nearest := suggest.Nearest(strings.ToLower(name), likely, 1)[0]
+		return fmt.Errorf("there is no such sub-command; did you mean '%s %s'?", cmd.CommandPath(), nearest)
 	}
 	var names []string
 	for _, child := range cmd.Commands() {

@@ -11,6 +11,8 @@ func TestWrongSubCommandsGetTheNearest(t *testing.T) {
 	for args, want := range map[string]string{
 		"queue stat":          "did you mean 'instagram queue status'?",
 		"queue ls":            "did you mean 'instagram queue list'?",
+		"queue shot":          "did you mean 'instagram queue show'?",
+		"callback sett":       "did you mean 'instagram callback set'?",
 		"token renew":         "no such sub-command",
 		"queue s3cr3t-s3cr3t": "only check, compact, discard, export, list, retry, show, status; see 'instagram queue --help'",
 	} {
