@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// passedOn reports whether the answer came from behind Caddy: it replaces its
-// own Server header by a Via header in what it passes on.
-func (e exchange) passedOn() bool {
+// fromApplication reports whether the answer came from behind Caddy, which replaces
+// its own Server header by a Via header in what it passes on.
+func (e exchange) fromApplication() bool {
 	return e.Header.Get("Server") != "Caddy" && strings.Contains(strings.Join(e.Header.Values("Via"), ","), "Caddy")
 }
 
 // answered says in words who answered what.
 func (r *run) answered(e exchange) string {
 	who := "the server"
-	if e.passedOn() {
+	if e.fromApplication() {
 		who = "the application"
 	}
 	text := fmt.Sprintf("%s answered %d", who, e.Status)
 	if e.redirects() {
-		text += " to " + shortTarget(r.url, e.Header)
-	} else if server := e.Header.Get("Server"); server != "" && server != "Caddy" && !e.passedOn() {
+		text += " to " + shortRedirect(r.url, e.Header)
+	} else if server := e.Header.Get("Server"); server != "" && server != "Caddy" && !e.fromApplication() {
 		text += fmt.Sprintf(" (%q)", server[:min(len(server), 40)])
 	}
 	return text
@@ -32,9 +32,9 @@ func (r *run) answered(e exchange) string {
 
 func (e exchange) redirects() bool { return e.Status >= 300 && e.Status < 400 }
 
-// shortTarget is target without what a redirect has in common with the URL.
-func shortTarget(from *url.URL, header http.Header) string {
-	to := target(from, header)
+// shortRedirect is redirectTarget without what it has in common with the URL.
+func shortRedirect(from *url.URL, header http.Header) string {
+	to := redirectTarget(from, header)
 	if path, same := strings.CutPrefix(to, from.Scheme+"://"+from.Host+"/"); same {
 		return "/" + path
 	}
@@ -49,13 +49,13 @@ func (r *run) queued() bool { return r.setup != nil && r.setup.queued }
 func (r *run) adviceFor(e exchange) string {
 	switch {
 	case e.Err != nil:
-		return r.adviceWithout(e.Err)
+		return r.adviceForNoAnswer(e.Err)
 	case e.Status > 200 && e.Status < 300:
 		return "Have the application answer 200, or put accept_2xx into instagram_webhook, which makes 200 of every other 2xx."
 	case e.redirects():
 		return "Meta follows no redirect. To a login: take this path out of what asks for one. To https: have the application believe X-Forwarded-Proto. To a path with or without slash: use the one that it leads to."
-	case e.passedOn():
-		return adviceBehind(e.Status)
+	case e.fromApplication():
+		return adviceForApplication(e.Status)
 	}
 	switch e.Status {
 	case http.StatusNotFound:
@@ -80,8 +80,8 @@ func (r *run) adviceFor(e exchange) string {
 	return "instagram_webhook gives no such answer: find what else takes this path, in Caddy or before it."
 }
 
-// adviceBehind says what to do about a status of the application.
-func adviceBehind(status int) string {
+// adviceForApplication says what to do about a status that the application answered.
+func adviceForApplication(status int) string {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return "The application asks for a login or a token, or checks the signature with another secret: take this path out of that, as Caddy has authenticated the delivery."
@@ -102,8 +102,8 @@ func adviceBehind(status int) string {
 	return "Have the application answer 200."
 }
 
-// adviceWithout says what to do if there is no answer.
-func (r *run) adviceWithout(err error) string {
+// adviceForNoAnswer says what to do about a request that failed without an answer.
+func (r *run) adviceForNoAnswer(err error) string {
 	switch late := errors.Is(err, context.DeadlineExceeded); {
 	case late && r.queued():
 		return "Meta gives up after five seconds. The queue answers as soon as the events are on disk: see disk.sync, and look for a proxy before Caddy that holds requests."

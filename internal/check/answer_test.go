@@ -83,7 +83,7 @@ func TestNoAdviceToPutAQueueWhereThereIsOne(t *testing.T) {
 	v := &run{Checker: &Checker{}, ctx: t.Context(), setup: &setup{queued: true}}
 	v.slowest.Latency = meta.AnswerWithin
 	v.time()
-	advice := v.report.Findings[0].Advice + v.adviceFor(exchange{Outcome: simulate.Outcome{Status: http.StatusServiceUnavailable}}) + v.adviceWithout(context.DeadlineExceeded)
+	advice := v.report.Findings[0].Advice + v.adviceFor(exchange{Outcome: simulate.Outcome{Status: http.StatusServiceUnavailable}}) + v.adviceForNoAnswer(context.DeadlineExceeded)
 	if strings.Contains(advice, "put instagram_queue") || !strings.Contains(advice, "disk.sync") || !strings.Contains(advice, "The queue cannot store") {
 		t.Errorf("%q", advice)
 	}

@@ -12,9 +12,9 @@ import (
 // tag them as tests.
 
 const (
-	account = `"id":"` + meta.TestAccount + `"`
-	parties = `"sender":{"id":"` + meta.TestSender + `"},"recipient":{"id":"` + meta.TestRecipient + `"}`
-	message = `"message":{"mid":"` + meta.TestMessage + `","text":"Caf\u00e9 and\/or \ud83d\ude4f"}`
+	testAccount = `"id":"` + meta.TestAccount + `"`
+	testParties = `"sender":{"id":"` + meta.TestSender + `"},"recipient":{"id":"` + meta.TestRecipient + `"}`
+	testMessage = `"message":{"mid":"` + meta.TestMessage + `","text":"Caf\u00e9 and\/or \ud83d\ude4f"}`
 )
 
 // plainBodies returns bodies that programs which read JSON and write it anew
@@ -32,7 +32,7 @@ func plainBodies(now time.Time) [][]byte {
 // entry returns an entry with a comment, the nth of a batch.
 func entry(now time.Time, n int, text string) string {
 	return fmt.Sprintf(`{"changes":[{"field":"comments","value":{"id":"178492037611%05d","text":"%s"}}],%s,"time":%d}`,
-		25840+n, text, account, now.Unix())
+		25840+n, text, testAccount, now.Unix())
 }
 
 // escapedBodies returns bodies in the looks of Meta's two families, the last one
@@ -42,10 +42,10 @@ func escapedBodies(now time.Time) [][]byte {
 	const (
 		comments = `{"entry": [{"id": "` + meta.TestAccount + `", "time": %d, "changes": [{"value": {"id": "17849203761125840", ` +
 			`"text": "Caf\u00e9 \u2728 and\/or \ud83d\ude4f"}, "field": "comments"}]}], "object": "instagram"}`
-		button = `{"object":"instagram","entry":[{"time":%d,` + account + `,"changes":[{"value":{` + parties +
-			`,"timestamp":"1527459824",` + message + `},"field":"messages"}]}]}`
-		messages = `{"object":"instagram","entry":[{"time":%d,` + account + `,"messaging":[{` + parties +
-			`,"timestamp":%[1]d,` + message + `}]}]}`
+		button = `{"object":"instagram","entry":[{"time":%d,` + testAccount + `,"changes":[{"value":{` + testParties +
+			`,"timestamp":"1527459824",` + testMessage + `},"field":"messages"}]}]}`
+		messages = `{"object":"instagram","entry":[{"time":%d,` + testAccount + `,"messaging":[{` + testParties +
+			`,"timestamp":%[1]d,` + testMessage + `}]}]}`
 	)
 	return [][]byte{
 		fmt.Appendf(nil, comments, now.Unix()),

@@ -27,7 +27,7 @@ func (r *run) certificate() bool {
 
 	if err := leaf.VerifyHostname(host); err != nil {
 		good = false
-		r.fault(CertificateName, fmt.Sprintf("The certificate is not for %s, but for %q.", host, names(leaf)),
+		r.fault(CertificateName, fmt.Sprintf("The certificate is not for %s, but for %q.", host, certificateNames(leaf)),
 			"Name the host in Caddy's site address, so that Caddy gets a certificate for it.")
 	} else {
 		r.ok(CertificateName, fmt.Sprintf("The certificate is for %s.", host))
@@ -80,21 +80,21 @@ func (r *run) handshake() (chain []*x509.Certificate, err error) {
 	}
 	offer := config.GetClientCertificate
 	config.GetClientCertificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		r.asked = true
+		r.certRequested = true
 		return offer(request)
 	}
 	secured := tls.Client(conn, config)
 	err = secured.HandshakeContext(ctx)
-	if err == nil && r.asked {
+	if err == nil && r.certRequested {
 		// Since TLS 1.3 the client is done before the server has judged its
 		// certificate. A server that is content waits for a request.
-		_ = secured.SetReadDeadline(time.Now().Add(min(judgement, r.timeout()))) // without it, the context ends the read
+		_ = secured.SetReadDeadline(time.Now().Add(min(certVerdictTimeout, r.timeout()))) // without it, the context ends the read
 		_, err = secured.Read(make([]byte, 1))
 		if !alerted(err) {
 			err = nil
 		}
 	}
-	if alerted(err) && r.asked && len(chain) > 0 {
+	if alerted(err) && r.certRequested && len(chain) > 0 {
 		r.certAlert = err
 		return chain, nil
 	}
@@ -104,8 +104,8 @@ func (r *run) handshake() (chain []*x509.Certificate, err error) {
 	return chain, err
 }
 
-// judgement is how long to wait for what a server says to a client certificate.
-const judgement = time.Second
+// certVerdictTimeout is how long to wait for a server to refuse a client certificate.
+const certVerdictTimeout = time.Second
 
 // alerted reports whether the other side ended TLS.
 func alerted(err error) bool {
@@ -173,8 +173,8 @@ func selfSigned(cert *x509.Certificate) bool {
 	return cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil
 }
 
-// names returns what a certificate is for.
-func names(cert *x509.Certificate) []string {
+// certificateNames returns what a certificate is for.
+func certificateNames(cert *x509.Certificate) []string {
 	all := append([]string{}, cert.DNSNames...)
 	for _, ip := range cert.IPAddresses {
 		all = append(all, ip.String())

@@ -20,11 +20,9 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
-const (
-	// DefaultTimeout is how long each step may take: longer than Meta waits, so
-	// that a slow answer can be told from none.
-	DefaultTimeout = 10 * time.Second
-)
+// DefaultTimeout is how long each step may take: longer than Meta waits, so that a
+// slow answer can be told from none.
+const DefaultTimeout = 10 * time.Second
 
 // Checker runs the checks. Its fields must not change while it does.
 type Checker struct {
@@ -98,13 +96,13 @@ type run struct {
 	hidden  []string // secrets, which no text may contain
 	setup   *setup   // nil without a config
 
-	asked     bool  // the server asks for a client certificate
-	certAlert error // TLS refuses the client certificate, or that there is none
-	slowest   exchange
-	via       netip.Addr // to connect to; zero: any that the host has
+	certRequested bool  // the server asks for a client certificate
+	certAlert     error // TLS refuses the client certificate, or that there is none
+	slowest       exchange
+	via           netip.Addr // to connect to; zero: any that the host has
 }
 
-// appSecret is a key to sign with.
+// appSecret is an app secret with its name in the config, if it has one.
 type appSecret struct{ name, key string }
 
 // Run runs all checks. It returns an error if the URL cannot be called or if ctx

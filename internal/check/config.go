@@ -28,7 +28,7 @@ func (r *run) inside() {
 	others := inside[1:]
 	config, err := readConfig(r.Config)
 	if err == nil {
-		r.setup, err = survey(config, r.url)
+		r.setup, err = readSetup(config, r.url)
 	}
 	if err != nil {
 		r.fault(Config, fmt.Sprintf("The config cannot be read: %s.", err), r.adviceForUnreadable(err))

@@ -82,12 +82,12 @@ func (r *run) clientCert(signed []signedDelivery) bool {
 	switch {
 	case r.url.Scheme == "http":
 		r.skip("there is no TLS", ClientCert)
-	case !r.asked && configured:
+	case !r.certRequested && configured:
 		r.fault(ClientCert, "The config demands a client certificate, but TLS does not ask for any: all deliveries are refused.",
 			"Put 'client_auth { mode request }' into the site's tls directive. If a proxy or load balancer ends TLS before Caddy, client_cert cannot work.")
-	case !r.asked && r.Certificate != nil:
+	case !r.certRequested && r.Certificate != nil:
 		r.warn(ClientCert, "The client certificate that was given is not asked for.", "To demand Meta's, put 'client_auth { mode request }' into the site's tls directive, and client_cert into instagram_webhook.")
-	case !r.asked:
+	case !r.certRequested:
 		r.ok(ClientCert, "No client certificate is asked for; the signature alone says who sent a delivery.")
 	case len(signed) == 0:
 		r.skip("a client certificate is asked for, but there is no app secret to see with whether it is demanded", ClientCert)
@@ -124,17 +124,17 @@ func (r *run) reportSigned(signed []signedDelivery) *signedDelivery {
 		switch {
 		case a.Err != nil:
 			f.Text = fmt.Sprintf("A signed delivery gets no answer: %s.", reasonOf(a.Err))
-			f.Advice = r.adviceWithout(a.Err)
+			f.Advice = r.adviceForNoAnswer(a.Err)
 		case a.Status == http.StatusOK:
 			f.Status, f.Text = OK, fmt.Sprintf("A signed delivery is accepted (%s).", rounded(a.Latency))
 			good = &signed[i]
-		case a.Status == http.StatusUnauthorized && !a.passedOn():
+		case a.Status == http.StatusUnauthorized && !a.fromApplication():
 			f.Text = fmt.Sprintf("A signed delivery is refused (%s): Caddy has another app secret, or something on the way changes the body or the header.", a.outcome())
 			f.Advice = "Compare the secret: Instagram Login signs with the Instagram app secret, Facebook Login with the Meta app secret. If it was changed, reload Caddy with --force, or restart it if the secret is in its environment."
-		case a.Status == http.StatusForbidden && !a.passedOn() && r.Certificate != nil && r.asked:
+		case a.Status == http.StatusForbidden && !a.fromApplication() && r.Certificate != nil && r.certRequested:
 			f.Text = fmt.Sprintf("A signed delivery is refused (%s), perhaps because of the client certificate that was given.", a.outcome())
 			f.Advice = "The certificate must descend from a CA in client_cert's trust_pool, and have the right common name."
-		case a.Status == http.StatusForbidden && !a.passedOn():
+		case a.Status == http.StatusForbidden && !a.fromApplication():
 			f.Text = fmt.Sprintf("A signed delivery is refused (%s).", a.outcome())
 			f.Advice = "Something before instagram_webhook keeps strangers out, such as a firewall, a bot protection or a login: let Meta pass."
 		default:
@@ -153,7 +153,7 @@ func (r *run) refuses(check, what string, d *simulate.Delivery) {
 		r.fault(check, fmt.Sprintf("It accepts %s (%s): anybody can forge events.", what, e.outcome()),
 			"Let instagram_webhook handle all requests for this path, before everything that takes them.")
 	case e.Err != nil:
-		r.warn(check, fmt.Sprintf("There is no answer to %s: %s.", what, reasonOf(e.Err)), r.adviceWithout(e.Err))
+		r.warn(check, fmt.Sprintf("There is no answer to %s: %s.", what, reasonOf(e.Err)), r.adviceForNoAnswer(e.Err))
 	default:
 		r.ok(check, fmt.Sprintf("It refuses %s (%s).", what, e.outcome()))
 	}
@@ -167,7 +167,7 @@ func (r *run) unchanged(key string) bool {
 		switch {
 		case e.Err == nil && e.Status == http.StatusOK:
 			continue
-		case !e.passedOn() && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		case !e.fromApplication() && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
 			r.fault(DeliveryUnchanged, fmt.Sprintf("%s is refused (%s), and a plain one is accepted: something on the way changes the body.", what, e.outcome()),
 				"Find the proxy, firewall or function before Caddy that reads the JSON and writes it anew, and let it pass the body on byte for byte. Or a firewall refuses the User-Agent of messages, facebookexternalua.")
 		default:

@@ -24,7 +24,7 @@ const (
 	tooSlowSync = time.Second
 	slowSync    = 100 * time.Millisecond
 
-	// syncs is how often a file is synced to measure it.
+	// syncs is how many syncs are measured.
 	syncs = 5
 )
 
@@ -34,7 +34,7 @@ func (r *run) disks() {
 		r.skip("nothing is written to this disk", DiskSpace, DiskSync)
 	}
 	for _, d := range r.setup.dirs {
-		existing, err := nearest(d.name)
+		existing, err := existingParent(d.name)
 		if err != nil {
 			r.add(Finding{DiskSpace, d.name, Fault, fmt.Sprintf("The directory cannot be used: %s.", reasonOf(err)), "Make it, and let the user that Caddy runs as write to it."})
 			r.add(Finding{DiskSync, d.name, Skipped, "the directory cannot be used", ""})
@@ -45,9 +45,9 @@ func (r *run) disks() {
 	}
 }
 
-// nearest returns a directory or the one above it that exists: Caddy makes what
-// is missing.
-func nearest(dir string) (string, error) {
+// existingParent returns a directory, or the nearest one above it that exists: Caddy
+// makes what is missing.
+func existingParent(dir string) (string, error) {
 	for {
 		info, err := os.Stat(dir)
 		switch {
@@ -64,11 +64,11 @@ func nearest(dir string) (string, error) {
 
 // space checks how much room there is.
 func (r *run) space(d directory, existing string) {
-	look := r.free
-	if look == nil {
-		look = freespace.Of
+	freeSpace := r.free
+	if freeSpace == nil {
+		freeSpace = freespace.Of
 	}
-	free, err := look(existing)
+	free, err := freeSpace(existing)
 	f := Finding{Check: DiskSpace, Subject: d.name, Advice: "Make room: when the disk is full, deliveries are refused."}
 	f.Text = fmt.Sprintf("%s are free.", humanize.IBytes(uint64(max(free, 0))))
 	switch {

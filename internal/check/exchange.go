@@ -72,13 +72,13 @@ func (r *run) reach() bool {
 	}
 	e := r.get("a request without parameters", r.url)
 	if e.Err != nil {
-		r.fault(HTTP, fmt.Sprintf("There is no answer: %s.", reasonOf(e.Err)), r.adviceWithout(e.Err))
+		r.fault(HTTP, fmt.Sprintf("There is no answer: %s.", reasonOf(e.Err)), r.adviceForNoAnswer(e.Err))
 		r.skipFrom(Redirect, "there is no answer")
 		return false
 	}
 	r.ok(HTTP, fmt.Sprintf("There is an answer (%s).", e.outcome()))
 	if e.redirects() {
-		r.fault(Redirect, fmt.Sprintf("The answer is a redirect (%d) to %s, and Meta follows none.", e.Status, target(r.url, e.Header)),
+		r.fault(Redirect, fmt.Sprintf("The answer is a redirect (%d) to %s, and Meta follows none.", e.Status, redirectTarget(r.url, e.Header)),
 			"Give Meta the URL that it leads to, with its exact host and trailing slash, or take the redirect away.")
 		r.skipFrom(Addresses, "the URL redirects")
 		return false
@@ -102,8 +102,8 @@ func (r *run) certDemanded() {
 	r.skipFrom(DeliverySigned, before)
 }
 
-// target returns where a redirect leads, without the query.
-func target(from *url.URL, header http.Header) string {
+// redirectTarget returns where a redirect leads, without the query.
+func redirectTarget(from *url.URL, header http.Header) string {
 	to, err := from.Parse(header.Get("Location"))
 	if err != nil || header.Get("Location") == "" {
 		return "nowhere"

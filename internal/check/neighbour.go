@@ -101,7 +101,7 @@ func (r *run) acceptedHow(e exchange) string {
 // unhandled reports whether an answer looks like Caddy's where no handler takes a
 // request.
 func (e exchange) unhandled() bool {
-	return e.Status == http.StatusOK && len(e.Answer) == 0 && !e.passedOn()
+	return e.Status == http.StatusOK && len(e.Answer) == 0 && !e.fromApplication()
 }
 
 func adviceForStray(e exchange) string {

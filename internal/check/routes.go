@@ -24,8 +24,8 @@ type routesOf struct {
 	} `json:"apps"`
 }
 
-// follow finds out what deliveries to the callback URL come to. If no webhook
-// fits the URL, it follows all.
+// follow finds out which handlers take deliveries to the callback URL. If no
+// webhook fits the URL, it follows all routes.
 func (s *setup) follow(config []byte, r *http.Request) {
 	var all routesOf
 	if json.Unmarshal(config, &all) != nil {
@@ -89,9 +89,9 @@ func (f *follower) routes(routes caddyhttp.RouteList, at progress) progress {
 	return at
 }
 
-// matches reports whether a delivery can come to a route, and whether it surely
-// does.
-func (f *follower) matches(route *caddyhttp.Route, at progress) (fits_, surely bool) {
+// matches reports whether a delivery can match a route, and whether it is certain
+// to.
+func (f *follower) matches(route *caddyhttp.Route, at progress) (fits, surely bool) {
 	surely = true
 	for _, set := range route.MatcherSetsRaw {
 		for name := range set {
@@ -102,14 +102,14 @@ func (f *follower) matches(route *caddyhttp.Route, at progress) (fits_, surely b
 		return true, surely && !f.anywhere
 	}
 	sets := any(route.MatcherSetsRaw)
-	fits_ = fits[caddyhttp.MatchHost](sets, "host", f.r) && (at.rewritten || fits[caddyhttp.MatchPath](sets, "path", f.r))
-	return fits_, surely && !at.rewritten
+	fits = matchersFit[caddyhttp.MatchHost](sets, "host", f.r) && (at.rewritten || matchersFit[caddyhttp.MatchPath](sets, "path", f.r))
+	return fits, surely && !at.rewritten
 }
 
 // handlers follows the handlers of a route.
 func (f *follower) handlers(handlers []json.RawMessage, at progress) progress {
-	const deepest = 64 // a named route may invoke itself
-	if f.depth++; f.depth > deepest {
+	const maxDepth = 64 // a named route may invoke itself
+	if f.depth++; f.depth > maxDepth {
 		return at
 	}
 	defer func() { f.depth-- }()

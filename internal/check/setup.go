@@ -51,18 +51,18 @@ type setup struct {
 // webhook is an instagram_webhook handler.
 type webhook struct {
 	handler.Handler
-	place
-	chosen bool // it is taken for the one that answers at the callback URL
+	fit
+	chosen bool // it probably answers at the callback URL
 }
 
-// place tells whether what stands around a handler fits the callback URL: the
-// port that the server listens on, and the matchers of the routes.
-type place struct{ host, path, port bool }
+// fit tells what around a handler fits the callback URL: the port that the server
+// listens on, and the host and path matchers of the routes.
+type fit struct{ host, path, port bool }
 
-// rank orders places by how well they fit. A port may be another one behind a
-// load balancer, and a rewrite can hide the path.
-func (p place) rank() (points int) {
-	for i, fits := range []bool{p.port, p.path, p.host} {
+// rank is higher the better a handler fits: the host counts most, as the port may
+// be another one behind a load balancer, and a rewrite can hide the path.
+func (f fit) rank() (points int) {
+	for i, fits := range []bool{f.port, f.path, f.host} {
 		if fits {
 			points += 1 << i
 		}
@@ -87,9 +87,9 @@ type trustPool struct {
 	Raw json.RawMessage `caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 }
 
-// survey finds what a config says, wherever it stands: in subroutes, in error
-// routes, in the routes of a queue.
-func survey(config []byte, callback *url.URL) (*setup, error) {
+// readSetup reads what a config says about webhooks, wherever it stands: in
+// subroutes, in error routes, in the routes of a queue.
+func readSetup(config []byte, callback *url.URL) (*setup, error) {
 	var root any
 	if err := json.Unmarshal(config, &root); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func survey(config []byte, callback *url.URL) (*setup, error) {
 	s := new(setup)
 	to := &http.Request{Method: http.MethodPost, Host: callback.Host, URL: callback, Header: http.Header{}}
 	to = caddyhttp.PrepareRequest(to.WithContext(context.Background()), caddy.NewReplacer(), nil, nil)
-	if err := s.walk(root, to, place{host: true, path: true}); err != nil {
+	if err := s.walk(root, to, fit{host: true, path: true}); err != nil {
 		return nil, err
 	}
 	s.choose()
@@ -105,8 +105,8 @@ func survey(config []byte, callback *url.URL) (*setup, error) {
 	return s, nil
 }
 
-// walk looks at a node of the config, which stands at a place.
-func (s *setup) walk(node any, r *http.Request, at place) error {
+// walk notes what matters of a node of the config and of all below it.
+func (s *setup) walk(node any, r *http.Request, at fit) error {
 	switch n := node.(type) {
 	case []any:
 		for _, child := range n {
@@ -123,8 +123,8 @@ func (s *setup) walk(node any, r *http.Request, at place) error {
 			return err
 		}
 		if n["handle"] != nil && n["match"] != nil {
-			at.host = at.host && fits[caddyhttp.MatchHost](n["match"], "host", r)
-			at.path = at.path && fits[caddyhttp.MatchPath](n["match"], "path", r)
+			at.host = at.host && matchersFit[caddyhttp.MatchHost](n["match"], "host", r)
+			at.path = at.path && matchersFit[caddyhttp.MatchPath](n["match"], "path", r)
 		}
 		if addresses, ok := n["listen"].([]any); ok {
 			at.port = slices.ContainsFunc(addresses, func(a any) bool { return listens(a, r.URL) })
@@ -150,9 +150,9 @@ func listens(address any, to *url.URL) bool {
 	return err == nil && parsed.StartPort <= uint(port) && uint(port) <= parsed.EndPort
 }
 
-// fits reports whether one of a route's matcher sets has no matcher of a kind,
-// or one that fits the request.
-func fits[M interface {
+// matchersFit reports whether one of a route's matcher sets has no matcher of the
+// kind M, or one that fits the request.
+func matchersFit[M interface {
 	Provision(caddy.Context) error
 	MatchWithError(*http.Request) (bool, error)
 }](sets any, name string, r *http.Request) bool {
@@ -171,11 +171,11 @@ func fits[M interface {
 	})
 }
 
-// note keeps what matters of an object in the config.
-func (s *setup) note(object map[string]any, raw json.RawMessage, at place) error {
+// note keeps what matters of one object in the config.
+func (s *setup) note(object map[string]any, raw json.RawMessage, at fit) error {
 	switch name := object["handler"]; name {
 	case "instagram_webhook":
-		w := webhook{place: at}
+		w := webhook{fit: at}
 		if err := json.Unmarshal(raw, &w.Handler); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -225,8 +225,7 @@ func (s *setup) writes(d directory) {
 	s.dirs = append(s.dirs, d)
 }
 
-// choose chooses the webhooks that answer at the callback URL, as far as can be
-// told.
+// choose marks the webhooks that fit the callback URL best.
 func (s *setup) choose() {
 	best := 0
 	for _, w := range s.webhooks {

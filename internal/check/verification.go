@@ -16,27 +16,27 @@ import (
 // and none.
 func (r *run) verification() {
 	switch {
-	case r.Certificate == nil && r.asked && r.setup != nil && r.setup.certForVerification:
+	case r.Certificate == nil && r.certRequested && r.setup != nil && r.setup.certForVerification:
 		r.skip("the config demands a client certificate for it; give one with its key to check this", Verification, VerificationWrongToken, VerificationNoToken)
 		return
 	case r.token == "":
 		r.skip("there is no verify token to check it with", Verification)
 	default:
-		r.handshakeAnswer()
+		r.acceptsToken()
 	}
 	r.refusesToken(VerificationWrongToken, "a wrong verify token", "not-the-verify-token-"+rand.Text())
 	r.refusesToken(VerificationNoToken, "no verify token", "")
 }
 
-// ask sends a verification request and returns the challenge in it.
-func (r *run) ask(what, token string) (exchange, string) {
+// requestVerification sends a verification request and returns the challenge in it.
+func (r *run) requestVerification(what, token string) (exchange, string) {
 	challenge := simulate.NewChallenge()
 	return r.get(what, simulate.VerificationURL(r.url, token, challenge)), challenge
 }
 
-// handshakeAnswer checks the answer to the right token.
-func (r *run) handshakeAnswer() {
-	e, challenge := r.ask("the verification request", r.token)
+// acceptsToken checks that the right token gets the challenge.
+func (r *run) acceptsToken() {
+	e, challenge := r.requestVerification("the verification request", r.token)
 	contentType, _, _ := mime.ParseMediaType(e.Header.Get("Content-Type"))
 	body := string(e.Answer)
 	wrong := func(what, advice string) {
@@ -44,13 +44,13 @@ func (r *run) handshakeAnswer() {
 	}
 	switch {
 	case e.Err != nil:
-		wrong("there is no answer: "+reasonOf(e.Err), r.adviceWithout(e.Err))
+		wrong("there is no answer: "+reasonOf(e.Err), r.adviceForNoAnswer(e.Err))
 	case e.redirects():
-		wrong(fmt.Sprintf("the answer is a redirect (%d) to %s, and Meta follows none", e.Status, target(r.url, e.Header)),
+		wrong(fmt.Sprintf("the answer is a redirect (%d) to %s, and Meta follows none", e.Status, redirectTarget(r.url, e.Header)),
 			"Give Meta the URL that it leads to, or take the redirect away.")
 	case e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized:
 		advice := "Caddy has another verify token, or something before it keeps strangers out: compare the tokens, and if it was changed reload Caddy with --force, or restart it if the token is in its environment. If Caddy refuses, its log says so in a line 'request refused'."
-		if r.asked && r.Certificate == nil {
+		if r.certRequested && r.Certificate == nil {
 			advice += " It also asks for a client certificate; if it demands one for the verification, give one with its key."
 		}
 		wrong(fmt.Sprintf("the request is refused (%s)", e.outcome()), advice)
@@ -79,10 +79,10 @@ func (r *run) handshakeAnswer() {
 
 // refusesToken checks that a token does not get the challenge.
 func (r *run) refusesToken(check, what, token string) {
-	e, challenge := r.ask("a verification request with "+what, token)
+	e, challenge := r.requestVerification("a verification request with "+what, token)
 	switch {
 	case e.Err != nil:
-		r.warn(check, fmt.Sprintf("With %s there is no answer: %s.", what, reasonOf(e.Err)), r.adviceWithout(e.Err))
+		r.warn(check, fmt.Sprintf("With %s there is no answer: %s.", what, reasonOf(e.Err)), r.adviceForNoAnswer(e.Err))
 	case e.Status == http.StatusOK && string(e.Answer) == challenge:
 		r.fault(check, fmt.Sprintf("With %s the answer is the challenge all the same.", what),
 			"Compare the verify token: as it is, anybody can make this URL the callback of an app of theirs.")
