@@ -21,7 +21,7 @@ type callbackFlags struct {
 	verifyToken      *secretSource
 
 	client *graph.Client
-	token  graph.Secret // to verify with
+	token  graph.Secret // the verify token
 }
 
 func callbackCommand() *cobra.Command {
@@ -88,7 +88,7 @@ reads back what holds.
 
 func (b *callbackFlags) registerChange(cmd *cobra.Command, fields string) {
 	b.graphFlags.registerChange(cmd, fields)
-	cmd.Flags().StringVar(&b.object, "object", "instagram", "The `object` that the events are about: instagram, page, …")
+	cmd.Flags().StringVar(&b.object, "object", meta.ObjectInstagram, "The `object` that the events are about: instagram, page, …")
 }
 
 // appCallbacks is the result of list.
@@ -99,7 +99,7 @@ type appCallbacks struct {
 }
 
 func (b *callbackFlags) list(ctx context.Context, c *console, _ []string) (result, error) {
-	client, err := b.ofApp(c)
+	client, err := b.appClient(c)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (a *appCallbacks) text(c *console) {
 		if b.Active {
 			active = "yes"
 		}
-		rows = append(rows, []string{b.Object, active, b.URL, list(b.Fields)})
+		rows = append(rows, []string{b.Object, active, b.URL, namesText(b.Fields)})
 	}
 	c.table(rows...)
 }
@@ -129,15 +129,15 @@ func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result
 		return nil, err
 	}
 	// The app's fields have the names that its accounts have.
-	if login, known := map[string]graph.Login{"instagram": graph.InstagramLogin, "page": graph.FacebookLogin}[b.object]; known {
-		if err := checkFields(c, login, fields); err != nil {
+	if login, known := map[string]graph.Login{meta.ObjectInstagram: graph.InstagramLogin, "page": graph.FacebookLogin}[b.object]; known {
+		if err := validateFields(c, login, fields); err != nil {
 			return nil, err
 		}
 	}
 	if err := validateCallback(b.callback); err != nil {
 		return nil, err
 	}
-	if b.client, err = b.ofApp(c); err != nil {
+	if b.client, err = b.appClient(c); err != nil {
 		return nil, err
 	}
 	if b.token, err = b.verifyToken.read(c); err != nil {
@@ -162,10 +162,10 @@ func validateCallback(callback string) error {
 }
 
 func (b *callbackFlags) remove(ctx context.Context, c *console, _ []string) (_ result, err error) {
-	if b.fields, err = names(b.fields); err != nil {
+	if b.fields, err = parseFields(b.fields); err != nil {
 		return nil, err
 	}
-	if b.client, err = b.ofApp(c); err != nil {
+	if b.client, err = b.appClient(c); err != nil {
 		return nil, err
 	}
 	return b.change(ctx, c, func(before graph.Callback) (graph.Callback, error) {

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
 )
 
-// change is the result of a change of what an app gets: of the callback of an
-// object, or of the fields of an account, which are a callback without a URL here.
+// change is the result of changing what an app gets: the callback of an object, or
+// the fields of an account, which are treated as a callback without a URL.
 type change struct {
 	outcome
 	App     string      `json:"app,omitempty"`
@@ -41,11 +42,11 @@ type target interface {
 	// write replaces the present state.
 	write(ctx context.Context, wanted graph.Callback) error
 
-	// json returns what stands for a callback in JSON.
+	// json returns the form of a state that is printed as JSON.
 	json(graph.Callback) any
 }
 
-// goal returns what is wanted in place of what was there before.
+// goal returns the wanted state, given the present one.
 type goal func(before graph.Callback) (wanted graph.Callback, err error)
 
 // carryOut shows a change, makes it, and reads back the result.
@@ -78,8 +79,8 @@ func (r *change) carryOut(ctx context.Context, c *console, t target, goal goal) 
 	})
 }
 
-// nothing reports whether there is nothing to do. A callback is set even if it is
-// there already, so that Meta verifies it.
+// nothing reports whether there is nothing to do. A callback that is there already is
+// set all the same, so that Meta verifies it.
 func (r *change) nothing() bool {
 	return same(r.before, r.wanted) && (r.DryRun || r.wanted.URL == "")
 }
@@ -127,9 +128,9 @@ func (r *change) text(c *console) {
 	case same(*r.after, r.wanted):
 		c.printf("Done, and read back.\n")
 	case r.after.URL != "":
-		c.printf("Read back: %s, %s\n", r.after.URL, list(r.after.Fields))
+		c.printf("Read back: %s, %s\n", r.after.URL, namesText(r.after.Fields))
 	default:
-		c.printf("Read back: %s\n", list(r.after.Fields))
+		c.printf("Read back: %s\n", namesText(r.after.Fields))
 	}
 }
 
@@ -204,15 +205,36 @@ func (d difference) text(c *console) {
 	}
 }
 
-// without returns what is left of some fields, nothing if none are named.
+// without returns the fields that are left after some are removed. If none are named,
+// all are removed.
 func without(before, removed []string) ([]string, error) {
 	if len(removed) == 0 {
 		return []string{}, nil
 	}
 	for _, name := range removed {
 		if !slices.Contains(before, name) {
-			return nil, fmt.Errorf("%s cannot be removed: it is not among the subscribed fields (%s)", name, list(before))
+			return nil, fmt.Errorf("%s cannot be removed: it is not among the subscribed fields (%s)", name, namesText(before))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(before), func(name string) bool { return slices.Contains(removed, name) }), nil
+}
+
+// printPermissions prints the permissions that fields need with a login.
+func printPermissions(c *console, login graph.Login, p graph.Permissions) {
+	c.printf("Permissions needed with %s:\n", login.Name())
+	var rows [][]string
+	row := func(permission, fields string) { rows = append(rows, []string{"  " + permission, "for " + fields}) }
+	for _, permission := range p.Basic {
+		row(permission, "every field")
+	}
+	for _, permission := range slices.Sorted(maps.Keys(p.Needed)) {
+		row(permission, namesText(p.Needed[permission]))
+	}
+	if p.Unknown != nil {
+		row("not documented", namesText(p.Unknown))
+	}
+	if p.NotOffered != nil {
+		row("not offered", namesText(p.NotOffered)+": no such event will come")
+	}
+	c.table(rows...)
 }

@@ -112,7 +112,7 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 	if k.Timeout <= 0 {
 		return nil, errors.New("--timeout must be longer than nothing")
 	}
-	if err = errors.Join(k.trust(), k.secrets(c), k.askMeta(c)); err != nil {
+	if err = errors.Join(k.readTLSFiles(), k.readSecrets(c), k.connectGraph(c)); err != nil {
 		return nil, err
 	}
 	r := &checked{c: c}
@@ -132,17 +132,17 @@ func askAdmin(ctx context.Context, address, path string, query url.Values, found
 	return (&adminClient{address: address}).read(ctx, http.MethodGet, path, query, found)
 }
 
-// trust reads the files of the TLS flags.
-func (k *checkFlags) trust() (err error) {
+// readTLSFiles reads the files of the TLS flags.
+func (k *checkFlags) readTLSFiles() (err error) {
 	if k.Roots, err = k.tls.authorities(false); err == nil {
 		k.Certificate, err = k.tls.certificate()
 	}
 	return err
 }
 
-// secrets reads verify token and app secret. With a config, those of the environment
-// do not count: the config has them from there in most cases.
-func (k *checkFlags) secrets(c *console) (err error) {
+// readSecrets reads the verify token and the app secret. With a config, those in the
+// environment do not count: in most cases the config takes them from there.
+func (k *checkFlags) readSecrets(c *console) (err error) {
 	given := func(s *secretSource) bool {
 		return k.Config == "" || s.cmd.Flags().Changed(s.flag) || s.argument != "" && s.cmd.Flags().Changed(s.argument)
 	}
@@ -157,22 +157,22 @@ func (k *checkFlags) secrets(c *console) (err error) {
 	return err
 }
 
-// askMeta makes the client that asks Meta, if there is an access token.
-func (k *checkFlags) askMeta(c *console) (err error) {
+// connectGraph makes the client of the Graph API, if there is an access token.
+func (k *checkFlags) connectGraph(c *console) (err error) {
 	if err := k.validateIDs(); err != nil {
 		return err
 	}
-	if k.Fields, err = names(k.fields); err != nil {
+	if k.Fields, err = parseFields(k.fields); err != nil {
 		return err
 	}
-	if err := checkFields(c, graph.Login(k.login), k.Fields); err != nil {
+	if err := validateFields(c, graph.Login(k.login), k.Fields); err != nil {
 		return err
 	}
 	token, err := k.token.lookup(c)
 	if err != nil || token == "" {
 		return err
 	}
-	if k.Graph, err = k.client(c, graph.Login(k.login)); err != nil {
+	if k.Graph, err = k.newClient(c, graph.Login(k.login)); err != nil {
 		return err
 	}
 	k.Graph.Token = token

@@ -16,17 +16,17 @@ type checked struct {
 	Status check.Status `json:"status"`
 	*check.Report
 
-	c    *console
-	held []check.Finding // skipped for the same reason, to be printed in one
+	c       *console
+	skipped []check.Finding // for the same reason, to be printed in one line
 }
 
 // print prints a finding. Checks that are skipped for the same reason share a line.
 func (r *checked) print(f check.Finding) {
-	if len(r.held) > 0 && (f.Status != check.Skipped || f.Text != r.held[0].Text) {
+	if len(r.skipped) > 0 && (f.Status != check.Skipped || f.Text != r.skipped[0].Text) {
 		r.flush()
 	}
 	if f.Status == check.Skipped {
-		r.held = append(r.held, f)
+		r.skipped = append(r.skipped, f)
 		return
 	}
 	text := f.Text
@@ -38,15 +38,15 @@ func (r *checked) print(f check.Finding) {
 
 // flush prints what was skipped.
 func (r *checked) flush() {
-	if len(r.held) == 0 {
+	if len(r.skipped) == 0 {
 		return
 	}
-	name := r.held[0].Check
-	if more := len(r.held) - 1; more > 0 {
+	name := r.skipped[0].Check
+	if more := len(r.skipped) - 1; more > 0 {
 		name += fmt.Sprintf(" and %d more", more)
 	}
-	r.line(check.Skipped, name, "skipped: "+r.held[0].Text, "")
-	r.held = nil
+	r.line(check.Skipped, name, "skipped: "+r.skipped[0].Text, "")
+	r.skipped = nil
 }
 
 // text prints the summary. The findings were printed as they came in.

@@ -79,7 +79,7 @@ func TestNearest(t *testing.T) {
 func TestFieldsAreTakenAndRefused(t *testing.T) {
 	t.Parallel()
 	for _, f := range event.Fields() {
-		if err := checkFields(new(console), graph.InstagramLogin, []string{f.Name}); (err != nil) != f.Refused {
+		if err := validateFields(new(console), graph.InstagramLogin, []string{f.Name}); (err != nil) != f.Refused {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 		for name := range strings.SplitSeq(nearest(graph.InstagramLogin, f.Name), " and ") {

@@ -101,7 +101,7 @@ func (t *fieldTable) text(c *console) {
 	c.printf("\nPermissions that every field needs besides:\n")
 	rows = nil
 	for _, l := range t.Logins {
-		rows = append(rows, []string{"  " + l.Name, list(l.Basic)})
+		rows = append(rows, []string{"  " + l.Name, namesText(l.Basic)})
 	}
 	c.table(rows...)
 }

@@ -68,16 +68,16 @@ func (g *graphFlags) validateIDs() error {
 
 // wanted returns the fields to get, of which there must be one.
 func (g *graphFlags) wanted() ([]string, error) {
-	fields, err := names(g.fields)
+	fields, err := parseFields(g.fields)
 	if err == nil && len(fields) == 0 {
 		err = errors.New("--fields is missing; 'caddy instagram fields' lists them")
 	}
 	return fields, err
 }
 
-// account returns a client that calls with the access token of an account.
-func (g *graphFlags) account(c *console) (*graph.Client, error) {
-	client, err := g.client(c, graph.Login(g.login))
+// accountClient returns a client that calls with the access token of an account.
+func (g *graphFlags) accountClient(c *console) (*graph.Client, error) {
+	client, err := g.newClient(c, graph.Login(g.login))
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +90,9 @@ func (g *graphFlags) account(c *console) (*graph.Client, error) {
 	return client, err
 }
 
-// ofApp returns a client that calls as the app itself.
-func (g *graphFlags) ofApp(c *console) (*graph.Client, error) {
-	client, err := g.client(c, graph.FacebookLogin)
+// appClient returns a client that calls as the app itself.
+func (g *graphFlags) appClient(c *console) (*graph.Client, error) {
+	client, err := g.newClient(c, graph.FacebookLogin)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (g *graphFlags) ofApp(c *console) (*graph.Client, error) {
 	return client, nil
 }
 
-func (g *graphFlags) client(c *console, login graph.Login) (*graph.Client, error) {
+func (g *graphFlags) newClient(c *console, login graph.Login) (*graph.Client, error) {
 	client := &graph.Client{Login: login, BaseURL: g.url, Version: g.version, MaxWait: g.wait}
 	if g.wait <= 0 {
 		client.MaxWait = -1
@@ -127,8 +127,8 @@ func (g *graphFlags) client(c *console, login graph.Login) (*graph.Client, error
 // refused gives an error of a call that changed nothing its exit code.
 func refused(err error) error { return withStatus(exitRefused, err) }
 
-// list returns names as text.
-func list(names []string) string {
+// namesText returns names with commas in between, or "none".
+func namesText(names []string) string {
 	if len(names) == 0 {
 		return "none"
 	}

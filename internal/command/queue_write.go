@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-instagram/webhooks/admin"
 )
 
-// severalFlags are the flags of what is done to the given events, or to all that
-// are selected.
+// severalFlags are the flags of the commands that change events: those with the given
+// ids or, with --all, those that the flags select.
 type severalFlags struct {
 	eventSelection
 	all, dryRun bool
@@ -27,8 +27,8 @@ func (f *severalFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "Only count them")
 }
 
-// validate returns an error unless there are either ids or --all. The flags of
-// --all are these, and others.
+// validate returns an error unless there are either ids or --all. The flags that
+// need --all are those that select events, --dry-run, and the others.
 func (f *severalFlags) validate(cmd *cobra.Command, ids []string, others ...string) error {
 	switch {
 	case f.all && len(ids) > 0:
@@ -46,8 +46,8 @@ func (f *severalFlags) validate(cmd *cobra.Command, ids []string, others ...stri
 	return nil
 }
 
-// post asks for what is to be done to the selected events: with --dry-run nothing
-// changes.
+// post asks the admin API to change the selected events or, with --dry-run, to count
+// them.
 func (f *severalFlags) post(ctx context.Context, a *adminClient, path string, query url.Values, done any) error {
 	if !f.dryRun {
 		return a.change(ctx, http.MethodPost, path, query, done)
@@ -133,8 +133,8 @@ func retryEach(ctx context.Context, a *adminClient, args []string) (result, erro
 	return r, err
 }
 
-// forEach calls do with the events that args name, and returns for which it
-// succeeded. What Caddy refuses for one does not keep it from the others.
+// forEach calls do with each of the ids in args, and returns those for which it
+// succeeded. It goes on if Caddy refuses one, and stops at any other error.
 func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
 	ids, err := eventIDs(args)
 	if err != nil {

@@ -42,7 +42,7 @@ func replaceFile(name string) (*replacement, error) {
 	return r, nil
 }
 
-// discard removes the new file, unless it has taken its place.
+// discard removes the new file, unless it was committed.
 func (r *replacement) discard() {
 	_ = r.Close()
 	_ = os.Remove(r.Name())

@@ -66,11 +66,11 @@ func (s *secretSource) read(c *console) (graph.Secret, error) {
 // what is signed with it may be refused everywhere. A made-up one, given as an
 // argument, may be any text.
 func (s *secretSource) warn(c *console, secret graph.Secret) {
-	look := secretcheck.Describe
+	describe := secretcheck.Describe
 	if s.cmd.Flags().Changed(s.argument) {
-		look = secretcheck.Mangled
+		describe = secretcheck.Mangled
 	}
-	if problem := look(string(secret)); problem != "" && secret != "" {
+	if problem := describe(string(secret)); problem != "" && secret != "" {
 		c.note("Note: the %s looks wrong: %s", s.what, problem)
 	}
 }

@@ -164,7 +164,7 @@ func noRun(err error) error { return &failure{exitNoRun, err} }
 
 // simulate does what the flags say, and judges what came of it.
 func (s *simulation) simulate(ctx context.Context, c *console, _ []string) (result, error) {
-	if err := s.check(); err != nil {
+	if err := s.validate(); err != nil {
 		return nil, noRun(err)
 	}
 	r := new(simulated)
@@ -259,8 +259,8 @@ func (s *simulation) verifyLedger(ctx context.Context, r *simulated, ledger *sim
 	return nil
 }
 
-// check returns an error for flags that do not go together or are out of range.
-func (s *simulation) check() error {
+// validate returns an error for flags that do not go together or are out of range.
+func (s *simulation) validate() error {
 	if s.to == "" && (s.ledger == "" || len(s.verify) == 0 && !s.verifyQueue) {
 		return errors.New("--to is needed, or --ledger and --verify or --verify-queue")
 	}

@@ -94,7 +94,7 @@ func (s *subscriptionFlags) open(ctx context.Context, c *console) (err error) {
 	if err := s.validateIDs(); err != nil {
 		return err
 	}
-	if s.client, err = s.account(c); err != nil || s.accountID != "" {
+	if s.client, err = s.accountClient(c); err != nil || s.accountID != "" {
 		return err
 	}
 	if s.client.Login == graph.UnifiedLogin {
@@ -133,7 +133,7 @@ func (a *accountSubscriptions) text(c *console) {
 	}
 	rows := [][]string{{"APP", "FIELDS"}}
 	for _, s := range a.Subscriptions {
-		rows = append(rows, []string{s.App, list(s.Fields)})
+		rows = append(rows, []string{s.App, namesText(s.Fields)})
 	}
 	c.table(rows...)
 }
@@ -143,7 +143,7 @@ func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (re
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFields(c, graph.Login(s.login), fields); err != nil {
+	if err := validateFields(c, graph.Login(s.login), fields); err != nil {
 		return nil, err
 	}
 	return s.change(ctx, c, func(graph.Callback) (graph.Callback, error) {
@@ -152,7 +152,7 @@ func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (re
 }
 
 func (s *subscriptionFlags) remove(ctx context.Context, c *console, _ []string) (result, error) {
-	fields, err := names(s.fields)
+	fields, err := parseFields(s.fields)
 	if err != nil {
 		return nil, err
 	}

@@ -14,9 +14,9 @@ func ago(t, now time.Time) string {
 		return "-"
 	}
 	if age := now.Sub(t); age < 0 {
-		return fmt.Sprintf("%s (in %s)", moment(t), ageText(-age))
+		return fmt.Sprintf("%s (in %s)", timeText(t), ageText(-age))
 	}
-	return fmt.Sprintf("%s (%s ago)", moment(t), ageText(now.Sub(t)))
+	return fmt.Sprintf("%s (%s ago)", timeText(t), ageText(now.Sub(t)))
 }
 
 // ageText returns a duration in the largest unit of which it has at least two, or

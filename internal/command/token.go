@@ -68,7 +68,7 @@ type tokenInfo struct {
 }
 
 func showToken(ctx context.Context, c *console, g *graphFlags) (result, error) {
-	client, err := g.account(c)
+	client, err := g.accountClient(c)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (t *tokenInfo) text(c *console) {
 		rows = append(rows, []string{"data access until", until(t.DataExpires)})
 	}
 	if t.Permissions != nil {
-		rows = append(rows, []string{"permissions", list(t.Permissions)})
+		rows = append(rows, []string{"permissions", namesText(t.Permissions)})
 	}
 	if !t.Login.Refreshes() {
 		rows = append(rows, []string{"renewal", watchOnly})
@@ -132,7 +132,7 @@ func (t *tokenInfo) text(c *console) {
 
 // until returns a time as text with the days until then.
 func until(t time.Time) string {
-	return fmt.Sprintf("%s (%d days)", moment(t), int(time.Until(t)/(24*time.Hour)))
+	return fmt.Sprintf("%s (%d days)", timeText(t), int(time.Until(t)/(24*time.Hour)))
 }
 
 func tokenRefreshCommand() *cobra.Command {
@@ -172,7 +172,7 @@ func refreshToken(ctx context.Context, c *console, g *graphFlags) (result, error
 	if g.token.file == "" || g.token.file == "-" {
 		return nil, errors.New("--token-file is missing: the new token must replace the old one in its file, as it is never printed")
 	}
-	client, err := g.account(c)
+	client, err := g.accountClient(c)
 	if err != nil {
 		return nil, err
 	}

@@ -141,8 +141,8 @@ func (c *console) paint(colour, text string) painted {
 // sequences that control a terminal.
 func visible(s string) string { return sanitize.Printable(s, '\uFFFD') }
 
-// moment returns a time as text, in UTC.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+// timeText returns a time as text, in UTC.
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // problem is an error as JSON.
 type problem struct {

@@ -3,7 +3,6 @@ package command
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,8 +15,8 @@ import (
 // access token.
 const maxName = 64
 
-// names returns the fields of a flag, sorted and without duplicates.
-func names(given []string) ([]string, error) {
+// parseFields returns the fields of a flag, sorted and without duplicates.
+func parseFields(given []string) ([]string, error) {
 	var all []string
 	for _, name := range given {
 		name = strings.TrimSpace(name)
@@ -50,10 +49,10 @@ func nearest(login graph.Login, name string) string {
 	return strings.Join(suggest.Nearest(strings.ToLower(name), login.Fields(), 2), " and ")
 }
 
-// checkFields returns an error that names the fields that Meta would refuse with a
+// validateFields returns an error that names the fields that Meta would refuse with a
 // login, and what to ask for instead. Not all fields of a Page are known, so it only
 // notes those that are not.
-func checkFields(c *console, login graph.Login, fields []string) error {
+func validateFields(c *console, login graph.Login, fields []string) error {
 	var wrong []string
 	for _, name := range fields {
 		if problem := loginProblem(login, name); problem != "" {
@@ -94,24 +93,4 @@ func loginProblem(login graph.Login, name string) string {
 		return fmt.Sprintf("%s is not a field of %s; the nearest are %s", name, login.Name(), nearest(login, name))
 	}
 	return fieldProblem(name)
-}
-
-// printPermissions prints the permissions that fields need with a login.
-func printPermissions(c *console, login graph.Login, p graph.Permissions) {
-	c.printf("Permissions needed with %s:\n", login.Name())
-	var rows [][]string
-	row := func(permission, fields string) { rows = append(rows, []string{"  " + permission, "for " + fields}) }
-	for _, permission := range p.Basic {
-		row(permission, "every field")
-	}
-	for _, permission := range slices.Sorted(maps.Keys(p.Needed)) {
-		row(permission, list(p.Needed[permission]))
-	}
-	if p.Unknown != nil {
-		row("not documented", list(p.Unknown))
-	}
-	if p.NotOffered != nil {
-		row("not offered", list(p.NotOffered)+": no such event will come")
-	}
-	c.table(rows...)
 }
