@@ -508,7 +508,7 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
-func TestErrorTextsAreTame(t *testing.T) {
+func TestErrorTextsAreSanitized(t *testing.T) {
 	t.Parallel()
 	s := meta()
 	body, _ := json.Marshal(map[string]any{"error": map[string]any{"message": "red \x1b[31m\u009b31m\nline" + strings.Repeat("é", 5000), "code": 100}})

@@ -28,7 +28,7 @@ func hijack(w http.ResponseWriter, answer string) {
 	_, _ = io.WriteString(conn, answer)
 }
 
-func TestErrorsOfTheNetworkAreTame(t *testing.T) {
+func TestErrorsOfTheNetworkAreSanitized(t *testing.T) {
 	t.Parallel()
 	long := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hijack(w, strings.Repeat("x", 1<<20)+"\r\n\r\n")

@@ -31,8 +31,8 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(secretMark), nil }
 // callbacks need: its id and its secret. It is as secret as the app secret.
 func AppToken(app string, secret Secret) Secret { return Secret(app+"|") + secret }
 
-// proof proves to graph.facebook.com that who has the token also has the app
-// secret. See Meta's "Graph API › Secure Graph API Calls".
+// proof returns the parameter appsecret_proof, which proves to graph.facebook.com
+// that the caller knows the app secret, too. See Meta's "Graph API › Secure Graph API Calls".
 func proof(token, appSecret Secret) string {
 	mac := hmac.New(sha256.New, []byte(appSecret))
 	mac.Write([]byte(token))

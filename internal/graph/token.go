@@ -88,21 +88,21 @@ func (c *Client) Debug(ctx context.Context) (Details, error) {
 			Permissions []string `json:"scopes"`
 		} `json:"data"`
 	}
-	// Meta knows no other way to name it than in the query.
+	// Meta takes the token to look into nowhere but in the query.
 	params := url.Values{"input_token": {string(c.Token)}}
 	if err := c.call(ctx, request{method: http.MethodGet, path: "debug_token", params: params}, &answer); err != nil {
 		return Details{}, err
 	}
 	d := answer.Data
-	return Details{d.App, d.Kind, d.Valid, moment(d.Expires), moment(d.DataExpires), d.Permissions}, nil
+	return Details{d.App, d.Kind, d.Valid, unixTime(d.Expires), unixTime(d.DataExpires), d.Permissions}, nil
 }
 
 // lastSecond is the end of the year 9999. Later times cannot be written as JSON.
 const lastSecond = 253402300799
 
-// moment returns the time of a number of seconds since 1970, and the zero time
+// unixTime returns the time of a number of seconds since 1970, and the zero time
 // for 0.
-func moment(seconds int64) time.Time {
+func unixTime(seconds int64) time.Time {
 	if seconds == 0 {
 		return time.Time{}
 	}

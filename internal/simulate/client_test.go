@@ -261,9 +261,9 @@ func TestBadURLs(t *testing.T) {
 	}
 }
 
-// TestErrorsAreTame: what comes in place of an answer is repeated neither whole
+// TestErrorsAreSanitized: what comes in place of an answer is repeated neither whole
 // nor with a secret, and no terminal obeys it.
-func TestErrorsAreTame(t *testing.T) {
+func TestErrorsAreSanitized(t *testing.T) {
 	t.Parallel()
 	const token = "token of the test"
 	c, _ := newClient(t, func(_ int, r request) string {

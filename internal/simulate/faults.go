@@ -6,11 +6,11 @@ import (
 	"math/rand/v2"
 )
 
-// window is how many deliveries later than its turn one may come.
+// window bounds by how many places a delivery may be late.
 const window = 16
 
-// Faults are what does not go smoothly between Meta and a receiver. The same
-// seed gives the same faults.
+// Faults are what goes wrong between Meta and a receiver. The same seed gives the
+// same faults.
 type Faults struct {
 	// Seed decides which deliveries are affected.
 	Seed uint64

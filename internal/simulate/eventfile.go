@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 
 	"github.com/caddy-instagram/webhooks/event"
 )
@@ -122,4 +123,40 @@ func parseLine(text []byte) (line, error) {
 		return line{}, ErrMalformed
 	}
 	return line{body: append([]byte(nil), text...)}, nil
+}
+
+// EventFiles returns the identities of the events in files as instagram_file
+// writes them, in any of its formats, compressed or not.
+func EventFiles(paths ...string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, path := range paths {
+			if !yieldEvents(path, yield) {
+				return
+			}
+		}
+	}
+}
+
+// yieldEvents yields the identities of the events in one file, and reports
+// whether more are wanted.
+func yieldEvents(path string, yield func(string, error) bool) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return yield("", err)
+	}
+	defer file.Close()
+	for l, err := range lines(file) {
+		if err != nil {
+			if !yield("", fmt.Errorf("%s: %w", path, err)) {
+				return false
+			}
+			continue
+		}
+		for _, id := range l.ids() {
+			if !yield(id, nil) {
+				return false
+			}
+		}
+	}
+	return true
 }

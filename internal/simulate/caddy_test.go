@@ -20,9 +20,9 @@ import (
 
 const testToken = "token-of-the-tests"
 
-// gateway serves instagram_webhook and instagram_file behind it, as a Caddyfile
+// startCaddy serves instagram_webhook and instagram_file behind it, as a Caddyfile
 // would, and returns its URL.
-func gateway(t *testing.T, path, format string) string {
+func startCaddy(t *testing.T, path, format string) string {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
@@ -42,7 +42,7 @@ func gateway(t *testing.T, path, format string) string {
 		case errors.As(err, &refused):
 			w.WriteHeader(refused.StatusCode)
 		case err != nil:
-			t.Errorf("the gateway failed: %v", err)
+			t.Errorf("Caddy failed: %v", err)
 		}
 	}))
 	t.Cleanup(func() {
@@ -54,15 +54,15 @@ func gateway(t *testing.T, path, format string) string {
 	return server.URL + "/webhooks"
 }
 
-// TestGateway plays Meta against the handlers of this project, and finds every
+// TestRunAgainstCaddy plays Meta against the handlers of this project, and finds every
 // acknowledged event in the file; and one less when a line is taken away.
-func TestGateway(t *testing.T) {
+func TestRunAgainstCaddy(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"cloudevents", "meta", "raw"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "events.jsonl")
-			c := &Client{URL: gateway(t, path, format), Secret: testSecret}
+			c := &Client{URL: startCaddy(t, path, format), Secret: testSecret}
 			defer c.Close()
 
 			if o := c.Verify(t.Context(), testToken); !o.OK() {
@@ -120,7 +120,7 @@ func TestGateway(t *testing.T) {
 func TestFullBatch(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "events.jsonl")
-	c := &Client{URL: gateway(t, path, "cloudevents"), Secret: testSecret}
+	c := &Client{URL: startCaddy(t, path, "cloudevents"), Secret: testSecret}
 	defer c.Close()
 	var ledger Ledger
 	made := Sample{Seed: 1, Fields: []string{"comments", "messages"}, Batch: meta.MaxUpdates}
@@ -135,7 +135,7 @@ func TestFullBatch(t *testing.T) {
 
 func TestWrongSecret(t *testing.T) {
 	t.Parallel()
-	c := &Client{URL: gateway(t, filepath.Join(t.TempDir(), "events.jsonl"), "meta"), Secret: "another secret"}
+	c := &Client{URL: startCaddy(t, filepath.Join(t.TempDir(), "events.jsonl"), "meta"), Secret: "another secret"}
 	defer c.Close()
 	if o := c.Deliver(t.Context(), []byte(readFile(t, "bodies", "comment.json"))); o.Status != http.StatusUnauthorized || o.OK() {
 		t.Errorf("%+v", o)
