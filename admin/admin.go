@@ -112,7 +112,9 @@ func (a *API) Handler() http.Handler {
 type endpoint struct {
 	method     string
 	parameters string // separated by spaces
-	do         func(*request) (answer any, err error)
+
+	// do returns the answer, which is sent as JSON. A nil answer is sent as 204.
+	do func(*request) (answer any, err error)
 }
 
 // route makes endpoints the handler of a path.
@@ -143,8 +145,8 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	text, encoded := answer.(encoded)
-	if !encoded {
+	text, isJSON := answer.(rawJSON)
+	if !isJSON {
 		if text, err = encode(answer); err != nil {
 			return apiError(err)
 		}
@@ -154,8 +156,8 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// encoded is an answer that is JSON already.
-type encoded []byte
+// rawJSON is an answer that is JSON already. encoding/json would change bodies in it.
+type rawJSON []byte
 
 // onStore returns an endpoint's do that works on the store of the request.
 func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any, error) {

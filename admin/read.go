@@ -90,7 +90,7 @@ func (a *API) list(store Store, r *request) (any, error) {
 			return nil, err
 		}
 	}
-	return encoded(append(text, ']')), nil
+	return rawJSON(append(text, ']')), nil
 }
 
 // addBodies returns the first of the events, those whose bodies one answer has
@@ -132,7 +132,7 @@ func show(store Store, r *request) (any, error) {
 		return nil, err
 	}
 	text, err := appendJSON(nil, e)
-	return encoded(text), err
+	return rawJSON(text), err
 }
 
 // Event is an event in a store, as the admin API shows it.

@@ -31,8 +31,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// Bars that are missed must fail the command.
-func TestBars(t *testing.T) {
+// A threshold that is missed must fail the command.
+func TestThresholds(t *testing.T) {
 	t.Parallel()
 	for _, b := range []struct {
 		threshold threshold
@@ -77,7 +77,7 @@ Load before the rounds: 0 0 0; 1 1 1.
 }
 
 // Every threshold must be about a column that is measured.
-func TestBarsOfResults(t *testing.T) {
+func TestThresholdsOfResults(t *testing.T) {
 	t.Parallel()
 	r := results{tables: map[string]*table{"drain": {columns: []string{directly, drained}}}, backlog: new(backlog)}
 	for _, c := range comparisons {

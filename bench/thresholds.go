@@ -17,28 +17,28 @@ type threshold struct {
 	want float64
 }
 
-func (b threshold) holds() bool {
-	if b.note {
+func (t threshold) holds() bool {
+	if t.note {
 		return true
 	}
-	if b.most {
-		return b.got.median <= b.want
+	if t.most {
+		return t.got.median <= t.want
 	}
-	return b.got.median >= b.want
+	return t.got.median >= t.want
 }
 
-func (b threshold) String() string {
-	if b.note {
-		return fmt.Sprintf("note  %-66s %s%s", b.what, b.got, b.unit)
+func (t threshold) String() string {
+	if t.note {
+		return fmt.Sprintf("note  %-66s %s%s", t.what, t.got, t.unit)
 	}
 	verdict, sign := "FAIL", "≥"
-	if b.holds() {
+	if t.holds() {
 		verdict = "pass"
 	}
-	if b.most {
+	if t.most {
 		sign = "≤"
 	}
-	return fmt.Sprintf("%s  %-66s %s%s, want %s %g%s", verdict, b.what, b.got, b.unit, sign, b.want, b.unit)
+	return fmt.Sprintf("%s  %-66s %s%s, want %s %g%s", verdict, t.what, t.got, t.unit, sign, t.want, t.unit)
 }
 
 // Figures that are compared.
@@ -75,9 +75,9 @@ func (b *bench) checkThresholds() (bool, error) {
 
 	fmt.Println()
 	all := true
-	for _, b := range r.thresholds() {
-		fmt.Println(b)
-		all = all && b.holds()
+	for _, t := range r.thresholds() {
+		fmt.Println(t)
+		all = all && t.holds()
 	}
 	return all, nil
 }
