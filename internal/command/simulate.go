@@ -227,12 +227,12 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 		}
 	}
 	if total != 0 {
-		f := newFollower(c)
+		display := newProgressDisplay(c)
 		run := &s.run
-		run.Client, run.Deliveries, run.Ledger, run.Notify = client, deliveries, ledger, f.notice
+		run.Client, run.Deliveries, run.Ledger, run.Notify = client, deliveries, ledger, display.notice
 		run.Faults.Seed = s.made.Seed
 		run.Start()
-		stop := f.follow(run.Progress, total)
+		stop := display.show(run.Progress, total)
 		r.Summary, err = run.Do(ctx)
 		stop()
 		r.count(ledger)

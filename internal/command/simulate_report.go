@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -181,58 +180,59 @@ func answers(s *simulate.Summary) string {
 	return strings.Join(parts, ", ")
 }
 
-// follower reports the progress of a run on the standard error.
-type follower struct {
+// progressDisplay shows how a run goes on the standard error.
+type progressDisplay struct {
 	c   *console
 	bar bool // on a terminal there is a progress bar
 
 	mu sync.Mutex
 }
 
-func newFollower(c *console) *follower {
-	return &follower{c: c, bar: terminal(c.err) && os.Getenv("TERM") != "dumb"}
+func newProgressDisplay(c *console) *progressDisplay {
+	return &progressDisplay{c: c, bar: terminal(c.err) && os.Getenv("TERM") != "dumb"}
 }
 
 // write writes over the progress bar.
-func (f *follower) write(text string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.bar {
+func (d *progressDisplay) write(text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bar {
 		text = "\r\x1b[K" + text
 	}
-	_, _ = io.WriteString(f.c.err, text) // nobody is left to tell
+	_, _ = io.WriteString(d.c.err, text) // nobody is left to tell
 }
 
 // notice prints what Meta would tell the developers.
-func (f *follower) notice(n simulate.Notice) {
+func (d *progressDisplay) notice(n simulate.Notice) {
 	what := "Meta would alert you"
 	if n.Unsubscribed {
 		what = "Meta would unsubscribe it"
 	}
-	f.write(fmt.Sprintf("messages of account %q have failed for %s: %s\n", n.Account, n.Failing.Round(time.Second), what))
+	d.write(fmt.Sprintf("messages of account %q have failed for %s: %s\n", n.Account, n.Failing.Round(time.Second), what))
 }
 
-// follow shows a progress bar, if on a terminal, until stop is called.
-func (f *follower) follow(progress func() *simulate.Summary, total int) (stop func()) {
-	if !f.bar {
+// show draws a progress bar, if on a terminal, until stop is called.
+func (d *progressDisplay) show(progress func() *simulate.Summary, total int) (stop func()) {
+	if !d.bar {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
 	var ended sync.WaitGroup
 	ended.Go(func() {
 		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()
-		for ctx.Err() == nil {
+		for {
 			select {
 			case <-tick.C:
-				f.write(bar(progress(), total))
-			case <-ctx.Done():
-				f.write("")
+				d.write(bar(progress(), total))
+			case <-done:
+				d.write("") // takes the bar away
+				return
 			}
 		}
 	})
 	return func() {
-		cancel()
+		close(done)
 		ended.Wait()
 	}
 }
