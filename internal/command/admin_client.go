@@ -52,7 +52,7 @@ func (a *adminClient) registerFile(cmd *cobra.Command) {
 func (a *adminClient) run(maxArgs int, do action) func(*cobra.Command, []string) error {
 	return run(maxArgs, func(ctx context.Context, c *console, args []string) (result, error) {
 		found, err := do(ctx, c, args)
-		if a.opened != nil && ctx.Err() == nil { // else the file may be in use until the process ends
+		if ctx.Err() == nil && a.opened != nil { // else the file may be in use until the process ends
 			err = errors.Join(err, withStatus(exitRefused, a.opened.Close()))
 		}
 		return found, err
