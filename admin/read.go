@@ -147,7 +147,8 @@ type Event struct {
 	Field    string `json:"field"`
 	Account  string `json:"account,omitempty"`
 
-	// Order is common to the events that wait for each other.
+	// Order is the conversation: events that have it in common are delivered one
+	// after the other.
 	Order string `json:"order,omitempty"`
 
 	// URL is where the delivery went to, without its query: that may hold

@@ -14,15 +14,15 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// request is a request whose parameters are known ones.
+// request is a request whose parameters and id were checked.
 type request struct {
 	*http.Request
 	query url.Values
 	id    uint64 // of the event, if the path has one
 }
 
-// newRequest returns an error unless each parameter is one of these or store, and
-// has one value.
+// newRequest checks a request. Each of its parameters must be store or one of those
+// named, which are separated by spaces, and have one value.
 func newRequest(r *http.Request, parameters string) (*request, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -80,7 +80,7 @@ const (
 	maxRate     = 100_000
 )
 
-// interval returns the time from one event to the next, after the rate.
+// interval returns the time from one event to the next, by the parameter rate.
 func (r *request) interval() (time.Duration, error) {
 	text := r.query.Get("rate")
 	if text == "" {
@@ -139,8 +139,8 @@ func (r *request) selected() (filter queue.Filter, dryRun bool, err error) {
 	return filter, dryRun, err
 }
 
-// parseSince reads a time as in RFC 3339, or a duration such as 24h or 7d, which
-// is so long before now.
+// parseSince reads a time as in RFC 3339, or a duration such as 24h or 7d, which is
+// counted back from now.
 func parseSince(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

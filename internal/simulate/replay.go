@@ -17,7 +17,7 @@ import (
 // one at a time keeps their order. Around the events, which stay byte for byte
 // as they are, a delivery looks as Meta writes it. A line that is no such
 // delivery is sent as it is. For a malformed line there is an error instead, and
-// they go on.
+// the deliveries go on.
 func Replay(r io.Reader, batch int) Deliveries {
 	return func(yield func([]byte, error) bool) {
 		var open [2]gathering // by family
@@ -53,7 +53,7 @@ func Replay(r io.Reader, batch int) Deliveries {
 	}
 }
 
-// gathering is a delivery in the making.
+// gathering collects the events of one delivery.
 type gathering struct {
 	object  string // JSON
 	family  Family

@@ -110,8 +110,9 @@ func (s *subscriptions) succeeded(accounts []string) {
 	}
 }
 
-// ended reports whether all of the accounts are unsubscribed by now, and if
-// not, when that or an alert is next to be seen to. That is zero if none fails.
+// ended reports whether all of the accounts are unsubscribed by now. If not, next
+// is when the next alert or the next end of a subscription is due; it is zero if no
+// account fails.
 func (s *subscriptions) ended(accounts []string, now time.Time) (all bool, next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

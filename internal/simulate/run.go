@@ -59,7 +59,7 @@ type Run struct {
 	slots         chan struct{} // one for each request that may be under way
 }
 
-// Start readies a run, so that Progress can be called before Do is.
+// Start prepares a run, so that Progress can be called before Do.
 func (r *Run) Start() {
 	r.tally = newTally()
 	r.clock = newClock(r.Speedup)
@@ -236,8 +236,8 @@ func (r *Run) acknowledge(d *tracked) error {
 	return r.Ledger.Acknowledge(d.ids...)
 }
 
-// pause waits until the next attempt is due, or until there shall be none. It
-// reports false when ctx ended first.
+// pause waits until the next attempt is due, or until the accounts are
+// unsubscribed. It reports false if ctx ended first.
 func (r *Run) pause(ctx context.Context, d *tracked, due time.Time) bool {
 	for {
 		now := r.clock.now()
