@@ -12,24 +12,24 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// checkedTargets returns the targets with these names, each of which takes what is
-// right and refuses forgeries: who does not is not worth measuring.
+// checkedTargets returns the targets with these names. It returns an error unless
+// each takes what is right and refuses forgeries: others are not worth measuring.
 func (b *bench) checkedTargets(names ...string) ([]target, error) {
 	found, err := find(names...)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range found {
-		if p.tls && b.tls == nil {
-			return nil, fmt.Errorf("%s is there over TLS only", p.name)
+	for _, t := range found {
+		if t.tls && b.tls == nil {
+			return nil, fmt.Errorf("%s is there over TLS only", t.name)
 		}
 		// Variants of a target are the same server.
-		server := fmt.Sprint(p.folder, p.start, p.secrets, b.tls != nil)
+		server := fmt.Sprint(t.folder, t.start, t.secrets, b.tls != nil)
 		if b.checked[server] {
 			continue
 		}
-		if err := b.check(p); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.name, err)
+		if err := b.check(t); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
 		}
 		b.checked[server] = true
 	}
@@ -71,21 +71,21 @@ func attempts(g *sample.Generator) (all []attempt) {
 }
 
 // check starts a target and sees what it takes.
-func (b *bench) check(p target) error {
-	s, _, done, err := b.stage(p)
+func (b *bench) check(t target) error {
+	s, _, done, err := b.stage(t)
 	if err != nil {
 		return err
 	}
 	defer done()
 	for _, a := range attempts(b.samples) {
-		if p.bare && !a.right || p.name == "respond" && len(a.Body) > 256<<10 {
+		if t.bare && !a.right || t.name == "respond" && len(a.Body) > 256<<10 {
 			continue
 		}
 		if err := a.try(s.address, b.tls); err != nil {
 			return fmt.Errorf("%w; the server wrote:\n%s", err, s.written())
 		}
 	}
-	if p.tls {
+	if t.tls {
 		without := b.tls.Clone()
 		without.Certificates = nil
 		a := attempts(b.samples)[0]

@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-instagram/webhooks/event/sample"
 )
 
-// kind is what is particular about the deliveries that a target is sent.
+// kind is the kind of deliveries that a target is sent.
 type kind struct {
 	events int // a delivery
 	forged bool
@@ -23,10 +23,10 @@ func (k kind) newPool(g *sample.Generator) *pool {
 	return newSignedPool(g, maxRequests, k.events, key)
 }
 
-func (c comparison) kindOf(p target) kind {
-	k := kind{c.events, p.forged}
-	if p.events > 0 {
-		k.events = p.events
+func (c comparison) kindOf(t target) kind {
+	k := kind{c.events, t.forged}
+	if t.events > 0 {
+		k.events = t.events
 	}
 	return k
 }
@@ -57,9 +57,9 @@ func (b *bench) compare(c comparison) (*table, error) {
 		}
 		return pools[k]
 	}
-	for _, p := range found {
-		fmt.Printf("  %-21s %s; about %d bytes\n", p.name, p.about, need(c.kindOf(p)).size())
-		if p.background == forging {
+	for _, t := range found {
+		fmt.Printf("  %-21s %s; about %d bytes\n", t.name, t.about, need(c.kindOf(t)).size())
+		if t.background == forging {
 			need(kind{c.events, true})
 		}
 	}
@@ -74,22 +74,22 @@ func (b *bench) secured() *bench {
 }
 
 // turn measures one server once.
-func (b *bench) turn(p target, c comparison, pools map[kind]*pool) (f figures, err error) {
-	s, behind, done, err := b.stage(p)
+func (b *bench) turn(t target, c comparison, pools map[kind]*pool) (f figures, err error) {
+	s, behind, done, err := b.stage(t)
 	if err != nil {
 		return f, err
 	}
 	defer done()
-	if err := b.fillWith(s, p.waiting); err != nil {
+	if err := b.fillWith(s, t.waiting); err != nil {
 		return f, err
 	}
-	m, k := b.meter(s), c.kindOf(p)
+	m, k := b.meter(s), c.kindOf(t)
 	l := loader{
 		address: s.address, tls: b.tls, warmup: b.warmup, window: b.window, mark: m.mark,
-		load: load{pool: pools[k], conns: c.conns, forged: p.forged, again: !p.hasLedger()},
+		load: load{pool: pools[k], conns: c.conns, forged: t.forged, again: !t.hasLedger()},
 	}
-	if p.background != "" {
-		others := kind{c.events, p.background == forging}
+	if t.background != "" {
+		others := kind{c.events, t.background == forging}
 		l.background = &load{pool: pools[others], conns: backgroundConns, forged: others.forged, again: true}
 	}
 	o, err := l.run()
@@ -101,7 +101,7 @@ func (b *bench) turn(p target, c comparison, pools map[kind]*pool) (f figures, e
 	}
 	f.p50, f.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
 	f.wrong = float64(o.wrong)
-	if p.hasLedger() {
+	if t.hasLedger() {
 		f.lost, err = s.lost(pools[k], o, behind)
 	}
 	return f, err
@@ -121,22 +121,22 @@ func (b *bench) fillWith(s *server, events int) error {
 
 // stage starts a server in a directory of its own and with an application of its
 // own. done ends and removes all of it.
-func (b *bench) stage(p target) (s *server, behind *backend, done func(), err error) {
-	dir, err := os.MkdirTemp(b.dir, p.name+"-")
+func (b *bench) stage(t target) (s *server, behind *backend, done func(), err error) {
+	dir, err := os.MkdirTemp(b.dir, t.name+"-")
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if behind, err = newBackend(); err != nil {
 		return nil, nil, nil, err
 	}
-	if p.held {
+	if t.held {
 		behind.hold()
 	}
 	remove := func() {
 		behind.close()
 		_ = os.RemoveAll(dir) // it is below a directory that is removed in the end
 	}
-	if s, err = b.start(p, dir, behind); err != nil {
+	if s, err = b.start(t, dir, behind); err != nil {
 		remove()
 		return nil, nil, nil, err
 	}

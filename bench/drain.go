@@ -49,8 +49,8 @@ func (b *bench) drain() (*table, error) {
 }
 
 // drive sends all requests to a proxy.
-func (b *bench) drive(p target, requests *pool) (f figures, err error) {
-	s, behind, done, err := b.stage(p)
+func (b *bench) drive(t target, requests *pool) (f figures, err error) {
+	s, behind, done, err := b.stage(t)
 	if err != nil {
 		return f, err
 	}
@@ -72,8 +72,8 @@ func (b *bench) drive(p target, requests *pool) (f figures, err error) {
 // drainQueue fills a queue while its application does not answer, and measures
 // how the events leave it once it does. It returns the first few requests that
 // the application gets.
-func (b *bench) drainQueue(p target, deliveries *pool, capture int) (f figures, got *pool, err error) {
-	s, behind, done, err := b.stage(p)
+func (b *bench) drainQueue(t target, deliveries *pool, capture int) (f figures, got *pool, err error) {
+	s, behind, done, err := b.stage(t)
 	if err != nil {
 		return f, nil, err
 	}

@@ -18,8 +18,8 @@ type load struct {
 	pool  *pool
 	conns int
 
-	// Again has the pool sent from its beginning when it has come to its end.
-	// That is for servers that do not look for duplicates.
+	// Again is true if the pool is sent once more whenever its end is reached: to
+	// servers that do not look for duplicates.
 	again bool
 
 	// Forged is true if the requests are forgeries, which must be refused.

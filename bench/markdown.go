@@ -28,11 +28,11 @@ func (t *table) inMarkdown() string {
 	heads := []string{"Server"}
 	var shown []row
 	for _, r := range rows {
-		if r.quiet && t.isZero(r) {
+		if r.optional && t.isZero(r) {
 			continue
 		}
 		shown = append(shown, r)
-		if heads = append(heads, r.name); r.ratio && !r.quiet {
+		if heads = append(heads, r.name); r.ratio && !r.optional {
 			heads = append(heads, "ratio")
 		}
 	}
@@ -42,7 +42,7 @@ func (t *table) inMarkdown() string {
 		for _, r := range shown {
 			s := spreadOf(t.of(column, r.value))
 			cell := number(s.median)
-			if r.ratio && !r.quiet {
+			if r.ratio && !r.optional {
 				cell = s.String() + " | " + number(t.ratio(column, t.columns[0], r.value).median)
 			}
 			b.WriteString(" " + cell + " |")

@@ -44,8 +44,8 @@ func killAll() {
 
 // start starts a target with a directory and an application behind it, and returns
 // when it takes connections.
-func (b *bench) start(p target, dir string, behind *backend) (*server, error) {
-	s := &server{target: p, dir: dir, exited: make(chan struct{})}
+func (b *bench) start(t target, dir string, behind *backend) (*server, error) {
+	s := &server{target: t, dir: dir, exited: make(chan struct{})}
 	var err error
 	if s.address, err = freeAddress(); err != nil {
 		return nil, err
@@ -53,15 +53,15 @@ func (b *bench) start(p target, dir string, behind *backend) (*server, error) {
 	if s.admin, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	command := p.command(b.caddy)
+	command := t.command(b.caddy)
 	s.cmd = exec.Command(command[0], command[1:]...)
-	s.cmd.Dir = filepath.Join("targets", p.folder)
+	s.cmd.Dir = filepath.Join("targets", t.folder)
 	s.cmd.Env = append(os.Environ(), b.environment(s, behind)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	s.started = time.Now()
 	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", p.name, err)
+		return nil, fmt.Errorf("starting %s: %w", t.name, err)
 	}
 	running.Store(s.cmd.Process.Pid, nil)
 	go func() {

@@ -22,10 +22,10 @@ type table struct {
 
 // row is a line of a table.
 type row struct {
-	name  string
-	ratio bool // to the first column
-	quiet bool // is left out when all is 0
-	value func(figures) float64
+	name     string
+	ratio    bool // to the first column
+	optional bool // is left out if all figures are 0
+	value    func(figures) float64
 }
 
 var rows = []row{
@@ -93,7 +93,7 @@ func (t *table) print() {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\t%s\n", strings.Join(t.columns, "\t"))
 	for _, r := range rows {
-		if r.quiet && t.isZero(r) {
+		if r.optional && t.isZero(r) {
 			continue
 		}
 		cells, ratios := []string{r.name}, []string{"  ratio"}
