@@ -27,7 +27,9 @@ type Store interface {
 	// Lease waits until an event is due, and returns up to limit events, as far
 	// as possible in the order of their acceptance. A leased event is returned to
 	// nobody else until it is settled or the process ends. Of the events with the
-	// same Order, only the first is ever leased.
+	// same Order, only the first is ever leased. Requeued events form a sequence of
+	// their own, in the order of their requeueing, but no two events with the same
+	// Order are leased at a time.
 	//
 	// The lanes Live and Retried take turns. Events in Replayed are leased only
 	// when no others are due.
@@ -38,14 +40,15 @@ type Store interface {
 	Settle(ctx context.Context, event *Event, outcome Outcome) error
 
 	// List returns the events that the filter selects, the newest first unless
-	// the filter asks for the oldest, with their bodies if it asks for them.
+	// the filter asks for the oldest, with their bodies if it asks for them. If the
+	// filter has an ID and selects nothing, it may return ErrNotFound.
 	List(ctx context.Context, filter Filter) ([]Event, error)
 
 	// Requeue makes the dead and delivered events that the filter selects pending
-	// again, in the lane Replayed, one per interval, and makes those that wait for
-	// another attempt due at once. It returns their number. If it fails midway,
-	// those already requeued stay so. It ignores the filter's Limit, OldestFirst
-	// and Bodies.
+	// again, in the lane Replayed, one per interval, and makes those due at once
+	// that wait for their time to come. It returns the number of both; events that
+	// are leased or due stay as they are. If it fails midway, those already requeued
+	// stay so. It ignores the filter's Limit, OldestFirst and Bodies.
 	Requeue(ctx context.Context, filter Filter, interval time.Duration) (int, error)
 
 	// Discard forgets an event. It returns ErrNotFound if there is no event with
@@ -173,8 +176,8 @@ type Event struct {
 	Tried     time.Time
 	LastError string
 
-	// Due is when a pending event may next be leased. Settled is when the event
-	// was delivered or became a dead letter.
+	// Due is when a pending event may next be leased; it is zero in the lane Live.
+	// Settled is when the event was delivered or became a dead letter.
 	Due, Settled time.Time
 }
 

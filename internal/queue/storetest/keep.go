@@ -38,7 +38,7 @@ func listPages(t *testing.T, s *store) {
 		t.Error("the newest first are others than the oldest first")
 	}
 	var pages []uint64
-	for before := uint64(0); ; {
+	for before := uint64(0); len(pages) <= total; {
 		page := ids(queue.Filter{Before: before, Limit: 199})
 		if len(page) == 0 {
 			break
@@ -50,7 +50,7 @@ func listPages(t *testing.T, s *store) {
 		t.Error("the pages differ from the whole, the newest first")
 	}
 	pages = nil
-	for after := uint64(0); ; {
+	for after := uint64(0); len(pages) <= total; {
 		page := ids(queue.Filter{After: after, Limit: 199, OldestFirst: true})
 		if len(page) == 0 {
 			break

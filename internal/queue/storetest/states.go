@@ -9,37 +9,28 @@ import (
 
 // The states of an event, and what moves it from one to another:
 //
-//	   accept
-//	      |
-//	      v              lease
-//	   waiting  ------------------------>  leased
-//	    ^ ^ ^                               | | |
-//	    | | |    released: nothing counts   | | |
-//	    | | +-------------------------------+ | |
-//	    | |      failed: an attempt more,     | |
-//	    | |      lane retried                 | |
-//	    | +-----------------------------------+ |
-//	    |                                       |
-//	    |                      +----------------+----------------+
-//	    |                      |                                 |
-//	    |                      v                                 v
-//	    |      requeue     delivered                           dead
-//	    +------------------- --+---------------------------------+
-//	      no attempts,         |                                 |
-//	      lane replayed        |  expire, when its time is over  |
-//	                           +----------------+----------------+
-//	                                            v
-//	   any but leased  -------------------> forgotten
-//	                         discard
+//	accept
+//	   |
+//	   v               lease
+//	waiting  ----------------------->  leased
+//	 ^ ^ ^                             | | | |
+//	 | | +-------- released -----------+ | | |   nothing counts
+//	 | +---------- failed ---------------+ | |   an attempt more, lane retried
+//	 |                                     | |
+//	 +-- requeue --  delivered  <----------+ |   requeue: lane replayed,
+//	 +-- requeue --  dead  <-----------------+   attempts from 0
+//	                   |
+//	                   v
+//	               forgotten                     expire: delivered or dead for long enough;
+//	                                             discard: any but leased
 //
 // A crash and Close give back what is leased, as if it were released. Waiting and
 // leased are both queue.Pending: the latter is in flight.
 //
 // Events of one conversation, which have the same Order, wait for each other: only
-// the first that waits may be leased, and nothing while another is. Requeued
-// events form a queue of their own behind that, in the order of their requeueing:
-// they neither hold up live and retried events nor wait for them, but an event of
-// either kind is leased only while none of the other is.
+// the first that waits may be leased, and only while no other is. Requeued events
+// form a sequence of their own, in the order of their requeueing: they wait for
+// each other, but not for live and retried events, and those not for them.
 
 // entry is an event in the model.
 type entry struct {

@@ -2,7 +2,7 @@
 // keeps the contract, as far as tests can show it.
 //
 // A random state machine does the same to the store and to a model of it, and
-// compares the two after each step (machine.go, model.go, states.go). Tables of
+// compares the two after each step (machine.go, actions.go, model.go, states.go). Tables of
 // cases show the same rules one at a time, so that a failure says which rule is
 // broken. Most tests run in a bubble of testing/synctest, whose clock stands still
 // while somebody works: a store must measure time with package time alone.
