@@ -106,15 +106,18 @@ func asksForOutcome(m any) bool {
 func (w *walk) judgeHandler(h caddyhttp.MiddlewareHandler, at place) (v verdict, ended bool) {
 	switch h := h.(type) {
 	case *caddyhttp.StaticResponse:
-		if h.StatusCode == "" && !h.Abort && at != errorRoutes {
+		switch {
+		case h.Abort:
+			return keeps, true
+		case h.StatusCode == "" && at != errorRoutes:
 			return surely, true
 		}
 		return ofStatus(h.StatusCode), true
 	case *fileserver.FileServer:
 		switch {
-		case at != around: // A delivery is a POST, to which it answers 405.
+		case at == behind: // A delivery is a POST, to which it answers 405.
 			return keeps, true
-		case h.StatusCode == "":
+		case h.StatusCode == "" && at == around:
 			return surely, true
 		}
 		return ofStatus(h.StatusCode), true

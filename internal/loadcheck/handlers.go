@@ -26,13 +26,23 @@ func (w *walk) mayTake(list []caddyhttp.MiddlewareHandler) bool {
 		case *caddyhttp.Subroute:
 			return w.anyTakes(h.Routes)
 		case *caddyhttp.Invoke:
-			return w.takers.get(h.Name, false, func() bool {
-				route := w.server.NamedRoutes[h.Name]
-				return route != nil && w.mayTake(route.Handlers)
-			})
+			return w.takers[h.Name]
 		}
 		return !slices.Contains(passing, nameOf(h))
 	})
+}
+
+// findTakers finds the named routes that may take a delivery, some only through
+// another one that they invoke: it looks again until it finds no more.
+func (w *walk) findTakers() {
+	for more := true; more; {
+		more = false
+		for name, route := range w.server.NamedRoutes {
+			if route != nil && !w.takers[name] && w.mayTake(route.Handlers) {
+				w.takers[name], more = true, true
+			}
+		}
+	}
 }
 
 func (w *walk) anyTakes(list caddyhttp.RouteList) bool { return w.mayTake(directHandlers(list)) }

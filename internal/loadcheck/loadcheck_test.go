@@ -227,6 +227,8 @@ func TestErrorRoutesOfASubrouteMakeNoSuccess(t *testing.T) {
 		"service":         {webhook + "respond MARK", "", proxy, mayText},
 		"status kept":     {webhook + "respond MARK", "", `{"handler":"static_response","body":"sorry"}`, ""},
 		"page":            {webhook + "respond MARK", "", `{"handler":"file_server"}`, ""},
+		"page as success": {webhook + "respond MARK", "", `{"handler":"file_server","status_code":200}`, text},
+		"aborted":         {webhook + "respond MARK", "", `{"handler":"static_response","abort":true,"status_code":200}`, ""},
 		"status asked":    {webhook + "respond MARK", `"match":[{"expression":"{http.error.status_code} == 404"}],`, `{"handler":"static_response","status_code":200}`, ""},
 		"file":            {webhook + "respond MARK", "", `{"handler":"instagram_file","path":"failed.jsonl"}`, ""},
 		"without webhook": {"handle /webhooks {\n" + webhook + queue + "}\nhandle {\nrespond MARK\n}", "", `{"handler":"static_response","status_code":200}`, ""},
@@ -279,6 +281,20 @@ func TestNamedRoutesInvokedTwiceAreFollowedOnce(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNamedRouteMayTakeByOneThatInvokesIt: in a circle, a route takes what any route in it takes.
+func TestNamedRouteMayTakeByOneThatInvokesIt(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Chdir(t.TempDir())
+	const (
+		first  = "&(first) {\nroute {\ninvoke /a second\nreverse_proxy localhost:1\n}\n}\n"
+		second = "&(second) {\nroute {\ninvoke /b first\n}\n}\n"
+	)
+	got := warnings(t, adapt(t, first+second+":1 {\nhandle /a {\n"+webhook+"invoke first\n}\nhandle {\n"+webhook+"invoke second\n}\n}\n"))
+	if len(got) > 0 {
+		t.Errorf("got %q", got)
 	}
 }
 

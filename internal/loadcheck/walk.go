@@ -20,8 +20,9 @@ type walk struct {
 	webhooks map[*handler.Handler]bool // that were found
 	paths    [][][]string              // of the webhooks: the flow.paths of each
 
+	takers map[string]bool // the named routes that may take a delivery
+
 	// What is known of named routes, so that each is followed once.
-	takers memo[string, bool]      // whether they may take a delivery
 	hiding memo[namedAt, judgment] // whether they hide failures
 	passed memo[visit, known]      // what is known of the requests that leave them
 }
@@ -30,8 +31,9 @@ type walk struct {
 func follow(name string, server *caddyhttp.Server) *walk {
 	w := &walk{
 		name: name, server: server, webhooks: make(map[*handler.Handler]bool),
-		takers: make(memo[string, bool]), hiding: make(memo[namedAt, judgment]), passed: make(memo[visit, known]),
+		takers: make(map[string]bool), hiding: make(memo[namedAt, judgment]), passed: make(memo[visit, known]),
 	}
+	w.findTakers()
 	w.routes(server.Routes, flow{})
 	if server.Errors != nil {
 		// They run for errors behind a webhook too.
