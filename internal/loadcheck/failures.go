@@ -32,17 +32,17 @@ func (v verdict) String() string {
 	return "answers"
 }
 
-// place is where routes answer in the place of a failure.
-type place int
+// location is where routes answer instead of what failed.
+type location int
 
 const (
-	around      place = iota // around a webhook
-	behind                   // behind it, to deliveries only
-	errorRoutes              // behind it, with an error under way, whose status is the default
+	around      location = iota // around a webhook
+	behind                      // behind it, to deliveries only
+	errorRoutes                 // behind it, with an error under way, whose status is the default
 )
 
 // hidesFailures judges what an intercept or a reverse_proxy does with responses.
-func (w *walk) hidesFailures(handlers []caddyhttp.ResponseHandler, at place) (v verdict) {
+func (w *walk) hidesFailures(handlers []caddyhttp.ResponseHandler, at location) (v verdict) {
 	for _, status := range failures {
 		// The first handler that matches answers.
 		i := slices.IndexFunc(handlers, func(h caddyhttp.ResponseHandler) bool {
@@ -69,7 +69,7 @@ func ofStatus(status caddyhttp.WeakString) verdict {
 }
 
 // judge judges what routes answer, if all goes well, and tells whether nothing runs after them.
-func (w *walk) judge(list caddyhttp.RouteList, at place) (v verdict, ended bool) {
+func (w *walk) judge(list caddyhttp.RouteList, at location) (v verdict, ended bool) {
 	for i := range list {
 		route := &list[i]
 		if hasMatcher(route.MatcherSets, asksForOutcome) {
@@ -103,7 +103,7 @@ func asksForOutcome(m any) bool {
 	return false
 }
 
-func (w *walk) judgeHandler(h caddyhttp.MiddlewareHandler, at place) (v verdict, ended bool) {
+func (w *walk) judgeHandler(h caddyhttp.MiddlewareHandler, at location) (v verdict, ended bool) {
 	switch h := h.(type) {
 	case *caddyhttp.StaticResponse:
 		switch {
@@ -139,10 +139,10 @@ func (w *walk) judgeHandler(h caddyhttp.MiddlewareHandler, at place) (v verdict,
 	return may, false
 }
 
-// namedAt is a named route that is invoked in the place of a failure.
+// namedAt is a named route that is invoked to answer instead of what failed.
 type namedAt struct {
 	name string
-	at   place
+	at   location
 }
 
 type judgment struct {
@@ -150,7 +150,7 @@ type judgment struct {
 	ended bool
 }
 
-func (w *walk) judgeNamed(name string, at place) (v verdict, ended bool) {
+func (w *walk) judgeNamed(name string, at location) (v verdict, ended bool) {
 	route := w.server.NamedRoutes[name]
 	if route == nil {
 		return keeps, true // invoke fails

@@ -22,7 +22,7 @@ func (w *walk) find(here flow, unauthenticated bool, format string, args ...any)
 	}
 }
 
-// webhook looks at a webhook and what surrounds it.
+// webhook checks a webhook and what surrounds it.
 func (w *walk) webhook(h *handler.Handler, here flow) {
 	w.webhooks[h] = true
 	w.paths = append(w.paths, here.paths)
@@ -53,7 +53,7 @@ func (w *walk) asksForCertificates() bool {
 	})
 }
 
-// matchers looks at the matchers of a route.
+// matchers checks the matchers of a route.
 func (w *walk) matchers(route *caddyhttp.Route, here flow) {
 	if !here.authentic && hasMatcher(route.MatcherSets, matchesEvents) {
 		w.find(here, true, "the matcher instagram never matches here, as no request was authenticated: "+
@@ -61,7 +61,7 @@ func (w *walk) matchers(route *caddyhttp.Route, here flow) {
 	}
 }
 
-// consumer looks at a handler of authentic deliveries.
+// consumer checks that a handler of authentic deliveries gets any.
 func (w *walk) consumer(directive string, here flow) {
 	if !here.authentic {
 		w.find(here, true, "%s stands where no request was authenticated, so it answers 500 to all: "+
@@ -69,21 +69,22 @@ func (w *walk) consumer(directive string, here flow) {
 	}
 }
 
-// counted is what comes of failures that are answered with success, behind a webhook or in the block of a queue.
-const counted = "failures with success, so that what failed counts as delivered and is never sent again: keep the status, by "
+// asSuccess ends the findings about failures that are answered with success, behind a webhook or in the block of a
+// queue. What to keep the status by comes after it.
+const asSuccess = "failures with success, so that what failed counts as delivered and is never sent again: keep the status, by "
 
-// application looks at a handler that may hand deliveries to an application.
+// application checks a handler that may hand deliveries to an application.
 func (w *walk) application(h caddyhttp.MiddlewareHandler, here flow) {
 	if !here.delivery || here.failed {
 		return
 	}
 	if here.masked != keeps && mayFail(h) {
-		w.find(here, false, "an intercept before %s %s "+counted+"{http.intercept.status_code}",
+		w.find(here, false, "an intercept before %s %s "+asSuccess+"{http.intercept.status_code}",
 			directive(h), here.masked)
 	}
 	if proxy, ok := h.(*reverseproxy.Handler); ok {
 		if v := w.hidesFailures(proxy.HandleResponse, behind); v != keeps {
-			w.find(here, false, "handle_response or replace_status of reverse_proxy %s "+counted+
+			w.find(here, false, "handle_response or replace_status of reverse_proxy %s "+asSuccess+
 				"copy_response or {rp.status_code}", v)
 		}
 	}
@@ -102,12 +103,12 @@ func (w *walk) errors(h *caddyhttp.Subroute, here flow) {
 		return
 	}
 	if v, _ := w.judge(h.Errors.Routes, errorRoutes); v != keeps {
-		w.find(here, false, "the error routes of a subroute %s "+counted+"{http.error.status_code}",
+		w.find(here, false, "the error routes of a subroute %s "+asSuccess+"{http.error.status_code}",
 			strings.TrimSuffix(v.String(), "s"))
 	}
 }
 
-// queued looks at what takes the events of a queue.
+// queued checks what takes the events of a queue.
 func (w *walk) queued(h *queue.Handler, here flow) {
 	if here.failed && here.authentic {
 		w.find(here, false, "instagram_queue stands in an error route and cannot make a success of a failure: Meta sends "+
@@ -124,7 +125,7 @@ func (w *walk) queued(h *queue.Handler, here flow) {
 	})
 }
 
-// neverRuns tells of handlers behind a queue.
+// neverRuns reports handlers that stand after a queue.
 func (w *walk) neverRuns(here flow, list []caddyhttp.MiddlewareHandler) {
 	var names []string
 	for _, h := range list {

@@ -23,15 +23,15 @@ type walk struct {
 	takers map[string]bool // the named routes that may take a delivery
 
 	// What is known of named routes, so that each is followed once.
-	hiding memo[namedAt, judgment] // whether they hide failures
-	passed memo[visit, known]      // what is known of the requests that leave them
+	hiding  memo[namedAt, judgment] // whether they hide failures
+	leaving memo[invocation, known] // what is known of the requests that leave them
 }
 
 // follow walks through all routes of a server.
 func follow(name string, server *caddyhttp.Server) *walk {
 	w := &walk{
 		name: name, server: server, webhooks: make(map[*handler.Handler]bool),
-		takers: make(map[string]bool), hiding: make(memo[namedAt, judgment]), passed: make(memo[visit, known]),
+		takers: make(map[string]bool), hiding: make(memo[namedAt, judgment]), leaving: make(memo[invocation, known]),
 	}
 	w.findTakers()
 	w.routes(server.Routes, flow{})
@@ -45,7 +45,8 @@ func follow(name string, server *caddyhttp.Server) *walk {
 // memo remembers what was computed for a key.
 type memo[K comparable, V any] map[K]V
 
-// get computes a value once. Named routes can invoke each other in a circle: meanwhile is the value until then.
+// get returns the value for key, and computes it the first time. If that needs the value itself, because named routes
+// invoke each other in a circle, it gets meanwhile.
 func (m memo[K, V]) get(key K, meanwhile V, compute func() V) V {
 	if value, ok := m[key]; ok {
 		return value
@@ -55,27 +56,27 @@ func (m memo[K, V]) get(key K, meanwhile V, compute func() V) V {
 	return m[key]
 }
 
-// known is what is known of the requests at a place.
+// known is what is known of the requests that come to a point of the routes.
 type known struct {
 	authentic bool    // a webhook may have passed some of them on
 	delivery  bool    // and these may come here, as far as paths and methods tell
 	limit     int64   // of request_body, in bytes; 0: none
-	hidden    verdict // whether an intercept before answers failures with success
-	masked    verdict // the same of those behind the webhook only
-	ended     bool    // there are none: instagram_queue ends them all
+	hidden    verdict // whether an intercept before the webhook answers failures with success
+	masked    verdict // whether an intercept behind it does
+	ended     bool    // there are no requests: instagram_queue has ended all of them
 }
 
-// flow is what is known of the requests at a place, and of the place.
+// flow is what is known of the requests that come to a point of the routes, and of that point.
 type flow struct {
 	known
 	route  []string   // what they have matched, for people to read
 	paths  [][]string // the paths among that, of each route
-	taken  bool       // something behind the place may take a delivery
+	taken  bool       // something behind it may take a delivery
 	failed bool       // it is in an error route of the server
 }
 
-// visit is a named route and what is known of the requests that come to it.
-type visit struct {
+// invocation is a named route and what is known of the requests that come to it.
+type invocation struct {
 	name string
 	known
 	taken, failed bool
@@ -84,7 +85,8 @@ type visit struct {
 // routes follows requests through a list, and returns what is known of those that leave it.
 func (w *walk) routes(list caddyhttp.RouteList, in flow) known {
 	out := in.known
-	passed := make(map[string]bool) // groups with a webhook, "" for what is in none: whether deliveries leave
+	// The groups of routes with a webhook, "" for those without a group: whether deliveries leave them.
+	webhookGroups := make(map[string]bool)
 	for i := range list {
 		route := &list[i]
 		if out.ended {
@@ -99,7 +101,7 @@ func (w *walk) routes(list caddyhttp.RouteList, in flow) known {
 		}
 		// A request that comes here has matched no other route of the group.
 		here.authentic, here.delivery = in.authentic, in.delivery
-		for group, delivery := range passed {
+		for group, delivery := range webhookGroups {
 			if !sameGroup(group, route) {
 				here.authentic, here.delivery = true, here.delivery || delivery
 			}
@@ -111,7 +113,7 @@ func (w *walk) routes(list caddyhttp.RouteList, in flow) known {
 		w.matchers(route, here)
 		left := w.handlers(route.Handlers, here)
 		if left.authentic && !route.Terminal {
-			passed[route.Group] = passed[route.Group] || left.delivery
+			webhookGroups[route.Group] = webhookGroups[route.Group] || left.delivery
 			out.authentic, out.delivery = true, out.delivery || left.delivery
 		}
 		if alwaysRuns(list[:i], route) {
@@ -177,7 +179,7 @@ func (w *walk) invoke(name string, in flow) known {
 	if route == nil {
 		return in.known
 	}
-	return w.passed.get(visit{name, in.known, in.taken, in.failed}, in.known, func() known {
+	return w.leaving.get(invocation{name, in.known, in.taken, in.failed}, in.known, func() known {
 		return w.routes(caddyhttp.RouteList{*route}, in)
 	})
 }
