@@ -1,5 +1,5 @@
-// Package jsonscan reads JSON without decoding it, and tells where each value
-// stands in the text.
+// Package jsonscan reads JSON without decoding it, and knows at which position of
+// the text each value begins and ends.
 package jsonscan
 
 import (
@@ -17,8 +17,8 @@ const maxDepth = 1000
 // moves the scanner to the end of the text, which ends every loop over it.
 type Scanner struct {
 	Text   string
-	Pos    int
-	Failed bool // the text is not JSON
+	Pos    int  // in Text, of the next byte to read
+	Failed bool // Text is not JSON
 
 	depth int // of the value that Skip has reached
 }
@@ -111,7 +111,7 @@ func (s *Scanner) more(bracket byte) bool {
 	return false
 }
 
-// Raw skips a value and returns its text.
+// Raw skips a value and returns its text, as it is.
 func (s *Scanner) Raw() string {
 	at := s.Pos
 	s.Skip()
@@ -304,8 +304,8 @@ func Valid(text string) bool {
 	return !s.Failed && s.Pos == len(text)
 }
 
-// AppendCompact appends text, which is valid JSON or a part of it, without the white
-// Space between its tokens.
+// AppendCompact appends text, which is valid JSON or a part of it, to dst, without the
+// white space between its tokens, and returns the longer slice.
 func AppendCompact(dst []byte, text string) []byte {
 	for i := 0; i < len(text); {
 		switch text[i] {
