@@ -122,7 +122,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.secrets, err = provisionSecrets(h.AppSecrets, &warnings); err != nil {
 		return err
 	}
-	config.Note(h)
+	config.AddWebhook()
 	if h.ClientCert != nil {
 		if err := h.ClientCert.provision(ctx); err != nil {
 			return fmt.Errorf("client_cert: %w", err)

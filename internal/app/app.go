@@ -22,19 +22,19 @@ type App struct {
 	services []Service
 	started  int
 	examined bool
-	modules  []any
+	webhooks int
 
 	mu     sync.Mutex
 	warned map[string]bool
 }
 
 // An examination warns of what is wrong with a config as a whole. Examinations are
-// registered, as those who know all modules cannot be imported here: modules import
-// this package.
+// registered, because packages that know all modules cannot be imported here: the
+// modules import this package.
 var examinations []func(ctx caddy.Context, a *App)
 
-// RegisterExamination adds an examination of each config. It must be called in
-// init. The app named http may be missing from the config.
+// RegisterExamination has examine called for each config. It must be called in
+// init. The app named http may be missing from a config.
 func RegisterExamination(examine func(ctx caddy.Context, a *App)) {
 	examinations = append(examinations, examine)
 }
@@ -101,16 +101,17 @@ func (a *App) Once(text string) bool {
 	return first
 }
 
-// Note tells the examinations of a module in the config. It must be called in
+// AddWebhook counts an instagram_webhook of the config. It must be called in
 // Provision, and does nothing for a nil App.
-func (a *App) Note(module any) {
+func (a *App) AddWebhook() {
 	if a != nil {
-		a.modules = append(a.modules, module)
+		a.webhooks++
 	}
 }
 
-// Noted returns the modules that Note was called with.
-func (a *App) Noted() []any { return a.modules }
+// Webhooks returns how many instagram_webhooks the config has, those that an
+// examination cannot find included: inside handlers of other plugins.
+func (a *App) Webhooks() int { return a.webhooks }
 
 // examine runs the examinations, once.
 func (a *App) examine() {

@@ -22,7 +22,7 @@ func examine(ctx caddy.Context, config *app.App) {
 		return // there is none, or it has failed, which is an error already
 	}
 	servers := loaded.(*caddyhttp.App).Servers
-	missed := len(config.Noted()) // webhooks that the walk has not found
+	missed := config.Webhooks() // those that the walk has not found
 	var findings []finding
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		w := follow(name, servers[name])

@@ -9,16 +9,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/httperror"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
-// Answerer answers for one handler. The zero Answerer is ready for use.
+// Answerer answers for one handler, which stands in the wrong place. The zero Answerer is ready for use.
 type Answerer struct {
 	lines throttle.Throttle[struct{}]
 }
 
-// maxPath is how much of a path is logged, in bytes.
-const maxPath = 256
+// maxText is how much of a host or a path is logged, in bytes.
+const maxText = 256
 
 // Answer answers r with 500 and logs why, at most once a second.
 //
@@ -45,10 +46,8 @@ func (a *Answerer) Answer(w http.ResponseWriter, r *http.Request, logger *zap.Lo
 	logger.Error(directive+" got a request that was not authenticated: instagram_webhook must come before it",
 		zap.Int("status", http.StatusInternalServerError),
 		zap.String("method", r.Method),
-		zap.String("host", bounded(r.Host)),
-		zap.String("path", bounded(r.URL.Path)),
+		zap.String("host", sanitize.Text(r.Host, maxText)),
+		zap.String("path", sanitize.Text(r.URL.Path, maxText)),
 		zap.String("client_ip", clientIP),
 		zap.Int("left_out", leftOut))
 }
-
-func bounded(text string) string { return text[:min(len(text), maxPath)] }
