@@ -46,29 +46,29 @@ func parseFile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		}
 		h.Next() // consume the directive's name again
 	}
-	events := new(file.Handler)
-	if !h.AllArgs(&events.Path) || strings.HasPrefix(events.Path, "@") {
+	f := new(file.Handler)
+	if !h.AllArgs(&f.Path) || strings.HasPrefix(f.Path, "@") {
 		return nil, h.Err(usage)
 	}
-	if events.Path == "" {
+	if f.Path == "" {
 		return nil, h.Err("the path of instagram_file is empty")
 	}
-	if err := fileOptions(events).ParseBlock(h.Dispenser); err != nil {
+	if err := fileOptions(f).ParseBlock(h.Dispenser); err != nil {
 		return nil, err
 	}
-	if err := events.Validate(); err != nil {
+	if err := f.Validate(); err != nil {
 		return nil, h.WrapErr(err)
 	}
-	return h.NewRoute(matcher, events), nil
+	return h.NewRoute(matcher, f), nil
 }
 
-func fileOptions(events *file.Handler) *option.Table {
-	roll := &events.Roll
+func fileOptions(f *file.Handler) *option.Table {
+	roll := &f.Roll
 	return option.NewTable("instagram_file",
-		option.Word("format", "cloudevents, meta or raw", &events.Format),
-		option.Word("layout", "lines or files", &events.Layout),
-		option.Fields("fields", &events.Fields),
-		option.Text("mode", "octal digits such as 0640", &events.Mode),
+		option.Word("format", "cloudevents, meta or raw", &f.Format),
+		option.Word("layout", "lines or files", &f.Layout),
+		option.Fields("fields", &f.Fields),
+		option.Text("mode", "octal digits such as 0640", &f.Mode),
 		option.Size("roll_size", "100MiB", &roll.Size),
 		option.Duration("roll_interval", "24h", &roll.Interval),
 		option.Words("roll_at", "time of day such as 00:00", &roll.At).SplitAtCommas(),

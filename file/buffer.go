@@ -2,8 +2,8 @@ package file
 
 import "sync"
 
-// Buffers are pooled. Those that hold the lines of a batch become much larger than
-// those that the events of a delivery are rendered into, so the two are kept apart.
+// Pools of buffers: rendered for the events of a delivery, gathered for the lines of
+// a batch. The latter become much larger, so the two are kept apart.
 var rendered, gathered sync.Pool
 
 // maxPooled is the capacity above which a buffer is left to the garbage

@@ -47,8 +47,8 @@ type Handler struct {
 	// resolved for each event; characters in them other than letters, digits,
 	// hyphens and underscores become underscores, and what is longer than 64
 	// bytes is cut. At most 128 files are open at a time. When the config starts,
-	// it is tried whether the path, up to the first placeholder of an event, can
-	// be written to. Handlers that name the same file must agree on Mode and
+	// the handler tries to write to the path, up to the first placeholder of an
+	// event. Handlers that name the same file must agree on Mode and
 	// Roll; no other process may write to it.
 	Path string `json:"path,omitempty"`
 
@@ -75,13 +75,13 @@ type Handler struct {
 	// Mode is the permission bits of new files. Default: `0640`.
 	Mode Mode `json:"mode,omitempty"`
 
-	// Roll says when a file is moved aside for a new one. Default: never. Only
-	// for the layout `lines`.
+	// Roll says when a file is moved aside for a new one, in the layout `lines`
+	// only. Default: never.
 	Roll Roll `json:"roll,omitzero"`
 
 	path      path
 	logger    *zap.Logger
-	pool      *pool // nil until Provision has succeeded so far
+	pool      *pool // nil if Provision failed before it took the pool
 	misplaced misplaced.Answerer
 }
 
@@ -259,7 +259,7 @@ func (h *Handler) fileName(d *event.Delivery, e *event.Event) string {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(e.ID() + "\x00" + d.Secret))
-	return sanitize(e.Field) + "-" + hex.EncodeToString(sum[:16]) + ".json"
+	return safeName(e.Field) + "-" + hex.EncodeToString(sum[:16]) + ".json"
 }
 
 // Interface guards

@@ -83,7 +83,7 @@ func (p path) of(e *event.Event) string {
 		b.WriteString(text)
 		if i < len(p.keys) {
 			value, _ := repl.GetString(p.keys[i])
-			b.WriteString(sanitize(value))
+			b.WriteString(safeName(value))
 		}
 	}
 	return b.String()
@@ -92,9 +92,9 @@ func (p path) of(e *event.Event) string {
 // maxValue is the longest value of a placeholder in a path, in bytes.
 const maxValue = 64
 
-// sanitize reduces a value to characters that can neither leave a directory nor
+// safeName reduces a value to characters that can neither leave a directory nor
 // hide a file, on any system.
-func sanitize(value string) string {
+func safeName(value string) string {
 	if value == "" {
 		return "_"
 	}

@@ -9,6 +9,12 @@ import (
 	"go.uber.org/zap"
 )
 
+// The values of layout.
+const (
+	layoutLines = "lines"
+	layoutFiles = "files"
+)
+
 // record is what is written of one event, or of a raw delivery.
 type record struct {
 	name string // of its file, in the layout files
@@ -24,6 +30,7 @@ type sink interface {
 	close() error
 }
 
+// newSink returns the sink of a layout at path.
 func newSink(layout, path string, d disk) sink {
 	if layout == layoutFiles {
 		return newDirectory(path, d)
@@ -48,11 +55,11 @@ type pool struct {
 	released *sync.Cond // a sink was released
 	sinks    map[string]*pooled
 	idle     list.List // of *pooled, the least recently used first
-	// closing is how many are out of sinks, but still open.
-	closing int
-	closed  bool
+	closing  int       // how many are not in sinks any more, but still open
+	closed   bool
 }
 
+// pooled is a sink of the pool.
 type pooled struct {
 	sink
 	key  string

@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
-// startCheck tries to write when a config starts, so that not the first delivery
-// finds out that it cannot be. It implements app.Service.
+// startCheck tries to write when a config starts, so that a path that cannot be
+// written to is noticed before the first delivery. It implements app.Service.
 type startCheck struct {
 	handler *Handler
 	config  *app.App
@@ -44,13 +44,13 @@ func (c startCheck) Start() error {
 // Stop does nothing: the check is over once Start returns.
 func (startCheck) Stop() error { return nil }
 
-// permanentError is an error that stays until somebody does something about it.
+// permanentError is an error that trying again does not help against.
 type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-// asPermanent makes a permanentError of err if it is one, and says which user may
-// not write.
+// asPermanent wraps err in a permanentError if it is permanent. It says which user
+// lacks a permission.
 func asPermanent(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):

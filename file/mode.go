@@ -6,12 +6,6 @@ import (
 	"strconv"
 )
 
-// The values of layout.
-const (
-	layoutLines = "lines"
-	layoutFiles = "files"
-)
-
 // defaultMode is the mode of new files.
 const defaultMode fs.FileMode = 0o640
 
