@@ -64,14 +64,14 @@ func (c *fixture) behind(answer func(http.ResponseWriter)) { c.serve.(*receiver)
 // without the header by which Caddy marks what it passes on.
 func TestCaddysOwnAnswerIsNotTakenForTheApplications(t *testing.T) {
 	t.Parallel()
-	v := &run{Checker: &Checker{}}
+	r := &run{Checker: &Checker{}}
 	for status, says := range map[int]string{
 		http.StatusBadGateway:         "does not reach what is behind it",
 		http.StatusServiceUnavailable: "No handler after instagram_webhook takes the delivery",
 		http.StatusNotFound:           "Nothing serves this path",
 	} {
 		e := exchange{Outcome: simulate.Outcome{Status: status, Header: http.Header{"Server": {"Caddy"}, "Via": {"1.1 Caddy"}}}} // one Caddy before another
-		if got := v.adviceFor(e); !strings.Contains(got, says) {
+		if got := r.adviceFor(e); !strings.Contains(got, says) {
 			t.Errorf("%d: %q", status, got)
 		}
 	}
@@ -80,10 +80,10 @@ func TestCaddysOwnAnswerIsNotTakenForTheApplications(t *testing.T) {
 // TestNoAdviceToPutAQueueWhereThereIsOne looks at advice for a config with a queue.
 func TestNoAdviceToPutAQueueWhereThereIsOne(t *testing.T) {
 	t.Parallel()
-	v := &run{Checker: &Checker{}, ctx: t.Context(), setup: &setup{queued: true}}
-	v.slowest.Latency = meta.AnswerWithin
-	v.time()
-	advice := v.report.Findings[0].Advice + v.adviceFor(exchange{Outcome: simulate.Outcome{Status: http.StatusServiceUnavailable}}) + v.adviceForNoAnswer(context.DeadlineExceeded)
+	r := &run{Checker: &Checker{}, ctx: t.Context(), setup: &setup{queued: true}}
+	r.slowest.Latency = meta.AnswerWithin
+	r.time()
+	advice := r.report.Findings[0].Advice + r.adviceFor(exchange{Outcome: simulate.Outcome{Status: http.StatusServiceUnavailable}}) + r.adviceForNoAnswer(context.DeadlineExceeded)
 	if strings.Contains(advice, "put instagram_queue") || !strings.Contains(advice, "disk.sync") || !strings.Contains(advice, "The queue cannot store") {
 		t.Errorf("%q", advice)
 	}

@@ -182,5 +182,5 @@ func certificateNames(cert *x509.Certificate) []string {
 	return all[:min(len(all), 10)]
 }
 
-// day returns a date as people read it.
+// day returns a time as text, to the minute, in UTC.
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

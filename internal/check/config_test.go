@@ -268,9 +268,9 @@ func TestSyncTime(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
-			v := &run{Checker: &Checker{}, ctx: t.Context()}
+			r := &run{Checker: &Checker{}, ctx: t.Context()}
 			n := 0
-			v.sync = func(*os.File) error {
+			r.sync = func(*os.File) error {
 				if n++; n == 1 {
 					<-time.After(2 * time.Second) // once does no harm
 				} else {
@@ -278,8 +278,8 @@ func TestSyncTime(t *testing.T) {
 				}
 				return nil
 			}
-			v.syncing(directory{name: dir}, dir)
-			if f := v.report.Findings[0]; f.Status != want || took < 10*time.Second && !strings.Contains(f.Text, rounded(took).String()) {
+			r.syncing(directory{name: dir}, dir)
+			if f := r.report.Findings[0]; f.Status != want || took < 10*time.Second && !strings.Contains(f.Text, rounded(took).String()) {
 				t.Errorf("%s: %+v", took, f)
 			}
 			synctest.Wait()
@@ -290,11 +290,11 @@ func TestSyncTime(t *testing.T) {
 
 func TestDirectoryOfOthers(t *testing.T) {
 	t.Parallel()
-	v := &run{Checker: &Checker{}, ctx: t.Context()}
-	v.sync = func(*os.File) error { return fs.ErrPermission }
+	r := &run{Checker: &Checker{}, ctx: t.Context()}
+	r.sync = func(*os.File) error { return fs.ErrPermission }
 	dir := t.TempDir()
-	v.syncing(directory{name: dir}, dir)
-	if f := v.report.Findings[0]; f.Status != Warning || !strings.Contains(f.Advice, "as the user") {
+	r.syncing(directory{name: dir}, dir)
+	if f := r.report.Findings[0]; f.Status != Warning || !strings.Contains(f.Advice, "as the user") {
 		t.Errorf("%+v", f)
 	}
 }

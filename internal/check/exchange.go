@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// exchange is a request, in words, and what came of it.
+// exchange is what came of a request, with what it was in words.
 type exchange struct {
 	what string
 	simulate.Outcome

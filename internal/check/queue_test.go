@@ -210,21 +210,21 @@ func TestAdviceOnQueuesWorksAsItIsTyped(t *testing.T) {
 		{"my.caddyfile", "/q.db", false, "caddy instagram queue retry --all --config my.caddyfile"},
 		{"site.conf", "/q.db", false, "caddy instagram queue retry --all --config site.conf --adapter caddyfile"},
 	} {
-		v := &run{Checker: &Checker{Config: test.config}, setup: &setup{several: test.several}}
-		if got := v.queueCommand("retry --all", test.store); got != test.want {
+		r := &run{Checker: &Checker{Config: test.config}, setup: &setup{several: test.several}}
+		if got := r.queueCommand("retry --all", test.store); got != test.want {
 			t.Errorf("%s, want %s", got, test.want)
 		}
 	}
-	v := &run{Checker: &Checker{Config: "Caddyfile", Admin: (&stubQueue{t: t, err: errors.New("none")}).get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
-	v.dead(admin.Status{Store: "/q.db", Counts: &admin.Counts{Dead: 2}})
-	v.accepting(admin.Status{Store: "/q.db", Error: "input/output error"})
-	v.delivering(admin.Status{Store: "/q.db", Counts: &admin.Counts{Pending: 1}})
+	r := &run{Checker: &Checker{Config: "Caddyfile", Admin: (&stubQueue{t: t, err: errors.New("none")}).get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
+	r.dead(admin.Status{Store: "/q.db", Counts: &admin.Counts{Dead: 2}})
+	r.accepting(admin.Status{Store: "/q.db", Error: "input/output error"})
+	r.delivering(admin.Status{Store: "/q.db", Counts: &admin.Counts{Pending: 1}})
 	for i, want := range []string{
 		"Once the application can take them: caddy instagram queue retry --all --config Caddyfile; what nobody needs: caddy instagram queue discard --all --config Caddyfile",
 		"Look for damage: caddy instagram queue check --config Caddyfile",
 		"Look for yourself: caddy instagram queue list --state pending --config Caddyfile",
 	} {
-		if got := v.report.Findings[i].Advice; got != want {
+		if got := r.report.Findings[i].Advice; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -250,8 +250,8 @@ func TestOldestEventIsFoundWhereverItIs(t *testing.T) {
 	t.Parallel()
 	for oldest := uint64(1); oldest <= 100; oldest++ {
 		stub := &stubQueue{t: t, events: []*admin.Event{{ID: 100, State: queue.Pending}, {ID: oldest, State: queue.Pending}}}
-		v := &run{Checker: &Checker{Admin: stub.get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
-		if e, err := v.first("/q.db", "pending", "oldest"); err != nil || e.ID != oldest {
+		r := &run{Checker: &Checker{Admin: stub.get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
+		if e, err := r.first("/q.db", "pending", "oldest"); err != nil || e.ID != oldest {
 			t.Errorf("%d is found, want %d: %v", e.ID, oldest, err)
 		}
 	}

@@ -20,9 +20,9 @@ func TestSecretsThatCannotBeOnesAreNamed(t *testing.T) {
 			t.Parallel()
 			c := newFixture(t)
 			c.AppSecret = ""
-			v := &run{Checker: c.Checker, ctx: t.Context(), secrets: []appSecret{{"instagram", test.secret}}}
-			v.secretForms()
-			f := v.report.find(t, AppSecret)
+			r := &run{Checker: c.Checker, ctx: t.Context(), secrets: []appSecret{{"instagram", test.secret}}}
+			r.secretForms()
+			f := r.report.find(t, AppSecret)
 			if f.Status != Warning || f.Subject != "instagram" || !strings.Contains(f.Text, test.says) {
 				t.Errorf("%+v", f)
 			}
