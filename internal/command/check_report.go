@@ -71,12 +71,6 @@ var marks = map[check.Status]struct{ sign, word, colour string }{
 	check.Skipped: {"-", "skip", grey},
 }
 
-// More colours of a terminal.
-const (
-	yellow = "33"
-	grey   = "90"
-)
-
 // line prints a finding, with the advice in a line of its own.
 func (r *checked) line(status check.Status, name, text, advice string) {
 	mark, width := marks[status], 0

@@ -121,8 +121,10 @@ func (c *console) table(rows ...[]string) {
 
 // The colours of a terminal.
 const (
-	red   = "31"
-	green = "32"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	grey   = "90"
 )
 
 // painted is printable text, possibly in colour.

@@ -163,7 +163,7 @@ func (w *eventWriter) write(page []*admin.Event) error {
 	return w.flush()
 }
 
-// writeLine leaves it to flush to tell an error.
+// writeLine writes one event. The error, if any, is that of the next flush.
 func (w *eventWriter) writeLine(line []byte) {
 	switch {
 	case !w.object:

@@ -266,5 +266,5 @@ func stateOf(e *admin.Event) string {
 	return string(e.State)
 }
 
-// sizeText returns bytes as people read them.
+// sizeText returns a number of bytes as text, such as 1.5 MiB.
 func sizeText(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) }

@@ -221,6 +221,19 @@ func TestBar(t *testing.T) {
 	}
 }
 
+// TestTheProgressBarIsTakenAway however soon the run ends.
+func TestTheProgressBarIsTakenAway(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		var terminal bytes.Buffer
+		display := &progressDisplay{c: &console{err: &terminal}, bar: true}
+		display.show(func() *simulate.Summary { return new(simulate.Summary) }, 1)()
+		if !strings.HasSuffix(terminal.String(), "\r\x1b[K") {
+			t.Fatalf("the terminal shows %q", &terminal)
+		}
+	}
+}
+
 // TestSimulateHelp looks for every flag that the help text mentions.
 func TestSimulateHelp(t *testing.T) {
 	t.Parallel()
