@@ -18,9 +18,9 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
-// monitor logs responses to authentic deliveries that Meta takes for failures. It
-// is the only one who can tell: Meta is silent, and the application means well
-// with a 204.
+// monitor logs responses to authentic deliveries that Meta takes for failures.
+// Nothing else does: Meta is silent, and an application that answers 204 means
+// success.
 type monitor struct {
 	logger  *zap.Logger
 	lines   *throttle.Throttle[lineKind]

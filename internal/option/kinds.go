@@ -158,7 +158,7 @@ func ParseSize(arg string) (int64, error) {
 // Module is an option with the name of a module in a namespace and what that module takes. what describes it: "the
 // name of a store, such as bolt". Its config goes to raw, with the name under key.
 func Module(name, what, namespace, key string, raw *json.RawMessage) *Option {
-	return Custom(name, func(d *caddyfile.Dispenser) error {
+	return custom(name, func(d *caddyfile.Dispenser) error {
 		if !d.NextArg() {
 			return d.Errf("%s takes %s", name, what)
 		}
@@ -174,7 +174,7 @@ func Module(name, what, namespace, key string, raw *json.RawMessage) *Option {
 // Block is an option with a block of options.
 func Block(name string, options ...*Option) *Option {
 	t := nested(name, options)
-	return Custom(name, func(d *caddyfile.Dispenser) error {
+	return custom(name, func(d *caddyfile.Dispenser) error {
 		if d.NextArg() {
 			return d.Errf("%s takes no argument, but a block with %s", name, t.Names())
 		}
@@ -185,7 +185,7 @@ func Block(name string, options ...*Option) *Option {
 // Pairs is an option whose arguments are options with one argument each, on the same line.
 func Pairs(name string, options ...*Option) *Option {
 	t := nested(name, options)
-	return Custom(name, func(d *caddyfile.Dispenser) error {
+	return custom(name, func(d *caddyfile.Dispenser) error {
 		tokens := d.RemainingArgsAsTokens()
 		if len(tokens) == 0 || d.Next() {
 			return d.Errf("%s takes at least one of %s, each with its value", name, t.Names())
@@ -207,8 +207,8 @@ func nested(name string, options []*Option) *Table {
 	return NewTable(name, options...)
 }
 
-// Custom is an option that reads its tokens itself, from a dispenser that has come to its name.
-func Custom(name string, parse func(d *caddyfile.Dispenser) error) *Option {
+// custom is an option that reads its tokens itself, from a dispenser that has come to its name.
+func custom(name string, parse func(d *caddyfile.Dispenser) error) *Option {
 	return &Option{name: name, label: name, parse: parse}
 }
 
