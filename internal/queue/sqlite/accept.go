@@ -1,0 +1,157 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// acceptance is a delivery on its way into the queue.
+type acceptance struct {
+	records    []queue.Record
+	admission  queue.Admission
+	identities []identity
+	duplicates []bool // nil: none
+	bytes      int64  // of all bodies
+	size       int64  // of all that is stored, about
+}
+
+const (
+	pageSize = 4096
+
+	// settling is how many bytes the file needs for an event to be settled and kept.
+	settling = 128
+	// accepting is what an event takes up beside its texts and its body, about.
+	accepting = 256
+)
+
+func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {
+	a := &acceptance{records: records, admission: admission, identities: make([]identity, len(records))}
+	for i := range records {
+		r := &records[i]
+		a.identities[i] = newIdentity(r.DuplicateKey())
+		a.bytes += int64(len(r.Body))
+		a.size += int64(accepting + len(r.Identity) + len(r.Order) + len(r.URL) + len(r.Origin) + len(r.Body))
+	}
+	return a
+}
+
+// Accept implements queue.Store.
+func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
+	a := newAcceptance(records, admission)
+	if err := s.do(ctx, &operation{apply: a.apply, grows: true}); err != nil {
+		return nil, err
+	}
+	return a.duplicates, nil
+}
+
+func (a *acceptance) apply(t *txn) error {
+	a.duplicates = nil
+	fresh, err := a.recognise(t)
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	var size int64
+	for _, i := range fresh {
+		size += int64(len(a.records[i].Body))
+	}
+	if err := a.fits(t, int64(len(fresh)), size); err != nil {
+		return err
+	}
+	if err := a.insert(t, fresh); err != nil {
+		return err
+	}
+	t.memory.counts.count(statePending, int64(len(fresh)), 0)
+	t.memory.counts.bytes += size
+	t.wake = true
+	return a.remember(t, fresh)
+}
+
+// recognise finds the duplicates, and returns the indexes of the others.
+func (a *acceptance) recognise(t *txn) (fresh []int, err error) {
+	here := make(map[identity]bool) // in this delivery
+	for i := range a.records {
+		id := &a.identities[i]
+		if a.admission.Dedupe > 0 && !a.records[i].Recurring {
+			seen := here[*id]
+			if !seen {
+				if seen, err = t.wasSeen(id, a.admission.Dedupe); err != nil {
+					return nil, err
+				}
+			}
+			if seen {
+				if a.duplicates == nil {
+					a.duplicates = make([]bool, len(a.records))
+				}
+				a.duplicates[i] = true
+				continue
+			}
+			here[*id] = true
+		}
+		fresh = append(fresh, i)
+	}
+	return fresh, nil
+}
+
+// fits returns queue.ErrFull if the delivery would exceed a limit.
+func (a *acceptance) fits(t *txn, events, size int64) error {
+	c := t.memory.counts
+	if err := a.admission.Pending(c.pending+events, c.bytes+size, c.pending, c.bytes); err != nil {
+		return err
+	}
+	free, err := t.free()
+	if err != nil {
+		return nil // the commit will tell
+	}
+	needed := 2*a.size + 8*pageSize + settling*(c.pending+events) // in the write-ahead log, and in the file
+	return a.admission.Space(free, needed)
+}
+
+const (
+	insertDelivery = `INSERT INTO delivery (id, events, url, origin, secret) VALUES (?, ?, ?, ?, ?)`
+	insertEvent    = `INSERT INTO event (id, accepted, identity, not_unique, field, account, conversation, chain, delivery,
+		open, signature, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)`
+)
+
+// insert adds events to the log. Those in a row that share what a delivery has share a
+// row of it.
+func (a *acceptance) insert(t *txn, fresh []int) error {
+	delivery, rest := int64(0), 0
+	for n, i := range fresh {
+		r := &a.records[i]
+		t.memory.last++
+		id := t.memory.last
+		if rest == 0 {
+			for rest = 1; n+rest < len(fresh) && sameDelivery(r, &a.records[fresh[n+rest]]); rest++ {
+			}
+			delivery = id
+			if err := t.change(insertDelivery, id, rest, r.URL, r.Origin, r.Secret); err != nil {
+				return err
+			}
+		}
+		rest--
+		if err := t.change(insertEvent, id, t.now, r.Identity, r.Recurring, r.Field, r.Account, r.Order, chainOf(r.Order),
+			delivery, r.Signature[:], r.Body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameDelivery(a, b *queue.Record) bool {
+	return a.URL == b.URL && a.Origin == b.Origin && a.Secret == b.Secret
+}
+
+// remember stores the identities of events that were accepted.
+func (a *acceptance) remember(t *txn, fresh []int) error {
+	if a.admission.Dedupe <= 0 {
+		return nil
+	}
+	ids := make([]*identity, 0, len(fresh))
+	for _, i := range fresh {
+		if !a.records[i].Recurring {
+			ids = append(ids, &a.identities[i])
+		}
+	}
+	return t.remember(ids, a.admission.Dedupe)
+}

@@ -1,0 +1,55 @@
+package sqlite
+
+import (
+	"errors"
+
+	"go.uber.org/zap"
+)
+
+// checkpointAfter is how many pages the write-ahead log may have before a checkpoint.
+const checkpointAfter = 2000
+
+// checkpoints makes a checkpoint each time that the write-ahead log has become long,
+// until the store is closed.
+func (s *Store) checkpoints() {
+	defer close(s.ended)
+	for {
+		select {
+		case <-s.checkpoint:
+		case <-s.life.Done():
+			return
+		}
+		if err := s.checkpointNow(); err != nil && !s.isClosed() {
+			s.logger().Warn("a checkpoint of the queue failed: its write-ahead log grows", zap.String("path", s.path), zap.Error(err))
+		}
+	}
+}
+
+// checkpointNow moves most of the write-ahead log to the file while commits go on, and
+// the rest while none does: then the next commit begins the log anew.
+func (s *Store) checkpointNow() error {
+	if err := s.aside(s.life, func(db *conn) error {
+		_, err := db.checkpoint(false)
+		return err
+	}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	_, err := s.db.checkpoint(false)
+	return err
+}
+
+// makeRoom makes room on a full disk, so that events can be settled. The caller holds mu.
+func (s *Store) makeRoom() {
+	s.logger().Error("the disk is full: nothing is accepted until there is room. What was set aside is used to settle events",
+		zap.String("path", s.path))
+	err := s.reserve.remove()
+	_, err2 := s.db.checkpoint(false) // the log can begin anew then, and needs no more room
+	if err := errors.Join(err, err2); err != nil {
+		s.logger().Warn("making room for the queue failed", zap.String("path", s.path), zap.Error(err))
+	}
+}

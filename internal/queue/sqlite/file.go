@@ -1,0 +1,278 @@
+package sqlite
+
+import (
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/caddy-instagram/webhooks/internal/syncdir"
+)
+
+//go:embed schema.sql
+var schema string
+
+const (
+	applicationID = 0x69677175
+	layoutVersion = 1
+
+	walSuffix  = "-wal"
+	lockSuffix = ".lock"
+
+	// How much of the file connections keep in memory, in bytes.
+	writerCache = 16 << 20
+	readerCache = 2 << 20
+)
+
+// migrations bring a file from one layout to the next: the first one from version 1 to
+// version 2. Each runs in a transaction together with the change of the version.
+var migrations []string
+
+// openFirst opens the file for the first time, once nobody else uses it.
+func (s *Store) openFirst(acceptLoss bool) (err error) {
+	if err := syncdir.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return fmt.Errorf("making the queue %s: %w", s.path, err)
+	}
+	if s.lock, err = lockFile(s.path + lockSuffix); err != nil {
+		return fmt.Errorf("the queue %s is in use by another process: is another Caddy running? %w", s.path, err)
+	}
+	if err = createMissing(s.path); err == nil {
+		err = s.examine(acceptLoss)
+	}
+	if err == nil {
+		err = s.openFile()
+	}
+	if err != nil {
+		return errors.Join(err, s.closeFile(), s.lock.release())
+	}
+	if err := s.reserve.make(); err != nil {
+		s.reserve.made = false // nothing is accepted until there is room
+	}
+	return nil
+}
+
+// createMissing makes an empty queue if there is none. It has its name only once it is
+// whole and on disk, so that a crash leaves nothing that cannot be opened.
+func createMissing(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // what is wrong with it tells examine
+	}
+	unfinished := path + ".new"
+	for _, old := range []string{unfinished, unfinished + "-journal"} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	f, err := os.OpenFile(unfinished, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := connect(unfinished, create, readerCache)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.script(schema), db.close()); err != nil {
+		return err
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return fmt.Errorf("making the queue %s: %w", path, err)
+	}
+	return syncdir.Sync(filepath.Dir(path))
+}
+
+// examine looks at a file before it is changed in any way, and refuses one that is no
+// queue, that this program is too old for, or whose write-ahead log is missing or is that
+// of another file.
+//
+// A file that was closed in order is in the mode of rollback journals. While it is open it
+// is in that of a write-ahead log, and says so; session tells which log is its own.
+func (s *Store) examine(acceptLoss bool) error {
+	usesWAL, err := s.readHead()
+	if err != nil {
+		return err
+	}
+	here, err := s.readMeta(mainOnly)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(s.path + walSuffix)
+	hasWAL := err == nil && info.Size() > 0
+	switch {
+	case hasWAL && !usesWAL:
+		return s.foreign()
+	case hasWAL:
+		if there, err := s.readMeta(readOnly); err != nil || there.session != here.session {
+			return errors.Join(err, s.foreign())
+		}
+	case usesWAL && here.open && errors.Is(err, fs.ErrNotExist) && !acceptLoss:
+		return fmt.Errorf("%w: %s. If this is a copy, copy %s as well, or make copies with 'caddy instagram queue backup'. "+
+			"If it is lost, what was accepted or settled last is, too: 'accept_loss' goes on without", ErrUnclean, s.path, s.path+walSuffix)
+	}
+	return nil
+}
+
+func (s *Store) foreign() error {
+	return fmt.Errorf("%s%s is not that of the queue beside it: if you have restored that from a backup, remove this file",
+		s.path, walSuffix)
+}
+
+// readHead reads the first bytes of the file, as long as nobody has it open: SQLite would
+// make a new file of an empty one.
+func (s *Store) readHead() (usesWAL bool, err error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return false, err
+	}
+	head := make([]byte, 100)
+	n, err := io.ReadFull(f, head)
+	if err = errors.Join(err, f.Close()); n == len(head) {
+		return head[18] == 2, err
+	}
+	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
+		return false, fmt.Errorf("opening the queue %s: it is a directory", s.path)
+	}
+	return false, damage{fmt.Errorf("the file %s is no queue, or is damaged: it has %d bytes", s.path, n)}
+}
+
+// meta is what the file says about itself.
+type meta struct {
+	session string
+	open    bool
+}
+
+func (s *Store) readMeta(mode string) (m meta, err error) {
+	db, err := connect(s.path, mode, readerCache)
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, db.close()) }()
+	if id, err := db.number("PRAGMA application_id"); err != nil || id != applicationID {
+		if err == nil {
+			err = damage{fmt.Errorf("the file %s is no queue: it is that of another program", s.path)}
+		}
+		return m, err
+	}
+	version, err := db.number("PRAGMA user_version")
+	if err == nil && (version < 1 || version > layoutVersion) {
+		err = fmt.Errorf("the queue %s has version %d of the layout, this program knows versions up to %d", s.path, version, layoutVersion)
+	}
+	if err != nil {
+		return m, err
+	}
+	_, err = db.first(func(row *sqlite3.Stmt) { m = meta{row.ColumnText(0), row.ColumnBool(1)} },
+		`SELECT (SELECT value FROM meta WHERE key = 'session'), (SELECT value FROM meta WHERE key = 'open')`)
+	return m, err
+}
+
+// openFile opens the connections, and reads what is to be kept in memory, unless it is
+// there already. The caller holds sides and mu, or is alone.
+func (s *Store) openFile() (err error) {
+	if s.db, err = connect(s.path, readWrite, writerCache); err == nil {
+		err = s.begins()
+	}
+	if err == nil && s.memory == nil {
+		err = s.load()
+	}
+	if err != nil {
+		return errors.Join(err, s.abandon())
+	}
+	s.db.onCommit(func(pages int) {
+		if pages > checkpointAfter {
+			select {
+			case s.checkpoint <- struct{}{}:
+			default:
+			}
+		}
+	})
+	return nil
+}
+
+// begins takes over what a crash has left in the write-ahead log, migrates the file, marks
+// it as open, and begins a new log.
+func (s *Store) begins() error {
+	if err := s.ends(); isBusy(err) { // somebody looks into it: the log goes on
+		return s.db.script(`UPDATE meta SET value = 1 WHERE key = 'open'`)
+	} else if err != nil {
+		return err
+	}
+	version, err := s.db.number("PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	for ; version < layoutVersion; version++ {
+		if err := s.db.script(fmt.Sprintf("BEGIN; %s; PRAGMA user_version = %d; COMMIT", migrations[version-1], version+1)); err != nil {
+			return err
+		}
+	}
+	return s.db.script(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%s' WHERE key = 'session'; UPDATE meta SET value = 1 WHERE key = 'open';
+		COMMIT; PRAGMA journal_mode = WAL`, rand.Text()))
+}
+
+// ends brings the file to the state in which it is closed: all that is known is in it.
+func (s *Store) ends() error {
+	if mode, err := s.db.text("PRAGMA journal_mode"); err != nil || mode != "wal" {
+		return err
+	}
+	err := s.db.script(`UPDATE meta SET value = 0 WHERE key = 'open'`)
+	if err == nil {
+		_, err = s.db.checkpoint(true)
+	}
+	if err == nil {
+		err = s.db.script("PRAGMA journal_mode = DELETE")
+	}
+	return err
+}
+
+// load reads what is to be kept in memory.
+func (s *Store) load() error {
+	m := newMemory()
+	found, err := s.db.first(func(row *sqlite3.Stmt) {
+		m.cursor = row.ColumnInt64(0)
+		m.counts = counts{row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3), row.ColumnInt64(4)}
+	}, `SELECT mark, pending, pending_bytes, dead, delivered FROM consumer WHERE id = ?`, consumer)
+	if err == nil && !found {
+		err = damage{fmt.Errorf("the queue %s is damaged: its consumer is missing", s.path)}
+	}
+	if err == nil {
+		m.last, err = s.db.number(`SELECT value FROM meta WHERE key = 'last'`)
+	}
+	if err == nil {
+		m.rows, err = s.db.number(`SELECT count(*) FROM status WHERE consumer = ? AND state = 0`, consumer)
+	}
+	if err == nil {
+		err = m.identities.load(s.db, time.Now())
+	}
+	if err == nil {
+		s.memory = m
+	}
+	return err
+}
+
+// closeFile closes the file in order. The caller holds sides and mu, or is alone.
+func (s *Store) closeFile() error {
+	if s.db == nil {
+		return nil
+	}
+	err := s.ends()
+	if isBusy(err) { // somebody looks into it: the log stays
+		err = nil
+	}
+	return errors.Join(err, s.abandon())
+}
+
+// abandon closes the file as a crash does.
+func (s *Store) abandon() error {
+	err := s.db.close()
+	s.db = nil
+	return err
+}

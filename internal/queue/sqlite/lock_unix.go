@@ -1,0 +1,39 @@
+//go:build unix
+
+package sqlite
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockTimeout is how long another process may take to let go of the file.
+const lockTimeout = 3 * time.Second
+
+// fileLock is a lock against other processes. It is on a file of its own: the locks of
+// SQLite's files end when any descriptor of these is closed.
+type fileLock struct{ *os.File }
+
+func lockFile(path string) (*fileLock, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(50 * time.Millisecond) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return &fileLock{f}, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+}
+
+// release ends the lock, also for a process that is just being started by this one.
+func (l *fileLock) release() error {
+	return errors.Join(unix.Flock(int(l.Fd()), unix.LOCK_UN), l.Close())
+}

@@ -1,0 +1,165 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/syncdir"
+)
+
+// checks are queries that find nothing in a sound file, and what is wrong otherwise.
+var checks = []struct{ sql, wrong string }{
+	{`SELECT event FROM status s WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = s.event)`, "a status has no event: %d"},
+	{`SELECT id FROM event e WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE id = e.delivery AND e.id < id + events)`, "an event has no delivery: %d"},
+	{`SELECT id FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM event WHERE id >= d.id AND id < d.id + d.events AND delivery = d.id)`,
+		"a delivery has no event: %d"},
+	{`SELECT e.id FROM event e, consumer c WHERE e.id <= c.mark AND NOT EXISTS
+		(SELECT 1 FROM status WHERE consumer = c.id AND event = e.id)`, "an event below the mark has no status: %d"},
+	{`SELECT min(event) FROM status WHERE state = 0 AND chain <> 0 GROUP BY consumer, chain HAVING sum(held = 0) > 1`,
+		"a chain has two heads, one is %d"},
+	{`SELECT s.event FROM status s WHERE s.state = 0 AND s.held = 0 AND s.chain <> 0 AND EXISTS (SELECT 1 FROM status b
+		WHERE b.consumer = s.consumer AND b.chain = s.chain AND b.state = 0 AND b.chain <> 0 AND b.position < s.position)`,
+		"an event may overtake others of its chain: %d"},
+	{`SELECT first FROM (SELECT consumer, chain, min(event) AS first, sum(held = 0) AS heads FROM status WHERE state = 0 AND chain <> 0
+		GROUP BY consumer, chain) h JOIN consumer c ON c.id = h.consumer WHERE heads = 0 AND NOT EXISTS (SELECT 1 FROM event e
+		WHERE e.id > c.mark AND e.id < first AND e.chain = h.chain AND NOT EXISTS (SELECT 1 FROM status WHERE consumer = c.id AND event = e.id))`,
+		"an event is held by nothing: %d"},
+	{`SELECT event FROM status WHERE (state = 0) <> (due IS NOT NULL) OR (state = 0) = (settled IS NOT NULL)`, "a status contradicts itself: %d"},
+	{`SELECT max(id) FROM event HAVING max(id) > (SELECT value FROM meta WHERE key = 'last')`, "an event has a number that is to come: %d"},
+}
+
+// Check implements queue.Maintainer.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.do(ctx, &operation{apply: func(*txn) error { return nil }}); err != nil {
+		return err
+	}
+	return s.aside(ctx, (*conn).check)
+}
+
+func (c *conn) check() error {
+	if err := c.script("BEGIN"); err != nil { // all at the same moment
+		return err
+	}
+	result, err := c.text("PRAGMA integrity_check(1)")
+	if err != nil {
+		return err
+	}
+	if result != "ok" {
+		return damage{fmt.Errorf("the queue %s is damaged: %s", c.path, result)}
+	}
+	for _, check := range checks {
+		found, err := c.first(func(row *sqlite3.Stmt) {
+			err = damage{fmt.Errorf("the queue %s is damaged: "+check.wrong, c.path, row.ColumnInt64(0))}
+		}, check.sql)
+		if err != nil || found {
+			return err
+		}
+	}
+	return c.checkCounts()
+}
+
+// checkCounts compares the counts with what there is.
+func (c *conn) checkCounts() (err error) {
+	var are, want counts
+	read := func(into *counts) func(*sqlite3.Stmt) {
+		return func(row *sqlite3.Stmt) {
+			*into = counts{row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3)}
+		}
+	}
+	_, err = c.first(read(&want), `SELECT pending, pending_bytes, dead, delivered FROM consumer WHERE id = ?`, consumer)
+	if err == nil {
+		_, err = c.first(read(&are), `SELECT coalesce(sum(coalesce(state, 0) = 0), 0), coalesce(sum(iif(coalesce(state, 0) = 0, length(body), 0)), 0),
+			coalesce(sum(state = 2), 0), coalesce(sum(state = 1), 0)
+			FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id`, consumer)
+	}
+	if err == nil && are != want {
+		err = damage{fmt.Errorf("the queue %s is damaged: the counts are %+v, but there are %+v", c.path, want, are)}
+	}
+	return err
+}
+
+// Backup copies the queue as it is at this moment to a new file, while it is used.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if err := s.do(ctx, &operation{apply: func(*txn) error { return nil }}); err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf("%s is there already", path))
+	}
+	unfinished := path + ".part"
+	if err := s.aside(ctx, func(db *conn) error { return db.copyTo(unfinished) }); err != nil {
+		return errors.Join(fmt.Errorf("copying the queue to %s: %w", path, err), removeMissing(unfinished))
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return err
+	}
+	return syncdir.Sync(filepath.Dir(path))
+}
+
+// Compact implements queue.Maintainer. Leases go on.
+func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	s.sides.Lock()
+	defer s.sides.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return 0, 0, err
+	}
+	if before, err = size(s.path); err != nil {
+		return 0, 0, err
+	}
+	copied := s.path + ".compact"
+	if err := s.db.within(ctx, func() error { return s.db.copyTo(copied) }); err != nil {
+		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), removeMissing(copied))
+	}
+	if err = s.closeFile(); err == nil {
+		err = os.Rename(copied, s.path)
+	}
+	if err == nil {
+		err = syncdir.Sync(filepath.Dir(s.path))
+	}
+	if err := errors.Join(err, s.openFile()); err != nil {
+		return 0, 0, err
+	}
+	after, err = size(s.path)
+	return before, after, err
+}
+
+// copyTo copies what is used of the file to a new one.
+func (c *conn) copyTo(path string) error {
+	if err := removeMissing(path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.run("VACUUM INTO ?", path), f.Sync(), f.Close())
+}
+
+func removeMissing(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func size(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+var _ queue.Maintainer = (*Store)(nil)

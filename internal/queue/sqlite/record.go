@@ -1,0 +1,93 @@
+package sqlite
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// The states and the lanes as they are in the file.
+const (
+	statePending   = 0
+	stateDelivered = 1
+	stateDead      = 2
+
+	laneLive     = 0
+	laneRetried  = 1
+	laneReplayed = 2
+)
+
+var (
+	states = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead}
+	lanes  = [...]queue.Lane{queue.Live, queue.Retried, queue.Replayed}
+)
+
+func codeOf(state queue.State) int {
+	switch state {
+	case queue.Delivered:
+		return stateDelivered
+	case queue.Dead:
+		return stateDead
+	}
+	return statePending
+}
+
+// chainOf returns the chain of a conversation. Should two have the same one, their
+// events just wait for each other.
+func chainOf(conversation string) int64 {
+	if conversation == "" {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(conversation))
+	return max(1, int64(binary.BigEndian.Uint64(sum[:])>>1))
+}
+
+// eventColumns are what readEvent reads, of an event e, its delivery d and its status s.
+// The body follows them.
+const eventColumns = `e.id, e.accepted, e.identity, e.not_unique, e.field, e.account, e.conversation,
+	d.url, d.origin, d.secret, e.signature, length(e.body),
+	s.state, s.lane, s.due, s.attempts, s.tried, s.requeued, s.settled, s.error, e.chain, s.chain, `
+
+const bodyColumn = 22
+
+// eventTables are where the columns come from. Their parameter is the consumer.
+const eventTables = ` FROM event e LEFT JOIN delivery d ON d.id = e.delivery
+	LEFT JOIN status s ON s.consumer = ? AND s.event = e.id `
+
+// readEvent reads an event, and its chain: that of its status, if it has one.
+func readEvent(s *sqlite3.Stmt) (e *queue.Event, chain int64) {
+	e = &queue.Event{
+		Record: queue.Record{
+			Identity:  s.ColumnText(2),
+			Recurring: s.ColumnBool(3),
+			Field:     s.ColumnText(4),
+			Account:   s.ColumnText(5),
+			Order:     s.ColumnText(6),
+			URL:       s.ColumnText(7),
+			Origin:    s.ColumnText(8),
+			Secret:    s.ColumnText(9),
+			Body:      s.ColumnBlob(bodyColumn, nil),
+		},
+		ID:       uint64(s.ColumnInt64(0)),
+		Accepted: timeOf(s.ColumnInt64(1)),
+		Size:     s.ColumnInt(11),
+		State:    states[s.ColumnInt(12)%len(states)],
+	}
+	copy(e.Signature[:], s.ColumnRawBlob(10))
+	if e.State == queue.Pending {
+		e.Lane = lanes[s.ColumnInt(13)%len(lanes)]
+		e.Due = timeOf(s.ColumnInt64(14))
+	}
+	e.Attempts = s.ColumnInt(15)
+	e.Tried = timeOf(s.ColumnInt64(16))
+	e.Requeued = timeOf(s.ColumnInt64(17))
+	e.Settled = timeOf(s.ColumnInt64(18))
+	e.LastError = s.ColumnText(19)
+	if chain = s.ColumnInt64(20); s.ColumnType(21) != sqlite3.NULL {
+		chain = s.ColumnInt64(21)
+	}
+	return e, chain
+}

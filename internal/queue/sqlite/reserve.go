@@ -1,0 +1,65 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/caddy-instagram/webhooks/internal/freespace"
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+const (
+	reserveSuffix = ".reserve"
+	reserveSize   = 4 << 20
+)
+
+// reserve is a file that takes up room on the disk. When the disk is full it is given
+// up, so that what waits can be settled and expired, which makes room in turn. Until it
+// is there again, nothing is accepted.
+type reserve struct {
+	path string
+	size int64 // at most; a small disk has a smaller one
+	made bool
+}
+
+func (r *reserve) gone() bool { return !r.made }
+
+// make sets room aside, if as much again stays free.
+func (r *reserve) make() error {
+	free, err := freespace.Of(filepath.Dir(r.path))
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		free = 16 * r.size
+	case err != nil:
+		return err
+	case free < barely:
+		return syscall.ENOSPC
+	}
+	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, min(r.size, free/8)))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, r.remove())
+	}
+	r.made = true
+	return nil
+}
+
+// remove gives the room up.
+func (r *reserve) remove() error {
+	r.made = false
+	if err := os.Remove(r.path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func fullError(path string, why error) error {
+	return fmt.Errorf("%w: writing %s: %w: %w", queue.ErrFull, path, syscall.ENOSPC, why)
+}

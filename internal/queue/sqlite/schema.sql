@@ -1,0 +1,112 @@
+-- The file of a queue: the log of events, and what differs from it.
+--
+-- Times are microseconds since 1970. A consumer is what takes events from the queue;
+-- today there is one, "default". Bodies are stored once, whoever takes them.
+
+PRAGMA page_size = 4096;
+PRAGMA application_id = 0x69677175; -- "igqu"
+
+-- What there is one of: 'last', the highest number given so far; 'session', a random
+-- name for each time that the file was opened; 'open', 1 until it is closed in order.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value NOT NULL
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('last', 0), ('session', ''), ('open', 0);
+
+-- What the events of one delivery share. Its id is that of its first event; events is
+-- how many it had. It goes with the last of them.
+CREATE TABLE delivery (
+    id     INTEGER PRIMARY KEY,
+    events INTEGER NOT NULL,
+    url    TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    secret TEXT NOT NULL -- the name of the app secret, never the secret
+);
+
+-- The log: rows are added, and removed once no consumer needs them, but do not change.
+CREATE TABLE event (
+    id           INTEGER PRIMARY KEY, -- rises with the acceptance, is never used again
+    accepted     INTEGER NOT NULL,
+    identity     TEXT NOT NULL,
+    not_unique   INTEGER NOT NULL, -- 1: others have this identity, too
+    field        TEXT NOT NULL,
+    account      TEXT NOT NULL,
+    conversation TEXT NOT NULL,    -- events of one must not overtake each other; '': may
+    chain        INTEGER NOT NULL, -- a hash of the conversation, above 0; 0: none
+    delivery     INTEGER NOT NULL,
+    open         INTEGER NOT NULL, -- bits of the consumers that have not forgotten it
+    signature    BLOB NOT NULL,
+    body         BLOB NOT NULL
+);
+
+CREATE TABLE consumer (
+    id            INTEGER PRIMARY KEY,
+    name          TEXT NOT NULL UNIQUE,
+    mark          INTEGER NOT NULL DEFAULT 0, -- events up to this one have a status row or are gone
+    paused        INTEGER NOT NULL DEFAULT 0,
+    pending       INTEGER NOT NULL DEFAULT 0, -- events, with and without a status row
+    pending_bytes INTEGER NOT NULL DEFAULT 0, -- of their bodies
+    dead          INTEGER NOT NULL DEFAULT 0,
+    delivered     INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO consumer (id, name) VALUES (1, 'default');
+
+-- What became of an event for a consumer. There is a row only once something happened:
+-- an event above the mark that has none waits and was never tried.
+CREATE TABLE status (
+    consumer INTEGER NOT NULL,
+    event    INTEGER NOT NULL,
+    state    INTEGER NOT NULL, -- 0: pending, 1: delivered, 2: dead
+    lane     INTEGER NOT NULL, -- 0: live, 1: retried, 2: replayed
+    held     INTEGER NOT NULL, -- 1: pending behind another event of its chain
+    due      INTEGER,          -- when a pending event may be leased; 0: at any time
+    chain    INTEGER NOT NULL, -- that of the event; negative in the lane replayed
+    position INTEGER NOT NULL, -- in the chain: the id, or a later number if requeued
+    attempts INTEGER NOT NULL DEFAULT 0,
+    tried    INTEGER,          -- when the first attempt ended that was not the last
+    requeued INTEGER,
+    settled  INTEGER,          -- when it was delivered or declared dead
+    error    TEXT,             -- of the last attempt
+    PRIMARY KEY (consumer, event)
+) WITHOUT ROWID;
+
+-- A query uses one of these only if it repeats the condition word by word.
+CREATE INDEX status_head    ON status (consumer, lane, due)       WHERE state = 0 AND held = 0;
+CREATE INDEX status_chain   ON status (consumer, chain, position) WHERE state = 0 AND chain <> 0;
+CREATE INDEX status_pending ON status (consumer, event)           WHERE state = 0;
+CREATE INDEX status_dead    ON status (consumer, event)           WHERE state = 2;
+CREATE INDEX status_settled ON status (consumer, state, settled)  WHERE settled IS NOT NULL;
+
+-- Identities of events, for duplicates: in tables identity_<number> by time, which are
+-- dropped whole. The key is the first 8 bytes of a SHA-256, or the next free number if
+-- another identity has that; hash is the 16 bytes behind.
+--     CREATE TABLE identity_<number> (key INTEGER PRIMARY KEY, hash BLOB NOT NULL, accepted INTEGER NOT NULL)
+CREATE TABLE identity_tables (
+    number INTEGER PRIMARY KEY,
+    begun  INTEGER NOT NULL
+);
+
+-- For people.
+CREATE VIEW waiting AS
+    SELECT e.id, c.name AS consumer, e.field, e.account, e.identity,
+           datetime(e.accepted / 1000000, 'unixepoch') AS accepted,
+           CASE s.lane WHEN 1 THEN 'retried' WHEN 2 THEN 'replayed' ELSE 'live' END AS lane,
+           datetime(nullif(s.due, 0) / 1000000, 'unixepoch') AS due,
+           coalesce(s.attempts, 0) AS attempts, s.error, e.body
+    FROM consumer c JOIN event e LEFT JOIN status s ON s.consumer = c.id AND s.event = e.id
+    WHERE coalesce(s.state, 0) = 0;
+CREATE VIEW dead AS
+    SELECT e.id, c.name AS consumer, e.field, e.account, e.identity,
+           datetime(e.accepted / 1000000, 'unixepoch') AS accepted,
+           datetime(s.settled / 1000000, 'unixepoch') AS settled, s.attempts, s.error, e.body
+    FROM status s JOIN consumer c ON c.id = s.consumer JOIN event e ON e.id = s.event
+    WHERE s.state = 2;
+CREATE VIEW delivered AS
+    SELECT e.id, c.name AS consumer, e.field, e.account, e.identity,
+           datetime(e.accepted / 1000000, 'unixepoch') AS accepted,
+           datetime(s.settled / 1000000, 'unixepoch') AS settled, s.attempts, e.body
+    FROM status s JOIN consumer c ON c.id = s.consumer JOIN event e ON e.id = s.event
+    WHERE s.state = 1;
+
+PRAGMA user_version = 1;

@@ -1,0 +1,271 @@
+// Package sqlite keeps a queue in a file of SQLite. schema.sql says what is in it.
+//
+// To read the package, begin there, then go on with store.go (commits), txn.go (what a
+// commit changes), transitions.go (an event goes from state to state), and lease.go.
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/commit"
+	"github.com/caddy-instagram/webhooks/internal/freespace"
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// Store is a queue in a file. It implements queue.Store, queue.Maintainer and
+// queue.SpaceTeller.
+//
+// All changes are operations of group commits: those that come at the same time share a
+// transaction, and so a sync of the disk. Leases are operations as well, although they
+// seldom write: so everything happens one after the other, and nothing that is leased,
+// listed or counted is lost by a crash.
+//
+// Lock order: sides, mu.
+type Store struct {
+	path   string
+	logger func() *zap.Logger
+	group  *commit.Group[*operation]
+	lock   *fileLock
+
+	life       context.Context // ends with Close
+	end        func()
+	checkpoint chan struct{} // has a token when the write-ahead log is long
+	ended      chan struct{} // closed when no checkpoints are made any more
+
+	sides sync.RWMutex // held for reading by who uses a connection of its own
+
+	mu      sync.Mutex // guards what follows, and is held for a commit
+	db      *conn      // nil: closed, or to be opened again
+	memory  *memory
+	reserve *reserve
+	wake    chan struct{} // closed when an event may have become due
+}
+
+// Open opens the queue in the file at path, which is made if it is missing. It fails if
+// another process has the file open. Each time it has something to log, it asks logger
+// where to.
+func Open(path string, logger func() *zap.Logger) (*Store, error) {
+	return open(path, logger, false)
+}
+
+// OpenWithLoss is Open, but goes on with a file that Open refuses with ErrUnclean.
+func OpenWithLoss(path string, logger func() *zap.Logger) (*Store, error) {
+	return open(path, logger, true)
+}
+
+func open(path string, logger func() *zap.Logger, acceptLoss bool) (*Store, error) {
+	s := &Store{
+		path:       path,
+		logger:     logger,
+		checkpoint: make(chan struct{}, 1),
+		ended:      make(chan struct{}),
+		reserve:    &reserve{path: path + reserveSuffix, size: reserveSize},
+		wake:       make(chan struct{}),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.group = commit.NewGroup(s.commit)
+	if err := s.openFirst(acceptLoss); err != nil {
+		return nil, err
+	}
+	go s.checkpoints()
+	return s, nil
+}
+
+// Close implements queue.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	closed := s.isClosed()
+	s.end()
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	<-s.ended
+	s.sides.Lock()
+	defer s.sides.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.closeFile(), s.reserve.remove(), s.lock.release())
+}
+
+func (s *Store) isClosed() bool { return s.life.Err() != nil }
+
+// usable returns why the queue cannot be used, or nil. The caller holds mu.
+func (s *Store) usable() error {
+	if s.isClosed() {
+		return queue.ErrClosed
+	}
+	if s.db == nil { // since a compaction that failed
+		return s.openFile()
+	}
+	return nil
+}
+
+// aside calls fn with a connection of its own, so that commits go on meanwhile.
+func (s *Store) aside(ctx context.Context, fn func(*conn) error) error {
+	s.sides.RLock()
+	defer s.sides.RUnlock()
+	if s.isClosed() {
+		return queue.ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	db, err := connect(s.path, readWrite, readerCache)
+	if err != nil {
+		return err
+	}
+	err = db.within(ctx, func() error { return fn(db) })
+	if s.isClosed() {
+		err = queue.ErrClosed
+	}
+	return errors.Join(err, db.close())
+}
+
+// operation is what a commit does for one caller.
+type operation struct {
+	// apply makes the change. An error that is no failure of the database refuses the
+	// change, of which apply must not have made any part then.
+	apply func(*txn) error
+	err   error
+	grows bool // needs room that settling may need as well
+}
+
+// do has an operation done by the next commit.
+func (s *Store) do(ctx context.Context, op *operation) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.group.Do(op); err != nil {
+		return err
+	}
+	return op.err
+}
+
+// commit does the operations of a batch. When that fails, it leaves out those that may
+// be the reason: what fills the disk, or comes upon damage.
+func (s *Store) commit(ops []*operation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if s.reserve.gone() && s.reserve.make() != nil {
+		ops = refuse(ops, fullError(s.path, errReserve))
+	}
+	err := s.apply(ops)
+	if errors.Is(err, queue.ErrFull) {
+		if ops = refuse(ops, err); len(ops) == 0 {
+			return nil
+		}
+		s.makeRoom()
+		err = s.apply(ops)
+	}
+	if errors.Is(err, ErrDamaged) && len(ops) > 1 {
+		for _, op := range ops {
+			op.err = s.apply([]*operation{op})
+		}
+		err = nil
+	}
+	return err
+}
+
+// refuse refuses the operations that grow the file, and returns the others.
+func refuse(ops []*operation, err error) (others []*operation) {
+	for _, op := range ops {
+		if op.grows {
+			op.err = err
+		} else {
+			others = append(others, op)
+		}
+	}
+	return others
+}
+
+// apply does operations in one transaction: all, or, when it returns an error, none.
+// The caller holds mu.
+func (s *Store) apply(ops []*operation) (err error) {
+	if len(ops) == 0 {
+		return nil
+	}
+	start := time.Now()
+	t, err := s.begin(start)
+	if err != nil {
+		return err
+	}
+	for _, op := range ops {
+		op.err = op.apply(t)
+		if failed := new(failure); errors.As(op.err, failed) {
+			return errors.Join(op.err, t.rollback())
+		}
+	}
+	written := t.dirty
+	if err := t.commit(); err != nil {
+		return errors.Join(err, t.rollback())
+	}
+	if written {
+		commitSeconds.Observe(time.Since(start).Seconds())
+		commitOperations.Observe(float64(len(ops)))
+	}
+	if t.wake {
+		s.notify()
+	}
+	return nil
+}
+
+// notify wakes those that wait for due events. The caller holds mu.
+func (s *Store) notify() {
+	close(s.wake)
+	s.wake = make(chan struct{})
+}
+
+// free returns how many bytes can be written: on the disk, and in the file, which does
+// not shrink, but whose free pages are used first.
+func (s *Store) free() (int64, error) {
+	pages, err := s.db.number("PRAGMA freelist_count")
+	if err != nil {
+		return 0, err
+	}
+	free, err := freespace.Of(filepath.Dir(s.path))
+	return free + pages*pageSize, err
+}
+
+// Free implements queue.SpaceTeller.
+func (s *Store) Free(ctx context.Context) (free int64, err error) {
+	err = s.do(ctx, &operation{apply: func(t *txn) (err error) {
+		free, err = s.free()
+		free -= settling * s.memory.counts.pending
+		return err
+	}})
+	return free, err
+}
+
+// Stats implements queue.Store.
+func (s *Store) Stats(ctx context.Context) (stats queue.Stats, err error) {
+	err = s.do(ctx, &operation{apply: func(t *txn) (err error) {
+		m := s.memory
+		stats = queue.Stats{
+			Pending:      m.counts.pending,
+			PendingBytes: m.counts.bytes,
+			InFlight:     int64(len(m.leased)),
+			Dead:         m.counts.dead,
+			Delivered:    m.counts.delivered,
+		}
+		stats.Oldest, err = t.oldest()
+		return err
+	}})
+	return stats, err
+}
+
+// Interface guards
+var (
+	_ queue.Store       = (*Store)(nil)
+	_ queue.Maintainer  = (*Store)(nil)
+	_ queue.SpaceTeller = (*Store)(nil)
+)
