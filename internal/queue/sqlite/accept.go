@@ -72,7 +72,7 @@ func (a *acceptance) recognise(t *txn) (fresh []int, err error) {
 	here := make(map[identity]bool) // in this delivery
 	for i := range a.records {
 		id := &a.identities[i]
-		if a.admission.Dedupe > 0 && !a.records[i].Recurring {
+		if a.admission.Dedupe > 0 && !a.records[i].NotUnique {
 			seen := here[*id]
 			if !seen {
 				if seen, err = t.wasSeen(id, a.admission.Dedupe); err != nil {
@@ -130,7 +130,7 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 			}
 		}
 		rest--
-		if err := t.change(insertEvent, id, t.now, r.Identity, r.Recurring, r.Field, r.Account, r.Order, chainOf(r.Order),
+		if err := t.change(insertEvent, id, t.now, r.Identity, r.NotUnique, r.Field, r.Account, r.Order, chainOf(r.Order),
 			delivery, r.Signature[:], r.Body); err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (a *acceptance) remember(t *txn, fresh []int) error {
 	}
 	ids := make([]*identity, 0, len(fresh))
 	for _, i := range fresh {
-		if !a.records[i].Recurring {
+		if !a.records[i].NotUnique {
 			ids = append(ids, &a.identities[i])
 		}
 	}

@@ -39,7 +39,15 @@ func (s *Store) checkpointNow() error {
 	if s.db == nil {
 		return nil
 	}
-	_, err := s.db.checkpoint(false)
+	return s.checkpointHere()
+}
+
+// checkpointHere makes a checkpoint while there is no commit. The caller holds mu.
+func (s *Store) checkpointHere() error {
+	left, err := s.db.checkpoint(false)
+	if err == nil {
+		s.logged = int64(left) * pageSize
+	}
 	return err
 }
 
@@ -47,9 +55,8 @@ func (s *Store) checkpointNow() error {
 func (s *Store) makeRoom() {
 	s.logger().Error("the disk is full: nothing is accepted until there is room. What was set aside is used to settle events",
 		zap.String("path", s.path))
-	err := s.reserve.remove()
-	_, err2 := s.db.checkpoint(false) // the log can begin anew then, and needs no more room
-	if err := errors.Join(err, err2); err != nil {
+	// After a checkpoint the log begins anew, and needs no more room.
+	if err := errors.Join(s.reserve.remove(), s.checkpointHere()); err != nil {
 		s.logger().Warn("making room for the queue failed", zap.String("path", s.path), zap.Error(err))
 	}
 }

@@ -187,7 +187,7 @@ func (s *Store) openFile() (err error) {
 		return errors.Join(err, s.abandon())
 	}
 	s.db.onCommit(func(pages int) {
-		if pages > checkpointAfter {
+		if s.logged = int64(pages) * pageSize; pages > checkpointAfter {
 			select {
 			case s.checkpoint <- struct{}{}:
 			default:

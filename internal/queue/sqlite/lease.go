@@ -11,6 +11,9 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
+// maxHeld bounds how many events one Lease gives a status row before others may commit.
+const maxHeld = 1000
+
 // lookAgain bounds how long a Lease waits for a time to come: the clock may be set.
 const lookAgain = time.Minute
 
@@ -21,8 +24,8 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 		var next time.Time
 		var wake chan struct{}
 		err := s.do(ctx, &operation{apply: func(t *txn) (err error) {
-			events, next, err = t.lease(limit)
 			wake = t.Store.wake
+			events, next, err = t.lease(limit)
 			return err
 		}})
 		if err != nil {
@@ -112,6 +115,7 @@ type leaser struct {
 	*txn
 	heads [3]heads      // of chains, with a status row, by lane
 	fresh *sqlite3.Stmt // stands at the first event behind the cursor; nil: not begun
+	held  int           // how many events got a status row
 	next  int64         // when more is due; 0: never
 
 	live int64 // the next live event: returned, a head, or fresh; 0: none is left
@@ -218,6 +222,10 @@ func (l *leaser) findFresh() (id int64, err error) {
 		l.fresh.Step()
 	}
 	for ; l.fresh.Busy(); l.fresh.Step() {
+		if l.held == maxHeld {
+			l.next = l.now // go on at once
+			return 0, nil
+		}
 		id, chain := l.fresh.ColumnInt64(0), l.fresh.ColumnInt64(20)
 		if chain == 0 {
 			return id, nil
@@ -234,6 +242,7 @@ func (l *leaser) findFresh() (id int64, err error) {
 		if err := l.hold(id, chain, held); err != nil {
 			return 0, err
 		}
+		l.held++
 		m.cursor = id
 	}
 	if err := l.fresh.Err(); err != nil {

@@ -62,7 +62,7 @@ func readEvent(s *sqlite3.Stmt) (e *queue.Event, chain int64) {
 	e = &queue.Event{
 		Record: queue.Record{
 			Identity:  s.ColumnText(2),
-			Recurring: s.ColumnBool(3),
+			NotUnique: s.ColumnBool(3),
 			Field:     s.ColumnText(4),
 			Account:   s.ColumnText(5),
 			Order:     s.ColumnText(6),

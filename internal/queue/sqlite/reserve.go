@@ -22,7 +22,7 @@ const (
 // is there again, nothing is accepted.
 type reserve struct {
 	path string
-	size int64 // at most; a small disk has a smaller one
+	size int64 // less on a small disk; 0: not known yet
 	made bool
 }
 
@@ -31,19 +31,23 @@ func (r *reserve) gone() bool { return !r.made }
 // make sets room aside, if as much again stays free.
 func (r *reserve) make() error {
 	free, err := freespace.Of(filepath.Dir(r.path))
-	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		free = 16 * r.size
-	case err != nil:
+	if errors.Is(err, errors.ErrUnsupported) {
+		free, err = 16*reserveSize, nil
+	}
+	if err != nil {
 		return err
-	case free < barely:
+	}
+	if r.size == 0 {
+		r.size = min(reserveSize, free/8)
+	}
+	if free < max(barely, 2*r.size) {
 		return syscall.ENOSPC
 	}
 	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(make([]byte, min(r.size, free/8)))
+	_, err = f.Write(make([]byte, r.size))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, r.remove())
 	}

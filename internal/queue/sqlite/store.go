@@ -42,6 +42,7 @@ type Store struct {
 
 	mu      sync.Mutex // guards what follows, and is held for a commit
 	db      *conn      // nil: closed, or to be opened again
+	logged  int64      // bytes in the write-ahead log that may not be in the file yet
 	memory  *memory
 	reserve *reserve
 	wake    chan struct{} // closed when an event may have become due
@@ -65,7 +66,7 @@ func open(path string, logger func() *zap.Logger, acceptLoss bool) (*Store, erro
 		logger:     logger,
 		checkpoint: make(chan struct{}, 1),
 		ended:      make(chan struct{}),
-		reserve:    &reserve{path: path + reserveSuffix, size: reserveSize},
+		reserve:    &reserve{path: path + reserveSuffix},
 		wake:       make(chan struct{}),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -91,7 +92,7 @@ func (s *Store) Close() error {
 	defer s.sides.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.closeFile(), s.reserve.remove(), s.lock.release())
+	return errors.Join(s.reserve.remove(), s.closeFile(), s.lock.release())
 }
 
 func (s *Store) isClosed() bool { return s.life.Err() != nil }
@@ -226,14 +227,15 @@ func (s *Store) notify() {
 }
 
 // free returns how many bytes can be written: on the disk, and in the file, which does
-// not shrink, but whose free pages are used first.
+// not shrink, but whose free pages are used first. What the next checkpoint needs is not
+// free.
 func (s *Store) free() (int64, error) {
 	pages, err := s.db.number("PRAGMA freelist_count")
 	if err != nil {
 		return 0, err
 	}
 	free, err := freespace.Of(filepath.Dir(s.path))
-	return free + pages*pageSize, err
+	return free + pages*pageSize - s.logged, err
 }
 
 // Free implements queue.SpaceTeller.

@@ -3,8 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"time"
-
-	"github.com/ncruces/go-sqlite3"
 )
 
 // consumer is the id of the only consumer that there is today.
@@ -109,23 +107,24 @@ func (t *txn) rollback() error {
 	return t.db.run("ROLLBACK")
 }
 
+const (
+	oldestKnown = `SELECT event FROM status WHERE consumer = ? AND state = 0 ORDER BY event LIMIT 1`
+	oldestFresh = `SELECT id FROM event e WHERE id > ? AND ` + noStatus + ` ORDER BY id LIMIT 1`
+)
+
 // oldest returns when the oldest pending event was accepted.
 func (t *txn) oldest() (oldest time.Time, err error) {
-	const (
-		row   = `SELECT event FROM status WHERE consumer = ? AND state = 0 ORDER BY event LIMIT 1`
-		fresh = `SELECT id FROM event e WHERE id > ? AND ` + noStatus + ` ORDER BY id LIMIT 1`
-	)
-	withRow, err := t.db.number(row, consumer)
-	withoutRow := t.memory.firstOpen()
-	if err == nil && withoutRow == 0 {
-		withoutRow, err = t.db.number(fresh, t.memory.cursor, consumer)
+	known, err := t.db.number(oldestKnown, consumer)
+	fresh := t.memory.firstOpen()
+	if err == nil && fresh == 0 {
+		fresh, err = t.db.number(oldestFresh, t.memory.cursor, consumer)
 	}
-	id := min(cmp.Or(withRow, withoutRow), cmp.Or(withoutRow, withRow))
+	id := min(cmp.Or(known, fresh), cmp.Or(fresh, known))
 	if err != nil || id == 0 {
 		return time.Time{}, err
 	}
-	_, err = t.db.first(func(s *sqlite3.Stmt) { oldest = timeOf(s.ColumnInt64(0)) }, `SELECT accepted FROM event WHERE id = ?`, id)
-	return oldest, err
+	accepted, err := t.db.number(`SELECT accepted FROM event WHERE id = ?`, id)
+	return timeOf(accepted), err
 }
 
 // noStatus selects events, called e, to which nothing has happened for a consumer.
