@@ -53,8 +53,10 @@ func (s *Store) checkpointHere() error {
 
 // makeRoom makes room on a full disk, so that events can be settled. The caller holds mu.
 func (s *Store) makeRoom() {
-	s.logger().Error("the disk is full: nothing is accepted until there is room. What was set aside is used to settle events",
-		zap.String("path", s.path))
+	if !s.reserve.gone() {
+		s.logger().Error("the disk is full: nothing is accepted until there is room. What was set aside is used to settle events",
+			zap.String("path", s.path))
+	}
 	// After a checkpoint the log begins anew, and needs no more room.
 	if err := errors.Join(s.reserve.remove(), s.checkpointHere()); err != nil {
 		s.logger().Warn("making room for the queue failed", zap.String("path", s.path), zap.Error(err))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
@@ -258,16 +259,17 @@ func (s *Store) load() error {
 	return err
 }
 
-// closeFile closes the file in order. The caller holds sides and mu, or is alone.
+// closeFile closes the file in order. If that fails, or somebody looks into it, its
+// write-ahead log stays, and all is there the next time. The caller holds sides and mu, or
+// is alone.
 func (s *Store) closeFile() error {
 	if s.db == nil {
 		return nil
 	}
-	err := s.ends()
-	if isBusy(err) { // somebody looks into it: the log stays
-		err = nil
+	if err := errors.Join(s.reserve.remove(), s.ends()); err != nil {
+		s.logger().Warn("the queue could not be closed in order: keep its write-ahead log", zap.String("path", s.path), zap.Error(err))
 	}
-	return errors.Join(err, s.abandon())
+	return s.abandon()
 }
 
 // abandon closes the file as a crash does.

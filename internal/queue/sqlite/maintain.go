@@ -122,7 +122,7 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	if err := s.db.within(ctx, func() error { return s.db.copyTo(copied) }); err != nil {
 		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), removeMissing(copied))
 	}
-	if err = s.closeFile(); err == nil {
+	if err = errors.Join(s.ends(), s.abandon()); err == nil {
 		err = os.Rename(copied, s.path)
 	}
 	if err == nil {

@@ -92,7 +92,7 @@ func (s *Store) Close() error {
 	defer s.sides.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.reserve.remove(), s.closeFile(), s.lock.release())
+	return errors.Join(s.closeFile(), s.lock.release())
 }
 
 func (s *Store) isClosed() bool { return s.life.Err() != nil }
@@ -159,6 +159,9 @@ func (s *Store) commit(ops []*operation) error {
 	}
 	if s.reserve.gone() && s.reserve.make() != nil {
 		ops = refuse(ops, fullError(s.path, errReserve))
+		if s.logged > s.reserve.size/4 { // else the log takes all the room, and the file can never grow
+			s.makeRoom()
+		}
 	}
 	err := s.apply(ops)
 	if errors.Is(err, queue.ErrFull) {
