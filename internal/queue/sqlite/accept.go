@@ -99,12 +99,19 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 	if err := a.admission.Pending(c.pending+events, c.bytes+size, c.pending, c.bytes); err != nil {
 		return err
 	}
-	free, err := t.free()
-	if err != nil {
-		return nil // the commit will tell
+	if t.room == 0 {
+		room, err := t.free()
+		if err != nil {
+			return nil // the commit will tell
+		}
+		t.room = room
 	}
-	needed := 2*a.size + 8*pageSize + settling*(c.pending+events) // in the write-ahead log, and in the file
-	return a.admission.Space(free, needed)
+	needed := 2*a.size + 8*pageSize // in the write-ahead log, and in the file
+	if err := a.admission.Space(t.room, needed+settling*(c.pending+events)); err != nil {
+		return err
+	}
+	t.room -= needed
+	return nil
 }
 
 const (

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -28,7 +29,20 @@ type identities struct {
 	newest int64         // when an identity was accepted last
 }
 
-type identityTable struct{ number, begun int64 }
+type identityTable struct {
+	number, begun  int64
+	lookup, insert string
+}
+
+func newIdentityTable(number, begun int64) identityTable {
+	return identityTable{
+		number: number,
+		begun:  begun,
+		lookup: fmt.Sprintf(`SELECT hash, accepted FROM identity_%d WHERE key = ?`, number),
+		insert: fmt.Sprintf(`INSERT INTO identity_%d (key, hash, accepted) VALUES (?, ?, ?)
+			ON CONFLICT DO UPDATE SET accepted = excluded.accepted WHERE hash = excluded.hash`, number),
+	}
+}
 
 // tablesPerWindow is how many tables a window for duplicates is divided into: with more
 // of them, there is less to keep, but more to look at.
@@ -38,7 +52,7 @@ const tablesPerWindow = 4
 func (i *identities) load(db *conn, now time.Time) error {
 	i.newest = now.UnixMicro()
 	return db.each(func(s *sqlite3.Stmt) bool {
-		i.tables = append(i.tables, identityTable{s.ColumnInt64(0), s.ColumnInt64(1)})
+		i.tables = append(i.tables, newIdentityTable(s.ColumnInt64(0), s.ColumnInt64(1)))
 		return true
 	}, `SELECT number, begun FROM identity_tables ORDER BY number`)
 }
@@ -51,26 +65,26 @@ func (i *identities) end(n int) int64 {
 	return i.newest
 }
 
-func (i identityTable) lookup() string {
-	return fmt.Sprintf(`SELECT hash, accepted FROM identity_%d WHERE key = ?`, i.number)
-}
-
-func (i identityTable) insert() string {
-	return fmt.Sprintf(`INSERT OR REPLACE INTO identity_%d (key, hash, accepted) VALUES (?, ?, ?)`, i.number)
-}
-
-// place returns the key that an identity has in a table, and when it was accepted; or
-// the key that is free for it, and 0.
-func (t *txn) place(table identityTable, id *identity) (key, accepted int64, err error) {
-	for key = id.key; ; key++ {
-		same := false
+// find returns when an identity in a table was accepted, or 0. One whose key was taken by
+// another identity has the next free one.
+func (t *txn) find(table *identityTable, id *identity) (accepted int64, err error) {
+	for key := id.key; ; key++ {
 		found, err := t.db.first(func(s *sqlite3.Stmt) {
-			if same = string(s.ColumnRawBlob(0)) == string(id.hash[:]); same {
+			if string(s.ColumnRawBlob(0)) == string(id.hash[:]) {
 				accepted = s.ColumnInt64(1)
 			}
-		}, table.lookup(), key)
-		if err != nil || !found || same {
-			return key, accepted, err
+		}, table.lookup, key)
+		if err != nil || !found || accepted != 0 {
+			return accepted, err
+		}
+	}
+}
+
+// put stores an identity in a table.
+func (t *txn) put(table *identityTable, id *identity) error {
+	for key := id.key; ; key++ {
+		if err := t.change(table.insert, key, id.hash[:], t.now); err != nil || t.db.Changes() > 0 {
+			return err
 		}
 	}
 }
@@ -80,7 +94,7 @@ func (t *txn) wasSeen(id *identity, window time.Duration) (bool, error) {
 	i := &t.memory.identities
 	after := t.now - window.Microseconds()
 	for n := len(i.tables) - 1; n >= 0 && i.end(n) > after; n-- {
-		_, accepted, err := t.place(i.tables[n], id)
+		accepted, err := t.find(&i.tables[n], id)
 		if err != nil || accepted > after && accepted > 0 {
 			return err == nil, err
 		}
@@ -97,19 +111,9 @@ func (t *txn) remember(ids []*identity, window time.Duration) error {
 			return err
 		}
 	}
-	table := i.tables[len(i.tables)-1]
-	slices.SortFunc(ids, func(a, b *identity) int { // neighbours share a page
-		if a.key < b.key {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(ids, func(a, b *identity) int { return cmp.Compare(a.key, b.key) }) // neighbours share a page
 	for _, id := range ids {
-		key, _, err := t.place(table, id)
-		if err == nil {
-			err = t.change(table.insert(), key, id.hash[:], t.now)
-		}
-		if err != nil {
+		if err := t.put(&i.tables[len(i.tables)-1], id); err != nil {
 			return err
 		}
 	}
@@ -120,10 +124,11 @@ func (t *txn) remember(ids []*identity, window time.Duration) error {
 // addTable begins another table.
 func (t *txn) addTable() error {
 	i := &t.memory.identities
-	table := identityTable{1, t.now}
+	number := int64(1)
 	if n := len(i.tables); n > 0 {
-		table.number = i.tables[n-1].number + 1
+		number = i.tables[n-1].number + 1
 	}
+	table := newIdentityTable(number, t.now)
 	err := t.change(fmt.Sprintf(`CREATE TABLE identity_%d (key INTEGER PRIMARY KEY, hash BLOB NOT NULL, accepted INTEGER NOT NULL)`, table.number))
 	if err == nil {
 		err = t.change(`INSERT INTO identity_tables (number, begun) VALUES (?, ?)`, table.number, table.begun)
@@ -148,7 +153,7 @@ func (t *txn) expireIdentities(window time.Duration) (bool, error) {
 	}
 	if err == nil {
 		i.tables = i.tables[1:]
-		t.db.forget(table.lookup(), table.insert())
+		t.db.forget(table.lookup, table.insert)
 	}
 	return err == nil, err
 }

@@ -55,11 +55,13 @@ func (c *conn) check() error {
 		return damage{fmt.Errorf("the queue %s is damaged: %s", c.path, result)}
 	}
 	for _, check := range checks {
-		found, err := c.first(func(row *sqlite3.Stmt) {
-			err = damage{fmt.Errorf("the queue %s is damaged: "+check.wrong, c.path, row.ColumnInt64(0))}
-		}, check.sql)
-		if err != nil || found {
+		var id int64
+		found, err := c.first(func(row *sqlite3.Stmt) { id = row.ColumnInt64(0) }, check.sql)
+		if err != nil {
 			return err
+		}
+		if found {
+			return damage{fmt.Errorf("the queue %s is damaged: "+check.wrong, c.path, id)}
 		}
 	}
 	return c.checkCounts()

@@ -31,6 +31,7 @@ type txn struct {
 	now   int64 // in microseconds since 1970
 	dirty bool  // something changed in the file
 	wake  bool  // an event may have become due
+	room  int64 // how many bytes are free for what is accepted; 0: not known
 
 	// What was there before, and what it has begun and ended.
 	counts
