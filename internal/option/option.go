@@ -76,9 +76,12 @@ func (t *Table) Names() string {
 	return and(names)
 }
 
-// and lists at least two words for people to read.
+// and lists words for people to read.
 func and(words []string) string {
 	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 

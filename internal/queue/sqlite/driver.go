@@ -232,7 +232,9 @@ func translate(path string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB):
+	case errors.Is(err, sqlite3.NOTADB):
+		return failure{damage{fmt.Errorf("the file %s is no queue, or is damaged: %w", path, err)}}
+	case errors.Is(err, sqlite3.CORRUPT):
 		return failure{damage{fmt.Errorf("the queue %s is damaged: %w", path, err)}}
 	case errors.Is(err, sqlite3.FULL), errors.Is(err, sqlite3.IOERR) && isFull(path):
 		return failure{fmt.Errorf("%w: writing %s: %w", queue.ErrFull, path, syscall.ENOSPC)}

@@ -14,6 +14,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
@@ -41,14 +42,19 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 	if err := syncdir.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return fmt.Errorf("making the queue %s: %w", s.path, err)
 	}
+	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
+		return fmt.Errorf("opening the queue %s: it is a directory", s.path)
+	}
 	if s.lock, err = lockFile(s.path + lockSuffix); err != nil {
-		return fmt.Errorf("the queue %s is in use by another process: is another Caddy running? %w", s.path, err)
+		return fmt.Errorf("opening the queue %s: %w", s.path, err)
 	}
 	if err = createMissing(s.path); err == nil {
 		err = s.examine(acceptLoss)
 	}
 	if err == nil {
-		err = s.openFile()
+		if err = s.openFile(); errors.Is(err, queue.ErrFull) && s.reserve.remove() == nil {
+			err = s.openFile()
+		}
 	}
 	if err != nil {
 		return errors.Join(err, s.closeFile(), s.lock.release())
@@ -138,9 +144,6 @@ func (s *Store) readHead() (usesWAL bool, err error) {
 	n, err := io.ReadFull(f, head)
 	if err = errors.Join(err, f.Close()); n == len(head) {
 		return head[18] == 2, err
-	}
-	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
-		return false, fmt.Errorf("opening the queue %s: it is a directory", s.path)
 	}
 	return false, damage{fmt.Errorf("the file %s is no queue, or is damaged: it has %d bytes", s.path, n)}
 }
@@ -266,7 +269,11 @@ func (s *Store) closeFile() error {
 	if s.db == nil {
 		return nil
 	}
-	if err := errors.Join(s.reserve.remove(), s.ends()); err != nil {
+	err := s.ends()
+	if errors.Is(err, queue.ErrFull) {
+		err = errors.Join(s.reserve.remove(), s.ends())
+	}
+	if err != nil {
 		s.logger().Warn("the queue could not be closed in order: keep its write-ahead log", zap.String("path", s.path), zap.Error(err))
 	}
 	return s.abandon()

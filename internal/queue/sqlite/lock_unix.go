@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -28,7 +29,7 @@ func lockFile(path string) (*fileLock, error) {
 			return &fileLock{f}, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
-			return nil, errors.Join(err, f.Close())
+			return nil, errors.Join(fmt.Errorf("it is in use by another process: is another Caddy running? %w", err), f.Close())
 		}
 	}
 }

@@ -19,7 +19,8 @@ const (
 
 // reserve is a file that takes up room on the disk. When the disk is full it is given
 // up, so that what waits can be settled and expired, which makes room in turn. Until it
-// is there again, nothing is accepted.
+// is there again, nothing is accepted. It stays when the queue is closed: the next one may
+// find the disk full.
 type reserve struct {
 	path string
 	size int64 // less on a small disk; 0: not known yet
