@@ -11,8 +11,8 @@ type acceptance struct {
 	records    []queue.Record
 	admission  queue.Admission
 	identities []identity
+	chains     []int64
 	duplicates []bool // nil: none
-	bytes      int64  // of all bodies
 	size       int64  // of all that is stored, about
 }
 
@@ -26,11 +26,16 @@ const (
 )
 
 func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {
-	a := &acceptance{records: records, admission: admission, identities: make([]identity, len(records))}
+	a := &acceptance{
+		records:    records,
+		admission:  admission,
+		identities: make([]identity, len(records)),
+		chains:     make([]int64, len(records)),
+	}
 	for i := range records {
 		r := &records[i]
 		a.identities[i] = newIdentity(r.DuplicateKey())
-		a.bytes += int64(len(r.Body))
+		a.chains[i] = chainOf(r.Order)
 		a.size += int64(accepting + len(r.Identity) + len(r.Order) + len(r.URL) + len(r.Origin) + len(r.Body))
 	}
 	return a
@@ -137,7 +142,7 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 			}
 		}
 		rest--
-		if err := t.change(insertEvent, id, t.now, r.Identity, r.NotUnique, r.Field, r.Account, r.Order, chainOf(r.Order),
+		if err := t.change(insertEvent, id, t.now, r.Identity, r.NotUnique, r.Field, r.Account, r.Order, a.chains[i],
 			delivery, r.Signature[:], r.Body); err != nil {
 			return err
 		}
