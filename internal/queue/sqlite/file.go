@@ -205,7 +205,7 @@ func (s *Store) openFile() (err error) {
 // it as open, and begins a new log.
 func (s *Store) begins() error {
 	if err := s.ends(); isBusy(err) { // somebody looks into it: the log goes on
-		return s.db.script(`UPDATE meta SET value = 1 WHERE key = 'open'`)
+		return s.markOpen()
 	} else if err != nil {
 		return err
 	}
@@ -218,8 +218,20 @@ func (s *Store) begins() error {
 			return err
 		}
 	}
-	return s.db.script(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%s' WHERE key = 'session'; UPDATE meta SET value = 1 WHERE key = 'open';
-		COMMIT; PRAGMA journal_mode = WAL`, rand.Text()))
+	if err := s.db.script(fmt.Sprintf(`UPDATE meta SET value = '%s' WHERE key = 'session'; PRAGMA journal_mode = WAL`, rand.Text())); err != nil {
+		return err
+	}
+	return s.markOpen()
+}
+
+// markOpen marks the file as open once its write-ahead log is there, and not before: a
+// crash in between is no loss.
+func (s *Store) markOpen() error {
+	err := s.db.script(`UPDATE meta SET value = 1 WHERE key = 'open'`)
+	if err == nil {
+		_, err = s.db.checkpoint(false)
+	}
+	return err
 }
 
 // ends brings the file to the state in which it is closed: all that is known is in it.
