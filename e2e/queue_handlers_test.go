@@ -21,7 +21,7 @@ func TestQueueKeepsTheURL(t *testing.T) {
 	@queued header X-Queued yes
 	handle @queued {
 		instagram_queue {
-			store sqlite %q
+			store bolt %q
 			min_free_space 0B
 			reverse_proxy %s
 		}

@@ -203,7 +203,7 @@ handle /webhooks {
 	%s
 	instagram_file %q
 	instagram_queue {
-		store sqlite %q
+		store bolt %q
 		%s
 		reverse_proxy %s
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-instagram/webhooks/file"
 	"github.com/caddy-instagram/webhooks/handler"
 	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 // setup is what a config says about webhooks.
@@ -260,12 +261,12 @@ func storeOf(h *queue.Handler) store {
 		Name string `json:"module"`
 		Path string `json:"path"`
 	}
-	if h.StoreRaw != nil && (json.Unmarshal(h.StoreRaw, &config) != nil || config.Name != "sqlite") {
+	if h.StoreRaw != nil && (json.Unmarshal(h.StoreRaw, &config) != nil || config.Name != "bolt") {
 		return store{}
 	}
 	path := caddy.NewReplacer().ReplaceKnown(config.Path, "")
 	if path == "" {
-		path = queue.DefaultPath()
+		path = bolt.DefaultPath()
 	}
 	return store{absolute(path), path != config.Path || !filepath.IsAbs(path)}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
 	_ "github.com/caddy-instagram/webhooks/matcher"
+	_ "github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 const (
