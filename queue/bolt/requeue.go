@@ -14,9 +14,11 @@ const step = 1024
 func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.Duration) (int, error) {
 	filter.Limit, filter.Bodies = 0, false
 	if filter.Before == 0 {
+		s.mu.RLock() // a compaction reads it anew
 		s.state.Lock()
 		filter.Before = s.last + 1 // what is accepted meanwhile is not looked at
 		s.state.Unlock()
+		s.mu.RUnlock()
 	}
 	total, due := 0, time.Now()
 	var batch []queue.Event
