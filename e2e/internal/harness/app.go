@@ -58,7 +58,10 @@ func (a *App) Up(t testing.TB) {
 }
 
 // Down closes the port and all connections.
-func (a *App) Down() { _ = a.running().Close() }
+func (a *App) Down() {
+	_ = a.running().Close()
+	awaitForks()
+}
 
 // Drain waits for all that was sent to be read and to end.
 func (a *App) Drain(t testing.TB) {
@@ -68,6 +71,7 @@ func (a *App) Drain(t testing.TB) {
 	if err := a.running().Shutdown(ctx); err != nil {
 		t.Fatal(err)
 	}
+	awaitForks()
 	a.Up(t)
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -52,8 +53,8 @@ func findPort() (int, error) {
 		}
 		port := ports.next
 		ports.next++
-		if listener, err := listen(port); err == nil {
-			return port, listener.Close()
+		if isFree(port) {
+			return port, nil
 		}
 	}
 	return 0, fmt.Errorf("no free port between %d and %d", firstPort, firstPort+blocks*blockSize)
@@ -78,6 +79,22 @@ func nextBlock() bool {
 	first := oldest.Addr().(*net.TCPAddr).Port
 	ports.next, ports.end = first+1, first+blockSize
 	return true
+}
+
+func isFree(port int) bool {
+	listener, err := listen(port)
+	if err != nil || listener.Close() != nil {
+		return false
+	}
+	awaitForks()
+	return true
+}
+
+// awaitForks returns once the port of a listener that was closed is no longer in use: a
+// process that is just being started has a copy of it until it runs its program.
+func awaitForks() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 }
 
 func listen(port int) (net.Listener, error) { return net.Listen("tcp", address(port)) }
