@@ -45,7 +45,10 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
 		return fmt.Errorf("opening the queue %s: it is a directory", s.path)
 	}
-	if s.lock, err = lockFile(s.path + lockSuffix); err != nil {
+	switch s.lock, err = lockFile(s.path + lockSuffix); {
+	case errors.Is(err, errLocked):
+		return fmt.Errorf("the queue %s is in use by another process: %w", s.path, err)
+	case err != nil:
 		return fmt.Errorf("opening the queue %s: %w", s.path, err)
 	}
 	if err = createMissing(s.path); err == nil {

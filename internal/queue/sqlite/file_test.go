@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -102,6 +103,32 @@ func TestNoQueue(t *testing.T) {
 				t.Errorf("opened: %v, want %q, damaged %t", err, tc.want, tc.damaged)
 			}
 		})
+	}
+}
+
+// TestOpenTwice opens a file that is in use.
+func TestOpenTwice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(dir, "queue.db")
+		s := openStore(t, path)
+		if _, err := Open(path, zap.NewNop); err == nil || !strings.Contains(err.Error(), "the queue "+path+" is in use by another process") {
+			t.Errorf("opened twice: %v", err)
+		}
+		accept(t, s, record("a", ""))
+	})
+}
+
+// TestOpenWithoutLock has a directory where the lock is to be: nobody holds that.
+func TestOpenWithoutLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := os.MkdirAll(filepath.Join(path+lockSuffix, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, zap.NewNop); err == nil || strings.Contains(err.Error(), "another process") {
+		t.Errorf("opened: %v", err)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -154,4 +156,39 @@ func TestSettlingOnAFullDisk(t *testing.T) {
 		t.Error("there is no reserve again")
 	}
 	check(t, s)
+}
+
+// TestOpenOnAFullDisk has others fill the disk while the queue is closed: what was set
+// aside is enough to open it and to settle what waits.
+func TestOpenOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, 16<<20)
+	path := filepath.Join(dir, "queue.db")
+	s, err := Open(path, zap.NewNop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const total = 100
+	for n := range total {
+		accept(t, s, record(fmt.Sprint(n), ""))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	empty := fill(t, dir)
+	s = openStore(t, path)
+	for _, e := range due(t, s, total) {
+		settle(t, s, e, queue.Outcome{State: queue.Delivered})
+	}
+	late := []queue.Record{thick("late")}
+	if _, err := s.Accept(ctx, late, queue.Admission{}); !isFullError(err) {
+		t.Errorf("accepting on a full disk: %v", err)
+	}
+	empty()
+	if _, err := s.Accept(ctx, late, queue.Admission{}); err != nil {
+		t.Errorf("accepting once there is room: %v", err)
+	}
+	if stats, err := s.Stats(ctx); err != nil || stats.Delivered != total || stats.Pending != 1 {
+		t.Errorf("%+v, %v", stats, err)
+	}
 }

@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 )
 
@@ -13,7 +14,7 @@ type fileLock struct{ *os.File }
 
 func lockFile(path string) (*fileLock, error) {
 	if err := removeMissing(path); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w %w", errLocked, err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {

@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -28,8 +27,12 @@ func lockFile(path string) (*fileLock, error) {
 		if err == nil {
 			return &fileLock{f}, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
-			return nil, errors.Join(fmt.Errorf("it is in use by another process: is another Caddy running? %w", err), f.Close())
+		held := errors.Is(err, unix.EWOULDBLOCK)
+		if held && time.Now().After(deadline) {
+			return nil, errors.Join(errLocked, f.Close())
+		}
+		if !held && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(err, f.Close())
 		}
 	}
 }
