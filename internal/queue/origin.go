@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,18 +28,17 @@ const (
 // String returns the form in which an Origin is stored: the address, and, as a
 // query, what differs from a client that connects by itself.
 func (o *Origin) String() string {
-	values := make(url.Values, len(o.Header)+2)
-	for name, header := range o.Header {
-		values[name] = header
+	proxied := o.Client != "" && o.Client != o.host()
+	if len(o.Header) == 0 && !o.Trusted && !proxied {
+		return o.Remote
 	}
+	values := make(url.Values, len(o.Header)+2)
+	maps.Copy(values, o.Header)
 	if o.Trusted {
 		values.Set(originTrusted, "1")
 	}
-	if o.Client != "" && o.Client != o.host() {
+	if proxied {
 		values.Set(originClient, o.Client)
-	}
-	if len(values) == 0 {
-		return o.Remote
 	}
 	return o.Remote + "?" + values.Encode()
 }
