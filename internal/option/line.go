@@ -26,9 +26,6 @@ func LineOf(d *caddyfile.Dispenser) Line {
 
 // Explain adds to an error which variables of the line are empty, if any.
 func (l Line) Explain(err error) error {
-	if err == nil {
-		return nil
-	}
 	names := l.empty()
 	if len(names) == 0 {
 		return err

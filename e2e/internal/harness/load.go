@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // Load is many senders that deliver at the same time, one delivery after the
 // other each, until Caddy answers no more or the load is stopped.
 type Load struct {
-	stop    chan struct{}
+	stopped atomic.Bool
 	running sync.WaitGroup
 }
 
@@ -26,12 +27,12 @@ func StartLoad(
 	t testing.TB, url string, senders int, ledger *Ledger, next func(sender int) (ids []string, body []byte),
 ) *Load {
 	t.Helper()
-	l := &Load{stop: make(chan struct{})}
+	l := new(Load)
 	for sender := range senders {
 		l.running.Go(func() {
 			client := &simulate.Client{URL: url, Secret: Secret, Timeout: Timeout}
 			defer client.Close()
-			for !l.stopped() {
+			for !l.stopped.Load() {
 				ids, body := next(sender)
 				switch outcome := client.Deliver(context.Background(), body); {
 				case outcome.Err != nil:
@@ -49,18 +50,9 @@ func StartLoad(
 	return l
 }
 
-func (l *Load) stopped() bool {
-	select {
-	case <-l.stop:
-		return true
-	default:
-		return false
-	}
-}
-
 // Stop ends the load once all that was sent is answered.
 func (l *Load) Stop() {
-	close(l.stop)
+	l.stopped.Store(true)
 	l.running.Wait()
 }
 
