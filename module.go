@@ -13,5 +13,4 @@ import (
 	_ "github.com/caddy-instagram/webhooks/internal/loadcheck"
 	_ "github.com/caddy-instagram/webhooks/matcher"
 	_ "github.com/caddy-instagram/webhooks/queue"
-	_ "github.com/caddy-instagram/webhooks/queue/bolt"
 )

@@ -34,6 +34,7 @@ func init() {
 // `POST /instagram/queue/retry` | Makes the selected events pending again
 // `POST /instagram/queue/discard` | Forgets the selected events, page by page
 // `POST /instagram/queue/check` | Looks for damage in the file of a store
+// `POST /instagram/queue/backup` | Copies a store to a new file
 // `POST /instagram/queue/compact` | Gives unused space of the file back
 type API struct {
 	// Stores returns the stores to work on. Default: all that are open in this
@@ -84,6 +85,7 @@ func (a *API) Routes() []caddy.AdminRoute {
 		route(root+"/retry", endpoint{http.MethodPost, selection + " rate dry_run", a.onStore(retryAll)}),
 		route(root+"/discard", endpoint{http.MethodPost, selection + paging + " dry_run", a.onStore(discardAll)}),
 		route(root+"/check", endpoint{http.MethodPost, "", a.onStore(check)}),
+		route(root+"/backup", endpoint{http.MethodPost, "to", a.onStore(backup)}),
 		route(root+"/compact", endpoint{http.MethodPost, "", a.onStore(compact)}),
 	}
 }

@@ -14,8 +14,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	_ "github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 func TestRefusals(t *testing.T) {
@@ -135,7 +133,7 @@ func TestInCaddy(t *testing.T) {
 		t.Errorf("without a queue: %d %s", status, text)
 	}
 	run(fmt.Sprintf(`"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"instagram_queue",
-		"store":{"module":"bolt","path":%q},"routes":[{"handle":[{"handler":"static_response"}]}]}]}]}}}`, file))
+		"store":{"module":"sqlite","path":%q},"routes":[{"handle":[{"handler":"static_response"}]}]}]}]}}}`, file))
 	if status, text := ask(); status != http.StatusOK || text != "[]\n" {
 		t.Errorf("with a queue: %d %s", status, text)
 	}

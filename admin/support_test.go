@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
+	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
 const testAccount = "17841400000000001"
@@ -22,7 +22,7 @@ const testAccount = "17841400000000001"
 // newStore returns a store in a file, with the given name.
 func newStore(t testing.TB, name string) Store {
 	t.Helper()
-	s, err := bolt.Open(filepath.Join(t.TempDir(), "queue.db"), zap.NewNop)
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "queue.db"), zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}

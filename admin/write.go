@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +104,32 @@ func check(store Store, r *request) (any, error) {
 		return Checked{Damage: err.Error()}, nil
 	}
 	return Checked{Sound: true}, nil
+}
+
+// BackedUp is the answer to a request to copy a store.
+type BackedUp struct {
+	File string `json:"file"`
+	Size int64  `json:"size"` // in bytes
+}
+
+// backup copies a store to a new file on the machine of the server.
+func backup(store Store, r *request) (any, error) {
+	m, err := maintainer(store)
+	if err != nil {
+		return nil, err
+	}
+	path := r.query.Get("to")
+	if !filepath.IsAbs(path) {
+		return nil, badRequest("to must be the absolute path of the new file: %q", path)
+	}
+	if err := m.Backup(r.Context(), path); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	return BackedUp{File: path, Size: info.Size()}, nil
 }
 
 // Compacted is the size of a file in bytes, before and after unused space was

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
 func TestRetryOne(t *testing.T) {
@@ -164,6 +169,8 @@ type damaged struct {
 
 func (d damaged) Check(context.Context) error { return d.err }
 
+func (d damaged) Backup(context.Context, string) error { return d.err }
+
 func (d damaged) Compact(context.Context) (int64, int64, error) { return 0, 0, d.err }
 
 func TestCheckAndCompact(t *testing.T) {
@@ -180,6 +187,30 @@ func TestCheckAndCompact(t *testing.T) {
 		t.Errorf("after it, there are %d events", len(left))
 	}
 
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	to := "?to=" + url.QueryEscape(copied)
+	if got := get[BackedUp](t, []Store{store}, "POST", "/instagram/queue/backup"+to); got.File != copied || got.Size <= 0 {
+		t.Errorf("backup: %+v", got)
+	}
+	restored, err := sqlite.Open(copied, zap.NewNop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats, err := restored.Stats(t.Context()); err != nil || stats.Pending != 1 {
+		t.Errorf("the copy has %+v, %v", stats, err)
+	}
+	if err := restored.Close(); err != nil {
+		t.Error(err)
+	}
+	if w := serve([]Store{store}, "POST", "/instagram/queue/backup"+to); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "is there already") {
+		t.Errorf("a second backup to the same file: %d %s", w.Code, w.Body)
+	}
+	for _, path := range []string{"", "?to=copy.db"} {
+		if w := serve([]Store{store}, "POST", "/instagram/queue/backup"+path); w.Code != http.StatusBadRequest {
+			t.Errorf("a backup to %q: %d %s", path, w.Code, w.Body)
+		}
+	}
+
 	broken := []Store{{Store: damaged{store.Store, errors.New("page 7 is lost")}, Name: "broken"}}
 	if got := get[Checked](t, broken, "POST", "/instagram/queue/check"); got != (Checked{Damage: "page 7 is lost"}) {
 		t.Errorf("check: %+v", got)
@@ -189,7 +220,7 @@ func TestCheckAndCompact(t *testing.T) {
 	}
 	closed := []Store{{Store: damaged{store.Store, queue.ErrClosed}, Name: "closed"}}
 	remote := []Store{{Store: struct{ queue.Store }{store.Store}, Name: "remote"}}
-	for _, path := range []string{"/instagram/queue/check", "/instagram/queue/compact"} {
+	for _, path := range []string{"/instagram/queue/check", "/instagram/queue/backup" + to, "/instagram/queue/compact"} {
 		if w := serve(closed, "POST", path); w.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s of a closed store: %d %s", path, w.Code, w.Body)
 		}

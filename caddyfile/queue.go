@@ -56,7 +56,7 @@ func parseQueue(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 func queueOptions(q *queue.Handler) *option.Table {
 	limitPending := func(arg string) error { return setMaxPending(q, arg) }
 	t := option.NewTable("instagram_queue",
-		option.Module("store", "the name of a store, such as bolt",
+		option.Module("store", "the name of a store, such as sqlite",
 			"http.handlers.instagram_queue.stores", "module", &q.StoreRaw).Complete(),
 		option.Fields("fields", &q.Fields),
 		option.DurationOr("dedupe", "48h", "off", &q.Dedupe),

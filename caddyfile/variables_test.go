@@ -34,7 +34,7 @@ func TestEmptyVariableIsNamed(t *testing.T) {
 		"directory":             {site(complete, "instagram_file {$VARIABLES_TEST_UNSET}/events.jsonl"), unset},
 		"path and block":        {site(complete, "instagram_file {$VARIABLES_TEST_UNSET} {\nformat meta\n}"), unset},
 		"option of a file":      {site(complete, "instagram_file events.jsonl {\nformat {$VARIABLES_TEST_UNSET}\n}"), unset},
-		"store":                 {site(complete, "instagram_queue {\nstore bolt {$VARIABLES_TEST_UNSET}\nrespond ok\n}"), unset},
+		"store":                 {site(complete, "instagram_queue {\nstore sqlite {$VARIABLES_TEST_UNSET}\nrespond ok\n}"), unset},
 		"option of a queue":     {site(complete, "instagram_queue {\ntimeout {$VARIABLES_TEST_UNSET}\nrespond ok\n}"), unset},
 		"common name":           {site(complete+"\nclient_cert {\ncommon_name {$VARIABLES_TEST_UNSET}\n}", ""), unset},
 		"retry":                 {site(complete, "instagram_queue {\nretry {\nfirst {$VARIABLES_TEST_UNSET}\n}\nrespond ok\n}"), unset},

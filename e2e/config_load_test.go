@@ -108,7 +108,7 @@ func TestMisspeltFieldsAreTold(t *testing.T) {
 		fields comments coments
 	}
 	instagram_queue @new {
-		store bolt %q
+		store sqlite %q
 		fields messages message_deliveries
 		fields smb_message_echoes feeds unparsed
 		respond ok

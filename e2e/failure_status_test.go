@@ -29,7 +29,7 @@ func failing(t *testing.T, caddy *harness.Caddy) string {
 	handle /queue {
 		%[1]s
 		instagram_queue {
-			store bolt %[4]q
+			store sqlite %[4]q
 			min_free_space 1EiB
 			respond 200
 		}
@@ -70,7 +70,7 @@ func TestErrorPagesHideNoFailure(t *testing.T) {
 		"permanent":     {"redir https://elsewhere.example.com{uri} permanent", "Location", ""},
 		"page":          {"root * " + pages + "\nrewrite * /sorry.html\nmethod GET\nfile_server", "Content-Type", "a sorry page"},
 		"file":          {"instagram_file " + caddy.Out("fallback.jsonl") + "\nrespond 200", "", ""},
-		"queue":         {"instagram_queue {\nstore bolt " + caddy.Out("fallback.db") + "\nrespond 200\n}", "", ""},
+		"queue":         {"instagram_queue {\nstore sqlite " + caddy.Out("fallback.db") + "\nrespond 200\n}", "", ""},
 		"intercept":     {"intercept {\nreplace_status 200\n}\nrespond \"intercepted\" 500", "", "intercepted"},
 		"webhook-again": {harness.Webhook + "\nrespond 200", "", ""},
 		"fails":         {"error \"again\" 200", "", ""},

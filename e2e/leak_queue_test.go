@@ -27,7 +27,7 @@ func startLeakQueues(t *testing.T, options string, backends map[string]string) (
 	handle %s {
 		import webhook
 		instagram_queue {
-			store bolt %q
+			store sqlite %q
 			retry {
 				first 10ms
 				max 50ms

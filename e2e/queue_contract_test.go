@@ -36,7 +36,7 @@ func TestQueueDeliversEverySample(t *testing.T) {
 		app_secret two %s
 	}
 	instagram_queue {
-		store bolt %q
+		store sqlite %q
 		min_free_space 0B
 		reverse_proxy %s {
 			header_up X-Secret {instagram.secret}

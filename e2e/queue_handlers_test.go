@@ -21,7 +21,7 @@ func TestQueueKeepsTheURL(t *testing.T) {
 	@queued header X-Queued yes
 	handle @queued {
 		instagram_queue {
-			store bolt %q
+			store sqlite %q
 			min_free_space 0B
 			reverse_proxy %s
 		}

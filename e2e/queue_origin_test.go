@@ -103,7 +103,7 @@ func compareOrigins(t *testing.T, servers, option string, tls bool, header http.
 		}
 		handle @%[1]s_queued {
 			instagram_queue {
-				store bolt %[2]q
+				store sqlite %[2]q
 				min_free_space 0B
 				%[3]s
 			}

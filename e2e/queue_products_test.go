@@ -56,7 +56,7 @@ func TestQueueTwoAppsGetTheSameEvent(t *testing.T) {
 		app_secret two %s
 	}
 	instagram_queue {
-		store bolt %q
+		store sqlite %q
 		min_free_space 0B
 		@one vars {instagram.secret} one
 		handle @one {

@@ -93,7 +93,7 @@ func TestQueueSharedBySites(t *testing.T) {
 	caddy.Start(t, fmt.Sprintf(`(shared) {
 	%s
 	instagram_queue {
-		store bolt %q
+		store sqlite %q
 		%s
 		@other instagram {
 			field comments

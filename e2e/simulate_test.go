@@ -203,7 +203,7 @@ handle /webhooks {
 	%s
 	instagram_file %q
 	instagram_queue {
-		store bolt %q
+		store sqlite %q
 		%s
 		reverse_proxy %s
 	}

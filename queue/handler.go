@@ -64,7 +64,7 @@ func init() {
 // `Idempotency-Key`. At a reload and a stop attempts have the `grace_period` of
 // Caddy to end, or 10 seconds if there is none.
 type Handler struct {
-	// StoreRaw is where events are kept. Default: `bolt`, a file in Caddy's
+	// StoreRaw is where events are kept. Default: `sqlite`, a file in Caddy's
 	// data directory. Only one queue can use a store.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.handlers.instagram_queue.stores inline_key=module"`
 

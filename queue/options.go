@@ -53,7 +53,7 @@ const DefaultMinFreeSpace = 100 << 20
 
 func (h *Handler) setDefaults() {
 	if h.StoreRaw == nil {
-		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "bolt"}, nil)
+		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "sqlite"}, nil)
 	}
 	h.Dedupe = cmp.Or(h.Dedupe, new(caddy.Duration(48*time.Hour)))
 	h.Order = cmp.Or(h.Order, orderConversation)

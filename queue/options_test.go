@@ -29,7 +29,7 @@ func TestOptionDefaults(t *testing.T) {
 	}
 	bare := new(Handler)
 	bare.setDefaults()
-	if got := string(bare.StoreRaw); got != `{"module":"bolt"}` {
+	if got := string(bare.StoreRaw); got != `{"module":"sqlite"}` {
 		t.Errorf("got the store %s", got)
 	}
 }

@@ -59,7 +59,7 @@ http://hooks.example.com {
 			app_secret SECRET
 		}
 		instagram_queue {
-			store bolt DIR/queue.db
+			store sqlite DIR/queue.db
 			timeout 1h
 			reverse_proxy APPLICATION
 		}

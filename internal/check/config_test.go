@@ -76,7 +76,7 @@ hooks.example.com {
 		}
 		instagram_file DIR/{instagram.field}.jsonl
 		instagram_queue {
-			store bolt DIR/missing/deeper/queue.db
+			store sqlite DIR/missing/deeper/queue.db
 			instagram_file DIR/events {
 				layout files
 			}
@@ -156,7 +156,7 @@ func TestConfigFaults(t *testing.T) {
 		},
 		"disk nearly full": {config: noClientCert, harm: free(500 << 20), warnings: []string{DiskSpace, DiskSpace, DiskSpace}, says: "500 MiB are free"},
 		"queue refuses": {
-			config: replace("store bolt", "min_free_space 2GiB\n\t\tstore bolt"), harm: free(1500 << 20),
+			config: replace("store sqlite", "min_free_space 2GiB\n\t\tstore sqlite"), harm: free(1500 << 20),
 			faults: []string{DiskSpace}, says: "min_free_space is 2.0 GiB",
 		},
 		"disk broken": {

@@ -158,7 +158,7 @@ func TestQueueThatIsNotOpenIsNotFoundWell(t *testing.T) {
 			switch test.store {
 			case "":
 			case "-":
-				config = strings.Replace(config, "store bolt DIR/missing/deeper/queue.db", "", 1)
+				config = strings.Replace(config, "store sqlite DIR/missing/deeper/queue.db", "", 1)
 			default:
 				config = strings.Replace(config, "DIR/missing/deeper/queue.db", test.store, 1)
 			}

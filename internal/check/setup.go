@@ -23,7 +23,6 @@ import (
 	"github.com/caddy-instagram/webhooks/file"
 	"github.com/caddy-instagram/webhooks/handler"
 	"github.com/caddy-instagram/webhooks/queue"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 // setup is what a config says about webhooks.
@@ -261,12 +260,12 @@ func storeOf(h *queue.Handler) store {
 		Name string `json:"module"`
 		Path string `json:"path"`
 	}
-	if h.StoreRaw != nil && (json.Unmarshal(h.StoreRaw, &config) != nil || config.Name != "bolt") {
+	if h.StoreRaw != nil && (json.Unmarshal(h.StoreRaw, &config) != nil || config.Name != "sqlite") {
 		return store{}
 	}
 	path := caddy.NewReplacer().ReplaceKnown(config.Path, "")
 	if path == "" {
-		path = bolt.DefaultPath()
+		path = queue.DefaultPath()
 	}
 	return store{absolute(path), path != config.Path || !filepath.IsAbs(path)}
 }

@@ -25,7 +25,6 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
 	_ "github.com/caddy-instagram/webhooks/matcher"
-	_ "github.com/caddy-instagram/webhooks/queue/bolt"
 )
 
 const (

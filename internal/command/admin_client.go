@@ -19,7 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/admin"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
+	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
 // adminClient asks the queue's admin API: that of a running Caddy or, with --file,
@@ -30,7 +30,7 @@ type adminClient struct {
 
 	send   func(ctx context.Context, method, uri string) (*response, error) // nil: not connected
 	at     string                                                           // whom it asks
-	opened *bolt.Store
+	opened *sqlite.Store
 	info   os.FileInfo // of the file, before anything was done
 }
 
@@ -169,9 +169,9 @@ func (a *adminClient) open() (err error) {
 	case a.info.Size() == 0:
 		return fmt.Errorf("the file %s is no queue, or is damaged: %w", a.file, errEmpty)
 	}
-	store, err := bolt.Open(a.file, zap.NewNop)
+	store, err := sqlite.Open(a.file, zap.NewNop)
 	if err != nil {
-		if !errors.Is(err, bolt.ErrDamaged) {
+		if !errors.Is(err, sqlite.ErrDamaged) {
 			err = fmt.Errorf("%w; leave out --file to ask a Caddy that is running", err)
 		}
 		return err

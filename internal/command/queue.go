@@ -49,6 +49,7 @@ server, by --file. For 'check', the exit code 3 tells that the file is damaged.
 		queueDiscardCommand(a),
 		queueExportCommand(a),
 		queueCheckCommand(a),
+		queueBackupCommand(a),
 		queueCompactCommand(a),
 	)
 	a.register(cmd)

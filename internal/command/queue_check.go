@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/admin"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
+	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
 // exitDamaged is the exit code of check for a file that is not sound.
@@ -54,7 +56,7 @@ func (r *checkedQueue) text(c *console) {
 func checkQueue(ctx context.Context, a *adminClient) (result, error) {
 	r := new(checkedQueue)
 	err := a.read(ctx, http.MethodPost, "/check", nil, &r.Checked)
-	if errors.Is(err, bolt.ErrDamaged) || errors.Is(err, errEmpty) { // so much that it cannot be opened
+	if errors.Is(err, sqlite.ErrDamaged) || errors.Is(err, errEmpty) { // so much that it cannot be opened
 		r.Damage, err = err.Error(), nil
 	}
 	if err != nil || r.Sound {
@@ -65,6 +67,44 @@ func checkQueue(ctx context.Context, a *adminClient) (result, error) {
 		said = "the file is damaged: " + said
 	}
 	return r, &failure{exitDamaged, fmt.Errorf("%s. Restore a copy; what it held since is lost", said)}
+}
+
+func queueBackupCommand(a *adminClient) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "backup <new file>",
+		Short: "Copy a queue to a new file",
+		Long: `
+Copies a queue, as it is at one moment, to a new file, while Caddy goes on to use
+it, or, with --file, the queue of a stopped one. Caddy itself writes the new file:
+it is on the machine, and belongs to the user, of the running Caddy.
+` + queueExitCodes,
+		Example: `  $ caddy instagram queue backup /var/backups/queue-$(date +%F).db
+  $ caddy instagram queue check --file /var/backups/queue-2026-01-31.db`,
+		RunE: a.run(1, func(ctx context.Context, _ *console, args []string) (result, error) {
+			if len(args) == 0 {
+				return nil, errors.New("backup takes the path of the new file")
+			}
+			path, err := filepath.Abs(args[0])
+			if err != nil {
+				return nil, err
+			}
+			r := new(backedUpQueue)
+			err = a.change(ctx, http.MethodPost, "/backup", url.Values{"to": {path}}, &r.BackedUp)
+			return ifDone(r, err)
+		}),
+	}
+	a.registerFile(cmd)
+	return cmd
+}
+
+// backedUpQueue is the result of backup.
+type backedUpQueue struct {
+	outcome
+	admin.BackedUp
+}
+
+func (r *backedUpQueue) text(c *console) {
+	c.printf("The copy %s has %s.\n", r.File, sizeText(r.Size))
 }
 
 func queueCompactCommand(a *adminClient) *cobra.Command {

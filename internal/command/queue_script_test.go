@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/queue"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
+	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
 // keepQueue <file> makes the file of a queue of three comments: the first is
@@ -21,7 +21,7 @@ func keepQueue(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: queue-file <file>")
 	}
 	ctx := context.Background()
-	store, err := bolt.Open(ts.MkAbs(args[0]), zap.NewNop)
+	store, err := sqlite.Open(ts.MkAbs(args[0]), zap.NewNop)
 	ts.Check(err)
 	for i, outcome := range []queue.Outcome{{State: queue.Dead, Error: "status 410"}, {State: queue.Delivered}, {}} {
 		delivery := fmt.Appendf(nil, `{"object":"instagram","entry":[{"id":"17841400000000001","changes":[{"field":"comments","value":{"id":"%d"}}]}]}`, i+1)
@@ -49,7 +49,7 @@ func serveQueue(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: queue <file> [<name>]")
 	}
 	name := append(args, "queue.db")[1]
-	store, err := bolt.Open(ts.MkAbs(args[0]), zap.NewNop)
+	store, err := sqlite.Open(ts.MkAbs(args[0]), zap.NewNop)
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(store.Close()) })
 	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: name}} }}

@@ -24,7 +24,7 @@ import (
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/queue"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
+	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
 // secretMarker is in the query of each URL, and must be in no output.
@@ -155,7 +155,7 @@ func newQueue(t testing.TB) (queue.Store, string) {
 
 func openQueue(t testing.TB, path string) queue.Store {
 	t.Helper()
-	store, err := bolt.Open(path, zap.NewNop)
+	store, err := sqlite.Open(path, zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,5 +254,7 @@ func (f *faulty) List(ctx context.Context, filter queue.Filter) ([]queue.Event, 
 }
 
 func (f *faulty) Check(context.Context) error { return f.check }
+
+func (f *faulty) Backup(context.Context, string) error { return f.check }
 
 func (f *faulty) Compact(context.Context) (int64, int64, error) { return 0, 0, f.check }

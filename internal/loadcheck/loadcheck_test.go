@@ -316,7 +316,7 @@ func TestQueueInTheDefaultPlaceIsToldAtLoad(t *testing.T) {
 		want int
 	}{
 		"used":          {":1 {\n" + webhook + queue + "}", 0},
-		"another path":  {":1 {\n" + webhook + "instagram_queue {\nstore bolt other.db\nreverse_proxy localhost:9000\n}\n}", 1},
+		"another path":  {":1 {\n" + webhook + "instagram_queue {\nstore sqlite other.db\nreverse_proxy localhost:9000\n}\n}", 1},
 		"block removed": {":1 {\n" + webhook + "reverse_proxy localhost:9000\n}", 1},
 	} {
 		got := warnings(t, adapt(t, tc.site))

@@ -156,7 +156,7 @@ func ParseSize(arg string) (int64, error) {
 }
 
 // Module is an option with the name of a module in a namespace and what that module takes. what describes it: "the
-// name of a store, such as bolt". Its config goes to raw, with the name under key.
+// name of a store, such as sqlite". Its config goes to raw, with the name under key.
 func Module(name, what, namespace, key string, raw *json.RawMessage) *Option {
 	return custom(name, func(d *caddyfile.Dispenser) error {
 		if !d.NextArg() {

@@ -68,10 +68,15 @@ type Store interface {
 	Close() error
 }
 
-// Maintainer is a Store whose file can be checked and compacted while it is in use.
+// Maintainer is a Store with a file that can be checked, copied and compacted while it
+// is in use.
 type Maintainer interface {
 	// Check returns an error that describes the damage of the file, or nil.
 	Check(ctx context.Context) error
+
+	// Backup copies the queue as it is at this moment to a new file. It is an error
+	// if there is a file at the path already.
+	Backup(ctx context.Context, path string) error
 
 	// Compact returns unused space to the file system, and reports the size of
 	// the file in bytes before and after. Nothing is accepted meanwhile.

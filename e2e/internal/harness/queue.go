@@ -6,7 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
-	"github.com/caddy-instagram/webhooks/queue/bolt"
+	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 
 // QueueSite is a site with a queue: its options and what takes the events.
 func (c *Caddy) QueueSite(content string) string {
-	return c.Site("%s\ninstagram_queue {\nstore bolt %q\n%s\n}", Webhook, c.Queue, content)
+	return c.Site("%s\ninstagram_queue {\nstore sqlite %q\n%s\n}", Webhook, c.Queue, content)
 }
 
 // ServeQueue starts Caddy with a queue.
@@ -71,7 +71,7 @@ func (c *Caddy) CheckPending(t testing.TB, want int, when string) {
 // the file too.
 func (c *Caddy) Stored(t testing.TB, filter queue.Filter) []queue.Event {
 	t.Helper()
-	store, err := bolt.Open(c.Queue, zap.NewNop)
+	store, err := sqlite.Open(c.Queue, zap.NewNop)
 	if err != nil {
 		t.Fatal(err)
 	}
