@@ -92,8 +92,8 @@ type undiscarding struct {
 	fails func(id uint64) error
 }
 
-func (u undiscarding) Discard(ctx context.Context, id uint64) error {
-	return errors.Join(u.Store.Discard(ctx, id), u.fails(id))
+func (u undiscarding) Discard(ctx context.Context, consumer string, id uint64) error {
+	return errors.Join(u.Store.Discard(ctx, consumer, id), u.fails(id))
 }
 
 // TestDiscardAllThatBreaksOffSaysHowFarItCame does not look like success.
@@ -150,7 +150,7 @@ func TestListInTheOrderOfAcceptance(t *testing.T) {
 		after = fmt.Sprintf("&after=%d", page[len(page)-1])
 		if len(all) == 2 {
 			accept(t, store, record(6))
-			if err := store.Discard(t.Context(), 1); err != nil {
+			if err := store.Discard(t.Context(), "", 1); err != nil {
 				t.Fatal(err)
 			}
 		}

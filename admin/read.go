@@ -50,7 +50,8 @@ func (a *API) status(r *request) (any, error) {
 	all := make([]Status, len(stores))
 	for i, s := range stores {
 		all[i] = Status{Store: s.Name, RefusingSince: s.RefusingSince.UTC()}
-		stats, err := s.Stats(r.Context())
+		of, err := s.Stats(r.Context())
+		stats := queue.StatsOf(of, queue.DefaultConsumer)
 		if err != nil {
 			// A store that refuses may not be able to count, either.
 			all[i].Error = err.Error()
@@ -183,7 +184,7 @@ func newEvent(e *queue.Event) *Event {
 	url, _, _ := strings.Cut(e.URL, "?")
 	shown := &Event{
 		ID: e.ID, State: e.State, Lane: e.Lane, InFlight: e.InFlight,
-		Identity: e.Identity, Field: e.Field, Account: e.Account, Order: e.Order,
+		Identity: e.Identity, Field: e.Field, Account: e.Account, Order: e.Conversation,
 		URL: url, AppSecret: e.Secret, Size: e.Size,
 		Accepted: e.Accepted.UTC(), Requeued: e.Requeued.UTC(), Due: e.Due.UTC(), Settled: e.Settled.UTC(),
 		Attempts: e.Attempts, LastError: e.LastError,

@@ -21,7 +21,7 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	a, b := newStore(t, "a.db"), newStore(t, "b.db")
 	accept(t, a, record(1))
-	settle(t, a, queue.Outcome{State: queue.Dead, Error: "status 410"})
+	settle(t, a, queue.Outcome{State: queue.Dead, Attempt: queue.Attempt{Error: "status 410"}})
 	accept(t, a, record(2))
 	settle(t, a, queue.Outcome{State: queue.Delivered})
 	accept(t, a, record(3))
@@ -55,8 +55,8 @@ func TestStatus(t *testing.T) {
 // uncountable is a store that cannot say what it holds.
 type uncountable struct{ queue.Store }
 
-func (uncountable) Stats(ctx context.Context) (queue.Stats, error) {
-	return queue.Stats{}, errors.New("the disk is gone")
+func (uncountable) Stats(ctx context.Context) ([]queue.Stats, error) {
+	return nil, errors.New("the disk is gone")
 }
 
 func TestStatusOfABrokenStore(t *testing.T) {
@@ -77,7 +77,7 @@ func TestList(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, "q")
 	accept(t, store, record(1))
-	settle(t, store, queue.Outcome{State: queue.Dead, Error: "status 410"})
+	settle(t, store, queue.Outcome{State: queue.Dead, Attempt: queue.Attempt{Error: "status 410"}})
 	message := record(2)
 	message.Field, message.Account = "messages", "1"
 	accept(t, store, message)
@@ -125,11 +125,11 @@ func TestListSaysWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, "q")
 	ordered := record(1)
-	ordered.Order = testAccount + "/1"
+	ordered.Conversation = testAccount + "/1"
 	accept(t, store, ordered)
 	settle(t, store, inAnHour())
 	accept(t, store, record(2))
-	settle(t, store, queue.Outcome{State: queue.Dead, Error: "status 410"})
+	settle(t, store, queue.Outcome{State: queue.Dead, Attempt: queue.Attempt{Error: "status 410"}})
 	accept(t, store, record(3))
 	lease(t, store)
 
@@ -249,7 +249,7 @@ type forgetful struct {
 func (f forgetful) List(ctx context.Context, filter queue.Filter) ([]queue.Event, error) {
 	events, err := f.Store.List(ctx, filter)
 	if err == nil && filter.ID == 0 {
-		err = f.Discard(ctx, f.id)
+		err = f.Discard(ctx, "", f.id)
 	}
 	return events, err
 }

@@ -31,7 +31,16 @@ func newStore(t testing.TB, name string) Store {
 			t.Error(err)
 		}
 	})
+	if err := s.Join(t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		t.Fatal(err)
+	}
 	return Store{Store: s, Name: name}
+}
+
+// statsOf returns those of the default consumer.
+func statsOf(t testing.TB, s queue.Store) (queue.Stats, error) {
+	stats, err := s.Stats(t.Context())
+	return queue.StatsOf(stats, queue.DefaultConsumer), err
 }
 
 // record is an event whose URL has a query and which has a signature: neither
@@ -69,7 +78,7 @@ func settle(t testing.TB, s queue.Store, outcome queue.Outcome) {
 
 func lease(t testing.TB, s queue.Store) []*queue.Event {
 	t.Helper()
-	events, err := s.Lease(t.Context(), 1<<20)
+	events, _, err := s.Lease(t.Context(), queue.DefaultConsumer, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +117,7 @@ func decode[T any](t testing.TB, w *httptest.ResponseRecorder) (v T) {
 
 // inAnHour makes an event wait for another attempt.
 func inAnHour() queue.Outcome {
-	return queue.Outcome{State: queue.Pending, Due: time.Now().Add(time.Hour), Error: "status 500"}
+	return queue.Outcome{State: queue.Pending, Due: time.Now().Add(time.Hour), Attempt: queue.Attempt{Error: "status 500"}}
 }
 
 // newFullStore returns a store with an event in each state: 1 and the message 2 are

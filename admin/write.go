@@ -178,7 +178,7 @@ type Discarded struct {
 
 // discard forgets an event.
 func discard(store Store, r *request) (any, error) {
-	return nil, store.Discard(r.Context(), r.id)
+	return nil, store.Discard(r.Context(), "", r.id)
 }
 
 // discardAll forgets one page of the selected events.
@@ -226,7 +226,7 @@ func discardEach(ctx context.Context, store Store, events []queue.Event, dryRun 
 			continue
 		}
 		group.Go(func() error {
-			err := store.Discard(ctx, e.ID)
+			err := store.Discard(ctx, "", e.ID)
 			switch {
 			case err == nil:
 				count.Add(1)

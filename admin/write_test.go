@@ -196,7 +196,7 @@ func TestCheckAndCompact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stats, err := restored.Stats(t.Context()); err != nil || stats.Pending != 1 {
+	if stats, err := statsOf(t, restored); err != nil || stats.Pending != 1 {
 		t.Errorf("the copy has %+v, %v", stats, err)
 	}
 	if err := restored.Close(); err != nil {
@@ -243,7 +243,7 @@ func TestRequestIsCut(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
-	stats, err := store.Stats(t.Context())
+	stats, err := statsOf(t, store)
 	if err != nil || stats.Dead != 1 {
 		t.Errorf("stats %+v, %v", stats, err)
 	}

@@ -106,15 +106,15 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []qu
 		start := len(*text)
 		*text = e.AppendEnvelope(*text)
 		records = append(records, queue.Record{
-			Identity:  e.ID(),
-			NotUnique: e.NotUnique(),
-			Order:     h.orderOf(e),
-			Account:   e.Account,
-			Field:     e.Field,
-			URL:       url,
-			Origin:    origin,
-			Secret:    d.Secret,
-			Body:      (*text)[start:len(*text):len(*text)],
+			Identity:     e.ID(),
+			NotUnique:    e.NotUnique(),
+			Conversation: e.Conversation(),
+			Account:      e.Account,
+			Field:        e.Field,
+			URL:          url,
+			Origin:       origin,
+			Secret:       d.Secret,
+			Body:         (*text)[start:len(*text):len(*text)],
 		})
 		last := &records[len(records)-1]
 		last.Signature = d.Signer.Sign(last.Body)
@@ -124,16 +124,6 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []qu
 		}
 	}
 	return records
-}
-
-func (h *Handler) orderOf(e *event.Event) string {
-	switch h.Order {
-	case orderAccount:
-		return e.Account
-	case orderConversation:
-		return e.Conversation()
-	}
-	return ""
 }
 
 // maxURL bounds the URL of a delivery in bytes: each event is stored with it, and

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -76,7 +77,7 @@ func TestHandlerAdmission(t *testing.T) {
 	if _, err := serveStub(h, stubDelivery(stubComment)); err != nil {
 		t.Fatal(err)
 	}
-	if want := (queue.Admission{Dedupe: 5, MaxEvents: 6, MaxBytes: 7, MinFree: 8}); s.admission != want {
+	if want := (queue.Admission{Dedupe: 5, MaxEvents: 6, MaxBytes: 7, MinFree: 8}); !reflect.DeepEqual(s.admission, want) {
 		t.Errorf("got %+v, want %+v", s.admission, want)
 	}
 }
@@ -136,7 +137,7 @@ func TestHandlerOrder(t *testing.T) {
 			if _, err := serveStub(h, stubDelivery(tc.body)); err != nil {
 				t.Fatal(err)
 			}
-			if got := s.taken()[0].Order; got != tc.want {
+			if got := s.joined[0].Order.Of(&s.taken()[0]); got != tc.want {
 				t.Errorf("got the key %q, want %q", got, tc.want)
 			}
 		})

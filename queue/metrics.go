@@ -49,7 +49,8 @@ func (gauges) Collect(ch chan<- prometheus.Metric) {
 			refusing = float64(since.UnixMilli()) / 1000
 		}
 		show(refusingGauge, refusing)
-		stats, err := store.Stats(context.Background())
+		all, err := store.Stats(context.Background())
+		stats := queue.StatsOf(all, queue.DefaultConsumer)
 		if err != nil {
 			continue
 		}

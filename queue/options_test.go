@@ -17,7 +17,8 @@ func TestOptionDefaults(t *testing.T) {
 	t.Parallel()
 	h := newStubConfig(t).mustHandler(t, newStubStore(t))
 	want := queue.Policy{
-		First: time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
+		Consumer: queue.DefaultConsumer,
+		First:    time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
 		Timeout: 30 * time.Second, Concurrency: 32,
 		Retention: queue.Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour},
 	}
@@ -46,7 +47,8 @@ func TestOptionsBecomePolicy(t *testing.T) {
 		h.Keep.Dead = new(caddy.Duration(time.Hour))
 	})
 	want := queue.Policy{
-		First: time.Minute, Max: time.Hour, For: 2 * time.Hour,
+		Consumer: queue.DefaultConsumer,
+		First:    time.Minute, Max: time.Hour, For: 2 * time.Hour,
 		Timeout: time.Second, Concurrency: 5, DeadStatus: []int{400, 422},
 		Retention: queue.Retention{Dead: time.Hour},
 	}

@@ -67,6 +67,9 @@ func (q *runner) Start() error {
 	}
 	q.store = store
 	q.warnOfSpace()
+	if err := store.Join(q.ctx, []queue.Consumer{{Name: queue.DefaultConsumer, Order: queue.Order(q.handler.Order)}}); err != nil {
+		return fmt.Errorf("instagram_queue: %w", err)
+	}
 	q.dispatcher = queue.NewDispatcher(store, q.backend(), q.policy(), q.logger)
 	q.dispatcher.Start()
 	close(q.ready)
@@ -108,6 +111,7 @@ func (q *runner) release() error {
 func (q *runner) policy() queue.Policy {
 	h := q.handler
 	return queue.Policy{
+		Consumer:    queue.DefaultConsumer,
 		First:       time.Duration(h.Retry.First),
 		Max:         time.Duration(h.Retry.Max),
 		For:         time.Duration(h.Retry.For),

@@ -68,6 +68,7 @@ type stubStore struct {
 	stats          queue.Stats
 	records        []queue.Record
 	admission      queue.Admission
+	joined         []queue.Consumer
 	opened, closed int
 }
 
@@ -76,6 +77,14 @@ func newStubStore(t testing.TB) *stubStore {
 	stubStores.Store(s.key, s)
 	t.Cleanup(func() { stubStores.Delete(s.key) })
 	return s
+}
+
+// Join remembers who has joined.
+func (s *stubStore) Join(_ context.Context, consumers []queue.Consumer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.joined = consumers
+	return nil
 }
 
 func (s *stubStore) Accept(_ context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
@@ -119,28 +128,30 @@ func (s *stubStore) Close() error {
 	return nil
 }
 
-func (s *stubStore) Lease(ctx context.Context, _ int) ([]*queue.Event, error) {
+func (s *stubStore) Lease(ctx context.Context, _ string, _ int) ([]*queue.Event, context.Context, error) {
 	<-ctx.Done()
-	return nil, ctx.Err()
+	return nil, nil, ctx.Err()
 }
 
 func (s *stubStore) Settle(context.Context, *queue.Event, queue.Outcome) error { return nil }
 func (s *stubStore) List(context.Context, queue.Filter) ([]queue.Event, error) { return nil, nil }
-func (s *stubStore) Discard(context.Context, uint64) error                     { return queue.ErrNotFound }
+func (s *stubStore) Discard(context.Context, string, uint64) error             { return queue.ErrNotFound }
+func (s *stubStore) Pause(context.Context, string, bool) error                 { return nil }
+func (s *stubStore) Drop(context.Context, string) error                        { return nil }
 func (s *stubStore) Expire(context.Context, queue.Retention) (bool, error)     { return false, nil }
 func (s *stubStore) Free(context.Context) (int64, error)                       { return s.free, nil }
 
-func (s *stubStore) Stats(context.Context) (queue.Stats, error) {
+func (s *stubStore) Stats(context.Context) ([]queue.Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stats, nil
+	return []queue.Stats{s.stats}, nil
 }
 
 // hold has the store say that so many events are pending.
 func (s *stubStore) hold(pending int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stats.Pending = pending
+	s.stats = queue.Stats{Consumer: queue.DefaultConsumer, Pending: pending}
 }
 
 func (s *stubStore) Requeue(context.Context, queue.Filter, time.Duration) (int, error) { return 0, nil }

@@ -95,8 +95,13 @@ func (u *unusedStores) left(o *SharedStore) {
 	if caddy.Exiting() {
 		return
 	}
-	if stats, err := o.Stats(context.Background()); err == nil && stats.Pending > 0 {
-		u.add(o.name, stats.Pending)
+	all, err := o.Stats(context.Background())
+	var pending int64
+	for _, stats := range all {
+		pending += stats.Pending
+	}
+	if err == nil && pending > 0 {
+		u.add(o.name, pending)
 	}
 }
 

@@ -149,7 +149,7 @@ func TestQueueCompact(t *testing.T) {
 		t.Errorf("%+v, and the file is %+v, %v", got, info, err)
 	}
 	runQueue(t, "check", "--file", path).want(t, 0, "sound", "")
-	stats, err := openQueue(t, path).Stats(t.Context())
+	stats, err := statsOf(t, openQueue(t, path))
 	if err != nil || stats.Pending+stats.Dead != 5000 {
 		t.Errorf("%+v, %v", stats, err)
 	}

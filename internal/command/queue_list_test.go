@@ -195,7 +195,7 @@ func TestQueueDiscardAll(t *testing.T) {
 	}
 	s.run(t, "discard", "--all", "--state", "pending", "--dry-run").want(t, 0, "3 events would be forgotten.\nBeing delivered just now, so kept: 2 events.", "")
 	s.run(t, "discard", "--all", "--state", "pending").want(t, 3, "3 events forgotten.\nBeing delivered just now, so kept: 2 events.", "2 events could not be forgotten")
-	if stats, err := store.Stats(t.Context()); err != nil || stats.Pending != 2 || stats.Dead != 0 {
+	if stats, err := statsOf(t, store); err != nil || stats.Pending != 2 || stats.Dead != 0 {
 		t.Errorf("left are %+v, %v", stats, err)
 	}
 

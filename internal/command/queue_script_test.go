@@ -23,7 +23,9 @@ func keepQueue(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	store, err := sqlite.Open(ts.MkAbs(args[0]), zap.NewNop)
 	ts.Check(err)
-	for i, outcome := range []queue.Outcome{{State: queue.Dead, Error: "status 410"}, {State: queue.Delivered}, {}} {
+	for i, outcome := range []queue.Outcome{
+		{State: queue.Dead, Attempt: queue.Attempt{Error: "status 410"}}, {State: queue.Delivered}, {},
+	} {
 		delivery := fmt.Appendf(nil, `{"object":"instagram","entry":[{"id":"17841400000000001","changes":[{"field":"comments","value":{"id":"%d"}}]}]}`, i+1)
 		for _, e := range event.Split(delivery) {
 			_, err := store.Accept(ctx, []queue.Record{{
@@ -35,7 +37,7 @@ func keepQueue(ts *testscript.TestScript, neg bool, args []string) {
 		if outcome.State == "" {
 			continue
 		}
-		leased, err := store.Lease(ctx, 1)
+		leased, _, err := store.Lease(ctx, queue.DefaultConsumer, 1)
 		ts.Check(err)
 		ts.Check(store.Settle(ctx, leased[0], outcome))
 	}

@@ -159,8 +159,17 @@ func openQueue(t testing.TB, path string) queue.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := store.Join(t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { closeQueue(t, store) })
 	return store
+}
+
+// statsOf returns those of the default consumer.
+func statsOf(t testing.TB, s queue.Store) (queue.Stats, error) {
+	stats, err := s.Stats(t.Context())
+	return queue.StatsOf(stats, queue.DefaultConsumer), err
 }
 
 func closeQueue(t testing.TB, store queue.Store) {
@@ -211,7 +220,7 @@ func settle(t testing.TB, store queue.Store, outcome queue.Outcome) {
 
 func lease(t testing.TB, store queue.Store) []*queue.Event {
 	t.Helper()
-	events, err := store.Lease(t.Context(), 1<<20)
+	events, _, err := store.Lease(t.Context(), queue.DefaultConsumer, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,8 +228,8 @@ func lease(t testing.TB, store queue.Store) []*queue.Event {
 }
 
 var (
-	dead  = queue.Outcome{State: queue.Dead, Error: "status 410"}
-	later = queue.Outcome{State: queue.Pending, Due: time.Now().Add(24 * time.Hour), Error: "status 500 \x1b[31m\u009b" + strings.Repeat("long ", 100)}
+	dead  = queue.Outcome{State: queue.Dead, Attempt: queue.Attempt{Error: "status 410"}}
+	later = queue.Outcome{State: queue.Pending, Due: time.Now().Add(24 * time.Hour), Attempt: queue.Attempt{Error: "status 500 \x1b[31m\u009b" + strings.Repeat("long ", 100)}}
 )
 
 // nobody returns an address that nobody listens on, nor can get before a test is
@@ -235,8 +244,8 @@ type faulty struct {
 	calls                   int
 }
 
-func (f *faulty) Discard(ctx context.Context, id uint64) error {
-	return errors.Join(f.discard, f.Store.Discard(ctx, id))
+func (f *faulty) Discard(ctx context.Context, consumer string, id uint64) error {
+	return errors.Join(f.discard, f.Store.Discard(ctx, consumer, id))
 }
 
 func (f *faulty) Requeue(ctx context.Context, filter queue.Filter, interval time.Duration) (int, error) {

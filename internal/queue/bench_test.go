@@ -31,18 +31,18 @@ type endless struct {
 	event Event
 }
 
-func (s *endless) Lease(ctx context.Context, limit int) ([]*Event, error) {
+func (s *endless) Lease(ctx context.Context, _ string, limit int) ([]*Event, context.Context, error) {
 	n := min(int(s.left.Load()), limit)
 	if n <= 0 {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
 	s.left.Add(-int64(n))
 	events := make([]*Event, n)
 	for i := range events {
 		events[i] = new(s.event)
 	}
-	return events, nil
+	return events, ctx, nil
 }
 
 func (s *endless) Settle(context.Context, *Event, Outcome) error {

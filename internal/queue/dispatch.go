@@ -21,7 +21,7 @@ func (d *Dispatcher) lease() {
 			}
 			continue
 		}
-		events, err := d.store.Lease(d.leasing, room)
+		events, _, err := d.store.Lease(d.leasing, d.policy.Consumer, room)
 		d.add(events)
 		switch {
 		case err == nil:

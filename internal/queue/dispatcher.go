@@ -13,6 +13,9 @@ import (
 
 // Policy says how events are delivered.
 type Policy struct {
+	// Consumer is who gets the events.
+	Consumer string
+
 	// First and Max are the bounds of the time before the next attempt: First
 	// after one attempt, twice as much after each further one, up to Max.
 	First, Max time.Duration

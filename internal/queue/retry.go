@@ -22,13 +22,13 @@ func (p *Policy) outcome(e *Event, r result, now time.Time) Outcome {
 		deadline = e.Tried.Add(p.For)
 	}
 	if p.refused(r) || !now.Before(deadline) {
-		return Outcome{State: Dead, Error: r.text}
+		return Outcome{State: Dead, Attempt: Attempt{Ended: now, Error: r.text}}
 	}
 	due := now.Add(max(p.delay(e.Attempts), r.retryAfter))
 	if due.After(deadline) {
 		due = deadline
 	}
-	return Outcome{State: Pending, Due: due, Ended: now, Error: r.text}
+	return Outcome{State: Pending, Due: due, Attempt: Attempt{Ended: now, Error: r.text}}
 }
 
 // refused reports whether the backend does not want the event, now or later.

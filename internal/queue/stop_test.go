@@ -27,11 +27,11 @@ func (s *broken) before(inner Store) Store {
 	return s
 }
 
-func (s *broken) Lease(ctx context.Context, limit int) ([]*Event, error) {
+func (s *broken) Lease(ctx context.Context, consumer string, limit int) ([]*Event, context.Context, error) {
 	if s.lease.Add(-1) >= 0 {
-		return nil, errDisk
+		return nil, nil, errDisk
 	}
-	return s.Store.Lease(ctx, limit)
+	return s.Store.Lease(ctx, consumer, limit)
 }
 
 func (s *broken) Settle(ctx context.Context, e *Event, o Outcome) error {
@@ -182,7 +182,7 @@ func TestStop(t *testing.T) {
 				}
 				time.Sleep(500 * time.Millisecond)
 				synctest.Wait()
-				if stats, _ := tr.store.Stats(t.Context()); stats.InFlight != 2 {
+				if stats := statsOf(t, tr.store); stats.InFlight != 2 {
 					t.Fatalf("%d events are leased, want one under way and one that waits for it", stats.InFlight)
 				}
 

@@ -9,14 +9,21 @@ import (
 	"time"
 )
 
-// Store keeps events from their acceptance until they are forgotten. Its methods
-// are safe for concurrent use. Once a method has returned without an error, what
-// it did is durable: it survives the loss of power.
+// Store keeps events from their acceptance until they are forgotten, for one or several
+// consumers: each takes the events that are for it at its own pace, and what happens to an
+// event for one of them is nothing to the others. Its methods are safe for concurrent use.
+// Once a method has returned without an error, what it did is durable: it survives the
+// loss of power.
 //
-// A Store decides which events are due, and keeps those with the same Order in
-// sequence. It does not decide what becomes of an event: the Dispatcher leases
-// what is due, delivers it, and settles it with the outcome.
+// A Store decides which events are due, and keeps those of a sequence in order. It does
+// not decide what becomes of an event: the Dispatcher leases what is due, delivers it, and
+// settles it with the outcome.
 type Store interface {
+	// Join tells the store who consumes events from now on. A consumer that is not known
+	// yet begins with what is accepted afterwards, unless it says otherwise; one that is
+	// goes on where it was. Those that are not named keep what they have.
+	Join(ctx context.Context, consumers []Consumer) error
+
 	// Accept stores the events of one delivery: all of them, or none if it
 	// returns an error. Duplicates of events that were accepted within
 	// admission.Dedupe are left out; duplicates reports which, and is nil if there
@@ -24,44 +31,53 @@ type Store interface {
 	// admission. The caller may reuse the bodies once Accept has returned.
 	Accept(ctx context.Context, records []Record, admission Admission) (duplicates []bool, err error)
 
-	// Lease waits until an event is due, and returns up to limit events, as far
-	// as possible in the order of their acceptance. A leased event is returned to
-	// nobody else until it is settled or the process ends. Of the events with the
-	// same Order, only the first is ever leased. Requeued events form a sequence of
-	// their own, in the order of their requeueing, but no two events with the same
-	// Order are leased at a time.
+	// Lease waits until an event is due for a consumer, and returns up to limit events,
+	// as far as possible in the order of their acceptance. A leased event is returned to
+	// nobody else until it is settled or the lease is lost: then the context ends that is
+	// returned as valid, or the process. Of the events of a sequence (see Order), only the
+	// first is ever leased. Requeued events form a sequence of their own, in the order of
+	// their requeueing, but no two events of the same sequence are leased at a time.
 	//
 	// The lanes Live and Retried take turns. Events in Replayed are leased only
-	// when no others are due.
-	Lease(ctx context.Context, limit int) ([]*Event, error)
+	// when no others are due. Nothing is due for a consumer that is paused.
+	Lease(ctx context.Context, consumer string, limit int) (events []*Event, valid context.Context, err error)
 
 	// Settle ends a lease with an outcome. If it returns an error, the event is
 	// still leased, and the caller can settle it again.
 	Settle(ctx context.Context, event *Event, outcome Outcome) error
 
 	// List returns the events that the filter selects, the newest first unless
-	// the filter asks for the oldest, with their bodies if it asks for them. If the
-	// filter has an ID and selects nothing, it may return ErrNotFound.
+	// the filter asks for the oldest: an event for each consumer that has it, by name.
+	// If the filter has an ID and selects nothing, it may return ErrNotFound.
 	List(ctx context.Context, filter Filter) ([]Event, error)
 
 	// Requeue makes the dead and delivered events that the filter selects pending
 	// again, in the lane Replayed, one per interval, and makes those due at once
 	// that wait for their time to come. It returns the number of both; events that
 	// are leased or due stay as they are. If it fails midway, those already requeued
-	// stay so. It ignores the filter's Limit, OldestFirst and Bodies.
+	// stay so. It ignores the filter's Limit, OldestFirst, Bodies and History.
 	Requeue(ctx context.Context, filter Filter, interval time.Duration) (int, error)
 
-	// Discard forgets an event. It returns ErrNotFound if there is no event with
-	// this ID, and ErrLeased while the event is leased.
-	Discard(ctx context.Context, id uint64) error
+	// Discard forgets an event for a consumer, or for all of them if none is named. It
+	// returns ErrNotFound if there is no such event, and ErrLeased while it is leased.
+	Discard(ctx context.Context, consumer string, id uint64) error
+
+	// Pause ends or begins a pause of a consumer. It lasts until it is ended, even if the
+	// store is closed meanwhile.
+	Pause(ctx context.Context, consumer string, paused bool) error
+
+	// Drop forgets a consumer and all that it has. It returns ErrLeased while an event is
+	// leased for it.
+	Drop(ctx context.Context, consumer string) error
 
 	// Expire forgets some of the events and identities whose retention is over,
-	// and reports whether there are more.
+	// and reports whether there are more. An event is gone once it is forgotten for all
+	// consumers.
 	Expire(ctx context.Context, retention Retention) (more bool, err error)
 
-	// Stats returns what the store holds. Its cost does not depend on how much
-	// that is.
-	Stats(ctx context.Context) (Stats, error)
+	// Stats returns what the store holds for each consumer, by name. Its cost does not
+	// depend on how much that is.
+	Stats(ctx context.Context) ([]Stats, error)
 
 	// Close closes the store. Calls under way and later calls of other methods
 	// return ErrClosed.
@@ -95,7 +111,52 @@ var (
 	ErrClosed   = errors.New("the store is closed")
 	ErrNotFound = errors.New("there is no such event")
 	ErrLeased   = errors.New("the event is being delivered just now")
+
+	ErrNoConsumer = errors.New("there is no such consumer")
 )
+
+// DefaultConsumer is the name of the consumer of a queue that names none.
+const DefaultConsumer = "default"
+
+// MaxConsumers is how many consumers a store can have, those that have left the config
+// among them.
+const MaxConsumers = 63
+
+// Consumer is somebody who takes events from a queue.
+type Consumer struct {
+	Name string
+
+	// Order says which events form a sequence for this consumer. If that is changed, it
+	// applies to events to which nothing has happened yet.
+	Order Order
+
+	// FromKept has a new consumer begin with the events that the store holds for others,
+	// of the Fields, or of all fields if there are none.
+	FromKept bool
+	Fields   []string
+}
+
+// Order says which events form a sequence: they are delivered one after the other.
+type Order string
+
+// The orders.
+const (
+	ByConversation Order = "conversation"
+	ByAccount      Order = "account"
+	Unordered      Order = "none"
+)
+
+// Of returns the key of the sequence that an event belongs to, or "" if it waits for no
+// other. Events with the same key are of the same sequence.
+func (o Order) Of(r *Record) string {
+	switch o {
+	case ByAccount:
+		return r.Account
+	case Unordered:
+		return ""
+	}
+	return r.Conversation
+}
 
 // Record is the part of an event that is stored when it is accepted and never changes.
 type Record struct {
@@ -107,9 +168,13 @@ type Record struct {
 	// is never a duplicate.
 	NotUnique bool
 
-	// Order is the key of a sequence: events with the same key are delivered one
-	// after the other. It is empty for an event that waits for no other.
-	Order string
+	// Conversation is what the event is a part of, such as a thread of comments; it is
+	// empty if there is no such thing.
+	Conversation string
+
+	// For says which consumers of the Admission get the event: bit i stands for the
+	// i-th. 0 means all.
+	For uint64
 
 	Account string // id of the account that the event belongs to
 	Field   string // webhook field, such as "comments"
@@ -135,6 +200,9 @@ type Record struct {
 // the name of the app secret. Meta gives events of two apps the same ids, but they
 // are different events. The separator cannot occur in an identity.
 func (r *Record) DuplicateKey() string { return r.Identity + "\x00" + r.Secret }
+
+// IsFor reports whether the i-th consumer of the Admission gets the event.
+func (r *Record) IsFor(i int) bool { return r.For == 0 || r.For>>i&1 == 1 }
 
 // State is where an event stands.
 type State string
@@ -166,6 +234,9 @@ type Event struct {
 	ID   uint64
 	Size int
 
+	// Consumer is who gets the event. What follows is how it stands for this one.
+	Consumer string
+
 	State    State
 	Lane     Lane // of a pending event
 	InFlight bool // leased
@@ -184,6 +255,22 @@ type Event struct {
 	// Due is when a pending event may next be leased; it is zero in the lane Live.
 	// Settled is when the event was delivered or became a dead letter.
 	Due, Settled time.Time
+
+	// History is the last MaxHistory attempts, the oldest first. An event that was
+	// delivered by the first attempt has none.
+	History []Attempt
+}
+
+// MaxHistory is how many attempts of an event are kept.
+const MaxHistory = 10
+
+// Attempt is an attempt to deliver an event.
+type Attempt struct {
+	Ended  time.Time
+	Took   time.Duration
+	Status int    // of the answer; 0: there was none
+	Error  string // why it failed; empty: it did not
+	Answer []byte // the first bytes of the answer's body; nil: not kept
 }
 
 // Outcome is the result of an attempt, for the Store.
@@ -193,11 +280,8 @@ type Outcome struct {
 	State State
 	Due   time.Time
 
-	// Ended is when the attempt ended, if the event is Pending again.
-	Ended time.Time
-
-	// Error describes why the attempt failed.
-	Error string
+	// Attempt is the attempt. Its Error describes why it failed.
+	Attempt
 
 	// Released returns the event as if it had never been leased: there was no
 	// attempt, or it was cut short. The other fields are ignored, and nothing is
@@ -205,14 +289,19 @@ type Outcome struct {
 	Released bool
 }
 
-// Admission holds the limits that Accept enforces.
+// Admission says who gets the events of a delivery, and holds the limits that Accept
+// enforces.
 type Admission struct {
+	// Consumers are the names of those who get the events, at most MaxConsumers. If
+	// there are none, it is the DefaultConsumer.
+	Consumers []string
+
 	// Dedupe is how long duplicates are recognised after an event was accepted. 0
 	// turns that off.
 	Dedupe time.Duration
 
-	// MaxEvents and MaxBytes limit what may be pending after the delivery, in
-	// events and in bytes of bodies. 0 means no limit.
+	// MaxEvents and MaxBytes limit what may be pending for a consumer after the delivery,
+	// in events and in bytes of bodies. 0 means no limit.
 	MaxEvents, MaxBytes int64
 
 	// MinFree is how many bytes must stay free where the store keeps its events,
@@ -220,16 +309,28 @@ type Admission struct {
 	MinFree int64
 }
 
+// Recipients returns the names of those who get the events.
+func (a *Admission) Recipients() []string {
+	if len(a.Consumers) == 0 {
+		return defaultRecipients
+	}
+	return a.Consumers
+}
+
+var defaultRecipients = []string{DefaultConsumer}
+
 // Filter selects events. A zero field selects all.
 type Filter struct {
 	ID             uint64
+	Consumer       string
 	State          State
 	Field, Account string
 	Since          time.Time // accepted at this time or later
 	After, Before  uint64    // bounds of the ID, exclusive
-	Limit          int       // the largest number of events to return
+	Limit          int       // how many events to return; all that have the same ID count as one
 	OldestFirst    bool      // by rising ID instead of falling
 	Bodies         bool      // include bodies
+	History        bool      // include the attempts
 }
 
 // Retention is how long events are kept after they were settled, and how long
@@ -238,8 +339,11 @@ type Retention struct {
 	Delivered, Dead, Dedupe time.Duration
 }
 
-// Stats is what a Store holds.
+// Stats is what a Store holds for a consumer.
 type Stats struct {
+	Consumer string
+	Paused   bool
+
 	Pending      int64 // events, those in flight among them
 	PendingBytes int64 // of their bodies
 	InFlight     int64
@@ -249,4 +353,14 @@ type Stats struct {
 	// Oldest is when the oldest pending event was accepted; it is zero if none
 	// is pending.
 	Oldest time.Time
+}
+
+// StatsOf returns those of a consumer, which are zero if there is none of this name.
+func StatsOf(all []Stats, consumer string) Stats {
+	for _, stats := range all {
+		if stats.Consumer == consumer {
+			return stats
+		}
+	}
+	return Stats{Consumer: consumer}
 }

@@ -31,7 +31,8 @@ type trial struct {
 func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 	t.Helper()
 	policy := Policy{
-		First: time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
+		Consumer: DefaultConsumer,
+		First:    time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
 		Timeout: 30 * time.Second, Concurrency: 8,
 		Retention: Retention{Delivered: 1000 * time.Hour, Dead: 1000 * time.Hour},
 	}
@@ -79,13 +80,13 @@ func answering(h http.Handler) Backend {
 // record returns the nth event of an order.
 func record(order string, n int) Record {
 	return Record{
-		Identity:  fmt.Sprintf("%s/%d", order, n),
-		Order:     order,
-		Field:     "messages",
-		URL:       "https://hooks.example.com/webhooks?key=hidden",
-		Secret:    "instagram",
-		Signature: [32]byte{0xab, 0xcd},
-		Body:      sample.New(uint64(n)).Delivery(sample.Compact, 1, "messages"),
+		Identity:     fmt.Sprintf("%s/%d", order, n),
+		Conversation: order,
+		Field:        "messages",
+		URL:          "https://hooks.example.com/webhooks?key=hidden",
+		Secret:       "instagram",
+		Signature:    [32]byte{0xab, 0xcd},
+		Body:         sample.New(uint64(n)).Delivery(sample.Compact, 1, "messages"),
 	}
 }
 

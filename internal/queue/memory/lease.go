@@ -10,16 +10,25 @@ import (
 )
 
 // Lease implements queue.Store.
-func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
+func (s *Store) Lease(ctx context.Context, consumer string, limit int) ([]*queue.Event, context.Context, error) {
 	for {
 		if err := s.lock(ctx); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		leased, next := s.lease(time.Now(), limit)
+		c := s.consumer(consumer)
+		if c == nil {
+			s.mu.Unlock()
+			return nil, nil, queue.ErrNoConsumer
+		}
+		var leased []*queue.Event
+		var next time.Time
+		if !c.paused {
+			leased, next = s.lease(c, time.Now(), limit)
+		}
 		change := s.change
 		s.mu.Unlock()
 		if len(leased) > 0 {
-			return leased, nil
+			return leased, context.Background(), nil
 		}
 		var due <-chan time.Time
 		if !next.IsZero() {
@@ -33,10 +42,10 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 	}
 }
 
-// lease leases what is due, and returns when something will be.
-func (s *Store) lease(now time.Time, limit int) (leased []*queue.Event, next time.Time) {
+// lease leases what is due for a consumer, and returns when something will be.
+func (s *Store) lease(c *consumer, now time.Time, limit int) (leased []*queue.Event, next time.Time) {
 	lanes := make(map[queue.Lane][]*event)
-	for _, e := range s.heads() {
+	for _, e := range s.heads(c) {
 		switch {
 		case !e.Due.After(now):
 			lanes[e.Lane] = append(lanes[e.Lane], e)
@@ -46,14 +55,14 @@ func (s *Store) lease(now time.Time, limit int) (leased []*queue.Event, next tim
 	}
 	busy := make(map[string]bool)
 	for len(leased) < limit {
-		e := s.takeTurn(lanes)
+		e := c.takeTurn(lanes)
 		if e == nil {
 			break
 		}
-		if e.Order != "" && busy[e.Order] {
+		if e.order != "" && busy[e.order] {
 			continue // the head of the other lane was leased just now
 		}
-		busy[e.Order] = true
+		busy[e.order] = true
 		e.InFlight = true
 		leased = append(leased, new(e.Event))
 	}
@@ -61,9 +70,9 @@ func (s *Store) lease(now time.Time, limit int) (leased []*queue.Event, next tim
 }
 
 // heads returns the events that can be leased when they are due, the oldest first:
-// the first of each Order, but none while another is leased. Replayed events have a
+// the first of each sequence, but none while another is leased. Replayed events have a
 // line of their own.
-func (s *Store) heads() (heads []*event) {
+func (s *Store) heads(c *consumer) (heads []*event) {
 	type line struct {
 		order    string
 		replayed bool
@@ -72,13 +81,13 @@ func (s *Store) heads() (heads []*event) {
 	busy := make(map[string]bool)
 	for _, e := range s.events {
 		switch {
-		case e.State != queue.Pending:
+		case e.Consumer != c.Name || e.State != queue.Pending:
 		case e.InFlight:
-			busy[e.Order] = e.Order != ""
-		case e.Order == "":
+			busy[e.order] = e.order != ""
+		case e.order == "":
 			heads = append(heads, e)
 		default:
-			l := line{e.Order, e.Lane == queue.Replayed}
+			l := line{e.order, e.Lane == queue.Replayed}
 			if first[l] == nil || e.serial < first[l].serial {
 				first[l] = e
 			}
@@ -94,10 +103,10 @@ func (s *Store) heads() (heads []*event) {
 }
 
 // takeTurn takes the next event from the lanes, or returns nil.
-func (s *Store) takeTurn(lanes map[queue.Lane][]*event) *event {
+func (c *consumer) takeTurn(lanes map[queue.Lane][]*event) *event {
 	lane := queue.Replayed
 	switch live, retried := len(lanes[queue.Live]) > 0, len(lanes[queue.Retried]) > 0; {
-	case live && (!retried || s.turn%2 == 0):
+	case live && (!retried || c.turn%2 == 0):
 		lane = queue.Live
 	case retried:
 		lane = queue.Retried
@@ -105,7 +114,7 @@ func (s *Store) takeTurn(lanes map[queue.Lane][]*event) *event {
 	if len(lanes[lane]) == 0 {
 		return nil
 	}
-	s.turn++
+	c.turn++
 	e := lanes[lane][0]
 	lanes[lane] = lanes[lane][1:]
 	return e
@@ -117,7 +126,7 @@ func (s *Store) Settle(ctx context.Context, leased *queue.Event, o queue.Outcome
 		return err
 	}
 	defer s.mu.Unlock()
-	e := s.find(leased.ID)
+	e := s.find(leased.ID, leased.Consumer)
 	if e == nil || !e.InFlight {
 		return queue.ErrNotFound
 	}
@@ -125,6 +134,10 @@ func (s *Store) Settle(ctx context.Context, leased *queue.Event, o queue.Outcome
 	defer s.changed()
 	if o.Released {
 		return nil
+	}
+	if o.State != queue.Delivered || e.Attempts > 0 || e.Lane == queue.Replayed {
+		e.history = append(e.history, o.Attempt)
+		e.history = e.history[max(0, len(e.history)-queue.MaxHistory):]
 	}
 	e.Attempts++
 	e.State, e.LastError = o.State, o.Error

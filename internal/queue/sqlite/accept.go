@@ -35,8 +35,8 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 	for i := range records {
 		r := &records[i]
 		a.identities[i] = newIdentity(r.DuplicateKey())
-		a.chains[i] = chainOf(r.Order)
-		a.size += int64(accepting + len(r.Identity) + len(r.Order) + len(r.URL) + len(r.Origin) + len(r.Body))
+		a.chains[i] = chainOf(r.Conversation)
+		a.size += int64(accepting + len(r.Identity) + len(r.Conversation) + len(r.URL) + len(r.Origin) + len(r.Body))
 	}
 	return a
 }
@@ -142,7 +142,7 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 			}
 		}
 		rest--
-		if err := t.change(insertEvent, id, t.now, r.Identity, r.NotUnique, r.Field, r.Account, r.Order, a.chains[i],
+		if err := t.change(insertEvent, id, t.now, r.Identity, r.NotUnique, r.Field, r.Account, r.Conversation, a.chains[i],
 			delivery, r.Signature[:], r.Body); err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ func TestMillionWaiting(t *testing.T) {
 	for n := 0; n < total; n += 1000 {
 		records := batch(fmt.Sprint(n), 1000)
 		for i := range records {
-			records[i].Order = fmt.Sprint(i % 10)
+			records[i].Conversation = fmt.Sprint(i % 10)
 		}
 		accept(t, s, records...)
 	}

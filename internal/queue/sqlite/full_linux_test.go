@@ -79,7 +79,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			t.Logf("%d accepted", len(accepted))
 			check(t, s)
-			if stats, err := s.Stats(ctx); err != nil || stats.Pending != int64(len(accepted)) {
+			if stats, err := statsOf(s); err != nil || stats.Pending != int64(len(accepted)) {
 				t.Errorf("%d events are accepted, but %+v, %v", len(accepted), stats, err)
 			}
 			for _, r := range accepted {
@@ -137,7 +137,7 @@ func TestSettlingOnAFullDisk(t *testing.T) {
 			t.Fatalf("after %d, nothing is due", settled)
 		}
 		for _, e := range events {
-			settle(t, s, e, queue.Outcome{State: queue.Dead, Error: "500"})
+			settle(t, s, e, queue.Outcome{State: queue.Dead, Attempt: queue.Attempt{Error: "500"}})
 			settled++
 		}
 		if err := accepting(); !isFullError(err) {
@@ -188,7 +188,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	if _, err := s.Accept(ctx, late, queue.Admission{}); err != nil {
 		t.Errorf("accepting once there is room: %v", err)
 	}
-	if stats, err := s.Stats(ctx); err != nil || stats.Delivered != total || stats.Pending != 1 {
+	if stats, err := statsOf(s); err != nil || stats.Delivered != total || stats.Pending != 1 {
 		t.Errorf("%+v, %v", stats, err)
 	}
 }

@@ -18,7 +18,7 @@ const maxHeld = 1000
 const lookAgain = time.Minute
 
 // Lease implements queue.Store.
-func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
+func (s *Store) Lease(ctx context.Context, _ string, limit int) ([]*queue.Event, context.Context, error) {
 	for {
 		var events []*queue.Event
 		var next time.Time
@@ -29,10 +29,10 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 			return err
 		}})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if len(events) > 0 {
-			return events, nil
+			return events, s.life, nil
 		}
 		wait := lookAgain
 		if !next.IsZero() {
@@ -49,7 +49,7 @@ func (s *Store) Lease(ctx context.Context, limit int) ([]*queue.Event, error) {
 		}
 		timer.Stop()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }

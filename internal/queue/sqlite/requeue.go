@@ -50,7 +50,7 @@ func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.
 }
 
 // Discard implements queue.Store.
-func (s *Store) Discard(ctx context.Context, id uint64) error {
+func (s *Store) Discard(ctx context.Context, _ string, id uint64) error {
 	return s.do(ctx, &operation{apply: func(t *txn) error { return t.discard(int64(id)) }})
 }
 

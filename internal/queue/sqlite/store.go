@@ -252,10 +252,11 @@ func (s *Store) Free(ctx context.Context) (free int64, err error) {
 }
 
 // Stats implements queue.Store.
-func (s *Store) Stats(ctx context.Context) (stats queue.Stats, err error) {
+func (s *Store) Stats(ctx context.Context) (all []queue.Stats, err error) {
 	err = s.do(ctx, &operation{apply: func(t *txn) (err error) {
 		m := s.memory
-		stats = queue.Stats{
+		stats := queue.Stats{
+			Consumer:     queue.DefaultConsumer,
 			Pending:      m.counts.pending,
 			PendingBytes: m.counts.bytes,
 			InFlight:     int64(len(m.leased)),
@@ -263,10 +264,20 @@ func (s *Store) Stats(ctx context.Context) (stats queue.Stats, err error) {
 			Delivered:    m.counts.delivered,
 		}
 		stats.Oldest, err = t.oldest()
+		all = []queue.Stats{stats}
 		return err
 	}})
-	return stats, err
+	return all, err
 }
+
+// Join implements queue.Store.
+func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error { return ctx.Err() }
+
+// Pause implements queue.Store.
+func (s *Store) Pause(ctx context.Context, consumer string, paused bool) error { return ctx.Err() }
+
+// Drop implements queue.Store.
+func (s *Store) Drop(ctx context.Context, consumer string) error { return ctx.Err() }
 
 // Interface guards
 var (

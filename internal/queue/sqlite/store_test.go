@@ -31,7 +31,7 @@ func newStore(t testing.TB) *Store { return openStore(t, filepath.Join(t.TempDir
 
 func record(identity, order string) queue.Record {
 	return queue.Record{
-		Identity: identity, Order: order, Account: "17841400000000001", Field: "comments",
+		Identity: identity, Conversation: order, Account: "17841400000000001", Field: "comments",
 		URL: "https://hooks.example.com/webhooks", Origin: "10.0.0.5:4711?trusted=1", Secret: "instagram", Signature: [32]byte{1, 2, 3},
 		Body: []byte(`{"id":"` + identity + `"}`),
 	}
@@ -72,4 +72,10 @@ func check(t testing.TB, s *Store) {
 	if err := s.Check(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// statsOf returns those of the default consumer.
+func statsOf(s *Store) (queue.Stats, error) {
+	stats, err := s.Stats(ctx)
+	return queue.StatsOf(stats, queue.DefaultConsumer), err
 }

@@ -52,8 +52,8 @@ func (t *txn) settle(id int64, o queue.Outcome) error {
 		if lane == laneLive {
 			lane = laneRetried
 		}
-		if tried == nil && !o.Ended.IsZero() {
-			tried = micros(o.Ended)
+		if tried == nil && !o.Attempt.Ended.IsZero() {
+			tried = micros(o.Attempt.Ended)
 		}
 		due = micros(o.Due)
 	} else {

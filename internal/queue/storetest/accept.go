@@ -230,8 +230,8 @@ func anyRecord(t *testing.T, s *store) {
 	all := "\x00\x01\xff\"'`%;\\ é😀"
 	records := []queue.Record{
 		{},
-		{Identity: all, Order: all, Account: all, Field: all, URL: all, Origin: all, Secret: all, Body: []byte(all)},
-		{Identity: strings.Repeat("long", 1000), Order: strings.Repeat("x", 5000), Body: make([]byte, 3<<20)},
+		{Identity: all, Conversation: all, Account: all, Field: all, URL: all, Origin: all, Secret: all, Body: []byte(all)},
+		{Identity: strings.Repeat("long", 1000), Conversation: strings.Repeat("x", 5000), Body: make([]byte, 3<<20)},
 	}
 	for i := range records[1].Signature {
 		records[1].Signature[i] = byte(255 - i)

@@ -22,16 +22,16 @@ func (m *machine) newRecord(t *rapid.T) queue.Record {
 	m.serial++
 	padding := rapid.SampledFrom([]int{0, 10, 900, 9000}).Draw(t, "size")
 	return queue.Record{
-		Identity:  rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", ""}).Draw(t, "identity"),
-		NotUnique: rapid.IntRange(0, 5).Draw(t, "not unique") == 5,
-		Order:     rapid.SampledFrom([]string{"one", "two", "three", ""}).Draw(t, "order"),
-		Account:   rapid.SampledFrom([]string{"1", "2"}).Draw(t, "account"),
-		Field:     rapid.SampledFrom([]string{"comments", "messages"}).Draw(t, "field"),
-		URL:       "https://hooks.example.com/webhooks",
-		Origin:    "203.0.113.9:4711",
-		Secret:    rapid.SampledFrom([]string{"instagram", "meta"}).Draw(t, "secret"),
-		Signature: [32]byte{byte(m.serial), 1},
-		Body:      append(fmt.Appendf(nil, "%d", m.serial), make([]byte, padding)...),
+		Identity:     rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", ""}).Draw(t, "identity"),
+		NotUnique:    rapid.IntRange(0, 5).Draw(t, "not unique") == 5,
+		Conversation: rapid.SampledFrom([]string{"one", "two", "three", ""}).Draw(t, "order"),
+		Account:      rapid.SampledFrom([]string{"1", "2"}).Draw(t, "account"),
+		Field:        rapid.SampledFrom([]string{"comments", "messages"}).Draw(t, "field"),
+		URL:          "https://hooks.example.com/webhooks",
+		Origin:       "203.0.113.9:4711",
+		Secret:       rapid.SampledFrom([]string{"instagram", "meta"}).Draw(t, "secret"),
+		Signature:    [32]byte{byte(m.serial), 1},
+		Body:         append(fmt.Appendf(nil, "%d", m.serial), make([]byte, padding)...),
 	}
 }
 
@@ -78,7 +78,7 @@ func (m *machine) lease(t *rapid.T, limit int, wait time.Duration) bool {
 	end := start.Add(wait)
 	waiting, cancel := context.WithDeadline(t.Context(), end)
 	defer cancel()
-	events, err := m.store.Lease(waiting, limit)
+	events, _, err := m.store.Lease(waiting, queue.DefaultConsumer, limit)
 	next := m.next()
 	if next.IsZero() || next.After(end) {
 		if !errors.Is(err, context.DeadlineExceeded) || !time.Now().Equal(end) {
@@ -100,7 +100,7 @@ func (m *machine) settleOne(t *rapid.T) {
 	if len(m.leased) == 0 {
 		t.Skip("nothing is leased")
 	}
-	o := queue.Outcome{Error: rapid.SampledFrom([]string{"", "500", "refused"}).Draw(t, "error")}
+	o := queue.Outcome{Attempt: queue.Attempt{Error: rapid.SampledFrom([]string{"", "500", "refused"}).Draw(t, "error")}}
 	switch rapid.IntRange(0, 3).Draw(t, "outcome") {
 	case 0:
 		o.State = queue.Delivered
@@ -160,7 +160,7 @@ func (m *machine) requeueSome(t *rapid.T) {
 
 func (m *machine) discardOne(t *rapid.T) {
 	id := rapid.Uint64Range(1, m.lastID()+2).Draw(t, "id")
-	if err, want := m.store.Discard(t.Context(), id), m.discard(id); !errors.Is(err, want) {
+	if err, want := m.store.Discard(t.Context(), "", id), m.discard(id); !errors.Is(err, want) {
 		t.Fatalf("discarded: %v, want %v", err, want)
 	}
 }

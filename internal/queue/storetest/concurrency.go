@@ -29,7 +29,7 @@ func manyAtATime(t *testing.T, s *store) {
 	for worker := range workers {
 		all.Go(func() {
 			for turn := worker; ; turn++ {
-				leased, err := s.Lease(done, 1+worker%3)
+				leased, _, err := s.Lease(done, queue.DefaultConsumer, 1+worker%3)
 				if done.Err() != nil {
 					return
 				}
@@ -67,7 +67,7 @@ func (s *store) send(sender int) {
 	for n := range events {
 		r := record(fmt.Sprintf("%d %d", sender, n), fmt.Sprint(n%conversations))
 		if n%10 == 9 {
-			r.Order = ""
+			r.Conversation = ""
 		}
 		for again := range 2 {
 			d, err := s.Accept(s.t.Context(), []queue.Record{r}, queue.Admission{Dedupe: window})
@@ -84,7 +84,7 @@ func outcome(n int) queue.Outcome {
 	case 0:
 		return queue.Outcome{Released: true}
 	case 1:
-		return queue.Outcome{State: queue.Pending, Error: "500"}
+		return queue.Outcome{State: queue.Pending, Attempt: queue.Attempt{Error: "500"}}
 	}
 	return queue.Outcome{State: queue.Delivered}
 }
@@ -98,7 +98,7 @@ type ledger struct {
 	last      map[string]int // sender and conversation → number
 }
 
-func conversation(e *queue.Event) string { return cmp.Or(e.Order, "alone "+e.Identity) }
+func conversation(e *queue.Event) string { return cmp.Or(e.Conversation, "alone "+e.Identity) }
 
 func (l *ledger) begin(leased []*queue.Event) {
 	l.mu.Lock()
@@ -157,7 +157,7 @@ func everythingAtOnce(t *testing.T, s *store) {
 	}
 	for worker := range 4 {
 		forever(func(i int) error {
-			leased, err := s.Lease(ctx, 10)
+			leased, _, err := s.Lease(ctx, queue.DefaultConsumer, 10)
 			for j, e := range leased {
 				o := outcome(worker + i + j)
 				if o.State == queue.Delivered && j == 3 {
@@ -171,7 +171,7 @@ func everythingAtOnce(t *testing.T, s *store) {
 	}
 	forever(func(int) error { _, err := s.Stats(ctx); return err })
 	forever(func(int) error { _, err := s.List(ctx, queue.Filter{Limit: 100, Bodies: true}); return err })
-	forever(func(i int) error { return s.Discard(ctx, uint64(i%100)) })
+	forever(func(i int) error { return s.Discard(ctx, "", uint64(i%100)) })
 	forever(func(int) error {
 		_, err := s.Requeue(ctx, queue.Filter{State: queue.Dead}, time.Millisecond)
 		return err
@@ -239,7 +239,7 @@ func closeDuringUse(t *testing.T, s *store) {
 			return err
 		})
 		use(func(i int) error {
-			leased, err := closed.Lease(ctx, 3)
+			leased, _, err := closed.Lease(ctx, queue.DefaultConsumer, 3)
 			for _, e := range leased {
 				err = errors.Join(err, closed.Settle(ctx, e, outcome(i)))
 			}

@@ -17,9 +17,9 @@ func describe(e *queue.Event) string {
 		}
 		return t.UTC().Format("Jan 2 2006 15:04:05.000000000")
 	}
-	return fmt.Sprintf("%d %q not unique %t order %q account %s field %s url %s origin %s secret %s signature %x body %s (%d of %d), "+
+	return fmt.Sprintf("%d %q not unique %t conversation %q account %s field %s url %s origin %s secret %s signature %x body %s (%d of %d), "+
 		"%s lane %q in flight %t, accepted %s requeued %s due %s settled %s, %d attempts since %s, last error %q",
-		e.ID, e.Identity, e.NotUnique, e.Order, e.Account, e.Field, e.URL, e.Origin, e.Secret, e.Signature,
+		e.ID, e.Identity, e.NotUnique, e.Conversation, e.Account, e.Field, e.URL, e.Origin, e.Secret, e.Signature,
 		bodyOf(e), len(e.Body), e.Size,
 		e.State, e.Lane, e.InFlight, at(e.Accepted), at(e.Requeued), at(e.Due), at(e.Settled),
 		e.Attempts, at(e.Tried), e.LastError)

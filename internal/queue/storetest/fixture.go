@@ -30,6 +30,9 @@ func (s *store) open() {
 	if s.Store, err = s.opener.Open(); err != nil {
 		s.t.Fatalf("opening: %v", err)
 	}
+	if err := s.Join(s.t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		s.t.Fatalf("joining: %v", err)
+	}
 }
 
 // reopen closes the store, and opens it again.
@@ -44,7 +47,7 @@ func (s *store) reopen() {
 // record returns an event of a conversation, or of none if order is empty.
 func record(identity, order string) queue.Record {
 	return queue.Record{
-		Identity: identity, Order: order, Account: "17841400000000001", Field: "comments",
+		Identity: identity, Conversation: order, Account: "17841400000000001", Field: "comments",
 		URL: "https://hooks.example.com/webhooks", Origin: "10.0.0.5:4711?trusted=1",
 		Secret: "instagram", Signature: [32]byte{1, 2, 3},
 		Body: []byte(`{"id":"` + identity + `"}`),
@@ -77,7 +80,7 @@ func (s *store) lease(limit int) (events []*queue.Event) {
 	s.t.Helper()
 	for len(events) < limit {
 		waiting, cancel := context.WithTimeout(s.t.Context(), time.Microsecond)
-		more, err := s.Lease(waiting, limit-len(events))
+		more, _, err := s.Lease(waiting, queue.DefaultConsumer, limit-len(events))
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
 			break
@@ -114,7 +117,7 @@ func (s *store) deliver(e *queue.Event) {
 
 func (s *store) bury(e *queue.Event) {
 	s.t.Helper()
-	s.settle(e, queue.Outcome{State: queue.Dead, Error: "410"})
+	s.settle(e, queue.Outcome{State: queue.Dead, Attempt: queue.Attempt{Error: "410"}})
 }
 
 func (s *store) release(e *queue.Event) {
@@ -125,7 +128,7 @@ func (s *store) release(e *queue.Event) {
 // fail settles an attempt that failed; another follows after a while.
 func (s *store) fail(e *queue.Event, after time.Duration) {
 	s.t.Helper()
-	s.settle(e, queue.Outcome{State: queue.Pending, Error: "500", Ended: now(), Due: now().Add(after)})
+	s.settle(e, queue.Outcome{State: queue.Pending, Due: now().Add(after), Attempt: queue.Attempt{Ended: now(), Error: "500"}})
 }
 
 // settleAll settles many events at the same time, in few transactions.
@@ -154,7 +157,7 @@ func (s *store) expectRequeue(want int, f queue.Filter, interval time.Duration) 
 
 func (s *store) discard(e *queue.Event) {
 	s.t.Helper()
-	if err := s.Discard(s.t.Context(), e.ID); err != nil {
+	if err := s.Discard(s.t.Context(), "", e.ID); err != nil {
 		s.t.Fatalf("discarding %s: %v", e.Identity, err)
 	}
 }
@@ -203,7 +206,7 @@ func (s *store) stats() queue.Stats {
 	if err != nil {
 		s.t.Fatalf("stats: %v", err)
 	}
-	return stats
+	return queue.StatsOf(stats, queue.DefaultConsumer)
 }
 
 func (s *store) expectStats(want queue.Stats) {
@@ -212,6 +215,7 @@ func (s *store) expectStats(want queue.Stats) {
 	if !got.Oldest.Equal(want.Oldest) {
 		s.t.Errorf("the oldest event is of %s, want %s", got.Oldest, want.Oldest)
 	}
+	want.Consumer = queue.DefaultConsumer
 	if got.Oldest = want.Oldest; got != want {
 		s.t.Errorf("stats %+v, want %+v", got, want)
 	}
@@ -243,7 +247,7 @@ func outline(events []*queue.Event) string {
 	var all []string
 	for _, e := range events {
 		all = append(all, fmt.Sprintf("%s/%s %d %s %s %d %q",
-			e.Identity, e.Order, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError))
+			e.Identity, e.Conversation, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError))
 	}
 	return strings.Join(all, "\n")
 }

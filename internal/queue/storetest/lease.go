@@ -40,12 +40,12 @@ func lifeOfAnEvent(t *testing.T, s *store) {
 	if b.Attempts != 1 || b.LastError != "500" || b.Lane != queue.Retried || c.Attempts != 0 || c.Lane != queue.Replayed {
 		t.Fatalf("leased %s", describeAll(again))
 	}
-	if err := s.Discard(t.Context(), b.ID); !errors.Is(err, queue.ErrLeased) {
+	if err := s.Discard(t.Context(), "", b.ID); !errors.Is(err, queue.ErrLeased) {
 		t.Errorf("discarding a leased event: %v", err)
 	}
 	s.release(b)
 	s.discard(b)
-	if err := s.Discard(t.Context(), b.ID); !errors.Is(err, queue.ErrNotFound) {
+	if err := s.Discard(t.Context(), "", b.ID); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("discarding a forgotten event: %v", err)
 	}
 	s.deliver(c)
@@ -70,7 +70,7 @@ func leaseLimit(t *testing.T, s *store) {
 	s.accept(batch("b", 5)...)
 	var got []string
 	for _, limit := range []int{1, 3, 2, 4} {
-		events, err := s.Lease(t.Context(), limit)
+		events, _, err := s.Lease(t.Context(), queue.DefaultConsumer, limit)
 		if err != nil || len(events) == 0 || len(events) > limit {
 			t.Fatalf("leased %q, limit %d: %v", identities(events), limit, err)
 		}
@@ -116,7 +116,7 @@ func leaseWakes(t *testing.T, s *store) {
 	leased := make(chan *queue.Event)
 	wait := func() {
 		go func() {
-			events, err := s.Lease(t.Context(), 1)
+			events, _, err := s.Lease(t.Context(), queue.DefaultConsumer, 1)
 			if err != nil || len(events) != 1 {
 				t.Errorf("leased %q: %v", identities(events), err)
 				close(leased)
@@ -180,7 +180,7 @@ func leaseWaitsForTwo(t *testing.T, s *store) {
 	leased := make(chan string, 2)
 	for range 2 {
 		go func() {
-			events, err := s.Lease(t.Context(), 5)
+			events, _, err := s.Lease(t.Context(), queue.DefaultConsumer, 5)
 			if err != nil {
 				t.Error(err)
 			}
@@ -205,14 +205,14 @@ func leaseEnds(t *testing.T, s *store) {
 	start := time.Now()
 	waiting, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	events, err := s.Lease(waiting, 1)
+	events, _, err := s.Lease(waiting, queue.DefaultConsumer, 1)
 	if !errors.Is(err, context.DeadlineExceeded) || events != nil || time.Since(start) != 10*time.Minute {
 		t.Errorf("leased %q after %s: %v", identities(events), time.Since(start), err)
 	}
 	ended := make(chan error, 3)
 	for range cap(ended) {
 		go func() {
-			_, err := s.Lease(t.Context(), 1)
+			_, _, err := s.Lease(t.Context(), queue.DefaultConsumer, 1)
 			ended <- err
 		}()
 	}
@@ -240,11 +240,11 @@ func (s *store) callAll() map[string]error {
 	ctx := s.t.Context()
 	errs := make(map[string]error)
 	_, errs["Accept"] = s.Accept(ctx, []queue.Record{record("a", "")}, queue.Admission{})
-	_, errs["Lease"] = s.Lease(ctx, 1)
+	_, _, errs["Lease"] = s.Lease(ctx, queue.DefaultConsumer, 1)
 	errs["Settle"] = s.Settle(ctx, &queue.Event{ID: 1}, queue.Outcome{State: queue.Dead})
 	_, errs["List"] = s.List(ctx, queue.Filter{})
 	_, errs["Requeue"] = s.Requeue(ctx, queue.Filter{}, 0)
-	errs["Discard"] = s.Discard(ctx, 1)
+	errs["Discard"] = s.Discard(ctx, "", 1)
 	_, errs["Expire"] = s.Expire(ctx, queue.Retention{})
 	_, errs["Stats"] = s.Stats(ctx)
 	if m, ok := s.Store.(queue.Maintainer); ok {

@@ -66,9 +66,9 @@ func (m *model) accept(records []queue.Record, a queue.Admission) (fresh []*entr
 
 // held reports whether another event of its conversation keeps e from being leased.
 func (m *model) held(e *entry) bool {
-	return e.Order != "" && slices.ContainsFunc(m.events, func(o *entry) bool {
+	return e.Conversation != "" && slices.ContainsFunc(m.events, func(o *entry) bool {
 		sameQueue := (o.Lane == queue.Replayed) == (e.Lane == queue.Replayed)
-		return o != e && o.Order == e.Order && o.State == queue.Pending &&
+		return o != e && o.Conversation == e.Conversation && o.State == queue.Pending &&
 			(o.InFlight || sameQueue && o.position < e.position)
 	})
 }

@@ -197,7 +197,7 @@ var errChanged = errors.New("a change that failed was made")
 func (a *actor) unchanged(before string) error {
 	waiting, cancel := context.WithTimeout(a.t.Context(), time.Millisecond)
 	defer cancel()
-	events, err := a.Lease(waiting, 100)
+	events, _, err := a.Lease(waiting, queue.DefaultConsumer, 100)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -234,7 +234,7 @@ func (a *actor) settleOne(identity string, o queue.Outcome) error {
 func (a *actor) leaseOne(identity string) error {
 	waiting, cancel := context.WithTimeout(a.t.Context(), time.Second)
 	defer cancel()
-	events, err := a.Lease(waiting, 100)
+	events, _, err := a.Lease(waiting, queue.DefaultConsumer, 100)
 	for _, e := range events {
 		a.leased[e.Identity] = e
 	}

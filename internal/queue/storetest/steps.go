@@ -61,17 +61,20 @@ func (w *writer) settle(identity string, outcome func() queue.Outcome) {
 func delivered() queue.Outcome { return queue.Outcome{State: queue.Delivered} }
 
 func failed() queue.Outcome {
-	return queue.Outcome{State: queue.Pending, Error: "500", Ended: now(), Due: now().Add(1000 * time.Hour)}
+	return queue.Outcome{State: queue.Pending, Due: now().Add(1000 * time.Hour), Attempt: queue.Attempt{Ended: now(), Error: "500"}}
 }
 
 func dead(reason string) func() queue.Outcome {
-	return func() queue.Outcome { return queue.Outcome{State: queue.Dead, Error: reason} }
+	return func() queue.Outcome { return queue.Outcome{State: queue.Dead, Attempt: queue.Attempt{Error: reason}} }
 }
 
 // script makes all kinds of changes: small and large ones, such that need a larger
 // file, and such that need none.
 func script() []change {
 	w := new(writer)
+	w.add("join", func(a *actor) error {
+		return a.Join(a.t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}})
+	}, func(*model) {})
 	w.accept(10, "a/1", "b/1", "c/2")
 	w.accept(0, "d/2", "a/1", "e/")
 	w.settle("a", delivered)
