@@ -10,7 +10,7 @@ import (
 type acceptance struct {
 	records    []queue.Record
 	admission  queue.Admission
-	identities []identity
+	identities []identity // those by which duplicates are recognised, sorted
 	chains     []int64
 	duplicates []bool // nil: none
 	size       int64  // of all that is stored, about
@@ -27,14 +27,15 @@ const (
 
 func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {
 	a := &acceptance{
-		records:    records,
-		admission:  admission,
-		identities: make([]identity, len(records)),
-		chains:     make([]int64, len(records)),
+		records:   records,
+		admission: admission,
+		chains:    make([]int64, len(records)),
+	}
+	if admission.Dedupe > 0 {
+		a.identities = identitiesOf(records)
 	}
 	for i := range records {
 		r := &records[i]
-		a.identities[i] = newIdentity(r.DuplicateKey())
 		a.chains[i] = chainOf(r.Conversation)
 		a.size += int64(accepting + len(r.Identity) + len(r.Conversation) + len(r.URL) + len(r.Origin) + len(r.Body))
 	}
@@ -69,34 +70,36 @@ func (a *acceptance) apply(t *txn) error {
 	t.memory.counts.count(statePending, int64(len(fresh)), 0)
 	t.memory.counts.bytes += size
 	t.wake = true
-	return a.remember(t, fresh)
+	return a.remember(t)
 }
 
 // recognise finds the duplicates, and returns the indexes of the others.
 func (a *acceptance) recognise(t *txn) (fresh []int, err error) {
-	here := make(map[identity]bool) // in this delivery
-	for i := range a.records {
-		id := &a.identities[i]
-		if a.admission.Dedupe > 0 && !a.records[i].NotUnique {
-			seen := here[*id]
-			if !seen {
-				if seen, err = t.wasSeen(id, a.admission.Dedupe); err != nil {
-					return nil, err
-				}
+	for n := range a.identities {
+		id := &a.identities[n]
+		seen := n > 0 && id.same(&a.identities[n-1]) // in this delivery
+		if !seen {
+			if seen, err = t.wasSeen(id, a.admission.Dedupe); err != nil {
+				return nil, err
 			}
-			if seen {
-				if a.duplicates == nil {
-					a.duplicates = make([]bool, len(a.records))
-				}
-				a.duplicates[i] = true
-				continue
-			}
-			here[*id] = true
 		}
-		fresh = append(fresh, i)
+		if seen {
+			if a.duplicates == nil {
+				a.duplicates = make([]bool, len(a.records))
+			}
+			a.duplicates[id.record] = true
+		}
+	}
+	fresh = make([]int, 0, len(a.records))
+	for i := range a.records {
+		if !a.isDuplicate(i) {
+			fresh = append(fresh, i)
+		}
 	}
 	return fresh, nil
 }
+
+func (a *acceptance) isDuplicate(i int) bool { return a.duplicates != nil && a.duplicates[i] }
 
 // fits returns queue.ErrFull if the delivery would exceed a limit.
 func (a *acceptance) fits(t *txn, events, size int64) error {
@@ -128,7 +131,10 @@ const (
 // insert adds events to the log. Those in a row that share what a delivery has share a
 // row of it.
 func (a *acceptance) insert(t *txn, fresh []int) error {
-	delivery, rest := int64(0), 0
+	t.dirty = true
+	s := t.db.statement(insertEvent)
+	s.int(2, t.now)
+	rest := 0
 	for n, i := range fresh {
 		r := &a.records[i]
 		t.memory.last++
@@ -136,14 +142,22 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 		if rest == 0 {
 			for rest = 1; n+rest < len(fresh) && sameDelivery(r, &a.records[fresh[n+rest]]); rest++ {
 			}
-			delivery = id
 			if err := t.change(insertDelivery, id, rest, r.URL, r.Origin, r.Secret); err != nil {
 				return err
 			}
+			s.int(9, id)
 		}
 		rest--
-		if err := t.change(insertEvent, id, t.now, r.Identity, r.NotUnique, r.Field, r.Account, r.Conversation, a.chains[i],
-			delivery, r.Signature[:], r.Body); err != nil {
+		s.int(1, id)
+		s.text(3, r.Identity)
+		s.bool(4, r.NotUnique)
+		s.text(5, r.Field)
+		s.text(6, r.Account)
+		s.text(7, r.Conversation)
+		s.int(8, a.chains[i])
+		s.blob(10, r.Signature[:])
+		s.blob(11, r.Body)
+		if err := s.run(); err != nil {
 			return err
 		}
 	}
@@ -155,15 +169,21 @@ func sameDelivery(a, b *queue.Record) bool {
 }
 
 // remember stores the identities of events that were accepted.
-func (a *acceptance) remember(t *txn, fresh []int) error {
+func (a *acceptance) remember(t *txn) error {
 	if a.admission.Dedupe <= 0 {
 		return nil
 	}
-	ids := make([]*identity, 0, len(fresh))
-	for _, i := range fresh {
-		if !a.records[i].NotUnique {
-			ids = append(ids, &a.identities[i])
+	table, err := t.newestTable(a.admission.Dedupe)
+	if err != nil {
+		return err
+	}
+	for n := range a.identities {
+		if id := &a.identities[n]; !a.isDuplicate(id.record) {
+			if err := t.put(table, id); err != nil {
+				return err
+			}
 		}
 	}
-	return t.remember(ids, a.admission.Dedupe)
+	t.memory.identities.newest = t.now
+	return nil
 }

@@ -84,15 +84,24 @@ func (c *conn) close() error {
 // script runs statements without arguments and results.
 func (c *conn) script(sql string) error { return translate(c.path, c.Exec(sql)) }
 
+// prepare returns a statement, which stays prepared.
+func (c *conn) prepare(sql string) (*sqlite3.Stmt, error) {
+	if s := c.stmts[sql]; s != nil {
+		return s, nil
+	}
+	s, _, err := c.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
+	if err != nil {
+		return nil, translate(c.path, err)
+	}
+	c.stmts[sql] = s
+	return s, nil
+}
+
 // rows begins a query. The caller steps through it and resets it.
 func (c *conn) rows(sql string, args ...any) (*sqlite3.Stmt, error) {
-	s := c.stmts[sql]
-	if s == nil {
-		var err error
-		if s, _, err = c.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
-			return nil, translate(c.path, err)
-		}
-		c.stmts[sql] = s
+	s, err := c.prepare(sql)
+	if err != nil {
+		return nil, err
 	}
 	for i, arg := range args {
 		if err := bind(s, i+1, arg); err != nil {
@@ -117,12 +126,78 @@ func bind(s *sqlite3.Stmt, i int, arg any) error {
 	case string:
 		return s.BindText(i, arg)
 	case []byte:
-		if arg == nil {
-			return s.BindZeroBlob(i, 0)
-		}
-		return s.BindBlob(i, arg)
+		return bindBlob(s, i, arg)
 	}
 	return fmt.Errorf("an argument is of the type %T", arg)
+}
+
+func bindBlob(s *sqlite3.Stmt, i int, blob []byte) error {
+	if blob == nil {
+		return s.BindZeroBlob(i, 0)
+	}
+	return s.BindBlob(i, blob)
+}
+
+// statement is a statement that runs many times. Its arguments are bound one by one, by their number, which
+// allocates nothing, and stay bound until others are. The first error is returned by what runs it.
+type statement struct {
+	conn *conn
+	stmt *sqlite3.Stmt
+	err  error
+}
+
+func (c *conn) statement(sql string) statement {
+	stmt, err := c.prepare(sql)
+	return statement{c, stmt, err}
+}
+
+func (s *statement) int(i int, value int64) {
+	if s.err == nil {
+		s.err = s.stmt.BindInt64(i, value)
+	}
+}
+
+func (s *statement) bool(i int, value bool) {
+	if s.err == nil {
+		s.err = s.stmt.BindBool(i, value)
+	}
+}
+
+func (s *statement) text(i int, value string) {
+	if s.err == nil {
+		s.err = s.stmt.BindText(i, value)
+	}
+}
+
+func (s *statement) blob(i int, value []byte) {
+	if s.err == nil {
+		s.err = bindBlob(s.stmt, i, value)
+	}
+}
+
+// run runs a statement that has no results.
+func (s *statement) run() error {
+	if s.err == nil {
+		s.err = s.stmt.Exec()
+	}
+	return translate(s.conn.path, s.err)
+}
+
+// step goes to the first row of a query, and reports whether there is one.
+func (s *statement) step() bool {
+	found := s.err == nil && s.stmt.Step()
+	if s.err == nil {
+		s.err = s.stmt.Err()
+	}
+	return found
+}
+
+// reset ends a query.
+func (s *statement) reset() error {
+	if s.stmt != nil {
+		s.err = errors.Join(s.err, ignore(s.stmt.Reset(), s.err))
+	}
+	return translate(s.conn.path, s.err)
 }
 
 // forget closes statements that are of no use any more.

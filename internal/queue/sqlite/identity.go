@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,18 +10,44 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // identity is the hash of what tells an event from others.
 type identity struct {
-	key  int64
-	hash [16]byte // more of it, as two may have the same key
+	key    int64
+	hash   [16]byte // more of it, as two may have the same key
+	record int      // index of the event in its delivery
 }
 
-func newIdentity(text string) identity {
-	sum := sha256.Sum256([]byte(text))
-	return identity{int64(binary.BigEndian.Uint64(sum[:])), [16]byte(sum[8:])}
+func newIdentity(key []byte, record int) identity {
+	sum := sha256.Sum256(key)
+	return identity{int64(binary.BigEndian.Uint64(sum[:])), [16]byte(sum[8:]), record}
 }
+
+// identitiesOf returns the identities of events that may be duplicates, sorted: so those that are the same are
+// neighbours, the first event first, and neighbours share a page of a table.
+func identitiesOf(records []queue.Record) []identity {
+	ids := make([]identity, 0, len(records))
+	var key []byte
+	for i := range records {
+		if r := &records[i]; !r.NotUnique {
+			key = append(key[:0], r.DuplicateKey()...)
+			ids = append(ids, newIdentity(key, i))
+		}
+	}
+	slices.SortFunc(ids, func(a, b identity) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return cmp.Or(bytes.Compare(a.hash[:], b.hash[:]), cmp.Compare(a.record, b.record))
+	})
+	return ids
+}
+
+// same reports whether the identities of two events are the same.
+func (id *identity) same(other *identity) bool { return id.key == other.key && id.hash == other.hash }
 
 // identities are the tables of identities, the oldest first.
 type identities struct {
@@ -68,13 +95,14 @@ func (i *identities) end(n int) int64 {
 // find returns when an identity in a table was accepted, or 0. One whose key was taken by
 // another identity has the next free one.
 func (t *txn) find(table *identityTable, id *identity) (accepted int64, err error) {
+	s := t.db.statement(table.lookup)
 	for key := id.key; ; key++ {
-		found, err := t.db.first(func(s *sqlite3.Stmt) {
-			if string(s.ColumnRawBlob(0)) == string(id.hash[:]) {
-				accepted = s.ColumnInt64(1)
-			}
-		}, table.lookup, key)
-		if err != nil || !found || accepted != 0 {
+		s.int(1, key)
+		found := s.step()
+		if found && string(s.stmt.ColumnRawBlob(0)) == string(id.hash[:]) {
+			accepted = s.stmt.ColumnInt64(1)
+		}
+		if err := s.reset(); err != nil || !found || accepted != 0 {
 			return accepted, err
 		}
 	}
@@ -82,8 +110,13 @@ func (t *txn) find(table *identityTable, id *identity) (accepted int64, err erro
 
 // put stores an identity in a table.
 func (t *txn) put(table *identityTable, id *identity) error {
+	t.dirty = true
+	s := t.db.statement(table.insert)
+	s.blob(2, id.hash[:])
+	s.int(3, t.now)
 	for key := id.key; ; key++ {
-		if err := t.change(table.insert, key, id.hash[:], t.now); err != nil || t.db.Changes() > 0 {
+		s.int(1, key)
+		if err := s.run(); err != nil || t.db.Changes() > 0 {
 			return err
 		}
 	}
@@ -102,23 +135,16 @@ func (t *txn) wasSeen(id *identity, window time.Duration) (bool, error) {
 	return false, nil
 }
 
-// remember stores identities that are accepted now.
-func (t *txn) remember(ids []*identity, window time.Duration) error {
+// newestTable returns the table for identities that are accepted now.
+func (t *txn) newestTable(window time.Duration) (*identityTable, error) {
 	i := &t.memory.identities
 	i.span = max(i.span, window/tablesPerWindow)
 	if n := len(i.tables); n == 0 || t.now >= i.tables[n-1].begun+i.span.Microseconds() {
 		if err := t.addTable(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	slices.SortFunc(ids, func(a, b *identity) int { return cmp.Compare(a.key, b.key) }) // neighbours share a page
-	for _, id := range ids {
-		if err := t.put(&i.tables[len(i.tables)-1], id); err != nil {
-			return err
-		}
-	}
-	i.newest = t.now
-	return nil
+	return &i.tables[len(i.tables)-1], nil
 }
 
 // addTable begins another table.

@@ -1,9 +1,6 @@
 package sqlite
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -35,14 +32,17 @@ func codeOf(state queue.State) int {
 	return statePending
 }
 
-// chainOf returns the chain of a conversation. Should two have the same one, their
-// events just wait for each other.
+// chainOf returns the chain of a conversation, an FNV-1a hash. Should two have the same
+// one, their events just wait for each other.
 func chainOf(conversation string) int64 {
 	if conversation == "" {
 		return 0
 	}
-	sum := sha256.Sum256([]byte(conversation))
-	return max(1, int64(binary.BigEndian.Uint64(sum[:])>>1))
+	hash := uint64(14695981039346656037)
+	for i := range len(conversation) {
+		hash = (hash ^ uint64(conversation[i])) * 1099511628211
+	}
+	return max(1, int64(hash>>1))
 }
 
 // eventColumns are what readEvent reads, of an event e, its delivery d and its status s.
