@@ -50,7 +50,7 @@ func TestGuard(t *testing.T) {
 		{
 			name: "a batch that the queue accepts, to taking it apart",
 			path: s.batch("/queue"), yardstick: s.split(),
-			most: 12, allocations: 6_000, requests: 1, // 7.5 and 3900
+			most: 12, allocations: 6_000, requests: 1, // 9.2 and 2200
 		},
 	} {
 		t.Run(g.name, g.run)

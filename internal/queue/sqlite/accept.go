@@ -151,8 +151,13 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 		s.int(1, id)
 		s.text(3, r.Identity)
 		s.bool(4, r.NotUnique)
-		s.text(5, r.Field)
-		s.text(6, r.Account)
+		// What is bound stays so. Most events of a delivery are of one account, and of one field.
+		if n == 0 || r.Field != a.records[fresh[n-1]].Field {
+			s.text(5, r.Field)
+		}
+		if n == 0 || r.Account != a.records[fresh[n-1]].Account {
+			s.text(6, r.Account)
+		}
 		s.text(7, r.Conversation)
 		s.int(8, a.chains[i])
 		s.blob(10, r.Signature[:])

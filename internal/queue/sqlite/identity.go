@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
@@ -17,13 +16,13 @@ import (
 // identity is the hash of what tells an event from others.
 type identity struct {
 	key    int64
-	hash   [16]byte // more of it, as two may have the same key
-	record int      // index of the event in its delivery
+	hash   int64 // more of it, as two may have the same key
+	record int   // index of the event in its delivery
 }
 
 func newIdentity(key []byte, record int) identity {
 	sum := sha256.Sum256(key)
-	return identity{int64(binary.BigEndian.Uint64(sum[:])), [16]byte(sum[8:]), record}
+	return identity{int64(binary.BigEndian.Uint64(sum[:])), int64(binary.BigEndian.Uint64(sum[8:])), record}
 }
 
 // identitiesOf returns the identities of events that may be duplicates, sorted: so those that are the same are
@@ -41,7 +40,7 @@ func identitiesOf(records []queue.Record) []identity {
 		if a.key != b.key {
 			return cmp.Compare(a.key, b.key)
 		}
-		return cmp.Or(bytes.Compare(a.hash[:], b.hash[:]), cmp.Compare(a.record, b.record))
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.record, b.record))
 	})
 	return ids
 }
@@ -99,7 +98,7 @@ func (t *txn) find(table *identityTable, id *identity) (accepted int64, err erro
 	for key := id.key; ; key++ {
 		s.int(1, key)
 		found := s.step()
-		if found && string(s.stmt.ColumnRawBlob(0)) == string(id.hash[:]) {
+		if found && s.stmt.ColumnInt64(0) == id.hash {
 			accepted = s.stmt.ColumnInt64(1)
 		}
 		if err := s.reset(); err != nil || !found || accepted != 0 {
@@ -112,7 +111,7 @@ func (t *txn) find(table *identityTable, id *identity) (accepted int64, err erro
 func (t *txn) put(table *identityTable, id *identity) error {
 	t.dirty = true
 	s := t.db.statement(table.insert)
-	s.blob(2, id.hash[:])
+	s.int(2, id.hash)
 	s.int(3, t.now)
 	for key := id.key; ; key++ {
 		s.int(1, key)
@@ -155,7 +154,7 @@ func (t *txn) addTable() error {
 		number = i.tables[n-1].number + 1
 	}
 	table := newIdentityTable(number, t.now)
-	err := t.change(fmt.Sprintf(`CREATE TABLE identity_%d (key INTEGER PRIMARY KEY, hash BLOB NOT NULL, accepted INTEGER NOT NULL)`, table.number))
+	err := t.change(fmt.Sprintf(`CREATE TABLE identity_%d (key INTEGER PRIMARY KEY, hash INTEGER NOT NULL, accepted INTEGER NOT NULL)`, table.number))
 	if err == nil {
 		err = t.change(`INSERT INTO identity_tables (number, begun) VALUES (?, ?)`, table.number, table.begun)
 	}

@@ -80,8 +80,8 @@ CREATE INDEX status_settled ON status (consumer, state, settled)  WHERE settled 
 
 -- Identities of events, for duplicates: in tables identity_<number> by time, which are
 -- dropped whole. The key is the first 8 bytes of a SHA-256, or the next free number if
--- another identity has that; hash is the 16 bytes behind.
---     CREATE TABLE identity_<number> (key INTEGER PRIMARY KEY, hash BLOB NOT NULL, accepted INTEGER NOT NULL)
+-- another identity has that; hash is the 8 bytes behind. They are numbers, as these are short and quick to bind.
+--     CREATE TABLE identity_<number> (key INTEGER PRIMARY KEY, hash INTEGER NOT NULL, accepted INTEGER NOT NULL)
 CREATE TABLE identity_tables (
     number INTEGER PRIMARY KEY,
     begun  INTEGER NOT NULL
