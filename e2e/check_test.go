@@ -68,7 +68,7 @@ func TestCheckAsksTheRunningQueue(t *testing.T) {
 	caddy.ServeQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr)
 	caddy.Deliver(t, harness.Change("comments", `{"id":"17849203761125840"}`), 200)
 	// The second attempt comes once it is noted how the first one ended.
-	caddy.WaitMetricThat(t, `queue_failed_attempts_total{reason="500"}`, func(n float64) bool { return n >= 2 })
+	caddy.WaitMetricThat(t, `queue_failed_attempts_total{consumer="default",reason="500"}`, func(n float64) bool { return n >= 2 })
 	before := caddy.Metric(t, caddy.Gauge("pending_events"))
 	out := check(t, caddy, caddy.URL, "--config", filepath.Join(caddy.In, "Caddyfile"), "--no-deliveries")
 	checkSays(t, out,

@@ -78,7 +78,7 @@ func TestQueueTriesAgainAfterAFatalErrorOfPHP(t *testing.T) {
 	caddy := harness.NewCaddy(t)
 	caddy.ServeQueue(t, harness.QuickRetry+php.FastCGI("late.php", errorsOfPHP(t)))
 	caddy.Deliver(t, harness.Samples(t)[0].Body, 200)
-	caddy.WaitMetricThat(t, `queue_failed_attempts_total{reason="500"}`, func(n float64) bool { return n >= 2 })
+	caddy.WaitMetricThat(t, `queue_failed_attempts_total{consumer="default",reason="500"}`, func(n float64) bool { return n >= 2 })
 	if pending := caddy.Metric(t, caddy.Gauge("pending_events")); pending < 1 {
 		t.Errorf("%v events wait", pending)
 	}
@@ -96,7 +96,7 @@ func TestQueueDeliversToPHP(t *testing.T) {
 		caddy.Deliver(t, sample.Body, 200)
 	}
 	for _, field := range []string{"comments", "messages"} {
-		total += int(caddy.Metric(t, fmt.Sprintf("queue_events_total{field=%q,result=%q}", field, "accepted")))
+		total += int(caddy.Metric(t, fmt.Sprintf(`queue_events_total{consumer="",field=%q,result="accepted"}`, field)))
 	}
 	if total < 5 {
 		t.Fatalf("only %d events", total)

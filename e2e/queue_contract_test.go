@@ -175,7 +175,7 @@ func TestQueueRepeatsTheSameRequest(t *testing.T) {
 	body := harness.Messages("c.0")
 	caddy.Deliver(t, body, 200)
 	caddy.Deliver(t, body, 200) // is a duplicate
-	caddy.WaitMetric(t, `queue_events_total{field="messages",result="duplicate"}`, 1)
+	caddy.WaitMetric(t, `queue_events_total{consumer="",field="messages",result="duplicate"}`, 1)
 	attempts := app.WaitDelivered(t, 1)
 	caddy.WaitQueueEmpty(t)
 	if len(app.WaitIdle(t)) != 3 {

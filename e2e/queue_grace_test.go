@@ -58,7 +58,7 @@ func TestQueueReloadAndStopDoNotHangOnAnApplicationThatHangs(t *testing.T) {
 			if got := strings.Join(mids, " "); got != "other.0 c.0 c.1" {
 				t.Errorf("the new application got %s, want other.0 c.0 c.1", got)
 			}
-			if n := caddy.Metric(t, `queue_failed_attempts_total{reason="timeout"}`); n != 0 {
+			if n := caddy.Metric(t, `queue_failed_attempts_total{consumer="default",reason="timeout"}`); n != 0 {
 				t.Error("an attempt that was cut short counts as failed")
 			}
 

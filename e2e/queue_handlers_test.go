@@ -104,7 +104,7 @@ func TestQueueHandsEventsToAnyHandler(t *testing.T) {
 	}
 	// A field that no handler is there for fails.
 	caddy.Deliver(t, harness.Comment("c1"), 200)
-	caddy.WaitMetricThat(t, `queue_failed_attempts_total{reason="untaken"}`, func(n float64) bool { return n > 2 })
+	caddy.WaitMetricThat(t, `queue_failed_attempts_total{consumer="default",reason="untaken"}`, func(n float64) bool { return n > 2 })
 	caddy.CheckPending(t, 1, "nothing took one event")
 }
 

@@ -67,7 +67,7 @@ func TestQueueRemembersNothingOfWhatItRefused(t *testing.T) {
 	caddy.Deliver(t, harness.Messages("c.1", "c.2", "c.3"), 200)
 	caddy.WaitQueueEmpty(t)
 	harness.CheckOnce(t, app.WaitIdle(t), 1, 4)
-	if n := caddy.Metric(t, `queue_events_total{field="messages",result="duplicate"}`); n != 5 {
+	if n := caddy.Metric(t, `queue_events_total{consumer="",field="messages",result="duplicate"}`); n != 5 {
 		t.Errorf("%v duplicates are counted, want 5", n)
 	}
 }
@@ -111,9 +111,9 @@ func TestQueueMetrics(t *testing.T) {
 		caddy.CheckMetric(t, caddy.Gauge(name), 0)
 	}
 	for _, name := range []string{ // that are there before there is anything to count
-		`queue_events_total{field="messages",result="dead"}`, `queue_events_total{field="mentions",result="skipped"}`,
-		`queue_events_total{field="other",result="accepted"}`, `queue_failed_attempts_total{reason="timeout"}`,
-		`queue_failed_attempts_total{reason="502"}`, `queue_delivery_seconds_count`,
+		`queue_events_total{consumer="default",field="messages",result="dead"}`, `queue_events_total{consumer="",field="mentions",result="skipped"}`,
+		`queue_events_total{consumer="",field="other",result="accepted"}`, `queue_failed_attempts_total{consumer="default",reason="timeout"}`,
+		`queue_failed_attempts_total{consumer="default",reason="502"}`, `queue_delivery_seconds_count{consumer="default"}`,
 		`queue_commit_seconds_count`, `queue_commit_operations_count`,
 	} {
 		caddy.CheckMetric(t, name, 0)
@@ -130,19 +130,19 @@ func TestQueueMetrics(t *testing.T) {
 		size += len(harness.Messages(fmt.Sprintf("held.%d", n)))
 	}
 	want := map[string]float64{
-		caddy.Gauge("pending_bytes"):                              float64(size),
-		caddy.Gauge("in_flight_events"):                           1,
-		caddy.Gauge("dead_events"):                                1,
-		`queue_events_total{field="messages",result="accepted"}`:  5,
-		`queue_events_total{field="messages",result="duplicate"}`: 2,
-		`queue_events_total{field="messages",result="delivered"}`: 2,
-		`queue_events_total{field="messages",result="dead"}`:      1,
-		`queue_events_total{field="comments",result="accepted"}`:  1,
-		`queue_events_total{field="comments",result="delivered"}`: 1,
-		`queue_events_total{field="mentions",result="skipped"}`:   1,
-		`queue_failed_attempts_total{reason="410"}`:               1,
-		`queue_failed_attempts_total{reason="503"}`:               2,
-		`queue_delivery_seconds_count`:                            3,
+		caddy.Gauge("pending_bytes"):                                                 float64(size),
+		caddy.Gauge("in_flight_events"):                                              1,
+		caddy.Gauge("dead_events"):                                                   1,
+		`queue_events_total{consumer="",field="messages",result="accepted"}`:         5,
+		`queue_events_total{consumer="",field="messages",result="duplicate"}`:        2,
+		`queue_events_total{consumer="default",field="messages",result="delivered"}`: 2,
+		`queue_events_total{consumer="default",field="messages",result="dead"}`:      1,
+		`queue_events_total{consumer="",field="comments",result="accepted"}`:         1,
+		`queue_events_total{consumer="default",field="comments",result="delivered"}`: 1,
+		`queue_events_total{consumer="",field="mentions",result="skipped"}`:          1,
+		`queue_failed_attempts_total{consumer="default",reason="410"}`:               1,
+		`queue_failed_attempts_total{consumer="default",reason="503"}`:               2,
+		`queue_delivery_seconds_count{consumer="default"}`:                           3,
 	}
 	check := func() {
 		t.Helper()
@@ -154,7 +154,7 @@ func TestQueueMetrics(t *testing.T) {
 	if age := caddy.Metric(t, caddy.Gauge("oldest_seconds")); age <= 0 || age > time.Since(began).Seconds() {
 		t.Errorf("the oldest event is %fs old, after %s", age, time.Since(began))
 	}
-	for _, name := range []string{"queue_commit_seconds_count", "queue_commit_operations_sum", "queue_delivery_seconds_sum"} {
+	for _, name := range []string{"queue_commit_seconds_count", "queue_commit_operations_sum", `queue_delivery_seconds_sum{consumer="default"}`} {
 		if caddy.Metric(t, name) <= 0 {
 			t.Errorf("%s counts nothing", name)
 		}
@@ -164,7 +164,7 @@ func TestQueueMetrics(t *testing.T) {
 	caddy.ReloadQueue(t, harness.QuickRetry+"reverse_proxy "+app.Addr) // counts go on
 	want[caddy.Gauge("pending_bytes")], want[caddy.Gauge("in_flight_events")] = 0, 0
 	want[caddy.Gauge("oldest_seconds")] = 0
-	want[`queue_events_total{field="messages",result="delivered"}`] = 4
-	want[`queue_delivery_seconds_count`] = 5
+	want[`queue_events_total{consumer="default",field="messages",result="delivered"}`] = 4
+	want[`queue_delivery_seconds_count{consumer="default"}`] = 5
 	check()
 }

@@ -48,7 +48,7 @@ func TestQueueThroughOutages(t *testing.T) {
 		default:
 			app.Behave(outage.rule)
 		}
-		reason := fmt.Sprintf("queue_failed_attempts_total{reason=%q}", outage.reason)
+		reason := fmt.Sprintf(`queue_failed_attempts_total{consumer="default",reason=%q}`, outage.reason)
 		failed := caddy.Metric(t, reason)
 		for n := range each {
 			caddy.Deliver(t, harness.MessageToEach(conversations, i*each+n), 200)
@@ -66,7 +66,7 @@ func TestQueueThroughOutages(t *testing.T) {
 		caddy.WaitQueueEmpty(t)
 	}
 	harness.CheckOnce(t, app.WaitIdle(t), conversations, len(outages)*each)
-	if n := caddy.Metric(t, `queue_events_total{field="messages",result="dead"}`); n != 0 {
+	if n := caddy.Metric(t, `queue_events_total{consumer="default",field="messages",result="dead"}`); n != 0 {
 		t.Errorf("%v events are dead", n)
 	}
 }
@@ -184,11 +184,11 @@ func TestQueueDeadLetters(t *testing.T) {
 	}
 	caddy.WaitQueueEmpty(t)
 	for name, want := range map[string]float64{
-		caddy.Gauge("dead_events"):                           3,
-		`queue_events_total{field="messages",result="dead"}`: 3,
-		`queue_failed_attempts_total{reason="410"}`:          1,
-		`queue_failed_attempts_total{reason="422"}`:          1,
-		`queue_failed_attempts_total{reason="503"}`:          2,
+		caddy.Gauge("dead_events"): 3,
+		`queue_events_total{consumer="default",field="messages",result="dead"}`: 3,
+		`queue_failed_attempts_total{consumer="default",reason="410"}`:          1,
+		`queue_failed_attempts_total{consumer="default",reason="422"}`:          1,
+		`queue_failed_attempts_total{consumer="default",reason="503"}`:          2,
 	} {
 		caddy.WaitMetric(t, name, want)
 	}

@@ -79,8 +79,8 @@ func TestQueueTwoAppsGetTheSameEvent(t *testing.T) {
 			}
 		}
 	}
-	caddy.WaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, 2)
-	if n := caddy.Metric(t, `queue_events_total{field="messages",result="duplicate"}`); n != 4 {
+	caddy.WaitMetric(t, `queue_events_total{consumer="default",field="messages",result="delivered"}`, 2)
+	if n := caddy.Metric(t, `queue_events_total{consumer="",field="messages",result="duplicate"}`); n != 4 {
 		t.Errorf("%v duplicates, want 4", n)
 	}
 	got := make(map[string]string)

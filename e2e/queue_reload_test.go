@@ -112,7 +112,7 @@ func TestQueueReloadUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d reloads: %d messages acknowledged, %d deliveries sent again because the connection broke, %d attempts",
 		done, total, broken, len(all))
-	caddy.WaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, float64(total))
+	caddy.WaitMetric(t, `queue_events_total{consumer="default",field="messages",result="delivered"}`, float64(total))
 }
 
 // TestQueueReloadLetsAttemptsEnd reloads while an attempt is under way: it ends
@@ -135,7 +135,7 @@ func TestQueueReloadLetsAttemptsEnd(t *testing.T) {
 	// Until one reaches the new config, these are held too, or wait. The reload may
 	// break a connection off.
 	client := caddy.Client(t, harness.HTTP1)
-	for n := 0; caddy.Metric(t, `queue_events_total{field="messages",result="delivered"}`) == 0; n++ {
+	for n := 0; caddy.Metric(t, `queue_events_total{consumer="default",field="messages",result="delivered"}`) == 0; n++ {
 		answer, err := client.DeliverAgain(t, harness.Messages(fmt.Sprintf("c%d.0", n)))
 		if err != nil || answer.Status != http.StatusOK {
 			t.Fatalf("a delivery is answered with %v, %v", answer, err)

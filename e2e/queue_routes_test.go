@@ -60,8 +60,8 @@ func TestQueueRoutesEvents(t *testing.T) {
 			t.Errorf("%s has %d lines, want %d", name, len(lines), want)
 		}
 	}
-	caddy.WaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, 3)
-	if n := caddy.Metric(t, `queue_events_total{field="message_reactions",result="skipped"}`); n != 1 {
+	caddy.WaitMetric(t, `queue_events_total{consumer="default",field="messages",result="delivered"}`, 3)
+	if n := caddy.Metric(t, `queue_events_total{consumer="",field="message_reactions",result="skipped"}`); n != 1 {
 		t.Errorf("%v reactions are skipped, want 1", n)
 	}
 }
@@ -77,7 +77,7 @@ func TestQueueIntoAFile(t *testing.T) {
 		caddy.Deliver(t, harness.Messages(first, second), 200)
 		want = append(want, string(harness.Messages(first)), string(harness.Messages(second)))
 	}
-	caddy.WaitMetric(t, `queue_events_total{field="messages",result="delivered"}`, 40)
+	caddy.WaitMetric(t, `queue_events_total{consumer="default",field="messages",result="delivered"}`, 40)
 	checkLines(t, caddy.Lines(t, "events.jsonl"), want)
 }
 

@@ -56,7 +56,7 @@ func count(records []queue.Record, duplicates []bool) {
 	}
 	for first, i := 0, 1; i <= len(records); i++ {
 		if i == len(records) || records[i].Field != records[first].Field || result(i) != result(first) {
-			queue.Count(result(first), records[first].Field, i-first)
+			queue.Count(result(first), "", records[first].Field, i-first)
 			first = i
 		}
 	}
@@ -100,7 +100,7 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []qu
 	for i := range events {
 		e := &events[i]
 		if !event.Selects(h.Fields, e.Field) {
-			queue.Count(queue.ResultSkipped, e.Field, 1)
+			queue.Count(queue.ResultSkipped, "", e.Field, 1)
 			continue
 		}
 		start := len(*text)

@@ -176,7 +176,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	queue.InitCounters(h.Fields)
+	queue.InitCounters(queue.DefaultConsumer, h.Fields)
 	services, err := app.Of(ctx)
 	if err != nil {
 		return err

@@ -157,7 +157,7 @@ func TestHandlerCounts(t *testing.T) {
 	h := startedHandler(t, s, func(h *Handler) { h.Fields = []string{"comments"} })
 	events := queue.Collectors()[0].(*prometheus.CounterVec)
 	count := func(result queue.Result, field string) float64 {
-		return testutil.ToFloat64(events.WithLabelValues(string(result), field))
+		return testutil.ToFloat64(events.WithLabelValues(string(result), "", field))
 	}
 	type labels struct {
 		result queue.Result

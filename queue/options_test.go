@@ -20,10 +20,13 @@ func TestOptionDefaults(t *testing.T) {
 		Consumer: queue.DefaultConsumer,
 		First:    time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
 		Timeout: 30 * time.Second, Concurrency: 32,
-		Retention: queue.Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour},
+		KeepAnswers: true,
 	}
 	if got := h.queue.policy(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got the policy %+v, want %+v", got, want)
+	}
+	if got, want := h.queue.retention(), (queue.Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour}); got != want {
+		t.Errorf("got the retention %+v, want %+v", got, want)
 	}
 	if h.Order != "conversation" || h.MaxPending != 0 || h.MaxPendingSize != 0 || h.Fields != nil {
 		t.Errorf("got the options %+v", h)
@@ -50,10 +53,13 @@ func TestOptionsBecomePolicy(t *testing.T) {
 		Consumer: queue.DefaultConsumer,
 		First:    time.Minute, Max: time.Hour, For: 2 * time.Hour,
 		Timeout: time.Second, Concurrency: 5, DeadStatus: []int{400, 422},
-		Retention: queue.Retention{Dead: time.Hour},
+		KeepAnswers: true,
 	}
 	if got := h.queue.policy(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got the policy %+v, want %+v", got, want)
+	}
+	if got, want := h.queue.retention(), (queue.Retention{Dead: time.Hour}); got != want {
+		t.Errorf("got the retention %+v, want %+v", got, want)
 	}
 }
 

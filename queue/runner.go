@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,6 +28,8 @@ type runner struct {
 	ready      chan struct{} // closed once store and dispatcher are set
 	store      *SharedStore
 	dispatcher *queue.Dispatcher
+	expiry     sync.WaitGroup
+	stopExpiry context.CancelFunc
 }
 
 func newRunner(ctx caddy.Context, h *Handler, opener Opener, settings any) *runner {
@@ -72,6 +76,9 @@ func (q *runner) Start() error {
 	}
 	q.dispatcher = queue.NewDispatcher(store, q.backend(), q.policy(), q.logger)
 	q.dispatcher.Start()
+	ctx, cancel := context.WithCancel(context.Background())
+	q.stopExpiry = cancel
+	q.expiry.Go(func() { queue.Expire(ctx, store, q.retention(), q.logger) })
 	close(q.ready)
 	return nil
 }
@@ -86,7 +93,9 @@ const defaultGrace = 8 * time.Second
 // waits for requests, and cuts those short that take longer. It implements
 // app.Service.
 func (q *runner) Stop() error {
+	q.stopExpiry()
 	q.dispatcher.Stop(q.grace())
+	q.expiry.Wait()
 	return nil
 }
 
@@ -118,11 +127,17 @@ func (q *runner) policy() queue.Policy {
 		Timeout:     time.Duration(h.Timeout),
 		Concurrency: h.Concurrency,
 		DeadStatus:  h.DeadStatus,
-		Retention: queue.Retention{
-			Delivered: time.Duration(*h.Keep.Delivered),
-			Dead:      time.Duration(*h.Keep.Dead),
-			Dedupe:    time.Duration(*h.Dedupe),
-		},
+		KeepAnswers: true,
+	}
+}
+
+// retention says how long events and identities are kept.
+func (q *runner) retention() queue.Retention {
+	h := q.handler
+	return queue.Retention{
+		Delivered: time.Duration(*h.Keep.Delivered),
+		Dead:      time.Duration(*h.Keep.Dead),
+		Dedupe:    time.Duration(*h.Dedupe),
 	}
 }
 

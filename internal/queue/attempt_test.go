@@ -101,10 +101,10 @@ func TestAttempt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				counted := testutil.ToFloat64(metrics.failures.WithLabelValues(reasonLabel(c.reason)))
+				counted := testutil.ToFloat64(metrics.failures.WithLabelValues(DefaultConsumer, reasonLabel(c.reason)))
 				ended := map[State]float64{}
 				for state, result := range map[State]Result{Delivered: ResultDelivered, Dead: ResultDead} {
-					ended[state] = testutil.ToFloat64(metrics.events.WithLabelValues(string(result), "messages"))
+					ended[state] = testutil.ToFloat64(metrics.events.WithLabelValues(string(result), DefaultConsumer, "messages"))
 				}
 				calls := 0
 				tr := dispatch(t, func(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +124,7 @@ func TestAttempt(t *testing.T) {
 					t.Errorf("%s, in flight %t, %d attempts, the last with %q; want %s, %q after 1", e.State, e.InFlight, e.Attempts, e.LastError, c.state, c.text)
 				}
 				if c.reason != "" {
-					if n := testutil.ToFloat64(metrics.failures.WithLabelValues(reasonLabel(c.reason))) - counted; n != 1 {
+					if n := testutil.ToFloat64(metrics.failures.WithLabelValues(DefaultConsumer, reasonLabel(c.reason))) - counted; n != 1 {
 						t.Errorf("counted %v failures, want 1", n)
 					}
 				}
@@ -133,7 +133,7 @@ func TestAttempt(t *testing.T) {
 					if state == c.state {
 						want = 1
 					}
-					if n := testutil.ToFloat64(metrics.events.WithLabelValues(string(result), "messages")) - ended[state]; n != want {
+					if n := testutil.ToFloat64(metrics.events.WithLabelValues(string(result), DefaultConsumer, "messages")) - ended[state]; n != want {
 						t.Errorf("counted %v %s, want %v", n, result, want)
 					}
 				}

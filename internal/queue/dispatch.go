@@ -13,7 +13,7 @@ const maxReady = 64
 func (d *Dispatcher) lease() {
 	var pause backoff
 	for d.leasing.Err() == nil {
-		room := d.room()
+		room, yields := d.room()
 		if room == 0 {
 			select {
 			case <-d.roomAvailable:
@@ -22,7 +22,7 @@ func (d *Dispatcher) lease() {
 			continue
 		}
 		events, _, err := d.store.Lease(d.leasing, d.policy.Consumer, room)
-		d.add(events)
+		d.add(events, yields)
 		switch {
 		case err == nil:
 			pause = 0
@@ -35,14 +35,14 @@ func (d *Dispatcher) lease() {
 	}
 }
 
-// room returns how many events to lease.
-func (d *Dispatcher) room() int {
+// room returns how many events to lease, and how often the Dispatcher has yielded by now.
+func (d *Dispatcher) room() (room, yields int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.low() {
-		return 0
+	if d.low() {
+		room = d.mayReady() - len(d.ready) + max(0, d.pace.limit-d.running)
 	}
-	return d.mayReady() - len(d.ready) + max(0, d.pace.limit-d.running)
+	return room, d.yields
 }
 
 func (d *Dispatcher) mayReady() int { return min(d.pace.limit, maxReady) }
@@ -50,11 +50,12 @@ func (d *Dispatcher) mayReady() int { return min(d.pace.limit, maxReady) }
 // low reports whether it is time to lease more.
 func (d *Dispatcher) low() bool { return len(d.ready) <= d.mayReady()/2 }
 
-// add takes over events that were leased.
-func (d *Dispatcher) add(events []*Event) {
+// add takes over events that were leased. If the Dispatcher has yielded since Lease was
+// called, they may be from before, and are given back too.
+func (d *Dispatcher) add(events []*Event, yields int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.stopped {
+	if d.stopped || yields != d.yields {
 		for _, e := range events {
 			d.release(e)
 		}

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // slowly is a backend that answers 200 after a while.
@@ -274,8 +277,14 @@ func TestExpiry(t *testing.T) {
 		s := &expiring{}
 		tr := dispatch(t, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(map[bool]int{true: 410, false: 200}[strings.HasPrefix(r.Header.Get("Idempotency-Key"), "dead/")])
-		}, func(inner Store) Store { s.Store = inner; return s },
-			func(p *Policy) { p.Retention = Retention{Delivered: 24 * time.Hour, Dead: 30 * 24 * time.Hour} })
+		})
+		s.Store = tr.store
+		ctx, stop := context.WithCancel(t.Context())
+		core, logs := observer.New(zap.DebugLevel)
+		var loop sync.WaitGroup
+		loop.Go(func() {
+			Expire(ctx, s, Retention{Delivered: 24 * time.Hour, Dead: 30 * 24 * time.Hour}, zap.New(core))
+		})
 		tr.accept("delivered", 10)
 		tr.accept("dead", 5)
 		time.Sleep(24*time.Hour - time.Second)
@@ -310,9 +319,11 @@ func TestExpiry(t *testing.T) {
 		s.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		if more := len(s.steps) - n; more < 8 || more > 10 {
-			t.Errorf("%d steps in ten minutes of errors", more)
+		if more := len(s.steps) - n; more < 8 || more > 10 || logs.Len() != more {
+			t.Errorf("%d steps and %d lines in ten minutes of errors", more, logs.Len())
 		}
+		s.mu.Unlock()
+		stop()
+		loop.Wait()
 	})
 }

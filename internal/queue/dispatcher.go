@@ -32,8 +32,11 @@ type Policy struct {
 	// DeadStatus are statuses that, besides 410, make an event a dead letter.
 	DeadStatus []int
 
-	// Retention is how long settled events are kept.
-	Retention Retention
+	// Rate bounds how many attempts begin in a second. 0 means no limit.
+	Rate float64
+
+	// KeepAnswers has the Store keep how the bodies of answers begin.
+	KeepAnswers bool
 }
 
 // Dispatcher delivers what is due in a Store to a Backend. Several dispatchers can
@@ -60,6 +63,7 @@ type Dispatcher struct {
 	stopped   bool
 	pace      pace
 	ready     []*Event // leased, waiting for their attempt
+	yields    int      // calls of Yield
 	running   int      // attempts under way
 	unsettled int      // attempts that have ended, but are not settled
 
@@ -87,7 +91,6 @@ func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logg
 // Start begins to deliver.
 func (d *Dispatcher) Start() {
 	d.loops.Go(d.lease)
-	d.loops.Go(d.expire)
 }
 
 // settleTimeout is how long Stop waits for the Store after the last attempt.
@@ -130,6 +133,21 @@ func (d *Dispatcher) giveBack(grace time.Duration) {
 		}
 	}
 	d.stallTimer, d.cooldownTimer = nil, nil
+	d.releaseReady()
+}
+
+// Yield gives back what is leased, but not begun, and leases anew. If a consumer was
+// paused before, no attempt begins for it once Yield has returned.
+func (d *Dispatcher) Yield() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.yields++
+	d.releaseReady()
+	d.wake()
+}
+
+// releaseReady gives back what waits for its attempt.
+func (d *Dispatcher) releaseReady() {
 	for _, e := range d.ready {
 		d.release(e)
 	}

@@ -78,7 +78,7 @@ func TestFailureHasItsCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				counted := testutil.ToFloat64(metrics.failures.WithLabelValues(reasonLabel(c.reason)))
+				counted := testutil.ToFloat64(metrics.failures.WithLabelValues(DefaultConsumer, reasonLabel(c.reason)))
 				tr := dispatch(t, nil, func(p *Policy) { p.DeadStatus = []int{404}; p.First, p.Max = time.Hour, time.Hour },
 					c.backend)
 				tr.accept("a", 1)
@@ -86,7 +86,7 @@ func TestFailureHasItsCause(t *testing.T) {
 				if e.State != c.state || e.LastError != c.text {
 					t.Errorf("%s:\n%q, want\n%q", e.State, e.LastError, c.text)
 				}
-				if n := testutil.ToFloat64(metrics.failures.WithLabelValues(reasonLabel(c.reason))) - counted; n != 1 {
+				if n := testutil.ToFloat64(metrics.failures.WithLabelValues(DefaultConsumer, reasonLabel(c.reason))) - counted; n != 1 {
 					t.Errorf("counted %v failures as %s, want 1", n, c.reason)
 				}
 				lines := tr.logs.All()

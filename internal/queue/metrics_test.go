@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,14 +28,17 @@ func TestCountersExistBeforeTheFirstEvent(t *testing.T) {
 		"one, repeated": {[]string{"unparsed", "comments", "comments"}, common},
 	} {
 		fresh := collectors{
-			events:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events"}, []string{"result", "field"}),
-			failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "failures"}, []string{"reason"}),
+			events:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events"}, []string{"result", "consumer", "field"}),
+			failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "failures"}, []string{"consumer", "reason"}),
+			seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "seconds"}, []string{"consumer"}),
 		}
-		fresh.init(c.fields)
+		fresh.init("crm", c.fields)
+		fresh.init("bot", c.fields)
 		want := make(map[string]bool)
 		for _, field := range append(slices.Clone(c.want), "unparsed", "other") {
-			for _, result := range []string{"accepted", "duplicate", "skipped", "delivered", "dead"} {
-				want[field+" "+result] = true
+			for _, result := range []string{" accepted", " duplicate", " skipped", "crm delivered", "crm dead", "bot delivered", "bot dead"} {
+				consumer, result, _ := strings.Cut(result, " ")
+				want[consumer+" "+field+" "+result] = true
 			}
 		}
 		if got := labels(t, fresh.events); !maps.Equal(got, want) {
@@ -42,12 +46,17 @@ func TestCountersExistBeforeTheFirstEvent(t *testing.T) {
 		}
 		reasons := labels(t, fresh.failures)
 		for _, reason := range []string{"timeout", "panic", "broken", "untaken", "301", "404", "500", "502", "503", "504"} {
-			if !reasons[reason] {
+			if !reasons["crm "+reason] || !reasons["bot "+reason] {
 				t.Errorf("%s: failures by %s do not begin at 0", name, reason)
 			}
 		}
-		if len(reasons) > 30 {
+		if len(reasons) > 2*30 {
 			t.Errorf("%s: %d reasons", name, len(reasons))
+		}
+		for _, consumer := range []string{"crm", "bot"} {
+			if !fresh.seconds.DeleteLabelValues(consumer) {
+				t.Errorf("%s: there is no time to deliver of %s", name, consumer)
+			}
 		}
 	}
 }

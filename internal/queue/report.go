@@ -22,7 +22,7 @@ const (
 // answer goes into the log.
 func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 	if r.reason != "" && !r.cut {
-		metrics.failures.WithLabelValues(reasonLabel(r.reason)).Inc()
+		metrics.failures.WithLabelValues(d.policy.Consumer, reasonLabel(r.reason)).Inc()
 	}
 	if r.cut && r.stack == nil {
 		if leftOut, ok := d.logLimit.Admit(logKind{msgCut, ""}); ok {
@@ -57,10 +57,10 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 func (d *Dispatcher) logOutcome(e *Event, o Outcome, r result) {
 	switch o.State {
 	case Delivered:
-		Count(ResultDelivered, e.Field, 1)
-		metrics.seconds.Observe(max(0, time.Since(e.Accepted).Seconds()))
+		Count(ResultDelivered, d.policy.Consumer, e.Field, 1)
+		metrics.seconds.WithLabelValues(d.policy.Consumer).Observe(max(0, time.Since(e.Accepted).Seconds()))
 	case Dead:
-		Count(ResultDead, e.Field, 1)
+		Count(ResultDead, d.policy.Consumer, e.Field, 1)
 		if leftOut, ok := d.logLimit.Admit(logKind{msgDead, r.reason}); ok {
 			d.logger.Error(msgDead, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}

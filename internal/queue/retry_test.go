@@ -250,8 +250,7 @@ func TestRestartsDoNotPostpone(t *testing.T) {
 			t.Fatal(err)
 		}
 		broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-		policy := Policy{Consumer: DefaultConsumer, First: time.Minute, Max: time.Hour, For: 60 * time.Hour, Timeout: time.Second, Concurrency: 1,
-			Retention: Retention{Dead: 1000 * time.Hour}}
+		policy := Policy{Consumer: DefaultConsumer, First: time.Minute, Max: time.Hour, For: 60 * time.Hour, Timeout: time.Second, Concurrency: 1}
 		time.Sleep(100 * time.Hour) // while Caddy did not run
 		for day := range 3 {
 			d := NewDispatcher(s, answering(broken), policy, zap.NewNop())

@@ -219,7 +219,7 @@ func TestStop(t *testing.T) {
 func total(t *testing.T) (n float64) {
 	t.Helper()
 	for _, reason := range []string{"500", "503", "499", "timeout", "panic", "broken"} {
-		n += testutil.ToFloat64(metrics.failures.WithLabelValues(reason))
+		n += testutil.ToFloat64(metrics.failures.WithLabelValues(DefaultConsumer, reason))
 	}
 	return n
 }

@@ -34,7 +34,6 @@ func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 		Consumer: DefaultConsumer,
 		First:    time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
 		Timeout: 30 * time.Second, Concurrency: 8,
-		Retention: Retention{Delivered: 1000 * time.Hour, Dead: 1000 * time.Hour},
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	tr := &trial{store: NewMemory(), logs: logs, t: t}
