@@ -113,6 +113,10 @@ var (
 	ErrLeased   = errors.New("the event is being delivered just now")
 
 	ErrNoConsumer = errors.New("there is no such consumer")
+
+	// ErrVersion is returned when a store is opened that a newer version of the program
+	// has written.
+	ErrVersion = errors.New("the queue is of a newer version")
 )
 
 // DefaultConsumer is the name of the consumer of a queue that names none.
@@ -127,7 +131,7 @@ type Consumer struct {
 	Name string
 
 	// Order says which events form a sequence for this consumer. If that is changed, it
-	// applies to events to which nothing has happened yet.
+	// applies to what is accepted afterwards.
 	Order Order
 
 	// FromKept has a new consumer begin with the events that the store holds for others,

@@ -11,9 +11,10 @@ type acceptance struct {
 	records    []queue.Record
 	admission  queue.Admission
 	identities []identity // those by which duplicates are recognised, sorted
-	chains     []int64
-	duplicates []bool // nil: none
-	size       int64  // of all that is stored, about
+	consumers  []*consumer
+	more       []counts // what there is more for each of them
+	duplicates []bool   // nil: none
+	size       int64    // of all that is stored, about
 }
 
 const (
@@ -29,14 +30,12 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 	a := &acceptance{
 		records:   records,
 		admission: admission,
-		chains:    make([]int64, len(records)),
 	}
 	if admission.Dedupe > 0 {
 		a.identities = identitiesOf(records)
 	}
 	for i := range records {
 		r := &records[i]
-		a.chains[i] = chainOf(r.Conversation)
 		a.size += int64(accepting + len(r.Identity) + len(r.Conversation) + len(r.URL) + len(r.Origin) + len(r.Body))
 	}
 	return a
@@ -53,24 +52,50 @@ func (s *Store) Accept(ctx context.Context, records []queue.Record, admission qu
 
 func (a *acceptance) apply(t *txn) error {
 	a.duplicates = nil
+	if err := a.findConsumers(t); err != nil {
+		return err
+	}
 	fresh, err := a.recognise(t)
 	if err != nil || len(fresh) == 0 {
 		return err
 	}
-	var size int64
-	for _, i := range fresh {
-		size += int64(len(a.records[i].Body))
-	}
-	if err := a.fits(t, int64(len(fresh)), size); err != nil {
+	if err := a.fits(t, fresh); err != nil {
 		return err
 	}
 	if err := a.insert(t, fresh); err != nil {
 		return err
 	}
-	t.memory.counts.count(statePending, int64(len(fresh)), 0)
-	t.memory.counts.bytes += size
-	t.wake = true
+	for i, c := range a.consumers {
+		if more := a.more[i]; more.pending > 0 {
+			c.counts.pending += more.pending
+			c.counts.bytes += more.bytes
+			c.woken = true
+		}
+	}
 	return a.remember(t)
+}
+
+func (a *acceptance) findConsumers(t *txn) error {
+	names := a.admission.Recipients()
+	a.consumers = make([]*consumer, len(names))
+	a.more = make([]counts, len(names))
+	for i, name := range names {
+		var err error
+		if a.consumers[i], err = t.consumer(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bits returns the bits of the consumers that get an event.
+func (a *acceptance) bits(r *queue.Record) (bits int64) {
+	for i, c := range a.consumers {
+		if r.IsFor(i) {
+			bits |= c.bit()
+		}
+	}
+	return bits
 }
 
 // recognise finds the duplicates, and returns the indexes of the others.
@@ -102,10 +127,23 @@ func (a *acceptance) recognise(t *txn) (fresh []int, err error) {
 func (a *acceptance) isDuplicate(i int) bool { return a.duplicates != nil && a.duplicates[i] }
 
 // fits returns queue.ErrFull if the delivery would exceed a limit.
-func (a *acceptance) fits(t *txn, events, size int64) error {
-	c := t.memory.counts
-	if err := a.admission.Pending(c.pending+events, c.bytes+size, c.pending, c.bytes); err != nil {
-		return err
+func (a *acceptance) fits(t *txn, fresh []int) error {
+	waiting := t.memory.pending()
+	for i, c := range a.consumers {
+		more := &a.more[i]
+		for _, n := range fresh {
+			if a.records[n].IsFor(i) {
+				more.count(statePending, 1, int64(len(a.records[n].Body)))
+			}
+		}
+		if more.pending == 0 {
+			continue
+		}
+		waiting += more.pending
+		has := c.counts
+		if err := a.admission.Pending(has.pending+more.pending, has.bytes+more.bytes, has.pending, has.bytes); err != nil {
+			return err
+		}
 	}
 	if t.room == 0 {
 		room, err := t.free()
@@ -115,7 +153,7 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 		t.room = room
 	}
 	needed := 2*a.size + 8*pageSize // in the write-ahead log, and in the file
-	if err := a.admission.Space(t.room, needed+settling*(c.pending+events)); err != nil {
+	if err := a.admission.Space(t.room, needed+settling*waiting); err != nil {
 		return err
 	}
 	t.room -= needed
@@ -124,8 +162,8 @@ func (a *acceptance) fits(t *txn, events, size int64) error {
 
 const (
 	insertDelivery = `INSERT INTO delivery (id, events, url, origin, secret) VALUES (?, ?, ?, ?, ?)`
-	insertEvent    = `INSERT INTO event (id, accepted, identity, not_unique, field, account, conversation, chain, delivery,
-		open, signature, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)`
+	insertEvent    = `INSERT INTO event (id, accepted, identity, not_unique, field, account, conversation, delivery,
+		consumers, signature, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
 // insert adds events to the log. Those in a row that share what a delivery has share a
@@ -145,7 +183,7 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 			if err := t.change(insertDelivery, id, rest, r.URL, r.Origin, r.Secret); err != nil {
 				return err
 			}
-			s.int(9, id)
+			s.int(8, id)
 		}
 		rest--
 		s.int(1, id)
@@ -159,7 +197,7 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 			s.text(6, r.Account)
 		}
 		s.text(7, r.Conversation)
-		s.int(8, a.chains[i])
+		s.int(9, a.bits(r))
 		s.blob(10, r.Signature[:])
 		s.blob(11, r.Body)
 		if err := s.run(); err != nil {

@@ -171,7 +171,7 @@ func (s *Store) readMeta(mode string) (m meta, err error) {
 	}
 	version, err := db.number("PRAGMA user_version")
 	if err == nil && (version < 1 || version > layoutVersion) {
-		err = fmt.Errorf("the queue %s has version %d of the layout, this program knows versions up to %d", s.path, version, layoutVersion)
+		err = fmt.Errorf("%w: %s has version %d of the layout, this program knows versions up to %d", queue.ErrVersion, s.path, version, layoutVersion)
 	}
 	if err != nil {
 		return m, err
@@ -187,7 +187,7 @@ func (s *Store) openFile() (err error) {
 	if s.db, err = connect(s.path, readWrite, writerCache); err == nil {
 		err = s.begins()
 	}
-	if err == nil && s.memory == nil {
+	if err == nil && !s.loaded {
 		err = s.load()
 	}
 	if err != nil {
@@ -254,25 +254,26 @@ func (s *Store) ends() error {
 
 // load reads what is to be kept in memory.
 func (s *Store) load() error {
-	m := newMemory()
-	found, err := s.db.first(func(row *sqlite3.Stmt) {
-		m.cursor = row.ColumnInt64(0)
-		m.counts = counts{row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3), row.ColumnInt64(4)}
-	}, `SELECT mark, pending, pending_bytes, dead, delivered FROM consumer WHERE id = ?`, consumer)
-	if err == nil && !found {
-		err = damage{fmt.Errorf("the queue %s is damaged: its consumer is missing", s.path)}
+	var m memory
+	var err error
+	m.consumers, err = s.db.consumers()
+	for _, c := range m.consumers {
+		if err == nil {
+			c.orders, err = s.db.orders(c.id)
+		}
+		if err == nil {
+			c.rows, err = s.db.number(`SELECT count(*) FROM status WHERE consumer = ? AND state = 0`, c.id)
+		}
+		c.marked, c.written = c.cursor, c.progress
 	}
 	if err == nil {
 		m.last, err = s.db.number(`SELECT value FROM meta WHERE key = 'last'`)
 	}
 	if err == nil {
-		m.rows, err = s.db.number(`SELECT count(*) FROM status WHERE consumer = ? AND state = 0`, consumer)
-	}
-	if err == nil {
 		err = m.identities.load(s.db, time.Now())
 	}
 	if err == nil {
-		s.memory = m
+		s.memory, s.loaded = m, true
 	}
 	return err
 }

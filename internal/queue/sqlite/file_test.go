@@ -162,10 +162,10 @@ func script1(t *testing.T, path, sql string) {
 func TestCheckFinds(t *testing.T) {
 	t.Parallel()
 	for want, sql := range map[string]string{
-		"the counts are":                        "UPDATE consumer SET pending = 9",
+		"the counts of default are":             "UPDATE consumer SET pending = 9",
 		"a status has no event":                 "DELETE FROM event WHERE id = 1",
 		"an event has no delivery":              "DELETE FROM delivery",
-		"an event below the mark has no status": "UPDATE consumer SET mark = 9",
+		"nobody has an event":                   "UPDATE consumer SET mark = 9",
 		"a chain has two heads":                 "UPDATE status SET held = 0",
 		"an event is held by nothing":           "UPDATE status SET held = 1",
 		"a status contradicts itself":           "UPDATE status SET settled = 1",
@@ -329,7 +329,10 @@ func TestPlans(t *testing.T) {
 		{selectFresh, "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)"},
 		{selectEvent, "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"},
 		{oldestKnown, "status_pending (consumer=?)"},
-		{oldestFresh, "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)"},
+		{selectLog, "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)"},
+		{selectHad, "PRIMARY KEY (consumer=?)"},
+		{selectNew, "SEARCH event USING INTEGER PRIMARY KEY (rowid>?)"},
+		{dropOldAttempt, "PRIMARY KEY (consumer=? AND event=?"},
 	} {
 		var plan []string
 		if err := s.db.each(func(row *sqlite3.Stmt) bool {

@@ -168,6 +168,9 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Join(ctx, []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		t.Fatal(err)
+	}
 	const total = 100
 	for n := range total {
 		accept(t, s, record(fmt.Sprint(n), ""))
@@ -177,6 +180,9 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	}
 	empty := fill(t, dir)
 	s = openStore(t, path)
+	if err := s.Join(ctx, []queue.Consumer{{Name: "archive"}}); err != nil {
+		t.Errorf("joining on a full disk: %v", err)
+	}
 	for _, e := range due(t, s, total) {
 		settle(t, s, e, queue.Outcome{State: queue.Delivered})
 	}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,15 +16,19 @@ const maxHeld = 1000
 // lookAgain bounds how long a Lease waits for a time to come: the clock may be set.
 const lookAgain = time.Minute
 
-// Lease implements queue.Store.
-func (s *Store) Lease(ctx context.Context, _ string, limit int) ([]*queue.Event, context.Context, error) {
+// Lease implements queue.Store. Leases are lost only with the store.
+func (s *Store) Lease(ctx context.Context, consumer string, limit int) ([]*queue.Event, context.Context, error) {
 	for {
 		var events []*queue.Event
 		var next time.Time
 		var wake chan struct{}
-		err := s.do(ctx, &operation{apply: func(t *txn) (err error) {
-			wake = t.Store.wake
-			events, next, err = t.lease(limit)
+		err := s.do(ctx, &operation{apply: func(t *txn) error {
+			c, err := t.consumer(consumer)
+			if err != nil {
+				return err
+			}
+			wake = c.wake
+			events, next, err = t.lease(c, limit)
 			return err
 		}})
 		if err != nil {
@@ -63,20 +66,30 @@ func (s *Store) Settle(ctx context.Context, e *queue.Event, outcome queue.Outcom
 		if s.isClosed() {
 			return queue.ErrClosed
 		}
-		s.memory.giveBack(id)
-		s.notify()
+		if c := s.memory.consumer(e.Consumer); c != nil {
+			c.giveBack(id)
+			c.notify()
+		}
 		return nil
 	}
-	return s.do(ctx, &operation{apply: func(t *txn) error { return t.settle(id, outcome) }})
+	return s.do(ctx, &operation{apply: func(t *txn) error {
+		c, err := t.consumer(e.Consumer)
+		if err != nil {
+			return err
+		}
+		return t.settle(c, id, outcome)
+	}})
 }
 
-// lease leases what is due now, or returns when something will be. Live events, the
-// lowest ids first, and retried ones take turns; replayed ones come when there are
-// neither.
-func (t *txn) lease(limit int) (events []*queue.Event, next time.Time, err error) {
-	m := t.memory
-	l := &leaser{txn: t}
-	defer func() { err = errors.Join(err, l.close()) }()
+// lease leases what is due for a consumer now, or returns when something will be. Live
+// events, the lowest ids first, and retried ones take turns; replayed ones come when there
+// are neither.
+func (t *txn) lease(c *consumer, limit int) (events []*queue.Event, next time.Time, err error) {
+	if c.paused {
+		return nil, next, nil
+	}
+	l := &leaser{txn: t, consumer: c}
+	defer l.close()
 	for lane := range l.heads {
 		l.heads[lane] = heads{leaser: l, lane: lane}
 		if err := l.heads[lane].advance(); err != nil {
@@ -89,7 +102,7 @@ func (t *txn) lease(limit int) (events []*queue.Event, next time.Time, err error
 		}
 		lane := laneReplayed
 		switch {
-		case l.live != 0 && (l.heads[laneRetried].id == 0 || m.turn%2 == 0):
+		case l.live != 0 && (l.heads[laneRetried].id == 0 || c.turn%2 == 0):
 			lane = laneLive
 		case l.heads[laneRetried].id != 0:
 			lane = laneRetried
@@ -103,7 +116,7 @@ func (t *txn) lease(limit int) (events []*queue.Event, next time.Time, err error
 		if e != nil {
 			events = append(events, e)
 			if lane != laneReplayed {
-				m.turn++
+				c.turn++
 			}
 		}
 	}
@@ -113,6 +126,7 @@ func (t *txn) lease(limit int) (events []*queue.Event, next time.Time, err error
 // leaser finds the events of one Lease.
 type leaser struct {
 	*txn
+	*consumer
 	heads [3]heads      // of chains, with a status row, by lane
 	fresh *sqlite3.Stmt // stands at the first event behind the cursor; nil: not begun
 	held  int           // how many events got a status row
@@ -121,16 +135,15 @@ type leaser struct {
 	live int64 // the next live event: returned, a head, or fresh; 0: none is left
 }
 
-func (l *leaser) close() error {
+func (l *leaser) close() {
 	for i := range l.heads {
 		if s := l.heads[i].stmt; s != nil {
-			_ = s.Reset()
+			_ = s.Reset() // repeats the error of its last step
 		}
 	}
 	if l.fresh != nil {
 		_ = l.fresh.Reset()
 	}
-	return nil
 }
 
 // heads goes through the heads of chains in a lane that have a status row, in the order
@@ -153,10 +166,10 @@ func headsOf(lane int) string {
 // advance goes on to the next head that can be leased now.
 func (h *heads) advance() (err error) {
 	if h.stmt == nil {
-		if h.memory.rows == 0 {
+		if h.rows == 0 {
 			return nil
 		}
-		if h.stmt, err = h.db.rows(selectHeads[h.lane], consumer); err != nil {
+		if h.stmt, err = h.db.rows(selectHeads[h.lane], h.consumer.id); err != nil {
 			return err
 		}
 	}
@@ -168,7 +181,7 @@ func (h *heads) advance() (err error) {
 			return nil
 		}
 		id, chain := h.stmt.ColumnInt64(0), h.stmt.ColumnInt64(2)
-		if h.memory.leased[id] == nil && !h.isBlocked(chain) {
+		if h.leased[id] == nil && !h.isBlocked(chain) {
 			h.id, h.chain = id, chain
 			return nil
 		}
@@ -176,24 +189,18 @@ func (h *heads) advance() (err error) {
 	return translate(h.path, h.stmt.Err())
 }
 
-// isBlocked reports whether an event of a chain, in this or in the other lanes, is
-// leased. The events of one conversation have a chain, and when replayed, its negative.
-func (l *leaser) isBlocked(chain int64) bool {
-	return chain != 0 && (l.memory.isBusy(chain) || l.memory.isBusy(-chain))
-}
-
 // findLive finds the live event with the lowest id that can be leased.
 func (l *leaser) findLive() error {
 	l.live = l.heads[laneLive].id
-	for _, id := range l.memory.returned {
-		if chain := l.memory.open[id].chain; chain == 0 || !l.memory.isBusy(-chain) {
+	for _, id := range l.returned {
+		if chain := l.open[id].chain; chain == 0 || !l.isBusy(-chain) {
 			if l.live == 0 || id < l.live {
 				l.live = id
 			}
 			break
 		}
 	}
-	if l.live != 0 && l.live <= l.memory.cursor {
+	if l.live != 0 && l.live <= l.cursor {
 		return nil // all that is fresh comes later
 	}
 	fresh, err := l.findFresh()
@@ -204,19 +211,19 @@ func (l *leaser) findLive() error {
 }
 
 const (
-	selectFresh = `SELECT ` + eventColumns + `e.body` + eventTables + `WHERE e.id > ? AND ` + noStatus + ` ORDER BY e.id`
-	isBehind    = `SELECT 1 FROM status WHERE consumer = ? AND chain = ? AND state = 0 AND chain <> 0 AND position < ? LIMIT 1`
+	selectFresh = `SELECT ` + eventColumns + `e.body` + eventTables +
+		`WHERE e.id > ? AND (e.id <= ? OR e.consumers & ?) AND s.event IS NULL ORDER BY e.id`
+	isBehind = `SELECT 1 FROM status WHERE consumer = ? AND chain = ? AND state = 0 AND chain <> 0 AND position < ? LIMIT 1`
 )
 
 // findFresh returns the next event of the log to which nothing has happened and that can
 // be leased, and holds those before it, for which others are in the way.
 func (l *leaser) findFresh() (id int64, err error) {
-	m := l.memory
 	if l.fresh == nil {
-		if m.cursor >= m.last {
+		if l.cursor >= l.memory.last {
 			return 0, nil
 		}
-		if l.fresh, err = l.db.rows(selectFresh, consumer, m.cursor, consumer); err != nil {
+		if l.fresh, err = l.db.rows(selectFresh, l.consumer.id, l.cursor, l.keptUntil, l.bit()); err != nil {
 			return 0, err
 		}
 		l.fresh.Step()
@@ -226,36 +233,41 @@ func (l *leaser) findFresh() (id int64, err error) {
 			l.next = l.now // go on at once
 			return 0, nil
 		}
-		id, chain := l.fresh.ColumnInt64(0), l.fresh.ColumnInt64(20)
+		id := l.fresh.ColumnInt64(0)
+		if id <= l.keptUntil && !l.wants(id, 0, l.fresh.ColumnText(fieldColumn)) {
+			l.cursor = id
+			continue
+		}
+		chain := l.chainIn(l.fresh)
 		if chain == 0 {
 			return id, nil
 		}
-		held := m.isBusy(chain)
-		if !held && m.rows > 0 {
-			if held, err = l.db.first(func(*sqlite3.Stmt) {}, isBehind, consumer, chain, id); err != nil {
+		held := l.isBusy(chain)
+		if !held && l.rows > 0 {
+			if held, err = l.db.first(func(*sqlite3.Stmt) {}, isBehind, l.consumer.id, chain, id); err != nil {
 				return 0, err
 			}
 		}
-		if !held && !m.isBusy(-chain) {
+		if !held && !l.isBusy(-chain) {
 			return id, nil
 		}
-		if err := l.hold(id, chain, held); err != nil {
+		if err := l.hold(l.consumer, id, chain, held); err != nil {
 			return 0, err
 		}
 		l.held++
-		m.cursor = id
+		l.cursor = id
 	}
 	if err := l.fresh.Err(); err != nil {
 		return 0, translate(l.path, err)
 	}
-	m.cursor = m.last
+	l.cursor = l.memory.last
 	return 0, nil
 }
 
 const selectEvent = `SELECT ` + eventColumns + `e.body` + eventTables + `WHERE e.id = ?`
 
 // take leases the next event of a lane, and moves on. It returns nil if an event of the
-// same conversation in another lane is leased.
+// same sequence in another lane is leased.
 func (l *leaser) take(lane int) (*queue.Event, error) {
 	h := &l.heads[lane]
 	if lane == laneLive && l.live != h.id {
@@ -270,13 +282,12 @@ func (l *leaser) take(lane int) (*queue.Event, error) {
 
 // takeOpen leases the live event that has no status row.
 func (l *leaser) takeOpen() (*queue.Event, error) {
-	m := l.memory
-	if l.live <= m.cursor {
+	if l.live <= l.cursor {
 		return l.takeByID(l.live, true)
 	}
-	e, chain := readEvent(l.fresh)
-	m.cursor = l.live
-	m.order = append(m.order, l.live)
+	e, chain := readEvent(l.fresh, l.name), l.chainIn(l.fresh)
+	l.cursor = l.live
+	l.sequence = append(l.sequence, l.live)
 	l.lease(e, chain, true)
 	l.fresh.Step()
 	return e, nil
@@ -284,7 +295,7 @@ func (l *leaser) takeOpen() (*queue.Event, error) {
 
 func (l *leaser) takeByID(id int64, open bool) (e *queue.Event, err error) {
 	var chain int64
-	found, err := l.db.first(func(s *sqlite3.Stmt) { e, chain = readEvent(s) }, selectEvent, consumer, id)
+	found, err := l.db.first(func(s *sqlite3.Stmt) { e, chain = readEvent(s, l.name), l.chainIn(s) }, selectEvent, l.consumer.id, id)
 	if err == nil && !found {
 		err = failure{damage{fmt.Errorf("the queue %s is damaged: the event %d is missing", l.path, id)}}
 	}
@@ -304,6 +315,6 @@ func (l *leaser) lease(e *queue.Event, chain int64, open bool) {
 			begun.lane = code
 		}
 	}
-	l.memory.begin(id, begun)
-	l.begun = append(l.begun, id)
+	l.consumer.begin(id, begun)
+	l.begun = append(l.begun, leaseOf{l.consumer, id, begun, true})
 }

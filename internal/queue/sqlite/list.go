@@ -3,7 +3,9 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -15,12 +17,9 @@ const chunk = 512
 
 // List implements queue.Store.
 func (s *Store) List(ctx context.Context, filter queue.Filter) (found []queue.Event, err error) {
-	err = s.scan(ctx, filter, chunk, func(events []queue.Event) (bool, error) {
-		if filter.Limit > 0 {
-			events = events[:min(len(events), filter.Limit-len(found))]
-		}
+	err = s.scan(ctx, filter, chunk, func(events []queue.Event) error {
 		found = append(found, events...)
-		return filter.Limit <= 0 || len(found) < filter.Limit, nil
+		return nil
 	})
 	if err == nil && filter.ID != 0 && len(found) == 0 {
 		err = queue.ErrNotFound
@@ -28,24 +27,27 @@ func (s *Store) List(ctx context.Context, filter queue.Filter) (found []queue.Ev
 	return found, err
 }
 
-// scan calls visit with some of the events that a filter selects at a time, at most n,
-// until it returns false: the newest first, or the oldest.
-func (s *Store) scan(ctx context.Context, filter queue.Filter, n int, visit func([]queue.Event) (bool, error)) error {
+// scan calls visit with some of the events that a filter selects at a time, of at most n
+// ids: the newest first, or the oldest.
+func (s *Store) scan(ctx context.Context, filter queue.Filter, n int, visit func([]queue.Event) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if filter.Limit > 0 {
-		n = min(n, filter.Limit)
-	}
 	return s.aside(ctx, func(db *conn) error {
-		for goOn := true; goOn; {
-			events, err := db.list(&filter, n)
-			if err != nil || len(events) == 0 {
+		for {
+			if filter.Limit > 0 {
+				n = min(n, filter.Limit)
+			}
+			events, ids, err := db.list(&filter, n)
+			if err != nil || ids == 0 {
 				return err
 			}
 			s.markLeased(events)
-			if goOn, err = visit(events); err != nil || len(events) < n {
+			if err := visit(events); err != nil || ids < n || ids == filter.Limit {
 				return err
+			}
+			if filter.Limit > 0 {
+				filter.Limit -= ids
 			}
 			if last := events[len(events)-1].ID; filter.OldestFirst {
 				filter.After = last
@@ -53,7 +55,6 @@ func (s *Store) scan(ctx context.Context, filter queue.Filter, n int, visit func
 				filter.Before = last
 			}
 		}
-		return nil
 	})
 }
 
@@ -61,47 +62,129 @@ func (s *Store) markLeased(events []queue.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range events {
-		_, events[i].InFlight = s.memory.leased[int64(events[i].ID)]
+		if c := s.memory.consumer(events[i].Consumer); c != nil {
+			_, events[i].InFlight = c.leased[int64(events[i].ID)]
+		}
 	}
 }
 
-// list returns the first n events that a filter selects.
-func (c *conn) list(filter *queue.Filter, n int) (events []queue.Event, err error) {
+// list returns the events that a filter selects, as they were at one moment, up to the nth
+// id, and how many ids there are.
+func (c *conn) list(filter *queue.Filter, n int) (events []queue.Event, ids int, err error) {
 	if err := c.script("BEGIN"); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	for _, source := range sourcesOf(filter.State) {
-		sql, args := source.listing(filter)
-		if err := c.each(func(row *sqlite3.Stmt) bool {
-			e, _ := readEvent(row)
-			events = append(events, *e)
-			return true
-		}, sql, append(args, n)...); err != nil {
-			return nil, err
+	consumers, err := c.consumers()
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, who := range consumers {
+		if who.name == "" || filter.Consumer != "" && filter.Consumer != who.name {
+			continue
+		}
+		for _, source := range sourcesOf(filter.State) {
+			sql, args := source.listing(who, filter)
+			if err := c.each(func(row *sqlite3.Stmt) bool {
+				events = append(events, *readEvent(row, who.name))
+				return true
+			}, sql, append(args, n)...); err != nil {
+				return nil, 0, err
+			}
 		}
 	}
 	slices.SortFunc(events, func(a, b queue.Event) int {
+		byID := cmp.Compare(a.ID, b.ID)
 		if !filter.OldestFirst {
-			a, b = b, a
+			byID = -byID
 		}
-		return cmp.Compare(a.ID, b.ID)
+		return cmp.Or(byID, cmp.Compare(a.Consumer, b.Consumer))
 	})
-	return events[:min(n, len(events))], c.script("COMMIT")
+	for i := range events {
+		if i == 0 || events[i].ID != events[i-1].ID {
+			if ids == n {
+				events = events[:i]
+				break
+			}
+			ids++
+		}
+	}
+	if filter.History {
+		if err := c.addHistories(consumers, events); err != nil {
+			return nil, 0, err
+		}
+	}
+	return events, ids, c.script("COMMIT")
 }
 
-// source is where to look for events.
+// consumers reads the consumers as they are in the file, by id.
+func (c *conn) consumers() (all []*consumer, err error) {
+	err = c.each(func(row *sqlite3.Stmt) bool {
+		c := newConsumer(row.ColumnInt64(0), row.ColumnText(1))
+		c.paused, c.cursor = row.ColumnBool(2), row.ColumnInt64(3)
+		c.keptUntil, c.keptFields = row.ColumnInt64(4), row.ColumnText(5)
+		c.counts = counts{row.ColumnInt64(6), row.ColumnInt64(7), row.ColumnInt64(8), row.ColumnInt64(9)}
+		all = append(all, c)
+		return true
+	}, `SELECT id, name, paused, mark, kept_until, kept_fields, pending, pending_bytes, dead, delivered FROM consumer ORDER BY id`)
+	return all, err
+}
+
+// orders reads what a consumer is ordered by.
+func (c *conn) orders(consumer int64) (all []order, err error) {
+	err = c.each(func(row *sqlite3.Stmt) bool {
+		all = append(all, order{row.ColumnInt64(0), queue.Order(row.ColumnText(1))})
+		return true
+	}, `SELECT since, kind FROM ordering WHERE consumer = ? ORDER BY since`, consumer)
+	if err == nil && len(all) == 0 {
+		err = damage{fmt.Errorf("the queue %s is damaged: the consumer %d has no order", c.path, consumer)}
+	}
+	return all, err
+}
+
+// addHistories adds the attempts to events.
+func (c *conn) addHistories(consumers []*consumer, events []queue.Event) error {
+	for i := range events {
+		e := &events[i]
+		at := slices.IndexFunc(consumers, func(c *consumer) bool { return c.name == e.Consumer })
+		if err := c.each(func(row *sqlite3.Stmt) bool {
+			e.History = append(e.History, queue.Attempt{
+				Ended:  timeOf(row.ColumnInt64(0)),
+				Took:   time.Duration(row.ColumnInt64(1)) * time.Microsecond,
+				Status: row.ColumnInt(2),
+				Error:  row.ColumnText(3),
+				Answer: row.ColumnBlob(4, nil),
+			})
+			return true
+		}, `SELECT ended, took, status, error, answer FROM attempt WHERE consumer = ? AND event = ? ORDER BY number`,
+			consumers[at].id, e.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source is where to look for events of a consumer.
 type source struct{ tables, condition, id string }
 
-const fromStatus = ` CROSS JOIN event e ON e.id = s.event LEFT JOIN delivery d ON d.id = e.delivery `
+const (
+	fromStatus = ` CROSS JOIN event e ON e.id = s.event LEFT JOIN delivery d ON d.id = e.delivery `
+
+	// isFresh selects events to which nothing has happened yet. Its parameters, behind the
+	// consumer, are those of freshArgs.
+	isFresh = `s.event IS NULL AND e.id > ?2 AND iif(e.id <= ?3, ?4 = '' OR instr(?4, ' ' || e.field || ' ') > 0, e.consumers & ?5)`
+)
+
+// freshArgs returns the parameters of isFresh.
+func (c *consumer) freshArgs() []any { return []any{c.cursor, c.keptUntil, c.keptFields, c.bit()} }
 
 var (
-	allEvents = source{eventTables, "true", "e.id"}
+	allEvents = source{eventTables, `(s.state < 3 OR ` + isFresh + `)`, "e.id"}
 	delivered = source{eventTables, "s.state = 1", "e.id"}
 	dead      = source{` FROM status s INDEXED BY status_dead` + fromStatus, "s.consumer = ? AND s.state = 2", "s.event"}
 	// Pending events are found by their status, if something has happened to them, and
 	// otherwise in the log behind the mark.
 	known = source{` FROM status s INDEXED BY status_pending` + fromStatus, "s.consumer = ? AND s.state = 0", "s.event"}
-	fresh = source{eventTables, "s.event IS NULL AND e.id > (SELECT mark FROM consumer WHERE id = 1)", "e.id"}
+	fresh = source{eventTables, isFresh, "e.id"}
 )
 
 func sourcesOf(state queue.State) []source {
@@ -118,9 +201,12 @@ func sourcesOf(state queue.State) []source {
 
 // listing returns a query for what a filter selects. Its last parameter is how many rows
 // to return.
-func (s source) listing(f *queue.Filter) (sql string, args []any) {
+func (s source) listing(c *consumer, f *queue.Filter) (sql string, args []any) {
 	where := s.condition
-	args = []any{consumer}
+	args = []any{c.id}
+	if s == allEvents || s == fresh {
+		args = append(args, c.freshArgs()...)
+	}
 	add := func(is bool, condition string, arg any) {
 		if is {
 			where += " AND " + condition

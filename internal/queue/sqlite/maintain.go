@@ -14,24 +14,26 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
+// has says whether a consumer c has an event e to which nothing has happened.
+const has = `(e.id > c.mark AND iif(e.id <= c.kept_until, c.kept_fields = '' OR instr(c.kept_fields, ' ' || e.field || ' ') > 0,
+	e.consumers >> (c.id - 1) & 1) AND NOT EXISTS (SELECT 1 FROM status WHERE consumer = c.id AND event = e.id))`
+
 // checks are queries that find nothing in a sound file, and what is wrong otherwise.
 var checks = []struct{ sql, wrong string }{
 	{`SELECT event FROM status s WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = s.event)`, "a status has no event: %d"},
+	{`SELECT event FROM attempt a WHERE NOT EXISTS (SELECT 1 FROM status WHERE consumer = a.consumer AND event = a.event AND state < 3)`,
+		"an attempt has no status: %d"},
 	{`SELECT id FROM event e WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE id = e.delivery AND e.id < id + events)`, "an event has no delivery: %d"},
 	{`SELECT id FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM event WHERE id >= d.id AND id < d.id + d.events AND delivery = d.id)`,
 		"a delivery has no event: %d"},
-	{`SELECT e.id FROM event e, consumer c WHERE e.id <= c.mark AND NOT EXISTS
-		(SELECT 1 FROM status WHERE consumer = c.id AND event = e.id)`, "an event below the mark has no status: %d"},
+	{`SELECT id FROM event e WHERE NOT EXISTS (SELECT 1 FROM status WHERE consumer IN (SELECT id FROM consumer) AND event = e.id AND state < 3)
+		AND NOT EXISTS (SELECT 1 FROM consumer c WHERE ` + has + `)`, "nobody has an event: %d"},
 	{`SELECT min(event) FROM status WHERE state = 0 AND chain <> 0 GROUP BY consumer, chain HAVING sum(held = 0) > 1`,
 		"a chain has two heads, one is %d"},
 	{`SELECT s.event FROM status s WHERE s.state = 0 AND s.held = 0 AND s.chain <> 0 AND EXISTS (SELECT 1 FROM status b
 		WHERE b.consumer = s.consumer AND b.chain = s.chain AND b.state = 0 AND b.chain <> 0 AND b.position < s.position)`,
 		"an event may overtake others of its chain: %d"},
-	{`SELECT first FROM (SELECT consumer, chain, min(event) AS first, sum(held = 0) AS heads FROM status WHERE state = 0 AND chain <> 0
-		GROUP BY consumer, chain) h JOIN consumer c ON c.id = h.consumer WHERE heads = 0 AND NOT EXISTS (SELECT 1 FROM event e
-		WHERE e.id > c.mark AND e.id < first AND e.chain = h.chain AND NOT EXISTS (SELECT 1 FROM status WHERE consumer = c.id AND event = e.id))`,
-		"an event is held by nothing: %d"},
-	{`SELECT event FROM status WHERE (state = 0) <> (due IS NOT NULL) OR (state = 0) = (settled IS NOT NULL)`, "a status contradicts itself: %d"},
+	{`SELECT event FROM status WHERE (state = 0) <> (due IS NOT NULL) OR (state IN (1, 2)) <> (settled IS NOT NULL)`, "a status contradicts itself: %d"},
 	{`SELECT max(id) FROM event HAVING max(id) > (SELECT value FROM meta WHERE key = 'last')`, "an event has a number that is to come: %d"},
 }
 
@@ -64,25 +66,56 @@ func (c *conn) check() error {
 			return damage{fmt.Errorf("the queue %s is damaged: "+check.wrong, c.path, id)}
 		}
 	}
-	return c.checkCounts()
-}
-
-// checkCounts compares the counts with what there is.
-func (c *conn) checkCounts() (err error) {
-	var are, want counts
-	read := func(into *counts) func(*sqlite3.Stmt) {
-		return func(row *sqlite3.Stmt) {
-			*into = counts{row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3)}
+	consumers, err := c.consumers()
+	for _, who := range consumers {
+		if err == nil {
+			err = c.checkConsumer(who)
 		}
 	}
-	_, err = c.first(read(&want), `SELECT pending, pending_bytes, dead, delivered FROM consumer WHERE id = ?`, consumer)
-	if err == nil {
-		_, err = c.first(read(&are), `SELECT coalesce(sum(coalesce(state, 0) = 0), 0), coalesce(sum(iif(coalesce(state, 0) = 0, length(body), 0)), 0),
-			coalesce(sum(state = 2), 0), coalesce(sum(state = 1), 0)
-			FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id`, consumer)
+	return err
+}
+
+// checkConsumer compares the counts of a consumer with what there is, and looks whether
+// each event that is held has one to wait for.
+func (c *conn) checkConsumer(who *consumer) error {
+	var are counts
+	if _, err := c.first(func(row *sqlite3.Stmt) {
+		are = counts{row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3)}
+	}, `SELECT coalesce(sum(pending), 0), coalesce(sum(iif(pending, size, 0)), 0), coalesce(sum(state = 2), 0), coalesce(sum(state = 1), 0)
+		FROM (SELECT s.state, length(e.body) AS size, coalesce(s.state = 0, `+has+`) AS pending
+		FROM event e JOIN consumer c ON c.id = ?1 LEFT JOIN status s ON s.consumer = c.id AND s.event = e.id)`, who.id); err != nil {
+		return err
 	}
-	if err == nil && are != want {
-		err = damage{fmt.Errorf("the queue %s is damaged: the counts are %+v, but there are %+v", c.path, want, are)}
+	if are != who.counts && who.name != "" {
+		return damage{fmt.Errorf("the queue %s is damaged: the counts of %s are %+v, but there are %+v", c.path, who.name, who.counts, are)}
+	}
+	var err error
+	if who.orders, err = c.orders(who.id); err != nil {
+		return err
+	}
+	return c.checkHeld(who)
+}
+
+// checkHeld looks whether each event that is held has one to wait for: the head of its
+// chain, or an event to which nothing has happened.
+func (c *conn) checkHeld(who *consumer) error {
+	waits := make(map[int64]int64) // the first event by chain
+	err := c.each(func(row *sqlite3.Stmt) bool {
+		waits[row.ColumnInt64(1)] = row.ColumnInt64(0)
+		return true
+	}, `SELECT min(event), chain FROM status WHERE consumer = ? AND state = 0 AND chain <> 0 GROUP BY chain HAVING sum(held = 0) = 0`, who.id)
+	if err != nil || len(waits) == 0 {
+		return err
+	}
+	err = c.each(func(row *sqlite3.Stmt) bool {
+		id := row.ColumnInt64(0)
+		if chain := who.chainOf(id, row.ColumnText(1), row.ColumnText(2)); id < waits[chain] {
+			delete(waits, chain)
+		}
+		return len(waits) > 0
+	}, `SELECT e.id, e.conversation, e.account FROM consumer c JOIN event e ON e.id > c.mark WHERE c.id = ? AND `+has, who.id)
+	for _, id := range waits {
+		return errors.Join(err, damage{fmt.Errorf("the queue %s is damaged: an event is held by nothing: %d", c.path, id)})
 	}
 	return err
 }

@@ -12,13 +12,15 @@ const (
 	stateDelivered = 1
 	stateDead      = 2
 
+	stateForgotten = 3 // as long as others have the event
+
 	laneLive     = 0
 	laneRetried  = 1
 	laneReplayed = 2
 )
 
 var (
-	states = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead}
+	states = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Dead}
 	lanes  = [...]queue.Lane{queue.Live, queue.Retried, queue.Replayed}
 )
 
@@ -32,15 +34,15 @@ func codeOf(state queue.State) int {
 	return statePending
 }
 
-// chainOf returns the chain of a conversation, an FNV-1a hash. Should two have the same
-// one, their events just wait for each other.
-func chainOf(conversation string) int64 {
-	if conversation == "" {
+// chainOf returns the chain of a sequence, an FNV-1a hash. Should two have the same one,
+// their events just wait for each other.
+func chainOf(sequence string) int64 {
+	if sequence == "" {
 		return 0
 	}
 	hash := uint64(14695981039346656037)
-	for i := range len(conversation) {
-		hash = (hash ^ uint64(conversation[i])) * 1099511628211
+	for i := range len(sequence) {
+		hash = (hash ^ uint64(sequence[i])) * 1099511628211
 	}
 	return max(1, int64(hash>>1))
 }
@@ -49,17 +51,24 @@ func chainOf(conversation string) int64 {
 // The body follows them.
 const eventColumns = `e.id, e.accepted, e.identity, e.not_unique, e.field, e.account, e.conversation,
 	d.url, d.origin, d.secret, e.signature, length(e.body),
-	s.state, s.lane, s.due, s.attempts, s.tried, s.requeued, s.settled, s.error, e.chain, s.chain, `
+	s.state, s.lane, s.due, s.attempts, s.tried, s.requeued, s.settled, s.error, s.chain, `
 
-const bodyColumn = 22
+// The places of some of them.
+const (
+	fieldColumn        = 4
+	accountColumn      = 5
+	conversationColumn = 6
+	chainColumn        = 20
+	bodyColumn         = 21
+)
 
 // eventTables are where the columns come from. Their parameter is the consumer.
 const eventTables = ` FROM event e LEFT JOIN delivery d ON d.id = e.delivery
 	LEFT JOIN status s ON s.consumer = ? AND s.event = e.id `
 
-// readEvent reads an event, and its chain: that of its status, if it has one.
-func readEvent(s *sqlite3.Stmt) (e *queue.Event, chain int64) {
-	e = &queue.Event{
+// readEvent reads an event as it stands for a consumer.
+func readEvent(s *sqlite3.Stmt, consumer string) *queue.Event {
+	e := &queue.Event{
 		Record: queue.Record{
 			Identity:     s.ColumnText(2),
 			NotUnique:    s.ColumnBool(3),
@@ -71,7 +80,7 @@ func readEvent(s *sqlite3.Stmt) (e *queue.Event, chain int64) {
 			Secret:       s.ColumnText(9),
 			Body:         s.ColumnBlob(bodyColumn, nil),
 		},
-		Consumer: queue.DefaultConsumer,
+		Consumer: consumer,
 		ID:       uint64(s.ColumnInt64(0)),
 		Accepted: timeOf(s.ColumnInt64(1)),
 		Size:     s.ColumnInt(11),
@@ -87,8 +96,14 @@ func readEvent(s *sqlite3.Stmt) (e *queue.Event, chain int64) {
 	e.Requeued = timeOf(s.ColumnInt64(17))
 	e.Settled = timeOf(s.ColumnInt64(18))
 	e.LastError = s.ColumnText(19)
-	if chain = s.ColumnInt64(20); s.ColumnType(21) != sqlite3.NULL {
-		chain = s.ColumnInt64(21)
+	return e
+}
+
+// chainIn returns the chain of an event that readEvent reads: that of its status, if it has
+// one.
+func (c *consumer) chainIn(s *sqlite3.Stmt) int64 {
+	if s.ColumnType(chainColumn) != sqlite3.NULL {
+		return s.ColumnInt64(chainColumn)
 	}
-	return e, chain
+	return c.chainOf(s.ColumnInt64(0), s.ColumnText(conversationColumn), s.ColumnText(accountColumn))
 }

@@ -14,23 +14,27 @@ const step = 1024
 
 // Requeue implements queue.Store.
 func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.Duration) (total int, err error) {
-	filter.Limit, filter.Bodies, filter.OldestFirst = 0, false, true
+	filter.Limit, filter.Bodies, filter.History, filter.OldestFirst = 0, false, false, true
 	due := time.Now()
-	if err := s.do(ctx, &operation{apply: func(*txn) error {
+	if err := s.do(ctx, &operation{apply: func(t *txn) error {
 		if filter.Before == 0 {
-			filter.Before = uint64(s.memory.last) + 1 // what is accepted meanwhile is not looked at
+			filter.Before = uint64(t.memory.last) + 1 // what is accepted meanwhile is not looked at
 		}
 		return nil
 	}}); err != nil {
 		return 0, err
 	}
-	err = s.scan(ctx, filter, step, func(events []queue.Event) (bool, error) {
+	err = s.scan(ctx, filter, step, func(events []queue.Event) error {
 		n := 0
 		err := s.do(ctx, &operation{apply: func(t *txn) error {
 			n = 0
 			for i := range events {
 				at := micros(due.Add(time.Duration(n) * interval))
-				done, err := t.requeue(int64(events[i].ID), at)
+				c := t.memory.consumer(events[i].Consumer)
+				if c == nil {
+					continue // dropped meanwhile
+				}
+				done, err := t.requeue(c, int64(events[i].ID), at)
 				if err != nil {
 					return err
 				}
@@ -44,29 +48,65 @@ func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.
 			total += n
 			due = due.Add(time.Duration(n) * interval)
 		}
-		return true, err
+		return err
 	})
 	return total, err
 }
 
 // Discard implements queue.Store.
-func (s *Store) Discard(ctx context.Context, _ string, id uint64) error {
-	return s.do(ctx, &operation{apply: func(t *txn) error { return t.discard(int64(id)) }})
+func (s *Store) Discard(ctx context.Context, consumer string, number uint64) error {
+	id := int64(number)
+	return s.do(ctx, &operation{apply: func(t *txn) error {
+		var have []*consumerStanding
+		for _, c := range t.memory.consumers {
+			if c.name == "" || consumer != "" && c.name != consumer {
+				continue
+			}
+			w, has, err := t.stands(c, id)
+			switch {
+			case err != nil:
+				return err
+			case c.leased[id] != nil:
+				return queue.ErrLeased
+			case has:
+				have = append(have, &consumerStanding{c, w})
+			}
+		}
+		if len(have) == 0 {
+			return queue.ErrNotFound
+		}
+		for _, h := range have {
+			if err := t.discard(h.consumer, id, &h.standing); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+}
+
+// consumerStanding is where an event stands for one of its consumers.
+type consumerStanding struct {
+	*consumer
+	standing
 }
 
 // Expire implements queue.Store.
 func (s *Store) Expire(ctx context.Context, retention queue.Retention) (more bool, err error) {
 	err = s.do(ctx, &operation{apply: func(t *txn) error {
-		delivered, err := t.expire(stateDelivered, retention.Delivered)
-		if err != nil {
+		if more, err = t.sweep(); err != nil {
 			return err
 		}
-		dead, err := t.expire(stateDead, retention.Dead)
-		if err != nil {
-			return err
+		for _, c := range t.memory.consumers {
+			for state, keep := range map[int]time.Duration{stateDelivered: retention.Delivered, stateDead: retention.Dead} {
+				left, err := t.expire(c, state, keep)
+				if err != nil {
+					return err
+				}
+				more = more || left
+			}
 		}
 		identities, err := t.expireIdentities(retention.Dedupe)
-		more = delivered || dead || identities
+		more = more || identities
 		return err
 	}})
 	return more, err
@@ -75,21 +115,24 @@ func (s *Store) Expire(ctx context.Context, retention queue.Retention) (more boo
 const selectSettled = `SELECT event FROM status WHERE consumer = ? AND state = ? AND settled IS NOT NULL AND settled <= ?
 	ORDER BY settled LIMIT ?`
 
-// expire forgets events that were settled too long ago, and reports whether there may
-// be more of them.
-func (t *txn) expire(state int, keep time.Duration) (more bool, err error) {
+// expire forgets events that were settled for a consumer too long ago, and reports whether
+// there may be more of them.
+func (t *txn) expire(c *consumer, state int, keep time.Duration) (more bool, err error) {
+	if c.name == "" {
+		return false, nil
+	}
 	var old []int64
 	if err := t.db.each(func(s *sqlite3.Stmt) bool {
 		old = append(old, s.ColumnInt64(0))
 		return true
-	}, selectSettled, consumer, state, t.now-keep.Microseconds(), step); err != nil {
+	}, selectSettled, c.id, state, t.now-keep.Microseconds(), step); err != nil {
 		return false, err
 	}
 	for _, id := range old {
-		w, _, err := t.stands(id)
+		w, _, err := t.stands(c, id)
 		if err == nil {
 			w.hasStatus, w.state = true, state
-			err = t.forget(id, &w)
+			err = t.forget(c, id, &w)
 		}
 		if err != nil {
 			return false, err

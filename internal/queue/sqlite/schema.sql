@@ -1,7 +1,7 @@
--- The file of a queue: the log of events, and what differs from it.
+-- The file of a queue: the log of events, and what differs from it for each consumer.
 --
--- Times are microseconds since 1970. A consumer is what takes events from the queue;
--- today there is one, "default". Bodies are stored once, whoever takes them.
+-- Times are microseconds since 1970. A consumer is who takes events from the queue. An
+-- event and its body are stored once, whoever takes them.
 
 PRAGMA page_size = 4096;
 PRAGMA application_id = 0x69677175; -- "igqu"
@@ -33,35 +33,44 @@ CREATE TABLE event (
     field        TEXT NOT NULL,
     account      TEXT NOT NULL,
     conversation TEXT NOT NULL,    -- events of one must not overtake each other; '': may
-    chain        INTEGER NOT NULL, -- a hash of the conversation, above 0; 0: none
     delivery     INTEGER NOT NULL,
-    open         INTEGER NOT NULL, -- bits of the consumers that have not forgotten it
+    consumers    INTEGER NOT NULL, -- who gets it: the consumer 1 is bit 0, and so on
     signature    BLOB NOT NULL,
     body         BLOB NOT NULL
 );
 
 CREATE TABLE consumer (
-    id            INTEGER PRIMARY KEY,
-    name          TEXT NOT NULL UNIQUE,
-    mark          INTEGER NOT NULL DEFAULT 0, -- events up to this one have a status row or are gone
+    id            INTEGER PRIMARY KEY, -- 1 to 63
+    name          TEXT UNIQUE,         -- NULL: dropped, but some of what it had is still here
     paused        INTEGER NOT NULL DEFAULT 0,
-    pending       INTEGER NOT NULL DEFAULT 0, -- events, with and without a status row
-    pending_bytes INTEGER NOT NULL DEFAULT 0, -- of their bodies
+    mark          INTEGER NOT NULL, -- events up to this one have a status row, or are nothing to it
+    kept_until    INTEGER NOT NULL, -- events up to this one are for it if it wants their field
+    kept_fields   TEXT NOT NULL,    -- which are these: ' comments messages ', or '' for all
+    pending       INTEGER NOT NULL, -- events, with and without a status row
+    pending_bytes INTEGER NOT NULL, -- of their bodies
     dead          INTEGER NOT NULL DEFAULT 0,
     delivered     INTEGER NOT NULL DEFAULT 0
 );
-INSERT INTO consumer (id, name) VALUES (1, 'default');
+
+-- Which events wait for each other: those of a conversation or an account, or none. It
+-- counts for events after the number since.
+CREATE TABLE ordering (
+    consumer INTEGER NOT NULL,
+    since    INTEGER NOT NULL,
+    kind     TEXT NOT NULL,
+    PRIMARY KEY (consumer, since)
+) WITHOUT ROWID;
 
 -- What became of an event for a consumer. There is a row only once something happened:
 -- an event above the mark that has none waits and was never tried.
 CREATE TABLE status (
     consumer INTEGER NOT NULL,
     event    INTEGER NOT NULL,
-    state    INTEGER NOT NULL, -- 0: pending, 1: delivered, 2: dead
+    state    INTEGER NOT NULL, -- 0: pending, 1: delivered, 2: dead, 3: forgotten, but needed by others
     lane     INTEGER NOT NULL, -- 0: live, 1: retried, 2: replayed
     held     INTEGER NOT NULL, -- 1: pending behind another event of its chain
     due      INTEGER,          -- when a pending event may be leased; 0: at any time
-    chain    INTEGER NOT NULL, -- that of the event; negative in the lane replayed
+    chain    INTEGER NOT NULL, -- what it waits in: a hash, negative in the lane replayed; 0: none
     position INTEGER NOT NULL, -- in the chain: the id, or a later number if requeued
     attempts INTEGER NOT NULL DEFAULT 0,
     tried    INTEGER,          -- when the first attempt ended that was not the last
@@ -77,6 +86,19 @@ CREATE INDEX status_chain   ON status (consumer, chain, position) WHERE state = 
 CREATE INDEX status_pending ON status (consumer, event)           WHERE state = 0;
 CREATE INDEX status_dead    ON status (consumer, event)           WHERE state = 2;
 CREATE INDEX status_settled ON status (consumer, state, settled)  WHERE settled IS NOT NULL;
+
+-- The last attempts to deliver an event, but for one that succeeded at once.
+CREATE TABLE attempt (
+    consumer INTEGER NOT NULL,
+    event    INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    ended    INTEGER NOT NULL,
+    took     INTEGER NOT NULL, -- microseconds
+    status   INTEGER NOT NULL, -- of the answer; 0: none
+    error    TEXT,
+    answer   BLOB,             -- how its body begins
+    PRIMARY KEY (consumer, event, number)
+) WITHOUT ROWID;
 
 -- Identities of events, for duplicates: in tables identity_<number> by time, which are
 -- dropped whole. The key is the first 8 bytes of a SHA-256, or the next free number if
@@ -95,18 +117,19 @@ CREATE VIEW waiting AS
            datetime(nullif(s.due, 0) / 1000000, 'unixepoch') AS due,
            coalesce(s.attempts, 0) AS attempts, s.error, e.body
     FROM consumer c JOIN event e LEFT JOIN status s ON s.consumer = c.id AND s.event = e.id
-    WHERE coalesce(s.state, 0) = 0;
+    WHERE c.name IS NOT NULL AND (s.state = 0 OR s.state IS NULL AND e.id > c.mark AND iif(e.id <= c.kept_until,
+        c.kept_fields = '' OR instr(c.kept_fields, ' ' || e.field || ' ') > 0, e.consumers >> (c.id - 1) & 1));
 CREATE VIEW dead AS
     SELECT e.id, c.name AS consumer, e.field, e.account, e.identity,
            datetime(e.accepted / 1000000, 'unixepoch') AS accepted,
            datetime(s.settled / 1000000, 'unixepoch') AS settled, s.attempts, s.error, e.body
     FROM status s JOIN consumer c ON c.id = s.consumer JOIN event e ON e.id = s.event
-    WHERE s.state = 2;
+    WHERE s.state = 2 AND c.name IS NOT NULL;
 CREATE VIEW delivered AS
     SELECT e.id, c.name AS consumer, e.field, e.account, e.identity,
            datetime(e.accepted / 1000000, 'unixepoch') AS accepted,
            datetime(s.settled / 1000000, 'unixepoch') AS settled, s.attempts, e.body
     FROM status s JOIN consumer c ON c.id = s.consumer JOIN event e ON e.id = s.event
-    WHERE s.state = 1;
+    WHERE s.state = 1 AND c.name IS NOT NULL;
 
 PRAGMA user_version = 1;

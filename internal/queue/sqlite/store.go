@@ -5,9 +5,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,9 +45,9 @@ type Store struct {
 	mu      sync.Mutex // guards what follows, and is held for a commit
 	db      *conn      // nil: closed, or to be opened again
 	logged  int64      // bytes in the write-ahead log that may not be in the file yet
-	memory  *memory
+	memory  memory
+	loaded  bool // memory holds what the file does
 	reserve *reserve
-	wake    chan struct{} // closed when an event may have become due
 }
 
 // Open opens the queue in the file at path, which is made if it is missing. It fails if
@@ -67,7 +69,6 @@ func open(path string, logger func() *zap.Logger, acceptLoss bool) (*Store, erro
 		checkpoint: make(chan struct{}, 1),
 		ended:      make(chan struct{}),
 		reserve:    &reserve{path: path + reserveSuffix},
-		wake:       make(chan struct{}),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.group = commit.NewGroup(s.commit)
@@ -217,16 +218,7 @@ func (s *Store) apply(ops []*operation) (err error) {
 		commitSeconds.Observe(time.Since(start).Seconds())
 		commitOperations.Observe(float64(len(ops)))
 	}
-	if t.wake {
-		s.notify()
-	}
 	return nil
-}
-
-// notify wakes those that wait for due events. The caller holds mu.
-func (s *Store) notify() {
-	close(s.wake)
-	s.wake = make(chan struct{})
 }
 
 // free returns how many bytes can be written: on the disk, and in the file, which does
@@ -245,7 +237,7 @@ func (s *Store) free() (int64, error) {
 func (s *Store) Free(ctx context.Context) (free int64, err error) {
 	err = s.do(ctx, &operation{apply: func(t *txn) (err error) {
 		free, err = s.free()
-		free -= settling * s.memory.counts.pending
+		free -= settling * s.memory.pending()
 		return err
 	}})
 	return free, err
@@ -253,31 +245,32 @@ func (s *Store) Free(ctx context.Context) (free int64, err error) {
 
 // Stats implements queue.Store.
 func (s *Store) Stats(ctx context.Context) (all []queue.Stats, err error) {
-	err = s.do(ctx, &operation{apply: func(t *txn) (err error) {
-		m := s.memory
-		stats := queue.Stats{
-			Consumer:     queue.DefaultConsumer,
-			Pending:      m.counts.pending,
-			PendingBytes: m.counts.bytes,
-			InFlight:     int64(len(m.leased)),
-			Dead:         m.counts.dead,
-			Delivered:    m.counts.delivered,
+	err = s.do(ctx, &operation{apply: func(t *txn) error {
+		all = nil
+		for _, c := range t.memory.consumers {
+			if c.name == "" {
+				continue
+			}
+			oldest, err := t.oldest(c)
+			if err != nil {
+				return err
+			}
+			all = append(all, queue.Stats{
+				Consumer:     c.name,
+				Paused:       c.paused,
+				Pending:      c.counts.pending,
+				PendingBytes: c.counts.bytes,
+				InFlight:     int64(len(c.leased)),
+				Dead:         c.counts.dead,
+				Delivered:    c.counts.delivered,
+				Oldest:       oldest,
+			})
 		}
-		stats.Oldest, err = t.oldest()
-		all = []queue.Stats{stats}
-		return err
+		return nil
 	}})
+	slices.SortFunc(all, func(a, b queue.Stats) int { return cmp.Compare(a.Consumer, b.Consumer) })
 	return all, err
 }
-
-// Join implements queue.Store.
-func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error { return ctx.Err() }
-
-// Pause implements queue.Store.
-func (s *Store) Pause(ctx context.Context, consumer string, paused bool) error { return ctx.Err() }
-
-// Drop implements queue.Store.
-func (s *Store) Drop(ctx context.Context, consumer string) error { return ctx.Err() }
 
 // Interface guards
 var (

@@ -19,6 +19,9 @@ func openStore(t testing.TB, path string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Join(ctx, []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -51,7 +54,7 @@ func due(t testing.TB, s *Store, limit int) (events []*queue.Event) {
 	t.Helper()
 	for next := time.Now(); len(events) == 0 && !next.IsZero() && !next.After(time.Now()); {
 		if err := s.do(ctx, &operation{apply: func(t *txn) (err error) {
-			events, next, err = t.lease(limit)
+			events, next, err = t.lease(t.memory.consumer(queue.DefaultConsumer), limit)
 			return err
 		}}); err != nil {
 			t.Fatal(err)

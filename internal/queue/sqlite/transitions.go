@@ -1,12 +1,14 @@
 package sqlite
 
 import (
+	"cmp"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// This file moves an event from state to state:
+// This file moves an event from state to state, for one consumer:
 //
 //	accepted ──> waiting ──> leased ──> delivered ──┐
 //	               ^ ^          │                   ├──> forgotten
@@ -16,19 +18,28 @@ import (
 //
 // A waiting event has a status row only if something happened to it: an attempt failed,
 // it was requeued, or it has to wait for another event of its chain, in which case it is
-// held. At any time, at most one event of a chain is not held: its head, which is the
-// first of those with a status row, or stands before these in the log.
+// held. At any time, at most one event of a chain is not held: its head, which is the first
+// of those with a status row, or stands before these in the log. What is forgotten is
+// removed, unless other consumers still have the event.
 
 const (
 	putStatus = `INSERT INTO status (consumer, event, state, lane, held, due, chain, position, attempts, tried, settled, error)
 		VALUES (?, ?, ?, ?, 0, ?, ?, ?2, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET state = excluded.state, lane = excluded.lane, due = excluded.due,
 		attempts = excluded.attempts, tried = excluded.tried, settled = excluded.settled, error = excluded.error`
-	holdEvent  = `INSERT INTO status (consumer, event, state, lane, held, due, chain, position) VALUES (?, ?, 0, 0, ?, 0, ?, ?2)`
-	firstOf    = `SELECT event, held, position FROM status WHERE consumer = ? AND chain = ? AND state = 0 AND chain <> 0 ORDER BY position LIMIT 1`
-	makeHead   = `UPDATE status SET held = 0 WHERE consumer = ? AND event = ?`
-	replay     = `UPDATE status SET state = 0, lane = 2, held = ?, due = ?, chain = ?, position = ?, attempts = 0, tried = NULL, requeued = ?, settled = NULL, error = NULL WHERE consumer = ? AND event = ?`
+	holdEvent = `INSERT INTO status (consumer, event, state, lane, held, due, chain, position) VALUES (?, ?, 0, 0, ?, 0, ?, ?2)`
+	firstOf   = `SELECT event, held, position FROM status WHERE consumer = ? AND chain = ? AND state = 0 AND chain <> 0 ORDER BY position LIMIT 1`
+	makeHead  = `UPDATE status SET held = 0 WHERE consumer = ? AND event = ?`
+	replay    = `UPDATE status SET state = 0, lane = 2, held = ?, due = ?, chain = ?, position = ?, attempts = 0, tried = NULL,
+		requeued = ?, settled = NULL, error = NULL WHERE consumer = ? AND event = ?`
 	makeDue    = `UPDATE status SET due = ? WHERE consumer = ? AND event = ?`
+	addAttempt = `INSERT INTO attempt (consumer, event, number, ended, took, status, error, answer)
+		SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ? FROM attempt WHERE consumer = ?1 AND event = ?2`
+	dropOldAttempt = `DELETE FROM attempt WHERE consumer = ?1 AND event = ?2 AND number <=
+		(SELECT max(number) FROM attempt WHERE consumer = ?1 AND event = ?2) - ?`
+	dropAttempts = `DELETE FROM attempt WHERE consumer = ? AND event = ?`
+	putForgotten = `INSERT INTO status (consumer, event, state, lane, held, chain, position) VALUES (?, ?, 3, 0, 0, 0, 0)
+		ON CONFLICT DO UPDATE SET state = 3, lane = 0, held = 0, due = NULL, chain = 0, attempts = 0, tried = NULL, settled = NULL, error = NULL`
 	dropStatus = `DELETE FROM status WHERE consumer = ? AND event = ?`
 	dropEvent  = `DELETE FROM event WHERE id = ?`
 	// Once the last event of a delivery is gone, so is what they shared.
@@ -37,9 +48,8 @@ const (
 )
 
 // settle ends the lease of an event after an attempt.
-func (t *txn) settle(id int64, o queue.Outcome) error {
-	m := t.memory
-	l := m.leased[id]
+func (t *txn) settle(c *consumer, id int64, o queue.Outcome) error {
+	l := c.leased[id]
 	if l == nil {
 		return queue.ErrNotFound
 	}
@@ -52,29 +62,47 @@ func (t *txn) settle(id int64, o queue.Outcome) error {
 		if lane == laneLive {
 			lane = laneRetried
 		}
-		if tried == nil && !o.Attempt.Ended.IsZero() {
-			tried = micros(o.Attempt.Ended)
+		if tried == nil && !o.Ended.IsZero() {
+			tried = micros(o.Ended)
 		}
 		due = micros(o.Due)
 	} else {
 		settled = t.now
 	}
-	if err := t.change(putStatus, consumer, id, state, lane, due, l.chain, l.attempts+1, tried, settled, textOrNull(o.Error)); err != nil {
+	if err := t.change(putStatus, c.id, id, state, lane, due, l.chain, l.attempts+1, tried, settled, textOrNull(o.Error)); err != nil {
 		return err
 	}
-	m.drop(id, l)
-	t.ended[id] = l
-	t.wake = true
+	if state != stateDelivered || l.attempts > 0 || lane == laneReplayed {
+		if err := t.addAttempt(c, id, &o.Attempt); err != nil {
+			return err
+		}
+	}
+	c.drop(id, l)
+	t.ended = append(t.ended, leaseOf{c, id, l, true})
+	c.woken = true
 	if l.open {
-		m.rows++
+		c.rows++
 	}
 	if state == statePending {
 		return nil
 	}
-	m.rows--
-	m.counts.count(statePending, -1, l.size)
-	m.counts.count(state, 1, 0)
-	return t.promote(l.chain, 0)
+	c.rows--
+	c.counts.count(statePending, -1, l.size)
+	c.counts.count(state, 1, 0)
+	return t.promote(c, l.chain, 0)
+}
+
+// addAttempt takes down an attempt, and drops the first one if there are too many.
+func (t *txn) addAttempt(c *consumer, id int64, a *queue.Attempt) error {
+	var answer any
+	if a.Answer != nil {
+		answer = a.Answer
+	}
+	err := t.change(addAttempt, c.id, id, micros(a.Ended), a.Took.Microseconds(), a.Status, textOrNull(a.Error), answer)
+	if err == nil {
+		err = t.change(dropOldAttempt, c.id, id, queue.MaxHistory)
+	}
+	return err
 }
 
 func textOrNull(text string) any {
@@ -85,18 +113,18 @@ func textOrNull(text string) any {
 }
 
 // hold gives a new event a status row, as it cannot be leased before another one.
-func (t *txn) hold(id, chain int64, held bool) error {
-	err := t.change(holdEvent, consumer, id, held, chain)
+func (t *txn) hold(c *consumer, id, chain int64, held bool) error {
+	err := t.change(holdEvent, c.id, id, held, chain)
 	if err == nil {
-		t.memory.rows++
+		c.rows++
 	}
 	return err
 }
 
 // promote makes the first event of a chain its head, after the head before it, at a
 // position, is gone.
-func (t *txn) promote(chain, position int64) error {
-	if chain == 0 || t.memory.rows == 0 {
+func (t *txn) promote(c *consumer, chain, position int64) error {
+	if chain == 0 || c.rows == 0 {
 		return nil
 	}
 	var next int64
@@ -104,14 +132,14 @@ func (t *txn) promote(chain, position int64) error {
 		if s.ColumnBool(1) && s.ColumnInt64(2) > position {
 			next = s.ColumnInt64(0)
 		}
-	}, firstOf, consumer, chain); err != nil || next == 0 {
+	}, firstOf, c.id, chain); err != nil || next == 0 {
 		return err
 	}
-	t.wake = true
-	return t.change(makeHead, consumer, next)
+	c.woken = true
+	return t.change(makeHead, c.id, next)
 }
 
-// standing is where an event stands.
+// standing is where an event stands for a consumer.
 type standing struct {
 	delivery, chain, size int64
 	hasStatus             bool
@@ -121,94 +149,121 @@ type standing struct {
 	statusChain           int64
 }
 
-// stands returns where an event stands, and whether there is one.
-func (t *txn) stands(id int64) (w standing, found bool, err error) {
-	found, err = t.db.first(func(s *sqlite3.Stmt) {
+const selectStanding = `SELECT e.delivery, length(e.body), e.consumers, e.field, e.conversation, e.account,
+	s.state, s.lane, s.held, s.due, s.position, s.chain
+	FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id WHERE e.id = ?`
+
+// stands returns where an event stands for a consumer, and whether it has it.
+func (t *txn) stands(c *consumer, id int64) (w standing, has bool, err error) {
+	_, err = t.db.first(func(s *sqlite3.Stmt) {
 		w = standing{
-			delivery: s.ColumnInt64(0), chain: s.ColumnInt64(1), size: s.ColumnInt64(2),
-			hasStatus: s.ColumnType(3) != sqlite3.NULL,
-			state:     s.ColumnInt(3), lane: s.ColumnInt(4), held: s.ColumnBool(5),
-			due: s.ColumnInt64(6), position: s.ColumnInt64(7), statusChain: s.ColumnInt64(8),
+			delivery: s.ColumnInt64(0), size: s.ColumnInt64(1),
+			chain:     c.chainOf(id, s.ColumnText(4), s.ColumnText(5)),
+			hasStatus: s.ColumnType(6) != sqlite3.NULL,
+			state:     s.ColumnInt(6), lane: s.ColumnInt(7), held: s.ColumnBool(8),
+			due: s.ColumnInt64(9), position: s.ColumnInt64(10), statusChain: s.ColumnInt64(11),
 		}
-		if !w.hasStatus {
+		if has = w.hasStatus && w.state != stateForgotten; !w.hasStatus {
+			has = id > c.mark() && c.wants(id, s.ColumnInt64(2), s.ColumnText(3))
 			w.position, w.statusChain = id, w.chain
 		}
-	}, `SELECT e.delivery, e.chain, length(e.body), s.state, s.lane, s.held, s.due, s.position, s.chain
-		FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id WHERE e.id = ?`, consumer, id)
-	return w, found, err
+	}, selectStanding, c.id, id)
+	return w, has, err
 }
 
 // requeue makes an event due, and reports whether there was anything to do: a settled
 // one then, and one that waits for another attempt now.
-func (t *txn) requeue(id, due int64) (bool, error) {
-	m := t.memory
-	w, found, err := t.stands(id)
-	if err != nil || !found || m.leased[id] != nil || !w.hasStatus {
+func (t *txn) requeue(c *consumer, id, due int64) (bool, error) {
+	w, has, err := t.stands(c, id)
+	if err != nil || !has || c.leased[id] != nil || !w.hasStatus {
 		return false, err
 	}
 	if w.state == statePending {
 		if w.lane == laneLive || w.due <= t.now {
 			return false, nil
 		}
-		t.wake = true
-		return true, t.change(makeDue, t.now, consumer, id)
+		c.woken = true
+		return true, t.change(makeDue, t.now, c.id, id)
 	}
 	held := false
 	if w.chain != 0 {
-		if held, err = t.db.first(func(*sqlite3.Stmt) {}, firstOf, consumer, -w.chain); err != nil {
+		if held, err = t.db.first(func(*sqlite3.Stmt) {}, firstOf, c.id, -w.chain); err != nil {
 			return false, err
 		}
 	}
-	m.last++
-	if err := t.change(replay, held, due, -w.chain, m.last, t.now, consumer, id); err != nil {
+	t.memory.last++
+	if err := t.change(replay, held, due, -w.chain, t.memory.last, t.now, c.id, id); err != nil {
 		return false, err
 	}
-	m.rows++
-	m.counts.count(w.state, -1, 0)
-	m.counts.count(statePending, 1, w.size)
-	t.wake = true
+	c.rows++
+	c.counts.count(w.state, -1, 0)
+	c.counts.count(statePending, 1, w.size)
+	c.woken = true
 	return true, nil
 }
 
-// discard forgets an event, whatever its state.
-func (t *txn) discard(id int64) error {
-	m := t.memory
-	w, found, err := t.stands(id)
-	switch {
-	case err != nil:
-		return err
-	case !found:
-		return queue.ErrNotFound
-	case m.leased[id] != nil:
-		return queue.ErrLeased
-	}
-	if err := t.forget(id, &w); err != nil {
+// discard forgets an event for a consumer that has it, whatever its state.
+func (t *txn) discard(c *consumer, id int64, w *standing) error {
+	if err := t.forget(c, id, w); err != nil {
 		return err
 	}
-	if l := m.open[id]; l != nil {
-		m.drop(id, l)
-		t.dropped[id] = l
+	if l := c.open[id]; l != nil {
+		c.drop(id, l)
+		t.ended = append(t.ended, leaseOf{c, id, l, false})
 	}
 	if w.state != statePending || w.held {
 		return nil
 	}
-	return t.promote(w.statusChain, w.position)
+	return t.promote(c, w.statusChain, w.position)
 }
 
-// forget removes what is stored of an event. With more than one consumer, that is to
-// wait for the last one.
-func (t *txn) forget(id int64, w *standing) error {
-	if w.hasStatus {
-		if err := t.change(dropStatus, consumer, id); err != nil {
-			return err
+// forget forgets an event for a consumer. What nobody needs any more is removed.
+func (t *txn) forget(c *consumer, id int64, w *standing) error {
+	if w.hasStatus && w.state == statePending {
+		c.rows--
+	}
+	c.counts.count(w.state, -1, w.size)
+	needed, err := t.isNeeded(c, id)
+	if err != nil || !needed {
+		return cmp.Or(err, t.remove(id, w.delivery))
+	}
+	if err := t.change(dropAttempts, c.id, id); err != nil {
+		return err
+	}
+	return t.change(putForgotten, c.id, id)
+}
+
+const selectNeed = `SELECT e.consumers, e.field, s.state FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id WHERE e.id = ?`
+
+// isNeeded reports whether another consumer has an event.
+func (t *txn) isNeeded(except *consumer, id int64) (needed bool, err error) {
+	for _, c := range t.memory.consumers {
+		if c == except || c.name == "" {
+			continue
 		}
-		if w.state == statePending {
-			t.memory.rows--
+		if _, err := t.db.first(func(s *sqlite3.Stmt) {
+			if needed = s.ColumnInt(2) != stateForgotten; s.ColumnType(2) == sqlite3.NULL {
+				needed = id > c.mark() && c.wants(id, s.ColumnInt64(0), s.ColumnText(1))
+			}
+		}, selectNeed, c.id, id); err != nil || needed {
+			return needed, err
 		}
 	}
-	t.memory.counts.count(w.state, -1, w.size)
+	return false, nil
+}
+
+// remove removes what is stored of an event.
+func (t *txn) remove(id, delivery int64) error {
+	for _, c := range t.memory.consumers {
+		if err := t.change(dropAttempts, c.id, id); err != nil {
+			return err
+		}
+		if err := t.change(dropStatus, c.id, id); err != nil {
+			return err
+		}
+	}
 	if err := t.change(dropEvent, id); err != nil {
 		return err
 	}
-	return t.change(dropDelivery, w.delivery)
+	return t.change(dropDelivery, delivery)
 }

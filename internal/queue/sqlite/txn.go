@@ -2,44 +2,61 @@ package sqlite
 
 import (
 	"cmp"
+	"fmt"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// consumer is the id of the only consumer that there is today.
-const consumer = 1
-
-// counts is how many events there are, and the bytes of the bodies of pending ones.
-type counts struct{ pending, bytes, dead, delivered int64 }
-
-// count counts n more events of a size in a state.
-func (c *counts) count(state int, n, size int64) {
-	switch state {
-	case statePending:
-		c.pending += n
-		c.bytes += n * size
-	case stateDelivered:
-		c.delivered += n
-	case stateDead:
-		c.dead += n
-	}
+// memory is what a store knows without the file. A transaction that fails takes back what
+// it has changed.
+type memory struct {
+	last       int64 // the highest number that was given to an event or a position
+	consumers  []*consumer
+	identities identities
 }
 
-// txn is the transaction of a commit. What it changes in memory it takes back when the
-// commit fails.
+// consumer returns the consumer with a name, or nil.
+func (m *memory) consumer(name string) *consumer {
+	for _, c := range m.consumers {
+		if c.name == name && name != "" {
+			return c
+		}
+	}
+	return nil
+}
+
+// pending returns how many events wait, each counted for each consumer.
+func (m *memory) pending() (n int64) {
+	for _, c := range m.consumers {
+		if c.name != "" {
+			n += c.counts.pending
+		}
+	}
+	return n
+}
+
+// txn is the transaction of a commit.
 type txn struct {
 	*Store
 	now   int64 // in microseconds since 1970
 	dirty bool  // something changed in the file
-	wake  bool  // an event may have become due
 	room  int64 // how many bytes are free for what is accepted; 0: not known
 
-	// What was there before, and what it has begun and ended.
-	counts
-	last, cursor, rows int64
-	identities         identities
-	begun              []int64          // leases
-	ended              map[int64]*lease // leases
-	dropped            map[int64]*lease // returned events
+	saved memory    // what was there before
+	begun []leaseOf // the leases that it has begun
+	ended []leaseOf // those that it has ended, the returned ones among them
+	undo  []func()  // takes back what is changed seldom
+}
+
+// leaseOf is a lease and whose it is.
+type leaseOf struct {
+	*consumer
+	id int64
+	*lease
+	leased bool // else it was returned
 }
 
 // begin begins the transaction of a commit. The caller holds mu.
@@ -47,12 +64,18 @@ func (s *Store) begin(now time.Time) (*txn, error) {
 	if err := s.db.run("BEGIN"); err != nil {
 		return nil, err
 	}
-	m := s.memory
-	return &txn{
-		Store: s, now: now.UnixMicro(),
-		counts: m.counts, last: m.last, cursor: m.cursor, rows: m.rows, identities: m.identities,
-		ended: make(map[int64]*lease), dropped: make(map[int64]*lease),
-	}, nil
+	for _, c := range s.memory.consumers {
+		c.saved = c.progress
+	}
+	return &txn{Store: s, now: now.UnixMicro(), saved: s.memory}, nil
+}
+
+// consumer returns the consumer with a name.
+func (t *txn) consumer(name string) (*consumer, error) {
+	if c := t.memory.consumer(name); c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("%w: %q", queue.ErrNoConsumer, name)
 }
 
 // change runs a statement that changes the file.
@@ -68,14 +91,18 @@ const (
 
 // commit makes what the transaction has changed durable.
 func (t *txn) commit() error {
-	m := t.memory
 	if t.dirty {
-		c := m.counts
-		if err := t.change(updateConsumer, m.mark(), c.pending, c.bytes, c.dead, c.delivered, consumer); err != nil {
-			return err
+		for _, c := range t.memory.consumers {
+			mark, n := c.mark(), c.counts
+			if mark == c.marked && n == c.written.counts {
+				continue
+			}
+			if err := t.change(updateConsumer, mark, n.pending, n.bytes, n.dead, n.delivered, c.id); err != nil {
+				return err
+			}
 		}
-		if m.last != t.last {
-			if err := t.change(updateLast, m.last); err != nil {
+		if t.memory.last != t.saved.last {
+			if err := t.change(updateLast, t.memory.last); err != nil {
 				return err
 			}
 		}
@@ -83,25 +110,37 @@ func (t *txn) commit() error {
 	if err := t.db.run("COMMIT"); err != nil {
 		return err
 	}
-	m.tidy()
+	for _, c := range t.memory.consumers {
+		if t.dirty {
+			c.marked, c.written = c.mark(), c.progress
+		}
+		c.tidy()
+		if c.woken {
+			c.notify()
+		}
+	}
 	return nil
 }
 
 // rollback takes back what the transaction has changed.
 func (t *txn) rollback() error {
-	m := t.memory
-	for _, id := range t.begun {
-		m.giveBack(id)
+	for _, undo := range t.undo {
+		undo()
 	}
-	for id, l := range t.ended {
-		m.begin(id, l)
+	for _, l := range t.begun {
+		l.giveBack(l.id)
 	}
-	for id, l := range t.dropped {
-		m.begin(id, l)
-		m.giveBack(id)
+	for _, l := range t.ended {
+		l.consumer.begin(l.id, l.lease)
+		if !l.leased {
+			l.giveBack(l.id)
+		}
 	}
-	m.rewind(t.cursor)
-	m.counts, m.last, m.rows, m.identities = t.counts, t.last, t.rows, t.identities
+	for _, c := range t.memory.consumers {
+		c.progress, c.woken = c.saved, false
+		c.rewind(c.cursor)
+	}
+	t.memory.last, t.memory.identities = t.saved.last, t.saved.identities
 	if t.db.GetAutocommit() { // SQLite has rolled back by itself
 		return nil
 	}
@@ -110,15 +149,19 @@ func (t *txn) rollback() error {
 
 const (
 	oldestKnown = `SELECT event FROM status WHERE consumer = ? AND state = 0 ORDER BY event LIMIT 1`
-	oldestFresh = `SELECT id FROM event e WHERE id > ? AND ` + noStatus + ` ORDER BY id LIMIT 1`
+	selectLog   = `SELECT id, field, EXISTS (SELECT 1 FROM status WHERE consumer = ? AND event = e.id) FROM event e
+		WHERE id > ? AND (id <= ? OR consumers & ?) ORDER BY id`
 )
 
-// oldest returns when the oldest pending event was accepted.
-func (t *txn) oldest() (oldest time.Time, err error) {
-	known, err := t.db.number(oldestKnown, consumer)
-	fresh := t.memory.firstOpen()
+// oldest returns when the oldest pending event of a consumer was accepted.
+func (t *txn) oldest(c *consumer) (oldest time.Time, err error) {
+	if c.counts.pending == 0 {
+		return time.Time{}, nil
+	}
+	known, err := t.db.number(oldestKnown, c.id)
+	fresh := c.firstOpen()
 	if err == nil && fresh == 0 {
-		fresh, err = t.db.number(oldestFresh, t.memory.cursor, consumer)
+		fresh, err = t.skip(c)
 	}
 	id := min(cmp.Or(known, fresh), cmp.Or(fresh, known))
 	if err != nil || id == 0 {
@@ -128,8 +171,25 @@ func (t *txn) oldest() (oldest time.Time, err error) {
 	return timeOf(accepted), err
 }
 
-// noStatus selects events, called e, to which nothing has happened for a consumer.
-const noStatus = `NOT EXISTS (SELECT 1 FROM status WHERE consumer = ? AND event = e.id)`
+// skip moves the cursor of a consumer on to the first event that waits for it, which it
+// returns, so that what is before it is looked at only once.
+func (t *txn) skip(c *consumer) (id int64, err error) {
+	if c.cursor >= t.memory.last {
+		return 0, nil
+	}
+	err = t.db.each(func(s *sqlite3.Stmt) bool {
+		if !s.ColumnBool(2) && c.wants(s.ColumnInt64(0), c.bit(), s.ColumnText(1)) {
+			id = s.ColumnInt64(0)
+		}
+		return id == 0
+	}, selectLog, c.id, c.cursor, c.keptUntil, c.bit())
+	if err == nil && id == 0 {
+		c.cursor = t.memory.last
+	} else if err == nil {
+		c.cursor = id - 1
+	}
+	return id, err
+}
 
 // timeOf returns a time of the file.
 func timeOf(micros int64) time.Time {
