@@ -77,13 +77,19 @@ func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
 		return err
 	}
 	defer s.mu.Unlock()
+	total := len(s.consumers)
+	for _, c := range consumers {
+		if s.consumer(c.Name) == nil {
+			total++
+		}
+	}
+	if total > queue.MaxConsumers {
+		return fmt.Errorf("more than %d consumers", queue.MaxConsumers)
+	}
 	for _, c := range consumers {
 		if known := s.consumer(c.Name); known != nil {
 			known.Consumer = c
 			continue
-		}
-		if len(s.consumers) == queue.MaxConsumers {
-			return fmt.Errorf("more than %d consumers", queue.MaxConsumers)
 		}
 		joined := &consumer{Consumer: c}
 		s.consumers = append(s.consumers, joined)

@@ -203,10 +203,8 @@ func limitsCountWhatWaits(t *testing.T, s *store) {
 	s.expectRequeue(1, queue.Filter{State: queue.Dead}, 0)
 	s.expectRequeue(1, queue.Filter{State: queue.Delivered}, time.Hour)
 	expect(false)
-	if !s.opener.Volatile {
-		s.reopen()
-		expect(false)
-	}
+	s.reopen()
+	expect(false)
 	s.discard(s.find("a"))
 	expect(true)
 }

@@ -40,7 +40,7 @@ func (m *machine) acceptSome(t *rapid.T) {
 	for i := range records {
 		records[i] = m.newRecord(t)
 	}
-	a := queue.Admission{Dedupe: m.window}
+	a := queue.Admission{Dedupe: m.window, Consumers: m.recipientsOf(t, records)}
 	switch rapid.IntRange(0, 7).Draw(t, "admission") {
 	case 7:
 		a.Dedupe = 0
@@ -53,7 +53,7 @@ func (m *machine) acceptSome(t *rapid.T) {
 	duplicates, err := m.store.Accept(t.Context(), records, a)
 	fresh, wantDuplicates, want := m.accept(records, a)
 	if !errors.Is(err, want) || !slices.Equal(duplicates, wantDuplicates) {
-		t.Fatalf("accepted: %v, %v, want %v, %v", duplicates, err, wantDuplicates, want)
+		t.Fatalf("accepted for %q: %v, %v, want %v, %v", a.Consumers, duplicates, err, wantDuplicates, want)
 	}
 	// Only the store knows the ids.
 	stored, err := m.store.List(t.Context(), queue.Filter{After: last, OldestFirst: true})
@@ -69,17 +69,24 @@ func (m *machine) acceptSome(t *rapid.T) {
 func (m *machine) leaseSome(t *rapid.T) {
 	limit := rapid.IntRange(1, 8).Draw(t, "limit")
 	wait := rapid.SampledFrom([]time.Duration{0, time.Minute, 2 * time.Hour}).Draw(t, "wait")
-	m.lease(t, limit, wait+time.Microsecond)
+	m.lease(t, consumerName.Draw(t, "consumer"), limit, wait+time.Microsecond)
 }
 
-// lease leases events, or waits in vain, and reports whether it got some.
-func (m *machine) lease(t *rapid.T, limit int, wait time.Duration) bool {
+// lease leases events for a consumer, or waits in vain, and reports whether it got some.
+func (m *machine) lease(t *rapid.T, consumer string, limit int, wait time.Duration) bool {
 	start := time.Now()
 	end := start.Add(wait)
 	waiting, cancel := context.WithDeadline(t.Context(), end)
 	defer cancel()
-	events, _, err := m.store.Lease(waiting, queue.DefaultConsumer, limit)
-	next := m.next()
+	events, valid, err := m.store.Lease(waiting, consumer, limit)
+	c := m.member(consumer)
+	if c == nil {
+		if !errors.Is(err, queue.ErrNoConsumer) || !time.Now().Equal(start) {
+			t.Fatalf("leased for %s, who is unknown: %v after %s", consumer, err, time.Since(start))
+		}
+		return false
+	}
+	next := m.next(c)
 	if next.IsZero() || next.After(end) {
 		if !errors.Is(err, context.DeadlineExceeded) || !time.Now().Equal(end) {
 			t.Fatalf("leased %s\n%v after %s, want nothing after %s", describeAll(events), err, time.Since(start), wait)
@@ -91,7 +98,8 @@ func (m *machine) lease(t *rapid.T, limit int, wait time.Duration) bool {
 	if !time.Now().Equal(next) {
 		t.Fatalf("waited for %s, want %s", time.Since(start), next.Sub(start))
 	}
-	must(t, m.model.lease(events, limit))
+	must(t, valid.Err())
+	must(t, m.model.lease(consumer, events, limit))
 	m.leased = append(m.leased, events...)
 	return true
 }
@@ -100,14 +108,19 @@ func (m *machine) settleOne(t *rapid.T) {
 	if len(m.leased) == 0 {
 		t.Skip("nothing is leased")
 	}
-	o := queue.Outcome{Attempt: queue.Attempt{Error: rapid.SampledFrom([]string{"", "500", "refused"}).Draw(t, "error")}}
+	o := queue.Outcome{Attempt: queue.Attempt{
+		Ended:  now().Add(-duration.Draw(t, "ended")),
+		Took:   duration.Draw(t, "took"),
+		Status: rapid.SampledFrom([]int{0, 200, 500}).Draw(t, "status"),
+		Error:  rapid.SampledFrom([]string{"", "500", "refused"}).Draw(t, "error"),
+		Answer: rapid.SampledFrom([][]byte{nil, []byte("no\x00\xff"), make([]byte, 1024)}).Draw(t, "answer"),
+	}}
 	switch rapid.IntRange(0, 3).Draw(t, "outcome") {
 	case 0:
 		o.State = queue.Delivered
 	case 1:
 		o.State = queue.Pending
 		o.Due = now().Add(duration.Draw(t, "due") - time.Second)
-		o.Ended = now().Add(-duration.Draw(t, "ended"))
 	case 2:
 		o.State = queue.Dead
 	case 3:
@@ -119,7 +132,7 @@ func (m *machine) settleOne(t *rapid.T) {
 func (m *machine) settle(t *rapid.T, at int, o queue.Outcome) {
 	e := m.leased[at]
 	must(t, m.store.Settle(t.Context(), e, o))
-	m.model.settle(e.ID, o)
+	m.model.settle(e.ID, e.Consumer, o)
 	m.leased = slices.Delete(m.leased, at, at+1)
 }
 
@@ -129,6 +142,7 @@ func (m *machine) filter(t *rapid.T) (f queue.Filter) {
 	if rapid.IntRange(0, 3).Draw(t, "by id") == 3 {
 		f.ID = id.Draw(t, "id")
 	}
+	f.Consumer = rapid.SampledFrom([]string{"", "", queue.DefaultConsumer, "crm", "nobody"}).Draw(t, "consumer")
 	f.State = rapid.SampledFrom([]queue.State{"", queue.Dead, queue.Delivered, queue.Pending}).Draw(t, "state")
 	f.Field = rapid.SampledFrom([]string{"", "", "comments", "live_comments"}).Draw(t, "field")
 	f.Account = rapid.SampledFrom([]string{"", "", "1", "3"}).Draw(t, "account")
@@ -144,6 +158,7 @@ func (m *machine) filter(t *rapid.T) (f queue.Filter) {
 	f.Limit = rapid.IntRange(0, 4).Draw(t, "limit")
 	f.OldestFirst = rapid.Bool().Draw(t, "oldest first")
 	f.Bodies = rapid.Bool().Draw(t, "bodies")
+	f.History = rapid.Bool().Draw(t, "history")
 	return f
 }
 
@@ -160,8 +175,9 @@ func (m *machine) requeueSome(t *rapid.T) {
 
 func (m *machine) discardOne(t *rapid.T) {
 	id := rapid.Uint64Range(1, m.lastID()+2).Draw(t, "id")
-	if err, want := m.store.Discard(t.Context(), "", id), m.discard(id); !errors.Is(err, want) {
-		t.Fatalf("discarded: %v, want %v", err, want)
+	consumer := rapid.OneOf(rapid.Just(""), consumerName).Draw(t, "consumer")
+	if err, want := m.store.Discard(t.Context(), consumer, id), m.discard(consumer, id); !errors.Is(err, want) {
+		t.Fatalf("discarded %d for %q: %v, want %v", id, consumer, err, want)
 	}
 }
 
@@ -194,6 +210,8 @@ func (m *machine) restarted(t *rapid.T) {
 	m.open(t)
 	m.crash()
 	m.leased = nil
+	m.compare(t)
+	m.rejoin(t)
 }
 
 func (m *machine) compact(t *rapid.T) {

@@ -262,9 +262,6 @@ func closeDuringUse(t *testing.T, s *store) {
 		t.Errorf("closing: %v", err)
 	}
 	users.Wait()
-	if s.opener.Volatile {
-		return
-	}
 	s.open()
 	for _, e := range s.list(queue.Filter{}) {
 		delete(accepted, e.Identity)

@@ -229,10 +229,13 @@ func identities(events []*queue.Event) (all []string) {
 	return all
 }
 
+// everything selects all that there is of all events.
+var everything = queue.Filter{Bodies: true, OldestFirst: true, History: true}
+
 // outline describes what the store holds without ids and times, the oldest first.
 func (s *store) outline() string {
 	s.t.Helper()
-	return outline(pointers(s.list(queue.Filter{Bodies: true, OldestFirst: true})))
+	return outline(pointers(s.list(everything)))
 }
 
 func pointers(events []queue.Event) (all []*queue.Event) {

@@ -36,6 +36,7 @@ func runMachine(t *testing.T, newStore func(dir string) Opener) {
 				window: rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 48 * time.Hour}).Draw(t, "window"),
 			}
 			m.open(t)
+			m.join(t, queue.Consumer{Name: queue.DefaultConsumer})
 			defer func() {
 				if m.store != nil {
 					must(t, m.store.Close())
@@ -61,11 +62,12 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"discard":     m.discardOne,
 		"expire":      m.expireSome,
 		"list":        m.listSome,
+		"join":        m.joinOne,
+		"pause":       m.pauseOne,
+		"drop":        m.dropOne,
+		"close, open": m.reopen,
+		"crash, open": m.crashAndOpen,
 		"time passes": func(t *rapid.T) { time.Sleep(duration.Draw(t, "for")) },
-	}
-	if !m.opener.Volatile {
-		all["close, open"] = m.reopen
-		all["crash, open"] = m.crashAndOpen
 	}
 	if _, ok := m.store.(queue.Maintainer); ok {
 		all["compact"] = m.compact
@@ -83,7 +85,6 @@ func must(t *rapid.T, err error) {
 func (m *machine) open(t *rapid.T) {
 	store, err := m.opener.Open()
 	must(t, err)
-	must(t, store.Join(t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}))
 	m.store = store
 }
 
@@ -92,16 +93,20 @@ func (m *machine) compare(t *rapid.T) {
 	if maintainer, ok := m.store.(queue.Maintainer); ok && rapid.IntRange(0, 4).Draw(t, "check") == 4 {
 		must(t, maintainer.Check(t.Context()))
 	}
-	m.compareList(t, queue.Filter{Bodies: true})
+	m.compareList(t, everything)
 	all, err := m.store.Stats(t.Context())
 	must(t, err)
-	stats, want := queue.StatsOf(all, queue.DefaultConsumer), m.stats()
-	want.Consumer = queue.DefaultConsumer
-	if !stats.Oldest.Equal(want.Oldest) {
-		t.Fatalf("the oldest event is of %s, want %s", stats.Oldest, want.Oldest)
+	if len(all) != len(m.members) {
+		t.Fatalf("stats %+v of %d consumers, want %d", all, len(all), len(m.members))
 	}
-	if stats.Oldest = want.Oldest; stats != want {
-		t.Fatalf("stats %+v, want %+v", stats, want)
+	for i, c := range m.members {
+		got, want := all[i], m.stats(c)
+		if !got.Oldest.Equal(want.Oldest) {
+			t.Fatalf("the oldest event of %s is of %s, want %s", c.Name, got.Oldest, want.Oldest)
+		}
+		if got.Oldest = want.Oldest; got != want {
+			t.Fatalf("stats %+v, want %+v", got, want)
+		}
 	}
 }
 
@@ -119,15 +124,18 @@ func (m *machine) compareList(t *rapid.T, f queue.Filter) {
 
 // drain delivers all that waits: nothing may be left behind.
 func (m *machine) drain(t *rapid.T) {
-	for {
-		for len(m.leased) > 0 {
-			m.settle(t, len(m.leased)-1, queue.Outcome{State: queue.Delivered})
-		}
-		if m.stats().Pending == 0 {
-			break
-		}
-		if !m.lease(t, 3, 1000*time.Hour) {
-			t.Fatalf("nothing can be leased of %s", describeAll(m.events))
+	for _, c := range m.members {
+		m.pause(t, c.Name, false)
+		for {
+			for len(m.leased) > 0 {
+				m.settle(t, len(m.leased)-1, queue.Outcome{State: queue.Delivered})
+			}
+			if m.stats(c).Pending == 0 {
+				break
+			}
+			if !m.lease(t, c.Name, 3, 1000*time.Hour) {
+				t.Fatalf("nothing can be leased for %s of %s", c.Name, describeAll(m.events))
+			}
 		}
 	}
 	m.compare(t)

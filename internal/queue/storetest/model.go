@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -9,9 +10,10 @@ import (
 )
 
 // model is what a queue.Store must behave like, written in the plainest way. What
-// happens to a single event is in states.go.
+// happens to a single event is in states.go, and who takes events in members.go.
 type model struct {
-	events   []*entry             // in the order of acceptance
+	members  []*member            // by name
+	events   []*entry             // by id, and then by consumer
 	seen     map[string]time.Time // by DuplicateKey: when it was last accepted
 	position int                  // the last that was given
 }
@@ -26,11 +28,16 @@ func (m *model) nextPosition() int {
 	return m.position
 }
 
+// accept accepts events. Only the store knows their ids: those here are provisional.
 func (m *model) accept(records []queue.Record, a queue.Admission) (fresh []*entry, duplicates []bool, err error) {
 	now := now()
+	recipients := m.recipients(a)
+	if recipients == nil {
+		return nil, nil, queue.ErrNoConsumer
+	}
 	keys := make(map[string]bool) // of this delivery
 	duplicates = make([]bool, len(records))
-	var bytes int64
+	id := m.lastID()
 	for i, r := range records {
 		if a.Dedupe > 0 && !r.NotUnique {
 			key := r.DuplicateKey()
@@ -41,16 +48,19 @@ func (m *model) accept(records []queue.Record, a queue.Admission) (fresh []*entr
 			}
 			keys[key] = true
 		}
-		bytes += int64(len(r.Body))
-		fresh = append(fresh, newEntry(r, now, 0))
+		id++
+		for n, c := range recipients {
+			if r.IsFor(n) {
+				fresh = append(fresh, newEntry(r, id, c, now))
+			}
+		}
 	}
-	stats := m.stats()
-	if len(fresh) > 0 {
-		err := a.Pending(stats.Pending+int64(len(fresh)), stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes)
-		if err != nil {
+	for _, c := range recipients {
+		if !m.fits(c, fresh, a) {
 			return nil, nil, queue.ErrFull
 		}
 	}
+	sortEntries(fresh)
 	for _, e := range fresh {
 		e.position = m.nextPosition()
 	}
@@ -64,29 +74,46 @@ func (m *model) accept(records []queue.Record, a queue.Admission) (fresh []*entr
 	return fresh, duplicates, nil
 }
 
-// held reports whether another event of its conversation keeps e from being leased.
+// fits reports whether so many more events may wait for a consumer.
+func (m *model) fits(c *member, fresh []*entry, a queue.Admission) bool {
+	var events, bytes int64
+	for _, e := range fresh {
+		if e.Consumer == c.Name {
+			events++
+			bytes += int64(e.Size)
+		}
+	}
+	stats := m.stats(c)
+	return events == 0 ||
+		a.Pending(stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes) == nil
+}
+
+// held reports whether another event of its sequence keeps e from being leased.
 func (m *model) held(e *entry) bool {
-	return e.Conversation != "" && slices.ContainsFunc(m.events, func(o *entry) bool {
+	return e.order != "" && slices.ContainsFunc(m.events, func(o *entry) bool {
 		sameQueue := (o.Lane == queue.Replayed) == (e.Lane == queue.Replayed)
-		return o != e && o.Conversation == e.Conversation && o.State == queue.Pending &&
+		return o != e && o.Consumer == e.Consumer && o.order == e.order && o.State == queue.Pending &&
 			(o.InFlight || sameQueue && o.position < e.position)
 	})
 }
 
-// due returns the events of some lanes that can be leased.
-func (m *model) due(at time.Time, lanes ...queue.Lane) (due []*entry) {
+// due returns the events of some lanes that can be leased for a consumer.
+func (m *model) due(consumer string, at time.Time, lanes ...queue.Lane) (due []*entry) {
 	for _, e := range m.events {
-		if e.waits() && slices.Contains(lanes, e.Lane) && !e.Due.After(at) && !m.held(e) {
+		if e.waits(consumer) && slices.Contains(lanes, e.Lane) && !e.Due.After(at) && !m.held(e) {
 			due = append(due, e)
 		}
 	}
 	return due
 }
 
-// next returns when an event can be leased, or the zero time.
-func (m *model) next() (at time.Time) {
+// next returns when an event can be leased for a consumer, or the zero time.
+func (m *model) next(c *member) (at time.Time) {
+	if c.paused {
+		return time.Time{}
+	}
 	for _, e := range m.events {
-		if e.waits() && !m.held(e) && (at.IsZero() || e.Due.Before(at)) {
+		if e.waits(c.Name) && !m.held(e) && (at.IsZero() || e.Due.Before(at)) {
 			at = e.Due
 			if now := now(); at.Before(now) {
 				at = now
@@ -97,30 +124,32 @@ func (m *model) next() (at time.Time) {
 }
 
 // lease checks what a store has leased, and does the same. Which of the events
-// that are due come first is for other tests.
-func (m *model) lease(got []*queue.Event, limit int) error {
+// that are due come first, and whether they have their history, is for other tests.
+func (m *model) lease(consumer string, got []*queue.Event, limit int) error {
 	if len(got) == 0 || len(got) > limit {
 		return fmt.Errorf("%d events leased, limit %d", len(got), limit)
 	}
 	now := now()
 	for _, e := range got {
-		due := m.due(now, queue.Live, queue.Retried)
+		due := m.due(consumer, now, queue.Live, queue.Retried)
 		if len(due) == 0 {
-			due = m.due(now, queue.Replayed)
+			due = m.due(consumer, now, queue.Replayed)
 		}
 		at := slices.IndexFunc(due, func(o *entry) bool { return o.ID == e.ID })
 		if at < 0 {
 			return fmt.Errorf("leased %s\nwant one of %s", describe(e), describeAll(due))
 		}
 		due[at].lease()
-		if got, want := describe(e), describe(&due[at].Event); got != want {
+		if got, want := describe(withoutHistory(e)), describe(withoutHistory(&due[at].Event)); got != want {
 			return fmt.Errorf("leased %s\nwant   %s", got, want)
 		}
 	}
 	return nil
 }
 
-func (m *model) settle(id uint64, o queue.Outcome) { m.find(id).settle(o, now()) }
+func (m *model) settle(id uint64, consumer string, o queue.Outcome) {
+	m.find(id, consumer).settle(o, now())
+}
 
 func (m *model) requeue(f queue.Filter, interval time.Duration) (n int) {
 	now := now()
@@ -137,14 +166,21 @@ func (m *model) requeue(f queue.Filter, interval time.Duration) (n int) {
 	return n
 }
 
-func (m *model) discard(id uint64) error {
-	switch e := m.find(id); {
-	case e == nil:
-		return queue.ErrNotFound
-	case e.InFlight:
-		return queue.ErrLeased
+func (m *model) discard(consumer string, id uint64) error {
+	which := func(e *entry) bool { return e.ID == id && (consumer == "" || e.Consumer == consumer) }
+	found := false
+	for _, e := range m.events {
+		if which(e) {
+			found = true
+			if e.InFlight {
+				return queue.ErrLeased
+			}
+		}
 	}
-	m.forget(func(e *entry) bool { return e.ID == id })
+	if !found {
+		return queue.ErrNotFound
+	}
+	m.forget(which)
 	return nil
 }
 
@@ -162,55 +198,41 @@ func (m *model) crash() {
 func (m *model) list(f queue.Filter) (found []*queue.Event) {
 	all := slices.Clone(m.events)
 	if !f.OldestFirst {
-		slices.Reverse(all)
+		slices.SortStableFunc(all, func(a, b *entry) int { return cmp.Compare(b.ID, a.ID) })
 	}
+	ids := make(map[uint64]bool)
 	for _, e := range all {
-		if selects(f, e) && (f.Limit == 0 || len(found) < f.Limit) {
-			listed := e.Event
-			if !f.Bodies {
-				listed.Body = nil
-			}
-			found = append(found, &listed)
+		if !selects(f, e) || f.Limit > 0 && len(ids) == f.Limit && !ids[e.ID] {
+			continue
 		}
+		ids[e.ID] = true
+		listed := e.Event
+		if !f.Bodies {
+			listed.Body = nil
+		}
+		if !f.History {
+			listed.History = nil
+		}
+		found = append(found, &listed)
 	}
 	return found
 }
 
 // outline describes what the model holds without ids and times, the oldest first.
 func (m *model) outline() string {
-	return outline(m.list(queue.Filter{Bodies: true, OldestFirst: true}))
+	return outline(m.list(everything))
 }
 
 func selects(f queue.Filter, e *entry) bool {
-	return (f.ID == 0 || f.ID == e.ID) && (f.State == "" || f.State == e.State) &&
+	return (f.ID == 0 || f.ID == e.ID) && (f.Consumer == "" || f.Consumer == e.Consumer) &&
+		(f.State == "" || f.State == e.State) &&
 		(f.Field == "" || f.Field == e.Field) && (f.Account == "" || f.Account == e.Account) &&
 		!e.Accepted.Before(f.Since) && e.ID > f.After && (f.Before == 0 || e.ID < f.Before)
 }
 
-func (m *model) stats() (s queue.Stats) {
+func (m *model) find(id uint64, consumer string) *entry {
 	for _, e := range m.events {
-		switch e.State {
-		case queue.Pending:
-			s.Pending++
-			s.PendingBytes += int64(e.Size)
-			if s.Oldest.IsZero() {
-				s.Oldest = e.Accepted
-			}
-			if e.InFlight {
-				s.InFlight++
-			}
-		case queue.Dead:
-			s.Dead++
-		case queue.Delivered:
-			s.Delivered++
-		}
-	}
-	return s
-}
-
-func (m *model) find(id uint64) *entry {
-	for _, e := range m.events {
-		if e.ID == id {
+		if e.ID == id && e.Consumer == consumer {
 			return e
 		}
 	}

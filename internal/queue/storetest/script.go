@@ -206,7 +206,7 @@ func (a *actor) unchanged(before string) error {
 			return err
 		}
 	}
-	listed, err := a.List(a.t.Context(), queue.Filter{Bodies: true, OldestFirst: true})
+	listed, err := a.List(a.t.Context(), everything)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -24,33 +25,45 @@ import (
 //	               forgotten                     expire: delivered or dead for long enough;
 //	                                             discard: any but leased
 //
+// An event has a state for each consumer. It is gone once it is forgotten for all.
+//
 // A crash and Close give back what is leased, as if it were released. Waiting and
 // leased are both queue.Pending: the latter is in flight.
 //
-// Events of one conversation, which have the same Order, wait for each other: only
-// the first that waits may be leased, and only while no other is. Requeued events
+// Events of one sequence, which have the same key by the consumer's Order, wait for each
+// other: only the first that waits may be leased, and only while no other is. Requeued events
 // form a sequence of their own, in the order of their requeueing: they wait for
 // each other, but not for live and retried events, and those not for them.
 
-// entry is an event in the model.
+// entry is an event in the model, for one consumer.
 type entry struct {
 	queue.Event
+	order string // key of its sequence; empty: of none
 
-	// position is its place among the events of its conversation: it goes to
-	// the end when it is requeued.
+	// position is its place in its sequence: it goes to the end when it is requeued.
 	position int
 }
 
-// newEntry returns an event that waits.
-func newEntry(r queue.Record, now time.Time, position int) *entry {
-	return &entry{position: position, Event: queue.Event{
-		Record: r, Size: len(r.Body), State: queue.Pending, Lane: queue.Live, Accepted: now,
+// newEntry returns an event that waits for a consumer, without a position.
+func newEntry(r queue.Record, id uint64, c *member, accepted time.Time) *entry {
+	return &entry{order: c.Order.Of(&r), Event: queue.Event{
+		Record: r, ID: id, Size: len(r.Body), Consumer: c.Name,
+		State: queue.Pending, Lane: queue.Live, Accepted: accepted,
 	}}
 }
 
-// waits reports whether the event could be leased when it is due and its turn in
-// the conversation has come.
-func (e *entry) waits() bool { return e.State == queue.Pending && !e.InFlight }
+// sortEntries sorts events by id, and then by consumer.
+func sortEntries(events []*entry) {
+	slices.SortFunc(events, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Consumer, b.Consumer))
+	})
+}
+
+// waits reports whether the event could be leased for a consumer when it is due and its
+// turn in the sequence has come.
+func (e *entry) waits(consumer string) bool {
+	return e.Consumer == consumer && e.State == queue.Pending && !e.InFlight
+}
 
 // lease moves an event that waits to leased.
 func (e *entry) lease() { e.InFlight = true }
@@ -60,6 +73,10 @@ func (e *entry) settle(o queue.Outcome, now time.Time) {
 	e.InFlight = false
 	if o.Released {
 		return
+	}
+	if e.Attempts > 0 || e.Lane == queue.Replayed || o.State != queue.Delivered {
+		e.History = append(slices.Clone(e.History), o.Attempt)
+		e.History = e.History[max(0, len(e.History)-queue.MaxHistory):]
 	}
 	e.Attempts++
 	e.State, e.LastError = o.State, o.Error
@@ -86,7 +103,7 @@ func (e *entry) requeue(now, due time.Time, position int) {
 
 // hurry makes an event due that waits for its time, and reports whether it did.
 func (e *entry) hurry(now time.Time) bool {
-	if !e.waits() || !e.Due.After(now) {
+	if !e.waits(e.Consumer) || !e.Due.After(now) {
 		return false
 	}
 	e.Due = now

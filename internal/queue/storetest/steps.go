@@ -38,10 +38,7 @@ func (w *writer) accept(size int, events ...string) {
 		_, err := a.Accept(a.t.Context(), records, scriptAdmission)
 		return err
 	}, func(m *model) {
-		fresh, _, _ := m.accept(records, scriptAdmission)
-		for _, e := range fresh {
-			e.ID = uint64(e.position)
-		}
+		_, _, _ = m.accept(records, scriptAdmission)
 	})
 }
 

@@ -24,11 +24,8 @@ import (
 // Opener opens one store, again and again.
 type Opener struct {
 	// Open opens the store. It is empty the first time. After it was closed, or
-	// has crashed, it holds what it held before, unless it is Volatile.
+	// has crashed, it holds what it held before.
 	Open func() (queue.Store, error)
-
-	// Volatile says that the store forgets everything when it is closed.
-	Volatile bool
 
 	// Crash ends the store as if its process were killed: Open continues with
 	// what is stored by then. It is optional; Close is used without it.
@@ -57,15 +54,6 @@ func Run(t *testing.T, newStore func(dir string) Opener) {
 			t.Parallel()
 			runTest(t, newStore(t.TempDir()), test)
 		})
-	}
-	if !newStore(t.TempDir()).Volatile {
-		for name, test := range durabilityTests {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				o := newStore(t.TempDir())
-				synctest.Test(t, func(t *testing.T) { runTest(t, o, test) })
-			})
-		}
 	}
 }
 

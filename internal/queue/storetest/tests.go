@@ -35,13 +35,9 @@ var bubbleTests = map[string]func(*testing.T, *store){
 	"expire in steps":                expireInSteps,
 	"expire not what was requeued":   requeuedIsNotExpired,
 	"stats exact":                    statsAreExact,
-}
-
-// durabilityTests are for stores that keep what they hold when they are closed.
-var durabilityTests = map[string]func(*testing.T, *store){
-	"reopen duplicates": dedupeOverAReopen,
-	"reopen leases":     leasesEndWithTheStore,
-	"reopen order":      orderOverAReopen,
+	"reopen duplicates":              dedupeOverAReopen,
+	"reopen leases":                  leasesEndWithTheStore,
+	"reopen order":                   orderOverAReopen,
 }
 
 // concurrencyTests run with the clock of the machine.
