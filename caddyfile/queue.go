@@ -1,6 +1,7 @@
 package caddyfile
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,24 +18,32 @@ import (
 //
 //	instagram_queue [<matcher>] {
 //	    store  <module> [<args...>]
-//	    fields <names...>
 //	    dedupe <duration>|off
+//	    keep   [delivered <duration>] [dead <duration>] [answers on|off]
+//	    max_pending    <number>|<size>
+//	    min_free_space <size>
+//
+//	    fields <names...>
 //	    order  conversation|account|none
 //	    retry {
 //	        first <duration>
 //	        max   <duration>
 //	        for   <duration>
 //	    }
-//	    timeout        <duration>
-//	    concurrency    <number>
-//	    keep           [delivered <duration>] [dead <duration>]
-//	    dead           <statuses...>
-//	    max_pending    <number>|<size>
-//	    min_free_space <size>
+//	    timeout     <duration>
+//	    concurrency <number>
+//	    rate        <number>
+//	    dead        <statuses...>
 //	    <directives...>
+//
+//	    to <name> {
+//	        from kept
+//	        # what stands above, from fields on
+//	    }
 //	}
 //
-// All that is not an option is parsed as the routes, as in a handle block.
+// All that is not an option is parsed as the routes, as in a handle block. They are in the blocks of the consumers if
+// there are such, and the options beside these are what the consumers leave out.
 func parseQueue(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	q := new(queue.Handler)
 	h.Next() // consume the directive's name
@@ -42,42 +51,97 @@ func parseQueue(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 		return nil, h.ArgErr()
 	}
 	block := h.NextSegment()
-	var err error
-	if q.Routes, err = parseWithRoutes(h, block, queueOptions(q)); err != nil {
+	options := queueOptions(h, q)
+	directives, err := parseOptions(block, options)
+	switch {
+	case err != nil:
 		return nil, err
+	case len(q.Consumers) == 0:
+		q.Routes, err = parseRoutes(h, block, directives, options)
+	case len(directives) > 0:
+		d := option.Dispenser(directives[0])
+		err = d.Errf("%s must be in the block of a to, as this queue has consumers: the options beside them are %s",
+			d.Val(), options.Names())
 	}
-	if len(q.Routes) == 0 {
-		return nil, option.Dispenser(block).Err("instagram_queue needs a handler that takes the events, such as reverse_proxy")
+	if err != nil {
+		return nil, err
 	}
 	return q, nil
 }
 
 // queueOptions lists the options. An incomplete line of the store would mean the default place.
-func queueOptions(q *queue.Handler) *option.Table {
+func queueOptions(h httpcaddyfile.Helper, q *queue.Handler) *option.Table {
 	limitPending := func(arg string) error { return setMaxPending(q, arg) }
-	t := option.NewTable("instagram_queue",
+	t := option.NewTable("instagram_queue", append([]*option.Option{
 		option.Module("store", "the name of a store, such as sqlite",
-			"http.handlers.instagram_queue.stores", "module", &q.StoreRaw).Complete(),
-		option.Fields("fields", &q.Fields),
+			"http.handlers.instagram_queue.stores", "module", &q.StoreRaw).Complete().Check(checkStore),
 		option.DurationOr("dedupe", "48h", "off", &q.Dedupe),
-		option.Word("order", "conversation, account or none", &q.Order),
-		option.Block("retry",
-			option.Duration("first", "1s", &q.Retry.First),
-			option.Duration("max", "10m", &q.Retry.Max),
-			option.Duration("for", "36h", &q.Retry.For),
-		),
-		option.Duration("timeout", "30s", &q.Timeout),
-		option.Number("concurrency", "32", &q.Concurrency),
 		option.Pairs("keep",
 			option.DurationOr("delivered", "24h", "0", &q.Keep.Delivered),
 			option.DurationOr("dead", "30d", "0", &q.Keep.Dead),
+			option.OnOff("answers", &q.Keep.Answers),
 		),
-		option.Numbers("dead", "status such as 409", &q.DeadStatus),
 		option.Func("max_pending", "a number of events, or a size such as 1GiB", limitPending).Repeatable(),
 		option.SizeOrZero("min_free_space", "100MiB", &q.MinFreeSpace),
-	)
+		option.Custom("to", func(d *caddyfile.Dispenser) error { return parseConsumer(h, d, q) }).Repeatable(),
+	}, consumerOptions(&q.Consumer)...)...)
 	t.Validate = q.ValidateOptions
 	return t
+}
+
+// consumerOptions lists the options of a consumer.
+func consumerOptions(c *queue.Consumer) []*option.Option {
+	return []*option.Option{
+		option.Fields("fields", &c.Fields),
+		option.Word("order", "conversation, account or none", &c.Order),
+		option.Block("retry",
+			option.Duration("first", "1s", &c.Retry.First),
+			option.Duration("max", "10m", &c.Retry.Max),
+			option.Duration("for", "36h", &c.Retry.For),
+		),
+		option.Duration("timeout", "30s", &c.Timeout),
+		option.Number("concurrency", "32", &c.Concurrency),
+		option.Decimal("rate", "20", &c.Rate),
+		option.Numbers("dead", "status such as 409", &c.DeadStatus),
+	}
+}
+
+// parseConsumer parses the block of a consumer, from a dispenser that has come to its to.
+func parseConsumer(h httpcaddyfile.Helper, d *caddyfile.Dispenser, q *queue.Handler) error {
+	const usage = "to takes the name of a consumer and a block with a handler that takes its events"
+	to := d.Token()
+	if !d.NextArg() {
+		return d.Err(usage)
+	}
+	c := queue.Named{Name: d.Val()}
+	block := caddyfile.Segment{to}
+	for d.Next() {
+		block = append(block, d.Token())
+	}
+	if len(block) < 2 || block[1].Text != "{" {
+		return option.Dispenser(block).Err(usage)
+	}
+	options := option.NewTable("to "+c.Name, append([]*option.Option{
+		option.Word("from", "kept", &c.From),
+	}, consumerOptions(&c.Consumer)...)...)
+	options.Validate = c.ValidateOptions
+	directives, err := parseOptions(block, options)
+	if err != nil {
+		return err
+	}
+	if c.Routes, err = parseRoutes(h, block, directives, options); err != nil {
+		return err
+	}
+	q.Consumers = append(q.Consumers, c)
+	return nil
+}
+
+// checkStore returns an error for a store that there was once.
+func checkStore(args []string) error {
+	if len(args) > 0 && args[0] == "bolt" {
+		return errors.New("bolt is gone: queues are kept by sqlite. See CHANGELOG.md for how to carry events over")
+	}
+	return nil
 }
 
 // setMaxPending tells a number of events from a size by the unit.
@@ -98,10 +162,8 @@ func setMaxPending(q *queue.Handler, arg string) error {
 	return nil
 }
 
-// parseWithRoutes parses a block in which options and directives are mixed, and returns the routes that the
-// directives make.
-func parseWithRoutes(h httpcaddyfile.Helper, block caddyfile.Segment, options *option.Table) (caddyhttp.RouteList, error) {
-	var directives []caddyfile.Segment
+// parseOptions parses a block in which options and directives are mixed, and returns the directives.
+func parseOptions(block caddyfile.Segment, options *option.Table) (directives []caddyfile.Segment, err error) {
 	for d := option.Dispenser(block); d.NextBlock(0); {
 		segment := d.NextSegment()
 		if !options.Has(segment.Directive()) {
@@ -110,8 +172,15 @@ func parseWithRoutes(h httpcaddyfile.Helper, block caddyfile.Segment, options *o
 			return nil, err
 		}
 	}
+	return directives, nil
+}
+
+// parseRoutes returns the routes that the directives of such a block make.
+func parseRoutes(h httpcaddyfile.Helper, block caddyfile.Segment, directives []caddyfile.Segment,
+	options *option.Table,
+) (caddyhttp.RouteList, error) {
 	if len(directives) == 0 {
-		return nil, nil
+		return nil, needsHandler(block, options)
 	}
 	tokens := append(caddyfile.Segment(nil), block[:2]...) // the name and the brace
 	for _, directive := range directives {
@@ -122,7 +191,15 @@ func parseWithRoutes(h httpcaddyfile.Helper, block caddyfile.Segment, options *o
 	if err != nil {
 		return nil, nameUnknown(err, directives, options)
 	}
-	return handler.(*caddyhttp.Subroute).Routes, nil
+	routes := handler.(*caddyhttp.Subroute).Routes
+	if len(routes) == 0 {
+		return nil, needsHandler(block, options)
+	}
+	return routes, nil
+}
+
+func needsHandler(block caddyfile.Segment, options *option.Table) error {
+	return option.Dispenser(block).Errf("%s needs a handler that takes the events, such as reverse_proxy", options.Owner())
 }
 
 // nameUnknown returns a better error for a directive that does not exist and may be a misspelt option: Caddy names

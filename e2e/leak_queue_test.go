@@ -49,7 +49,7 @@ func (s *leakSearch) through(t *testing.T, caddy *leakCaddy, paths, files []stri
 	t.Helper()
 	s.sendAll(t, caddy, paths...)
 	for _, file := range files {
-		caddy.WaitMetric(t, fmt.Sprintf("queue_pending_events{store=%q}", file), 0)
+		caddy.WaitMetric(t, fmt.Sprintf(`queue_pending_events{consumer="default",store=%q}`, file), 0)
 	}
 	return s.end(t, caddy)
 }

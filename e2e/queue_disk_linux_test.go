@@ -67,12 +67,12 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	for answer.Status == http.StatusOK && accepted < most {
 		answer = send()
 	}
-	if caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds")) == 0 {
+	if caddy.Metric(t, caddy.Refusing()) == 0 {
 		t.Error("the metrics do not tell that deliveries are refused")
 	}
 	disk.MakeRoom(t)
 	sendWithRoom()
-	if since := caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds")); since != 0 {
+	if since := caddy.Metric(t, caddy.Refusing()); since != 0 {
 		t.Errorf("refusing since %f", since)
 	}
 

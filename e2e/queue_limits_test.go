@@ -30,7 +30,7 @@ func TestQueueIsFull(t *testing.T) {
 				}
 			}
 			caddy.CheckPending(t, 1, "a refused delivery is not kept in part")
-			since := caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds"))
+			since := caddy.Metric(t, caddy.Refusing())
 			if from, to := float64(began.Unix()), float64(time.Now().Unix()+1); since < from || since > to {
 				t.Errorf("refusing since %f, want a time between %f and %f", since, from, to)
 			}
@@ -39,7 +39,7 @@ func TestQueueIsFull(t *testing.T) {
 			app.Up(t)
 			caddy.WaitQueueEmpty(t)
 			caddy.Deliver(t, second, 200)
-			if since := caddy.Metric(t, caddy.Gauge("refusing_since_timestamp_seconds")); since != 0 {
+			if since := caddy.Metric(t, caddy.Refusing()); since != 0 {
 				t.Errorf("refusing since %f, want not at all", since)
 			}
 			caddy.WaitQueueEmpty(t)
@@ -106,15 +106,15 @@ func TestQueueMetrics(t *testing.T) {
 	caddy := harness.NewCaddy(t)
 	caddy.ServeQueue(t, harness.QuickRetry+harness.LongTimeout+"fields messages comments\nreverse_proxy "+app.Addr)
 	for _, name := range []string{
-		"pending_events", "pending_bytes", "in_flight_events", "dead_events", "oldest_seconds", "refusing_since_timestamp_seconds",
+		"pending_events", "pending_bytes", "in_flight_events", "dead_events", "oldest_seconds", "paused",
 	} {
 		caddy.CheckMetric(t, caddy.Gauge(name), 0)
 	}
+	caddy.CheckMetric(t, caddy.Refusing(), 0)
 	for _, name := range []string{ // that are there before there is anything to count
 		`queue_events_total{consumer="default",field="messages",result="dead"}`, `queue_events_total{consumer="",field="mentions",result="skipped"}`,
 		`queue_events_total{consumer="",field="other",result="accepted"}`, `queue_failed_attempts_total{consumer="default",reason="timeout"}`,
 		`queue_failed_attempts_total{consumer="default",reason="502"}`, `queue_delivery_seconds_count{consumer="default"}`,
-		`queue_commit_seconds_count`, `queue_commit_operations_count`,
 	} {
 		caddy.CheckMetric(t, name, 0)
 	}

@@ -28,11 +28,14 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	}
 	text := bodies.Get().(*[]byte)
 	defer giveBack(text)
-	records := h.records(r, d, text)
+	store.accepting.RLock()
+	defer store.accepting.RUnlock()
+	records := records(r, d, &store.recipients, text)
 	if len(records) == 0 {
 		return nil
 	}
 	duplicates, err := store.Accept(r.Context(), records, queue.Admission{
+		Consumers: store.recipients.names,
 		Dedupe:    time.Duration(*h.Dedupe),
 		MaxEvents: h.MaxPending,
 		MaxBytes:  h.MaxPendingSize,
@@ -93,13 +96,17 @@ func giveBack(text *[]byte) {
 }
 
 // records returns what is to be stored of a delivery. Their bodies are in text.
-func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []queue.Record {
+func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) []queue.Record {
 	events := d.Events()
 	records := make([]queue.Record, 0, len(events))
 	url, origin := urlOf(r), originOf(r).String()
+	var set uint64 // who gets the event
 	for i := range events {
 		e := &events[i]
-		if !event.Selects(h.Fields, e.Field) {
+		if i == 0 || e.Field != events[i-1].Field {
+			set = to.of(e.Field)
+		}
+		if set == 0 {
 			queue.Count(queue.ResultSkipped, "", e.Field, 1)
 			continue
 		}
@@ -109,6 +116,7 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, text *[]byte) []qu
 			Identity:     e.ID(),
 			NotUnique:    e.NotUnique(),
 			Conversation: e.Conversation(),
+			For:          set,
 			Account:      e.Account,
 			Field:        e.Field,
 			URL:          url,

@@ -77,7 +77,7 @@ func TestHandlerAdmission(t *testing.T) {
 	if _, err := serveStub(h, stubDelivery(stubComment)); err != nil {
 		t.Fatal(err)
 	}
-	if want := (queue.Admission{Dedupe: 5, MaxEvents: 6, MaxBytes: 7, MinFree: 8}); !reflect.DeepEqual(s.admission, want) {
+	if want := (queue.Admission{Consumers: []string{"default"}, Dedupe: 5, MaxEvents: 6, MaxBytes: 7, MinFree: 8}); !reflect.DeepEqual(s.admission, want) {
 		t.Errorf("got %+v, want %+v", s.admission, want)
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// backend returns the routes for requests that did not come through a server.
-func (q *runner) backend() queue.Backend {
+// backend returns routes for requests that did not come through a server.
+func (q *runner) backend(list caddyhttp.RouteList) queue.Backend {
 	server, _ := q.ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if server == nil {
 		server = new(caddyhttp.Server)
 	}
-	routes := q.handler.Routes.Compile(caddyhttp.HandlerFunc(unhandled))
+	routes := list.Compile(caddyhttp.HandlerFunc(unhandled))
 	return func(w http.ResponseWriter, r *http.Request) error {
 		repl := caddy.NewReplacer()
 		if d := event.FromContext(r.Context()); d != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/misplaced"
-	"github.com/caddy-instagram/webhooks/internal/option"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
@@ -46,6 +45,7 @@ func init() {
 // `Ce-Specversion`, `Ce-Id`, `Ce-Type`, `Ce-Source`, `Ce-Time`, `Ce-Subject` | The event's attributes as a CloudEvent
 // `Idempotency-Key` | The event's identity, equal in each attempt to deliver it, less than 2000 bytes long; `Ce-Id` is the same with `%` written as `%25`
 // `X-Instagram-Attempt` | 1 for the first attempt, 2 for the next…
+// `X-Instagram-Consumer` | Name of the consumer that gets the event
 //
 // Scheme, host and the address that the delivery came from are those of Meta's
 // request, and so are `X-Forwarded-For`, `X-Forwarded-Proto` and
@@ -68,54 +68,21 @@ type Handler struct {
 	// data directory. Only one queue can use a store.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.handlers.instagram_queue.stores inline_key=module"`
 
-	// Fields are the fields of the events to keep, such as `comments`. Others
-	// are acknowledged, counted in the metrics, and forgotten. What could not be
-	// taken apart is always kept: nobody knows what it is. Caddy warns at load of
-	// a name that is not known. Default: all.
-	Fields []string `json:"fields,omitempty"`
-
 	// Dedupe is how long an event is remembered: if it comes again, signed with
 	// the app secret of the same name, it is dropped as a duplicate. Meta sends
 	// again for up to 36 hours, and for WhatsApp for up to 7 days: for those, use
 	// 8 days. 0 turns it off. Default: 48 hours.
 	Dedupe *caddy.Duration `json:"dedupe,omitempty"`
 
-	// Order tells which events are delivered one after the other, in the order
-	// in which they came. An event that fails holds back only those behind it.
-	//
-	// Value | Meaning
-	// ------|--------
-	// `conversation` | Those of one conversation, or of one thread of comments (the default)
-	// `account` | Those of one account
-	// `none` | None
-	Order string `json:"order,omitempty"`
-
-	// Retry says when an event that could not be delivered is tried again.
-	Retry Retry `json:"retry,omitzero"`
-
-	// Timeout is how long an attempt may take. Default: 30 seconds.
-	Timeout caddy.Duration `json:"timeout,omitempty"`
-
-	// Concurrency is how many events are delivered at the same time at most. The
-	// queue starts with 1 and takes more as deliveries succeed, and starts again
-	// when all fail, so that an application that recovers is not overrun.
-	// Default: 32.
-	Concurrency int `json:"concurrency,omitempty"`
-
 	// Keep is how long events are kept after they were delivered or given up.
 	Keep Keep `json:"keep,omitzero"`
 
-	// DeadStatus are response statuses that end retries at once, besides 410:
-	// the event becomes a dead letter. Name none that a framework answers by
-	// itself, such as 400 or 422.
-	DeadStatus []int `json:"dead_status,omitempty"`
-
-	// MaxPending is how many events may wait. Beyond that the answer is 503.
-	// Default: no limit.
+	// MaxPending is how many events may wait for one consumer. Beyond that the answer
+	// is 503. Default: no limit.
 	MaxPending int64 `json:"max_pending,omitempty"`
 
-	// MaxPendingSize is how many bytes the events that wait may take. Beyond that
-	// the answer is 503. Default: no limit.
+	// MaxPendingSize is how many bytes the events that wait for one consumer may take.
+	// Beyond that the answer is 503. Default: no limit.
 	MaxPendingSize int64 `json:"max_pending_size,omitempty"`
 
 	// MinFreeSpace is how many bytes must stay free on the disk of the store.
@@ -124,9 +91,15 @@ type Handler struct {
 	// Default: 104857600 (100 MiB).
 	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
 
-	// Routes hand the events to the application. At least one is needed. An event
-	// that none of their handlers takes has failed.
-	Routes caddyhttp.RouteList `json:"routes,omitempty"`
+	// The options of the one consumer, or what they are for those of the Consumers that
+	// leave them out.
+	Consumer
+
+	// Consumers get the events each at its own pace: one that fails or is down is
+	// nothing to the others. An event is stored once, and decided upon when it comes:
+	// who is added later does not get it, and who is removed keeps what waits. Default:
+	// one consumer by the name of `default`, with the routes of the queue.
+	Consumers []Named `json:"consumers,omitempty"`
 
 	queue     *runner
 	misplaced misplaced.Answerer
@@ -170,26 +143,26 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if !ok {
 		return fmt.Errorf("store: the module %T is no store", module)
 	}
-	if err := h.Routes.Provision(ctx); err != nil {
-		return fmt.Errorf("routes: %w", err)
+	if err := h.provisionConsumers(ctx); err != nil {
+		return err
 	}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	queue.InitCounters(queue.DefaultConsumer, h.Fields)
 	services, err := app.Of(ctx)
 	if err != nil {
 		return err
 	}
-	option.LogUnknownFields(ctx.Logger(), h.Fields)
 	h.queue, err = register(services, newRunner(ctx, h, opener, settings))
 	return err
 }
 
 // Validate checks the options.
 func (h *Handler) Validate() error {
-	if len(h.Routes) == 0 {
-		return errors.New("instagram_queue needs a handler that takes the events, such as reverse_proxy")
+	for i := range h.Consumers {
+		if c := &h.Consumers[i]; len(c.Routes) == 0 {
+			return c.explain(errors.New("instagram_queue needs a handler that takes the events, such as reverse_proxy"))
+		}
 	}
 	return h.ValidateOptions()
 }

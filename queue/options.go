@@ -9,9 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/caddy-instagram/webhooks/event"
-	"github.com/caddy-instagram/webhooks/internal/meta"
-	"github.com/caddy-instagram/webhooks/internal/option"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // The values of order.
@@ -45,6 +43,11 @@ type Keep struct {
 
 	// Dead is for dead letters. Default: 30 days.
 	Dead *caddy.Duration `json:"dead,omitempty"`
+
+	// Answers says whether the beginning of what the application answered is kept with
+	// an event whose attempts failed, to be shown by `caddy instagram queue show`.
+	// Default: true.
+	Answers *bool `json:"answers,omitempty"`
 }
 
 // DefaultMinFreeSpace is what must be free on the disk unless min_free_space is
@@ -56,36 +59,30 @@ func (h *Handler) setDefaults() {
 		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "sqlite"}, nil)
 	}
 	h.Dedupe = cmp.Or(h.Dedupe, new(caddy.Duration(48*time.Hour)))
-	h.Order = cmp.Or(h.Order, orderConversation)
-	h.Retry.First = cmp.Or(h.Retry.First, caddy.Duration(time.Second))
-	h.Retry.Max = cmp.Or(h.Retry.Max, caddy.Duration(10*time.Minute))
-	h.Retry.For = cmp.Or(h.Retry.For, caddy.Duration(meta.RetryFor))
-	h.Timeout = cmp.Or(h.Timeout, caddy.Duration(30*time.Second))
-	h.Concurrency = cmp.Or(h.Concurrency, 32)
+	h.Consumer.inherit(&consumerDefaults)
 	h.Keep.Delivered = cmp.Or(h.Keep.Delivered, new(caddy.Duration(24*time.Hour)))
 	h.Keep.Dead = cmp.Or(h.Keep.Dead, new(caddy.Duration(30*24*time.Hour)))
+	h.Keep.Answers = cmp.Or(h.Keep.Answers, new(true))
 	h.MinFreeSpace = cmp.Or(h.MinFreeSpace, new(int64(DefaultMinFreeSpace)))
+}
+
+// retention says how long events and identities are kept.
+func (h *Handler) retention() queue.Retention {
+	return queue.Retention{
+		Delivered: time.Duration(*h.Keep.Delivered),
+		Dead:      time.Duration(*h.Keep.Dead),
+		Dedupe:    time.Duration(*h.Dedupe),
+	}
 }
 
 // ValidateOptions returns an error for an option whose value makes no sense. Options that are not set are valid.
 func (h *Handler) ValidateOptions() error {
 	for name, d := range map[string]caddy.Duration{
-		"retry first": h.Retry.First, "retry max": h.Retry.Max, "retry for": h.Retry.For, "timeout": h.Timeout,
 		"dedupe": orZero(h.Dedupe), "keep delivered": orZero(h.Keep.Delivered), "keep dead": orZero(h.Keep.Dead),
 	} {
 		if d < 0 {
 			return fmt.Errorf("%s must not be negative: %s", name, time.Duration(d))
 		}
-	}
-	if h.Retry.First > 0 && h.Retry.Max > 0 && h.Retry.First > h.Retry.Max {
-		return fmt.Errorf("retry first (%s) must not be longer than retry max (%s)",
-			time.Duration(h.Retry.First), time.Duration(h.Retry.Max))
-	}
-	if err := option.OneOf("order", h.Order, orderConversation, orderAccount, orderNone); err != nil {
-		return err
-	}
-	if h.Concurrency < 0 || h.Concurrency > maxConcurrency {
-		return fmt.Errorf("concurrency must be 1 to %d: %d", maxConcurrency, h.Concurrency)
 	}
 	if h.MaxPending < 0 || h.MaxPendingSize < 0 {
 		return errors.New("max_pending must not be negative")
@@ -93,16 +90,11 @@ func (h *Handler) ValidateOptions() error {
 	if orZero(h.MinFreeSpace) < 0 {
 		return errors.New("min_free_space must not be negative")
 	}
-	for _, status := range h.DeadStatus {
-		if status < 300 || status > 599 {
-			return fmt.Errorf("dead status %d is none of a failed attempt: 300 to 599", status)
-		}
+	if err := h.Consumer.ValidateOptions(); err != nil {
+		return err
 	}
-	return event.ValidateFields(h.Fields)
+	return validateConsumers(h.Consumers)
 }
-
-// maxConcurrency bounds the goroutines and connections of a queue.
-const maxConcurrency = 4096
 
 func orZero[T any](field *T) (value T) {
 	if field != nil {

@@ -22,10 +22,10 @@ func TestOptionDefaults(t *testing.T) {
 		Timeout: 30 * time.Second, Concurrency: 32,
 		KeepAnswers: true,
 	}
-	if got := h.queue.policy(); !reflect.DeepEqual(got, want) {
+	if got := h.Consumers[0].policy(*h.Keep.Answers); !reflect.DeepEqual(got, want) {
 		t.Errorf("got the policy %+v, want %+v", got, want)
 	}
-	if got, want := h.queue.retention(), (queue.Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour}); got != want {
+	if got, want := h.retention(), (queue.Retention{Delivered: 24 * time.Hour, Dead: 720 * time.Hour, Dedupe: 48 * time.Hour}); got != want {
 		t.Errorf("got the retention %+v, want %+v", got, want)
 	}
 	if h.Order != "conversation" || h.MaxPending != 0 || h.MaxPendingSize != 0 || h.Fields != nil {
@@ -55,10 +55,10 @@ func TestOptionsBecomePolicy(t *testing.T) {
 		Timeout: time.Second, Concurrency: 5, DeadStatus: []int{400, 422},
 		KeepAnswers: true,
 	}
-	if got := h.queue.policy(); !reflect.DeepEqual(got, want) {
+	if got := h.Consumers[0].policy(*h.Keep.Answers); !reflect.DeepEqual(got, want) {
 		t.Errorf("got the policy %+v, want %+v", got, want)
 	}
-	if got, want := h.queue.retention(), (queue.Retention{Dead: time.Hour}); got != want {
+	if got, want := h.retention(), (queue.Retention{Dead: time.Hour}); got != want {
 		t.Errorf("got the retention %+v, want %+v", got, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,10 +25,11 @@ type runner struct {
 	ctx      caddy.Context
 	logger   *zap.Logger
 
-	users      int           // handlers that were given this queue
-	ready      chan struct{} // closed once store and dispatcher are set
-	store      *SharedStore
-	dispatcher *queue.Dispatcher
+	users       int           // handlers that were given this queue
+	ready       chan struct{} // closed once the store can accept
+	store       *SharedStore
+	dispatchers []*queue.Dispatcher // of the consumers, in their order
+
 	expiry     sync.WaitGroup
 	stopExpiry context.CancelFunc
 }
@@ -71,14 +73,21 @@ func (q *runner) Start() error {
 	}
 	q.store = store
 	q.warnOfSpace()
-	if err := store.Join(q.ctx, []queue.Consumer{{Name: queue.DefaultConsumer, Order: queue.Order(q.handler.Order)}}); err != nil {
+	consumers := q.handler.Consumers
+	for i := range consumers {
+		policy := consumers[i].policy(*q.handler.Keep.Answers)
+		q.dispatchers = append(q.dispatchers, queue.NewDispatcher(store, q.backend(consumers[i].Routes), policy, q.logger))
+	}
+	if err := store.join(q.ctx, q); err != nil {
 		return fmt.Errorf("instagram_queue: %w", err)
 	}
-	q.dispatcher = queue.NewDispatcher(store, q.backend(), q.policy(), q.logger)
-	q.dispatcher.Start()
-	ctx, cancel := context.WithCancel(context.Background())
-	q.stopExpiry = cancel
-	q.expiry.Go(func() { queue.Expire(ctx, store, q.retention(), q.logger) })
+	q.warnOfLeft()
+	for _, d := range q.dispatchers {
+		d.Start()
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	q.stopExpiry = stop
+	q.expiry.Go(func() { queue.Expire(ctx, store, q.handler.retention(), q.logger) })
 	close(q.ready)
 	return nil
 }
@@ -94,8 +103,14 @@ const defaultGrace = 8 * time.Second
 // app.Service.
 func (q *runner) Stop() error {
 	q.stopExpiry()
-	q.dispatcher.Stop(q.grace())
+	grace := q.grace()
+	var stopping sync.WaitGroup
+	for _, d := range q.dispatchers {
+		stopping.Go(func() { d.Stop(grace) })
+	}
+	stopping.Wait()
 	q.expiry.Wait()
+	q.store.leave(q)
 	return nil
 }
 
@@ -116,28 +131,20 @@ func (q *runner) release() error {
 	return q.store.release(q.logger)
 }
 
-// policy translates the options.
-func (q *runner) policy() queue.Policy {
-	h := q.handler
-	return queue.Policy{
-		Consumer:    queue.DefaultConsumer,
-		First:       time.Duration(h.Retry.First),
-		Max:         time.Duration(h.Retry.Max),
-		For:         time.Duration(h.Retry.For),
-		Timeout:     time.Duration(h.Timeout),
-		Concurrency: h.Concurrency,
-		DeadStatus:  h.DeadStatus,
-		KeepAnswers: true,
+// warnOfLeft tells which consumers are in the store, but no longer in the config.
+func (q *runner) warnOfLeft() {
+	all, err := q.store.Stats(context.Background())
+	if err != nil {
+		q.logger.Error("the store does not tell what it holds", zap.String("store", q.store.name), zap.Error(err))
 	}
-}
-
-// retention says how long events and identities are kept.
-func (q *runner) retention() queue.Retention {
-	h := q.handler
-	return queue.Retention{
-		Delivered: time.Duration(*h.Keep.Delivered),
-		Dead:      time.Duration(*h.Keep.Dead),
-		Dedupe:    time.Duration(*h.Dedupe),
+	for _, stats := range all {
+		name := stats.Consumer
+		if stats.Pending == 0 || slices.ContainsFunc(q.handler.Consumers, func(c Named) bool { return c.Name == name }) {
+			continue
+		}
+		q.logger.Warn(fmt.Sprintf("the consumer %s is no longer in the config, and %d events wait for it: put it into the config again, or give them up with 'caddy instagram queue drop %s'",
+			name, stats.Pending, name),
+			zap.String("store", q.store.name), zap.String("consumer", name), zap.Int64("pending", stats.Pending))
 	}
 }
 

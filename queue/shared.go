@@ -28,6 +28,11 @@ type SharedStore struct {
 
 	mu      sync.Mutex
 	loggers []*zap.Logger // of the configs that use it, the newest last
+
+	joining    sync.Mutex   // held while it changes who the consumers are
+	accepting  sync.RWMutex // read-locked while something is accepted
+	running    []*runner    // that deliver, the newest last
+	recipients recipients   // of what is accepted
 }
 
 func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {

@@ -203,11 +203,16 @@ func (c *stubConfig) app(t testing.TB) *app.App {
 	return services
 }
 
+// stubRoutes returns a route with a handler.
+func stubRoutes(handler string) caddyhttp.RouteList {
+	return caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{[]byte(handler)}}}
+}
+
 // handler provisions a handler with the store and a route.
 func (c *stubConfig) handler(s *stubStore, adjust ...func(*Handler)) (*Handler, error) {
 	h := &Handler{
 		StoreRaw: s.module(),
-		Routes:   caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{[]byte(`{"handler":"static_response"}`)}}},
+		Consumer: Consumer{Routes: stubRoutes(`{"handler":"static_response"}`)},
 	}
 	for _, a := range adjust {
 		a(h)

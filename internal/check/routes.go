@@ -118,6 +118,9 @@ func (f *follower) handlers(handlers []json.RawMessage, at progress) progress {
 			Handler   string              `json:"handler"`
 			Name      string              `json:"name"`
 			Routes    caddyhttp.RouteList `json:"routes"`
+			Consumers []struct {
+				Routes caddyhttp.RouteList `json:"routes"`
+			} `json:"consumers"`
 			Upstreams []struct {
 				Dial string `json:"dial"`
 			} `json:"upstreams"`
@@ -135,6 +138,9 @@ func (f *follower) handlers(handlers []json.RawMessage, at progress) progress {
 		case "instagram_queue":
 			f.queued = f.queued || at.authentic
 			f.routes(h.Routes, at)
+			for _, consumer := range h.Consumers {
+				f.routes(consumer.Routes, at)
+			}
 			at.ended = true
 		case "subroute":
 			at = at.or(f.routes(h.Routes, at))

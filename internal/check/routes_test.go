@@ -30,6 +30,7 @@ func TestPHPThatAnswers200ToFatalErrors(t *testing.T) {
 		"that the script can undo":  {"handle /webhooks {\n" + webhook + php(`env PHP_VALUE "display_errors=0"`) + "}", Warning, shown},
 		"to stderr, which is shown": {"handle /webhooks {\n" + webhook + php(`env PHP_ADMIN_VALUE "display_errors=stderr"`) + "}", Warning, shown},
 		"behind a queue":            {"handle /webhooks {\n" + webhook + "instagram_queue {\n" + php("") + "}\n}", Warning, shown},
+		"for one of two consumers":  {"handle /webhooks {\n" + webhook + "instagram_queue {\nto archive {\nrespond 200\n}\nto shop {\n" + php("") + "}\n}\n}", Warning, shown},
 		"behind a queue, hidden":    {"handle /webhooks {\n" + webhook + "instagram_queue {\n" + php(hidden) + "}\n}", OK, ""},
 		"rewritten":                 {"handle /webhooks {\n" + webhook + "rewrite /hook.php\n" + php("") + "}", Warning, shown},
 		"after it, further out":     {webhook + php(""), Warning, shown},

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-instagram/webhooks/handler"
+	internalqueue "github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -114,13 +115,24 @@ func (w *walk) queued(h *queue.Handler, here flow) {
 		w.find(here, false, "instagram_queue stands in an error route and cannot make a success of a failure: Meta sends "+
 			"the delivery again. Put it where deliveries come first, and the application into its block")
 	}
-	if !w.anyTakes(h.Routes) {
-		w.find(here, false, "nothing in the block of instagram_queue takes events, so that all of them fail: put "+
-			"reverse_proxy, php_fastcgi or instagram_file into it")
+	for i := range h.Consumers {
+		w.queueConsumer(&h.Consumers[i], here)
 	}
-	w.routes(h.Routes, flow{
+}
+
+// queueConsumer checks what takes the events of a queue for a consumer.
+func (w *walk) queueConsumer(c *queue.Named, here flow) {
+	block, within := "instagram_queue", "in instagram_queue"
+	if c.Name != internalqueue.DefaultConsumer {
+		block, within = "to "+c.Name, within+", to "+c.Name
+	}
+	if !w.anyTakes(c.Routes) {
+		w.find(here, false, "nothing in the block of %s takes events, so that all of them fail: put "+
+			"reverse_proxy, php_fastcgi or instagram_file into it", block)
+	}
+	w.routes(c.Routes, flow{
 		known: known{authentic: true, delivery: true},
-		route: append(slices.Clip(here.route), "in instagram_queue"),
+		route: append(slices.Clip(here.route), within),
 		paths: here.paths,
 	})
 }

@@ -132,6 +132,7 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"only passing handlers": {":1 {\nhandle /webhooks {\n" + webhook + "request_header -Cookie\nencode\n}\nhandle {\nrespond 404\n}\n}", []string{untaken + "|/webhooks"}},
 		"after what answers":    {":1 {\nroute {\nreverse_proxy localhost:9000\n" + webhook + "}\n}", []string{untaken}},
 		"another site takes":    {"a.example {\n" + webhook + "}\nb.example {\nreverse_proxy localhost:9000\n}", []string{untaken + "|a.example"}},
+		"consumer with nothing": {":1 {\n" + webhook + "instagram_queue {\nto crm {\nrequest_header -Cookie\n}\nto bot {\nreverse_proxy localhost:1\n}\n}\n}", []string{"nothing in the block of to crm takes events"}},
 		"queue with nothing":    {":1 {\n" + webhook + "instagram_queue {\nrequest_header -Cookie\n}\n}", []string{unheard}},
 
 		// Never run.
@@ -161,6 +162,7 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"proxy's page":              {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\nrespond sorry\n}\n}\n}", []string{proxied}},
 		"proxy's page of a service": {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\nhandle_response {\nreverse_proxy localhost:1\n}\n}\n}", []string{mayProxy}},
 		"proxy's copy":              {":1 {\n" + webhook + "reverse_proxy localhost:9000 {\n@e status 5xx\nhandle_response @e {\ncopy_response 200\n}\n}\n}", []string{proxied}},
+		"one consumer's status":     {":1 {\n" + webhook + "instagram_queue {\nto crm {\nreverse_proxy localhost:9000\n}\nto bot {\nreverse_proxy localhost:9000 {\n@e status 429\nreplace_status @e 200\n}\n}\n}\n}", []string{proxied + "|in instagram_queue, to bot"}},
 		"proxy's status in a queue": {":1 {\n" + webhook + "instagram_queue {\nreverse_proxy localhost:9000 {\n@e status 429\nreplace_status @e 200\n}\n}\n}", []string{proxied + "|in instagram_queue"}},
 		"proxy, in a named route":   {"&(app) {\nreverse_proxy localhost:9000 {\nreplace_status 200\n}\n}\n:1 {\nhandle /shop {\ninvoke app\n}\nhandle {\n" + webhook + "invoke app\n}\n}", []string{proxied}},
 

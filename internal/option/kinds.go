@@ -109,6 +109,23 @@ func Bool(name string, field **bool) *Option {
 	return o.Repeatable()
 }
 
+// Decimal is an option with a number above 0 that may be a fraction.
+func Decimal(name, example string, field *float64) *Option {
+	return one(name, "a number above 0, such as "+example, func(arg string) bool {
+		number, err := strconv.ParseFloat(arg, 64)
+		*field = number
+		return err == nil && number > 0 && !math.IsInf(number, 1)
+	})
+}
+
+// OnOff is an option that is on or off.
+func OnOff(name string, field **bool) *Option {
+	return one(name, "on or off", func(arg string) bool {
+		*field = new(arg == "on")
+		return arg == "on" || arg == "off"
+	})
+}
+
 // Duration is an option with a duration above 0.
 func Duration(name, example string, field *caddy.Duration) *Option {
 	return one(name, "a duration such as "+example, func(arg string) bool { return parseDuration(arg, field) })
@@ -158,7 +175,7 @@ func ParseSize(arg string) (int64, error) {
 // Module is an option with the name of a module in a namespace and what that module takes. what describes it: "the
 // name of a store, such as sqlite". Its config goes to raw, with the name under key.
 func Module(name, what, namespace, key string, raw *json.RawMessage) *Option {
-	return custom(name, func(d *caddyfile.Dispenser) error {
+	return Custom(name, func(d *caddyfile.Dispenser) error {
 		if !d.NextArg() {
 			return d.Errf("%s takes %s", name, what)
 		}
@@ -174,7 +191,7 @@ func Module(name, what, namespace, key string, raw *json.RawMessage) *Option {
 // Block is an option with a block of options.
 func Block(name string, options ...*Option) *Option {
 	t := nested(name, options)
-	return custom(name, func(d *caddyfile.Dispenser) error {
+	return Custom(name, func(d *caddyfile.Dispenser) error {
 		if d.NextArg() {
 			return d.Errf("%s takes no argument, but a block with %s", name, t.Names())
 		}
@@ -185,7 +202,7 @@ func Block(name string, options ...*Option) *Option {
 // Pairs is an option whose arguments are options with one argument each, on the same line.
 func Pairs(name string, options ...*Option) *Option {
 	t := nested(name, options)
-	return custom(name, func(d *caddyfile.Dispenser) error {
+	return Custom(name, func(d *caddyfile.Dispenser) error {
 		tokens := d.RemainingArgsAsTokens()
 		if len(tokens) == 0 || d.Next() {
 			return d.Errf("%s takes at least one of %s, each with its value", name, t.Names())
@@ -207,8 +224,8 @@ func nested(name string, options []*Option) *Table {
 	return NewTable(name, options...)
 }
 
-// custom is an option that reads its tokens itself, from a dispenser that has come to its name.
-func custom(name string, parse func(d *caddyfile.Dispenser) error) *Option {
+// Custom is an option that reads its tokens itself, from a dispenser that has come to its name.
+func Custom(name string, parse func(d *caddyfile.Dispenser) error) *Option {
 	return &Option{name: name, label: name, parse: parse}
 }
 

@@ -38,6 +38,7 @@ type Option struct {
 	min, max int
 	set      func(args []string) error
 	parse    func(d *caddyfile.Dispenser) error
+	check    func(args []string) error
 	then     func() error
 }
 
@@ -58,6 +59,12 @@ func (o *Option) Complete() *Option {
 func (o *Option) SplitAtCommas() *Option {
 	set := o.set
 	o.set = func(args []string) error { return set(strings.Split(strings.Join(args, ","), ",")) }
+	return o
+}
+
+// Check has f called with the arguments of the line before the option is parsed.
+func (o *Option) Check(f func(args []string) error) *Option {
+	o.check = f
 	return o
 }
 
@@ -139,6 +146,11 @@ func (t *Table) Parse(segment caddyfile.Segment) error {
 }
 
 func (o *Option) parseFrom(d *caddyfile.Dispenser) error {
+	if ahead := *d; o.check != nil {
+		if err := o.check(ahead.RemainingArgs()); err != nil {
+			return d.WrapErr(err)
+		}
+	}
 	if o.parse != nil {
 		return o.parse(d)
 	}

@@ -67,7 +67,12 @@ func (c *Caddy) WaitMetricThat(t testing.TB, name string, fits func(float64) boo
 	}
 }
 
-// Gauge is the name of a gauge of the queue.
-func (c *Caddy) Gauge(name string) string {
-	return fmt.Sprintf("queue_%s{store=%q}", name, c.Queue)
+// Gauge is the name of a gauge of the queue, for its one consumer or the one with a name.
+func (c *Caddy) Gauge(name string, consumer ...string) string {
+	return fmt.Sprintf("queue_%s{consumer=%q,store=%q}", name, append(consumer, "default")[0], c.Queue)
+}
+
+// Refusing is the name of the gauge that tells since when the queue refuses deliveries.
+func (c *Caddy) Refusing() string {
+	return fmt.Sprintf("queue_refusing_since_timestamp_seconds{store=%q}", c.Queue)
 }
