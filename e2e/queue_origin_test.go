@@ -19,6 +19,7 @@ var (
 	lostInTheQueue  = []string{"Accept", "Accept-Encoding", "User-Agent", "X-Hub-Signature", "X-Queued", "X-App", "Traceparent"}
 	addedByTheQueue = []string{
 		"Ce-Id", "Ce-Source", "Ce-Specversion", "Ce-Subject", "Ce-Time", "Ce-Type", "Idempotency-Key", "X-Instagram-Attempt",
+		"X-Instagram-Consumer",
 	}
 )
 

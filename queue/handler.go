@@ -44,6 +44,7 @@ func init() {
 // `X-Hub-Signature-256` | Signature of this body under the app secret that the delivery was signed with
 // `Ce-Specversion`, `Ce-Id`, `Ce-Type`, `Ce-Source`, `Ce-Time`, `Ce-Subject` | The event's attributes as a CloudEvent
 // `Idempotency-Key` | The event's identity, equal in each attempt to deliver it, less than 2000 bytes long; `Ce-Id` is the same with `%` written as `%25`
+// `X-Instagram-Consumer` | The name of the consumer
 // `X-Instagram-Attempt` | 1 for the first attempt, 2 for the next…
 // `X-Instagram-Consumer` | Name of the consumer that gets the event
 //

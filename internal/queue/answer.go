@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -17,19 +18,23 @@ type answer struct {
 
 	status     int   // 0: no answer yet
 	late       bool  // it came when the attempt was over: it is not the backend's
+	keep       bool  // the Store is to know how the body begins
 	promised   int64 // length of the body; 0: not known
 	written    int64
 	retryAfter string
 	location   string
-	text       []byte // how the body of an error begins
+	text       []byte // how the body begins, of an error or if keep
 }
 
-func newAnswer(ctx context.Context) *answer {
-	return &answer{ctx: ctx, header: make(http.Header)}
+func newAnswer(ctx context.Context, keep bool) *answer {
+	return &answer{ctx: ctx, header: make(http.Header), keep: keep}
 }
 
-// maxText is how much of an error's body is kept, in bytes.
-const maxText = 256
+// How much of a body is kept, in bytes.
+const (
+	maxText   = 256     // of an error's, for its text
+	maxAnswer = 1 << 10 // for the Store
+)
 
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
@@ -57,10 +62,32 @@ func (a *answer) Write(p []byte) (int, error) {
 		a.WriteHeader(http.StatusOK)
 	}
 	a.written += int64(len(p))
-	if free := maxText - len(a.text); free > 0 && !a.ok() {
+	if free := a.room() - len(a.text); free > 0 {
 		a.text = append(a.text, p[:min(free, len(p))]...)
 	}
 	return len(p), nil
+}
+
+// room returns how much of the body is needed.
+func (a *answer) room() int {
+	switch {
+	case a.keep:
+		return maxAnswer
+	case a.ok():
+		return 0
+	}
+	return maxText
+}
+
+// note notes in the result of the attempt what the backend has answered.
+func (a *answer) note(r *result) {
+	if a.late && r.reason != "" {
+		r.Status = r.status
+		return
+	}
+	if r.Status = cmp.Or(r.status, a.status); a.keep {
+		r.Answer = a.text
+	}
 }
 
 // Flush implements http.Flusher. As on a connection, it sends the header.
@@ -80,7 +107,7 @@ func (a *answer) whole() bool { return a.written >= a.promised }
 func (a *answer) error() string {
 	text := ""
 	if a.header.Get("Content-Encoding") == "" && a.status/100 != 3 {
-		text = sanitize.OneLine(string(a.text))
+		text = sanitize.OneLine(string(a.text[:min(len(a.text), maxText)]))
 	}
 	if text == "" {
 		text = describe(a.status, a.location)

@@ -13,15 +13,16 @@ import (
 
 // result is the result of an attempt.
 type result struct {
+	Attempt // its Error says why it failed; Ended is set last
+
 	// reason is the kind of failure, for metrics and logs: a status, or one of
 	// the reasons below. It is empty when the event was delivered.
 	reason string
 
-	text       string        // says why it failed
-	cause      string        // the same, for logs: without anything of an answer's body
+	cause      string        // why it failed, for logs: without anything of an answer's body
 	status     int           // that the backend failed with, or 0
 	retryAfter time.Duration // that the backend asked for
-	cut        bool          // by the end of the dispatcher: not a failure
+	cut        bool          // by the end of the dispatcher or of the lease: not a failure
 	stack      []byte        // of a panic
 }
 
@@ -45,12 +46,14 @@ const (
 
 // attempt delivers an event once. If the backend did not return in time, the attempt
 // was abandoned and settled already, and its result does not count.
-func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
-	ctx, cancel := context.WithTimeout(d.attempting, d.policy.Timeout)
+func (d *Dispatcher) attempt(l lease) (res result, abandoned bool) {
+	begin := time.Now()
+	defer func() { res.Took = time.Since(begin) }()
+	ctx, cancel := context.WithDeadline(l.attempting, begin.Add(d.policy.Timeout))
 	defer cancel()
-	r, err := makeRequest(ctx, e)
+	r, err := makeRequest(ctx, l.Event)
 	if p := new(panicked); errors.As(err, &p) {
-		return p.result(e), false
+		return p.result(l.Event), false
 	}
 	if err != nil {
 		return brokenOff(err.Error()), false
@@ -58,16 +61,20 @@ func (d *Dispatcher) attempt(e *Event) (_ result, abandoned bool) {
 	var ended atomic.Bool
 	abandon := func() {
 		if ended.CompareAndSwap(false, true) {
-			d.abandon(e, d.timeout(ctx))
+			r := d.timeout(ctx)
+			r.Took = time.Since(begin)
+			d.abandon(l, r)
 		}
 	}
 	defer context.AfterFunc(ctx, func() {
-		stop := context.AfterFunc(d.attempting, func() { time.AfterFunc(returnTimeoutWhenCut, abandon) })
+		stop := context.AfterFunc(l.attempting, func() { time.AfterFunc(returnTimeoutWhenCut, abandon) })
 		time.AfterFunc(returnTimeout, func() { stop(); abandon() })
 	})()
-	a := newAnswer(ctx)
+	a := newAnswer(ctx, d.policy.KeepAnswers)
 	err = d.serve(a, r)
-	return d.resultOf(e, a, err), !ended.CompareAndSwap(false, true)
+	res = d.resultOf(l.Event, a, err)
+	a.note(&res)
+	return res, !ended.CompareAndSwap(false, true)
 }
 
 // makeRequest is NewRequest, and returns an error if that panicked.
@@ -86,11 +93,13 @@ func (d *Dispatcher) timeout(ctx context.Context) result {
 		return result{cut: true}
 	}
 	text := "timeout after " + d.policy.Timeout.String()
-	return result{reason: reasonTimeout, text: text, cause: text}
+	return result{reason: reasonTimeout, Attempt: Attempt{Error: text}, cause: text}
 }
 
 // brokenOff is the result of an attempt without a whole answer.
-func brokenOff(text string) result { return result{reason: reasonBroken, text: text, cause: text} }
+func brokenOff(text string) result {
+	return result{reason: reasonBroken, Attempt: Attempt{Error: text}, cause: text}
+}
 
 // serve calls the backend, and returns an error also if it panicked.
 func (d *Dispatcher) serve(w http.ResponseWriter, r *http.Request) (err error) {
@@ -117,7 +126,7 @@ func (p *panicked) Error() string { return fmt.Sprint("panic: ", p.value) }
 // result returns how an attempt ended that panicked.
 func (p *panicked) result(e *Event) result {
 	text := "panic: " + causeOf(p.value, e)
-	return result{reason: reasonPanic, text: text, cause: text, stack: p.stack}
+	return result{reason: reasonPanic, Attempt: Attempt{Error: text}, cause: text, stack: p.stack}
 }
 
 // resultOf tells how an attempt ended that was answered so far, and that the backend
@@ -137,7 +146,7 @@ func (d *Dispatcher) resultOf(e *Event, a *answer, err error) result {
 	case a.status != 0 && !a.ok() && !a.late:
 		return result{
 			reason:     strconv.Itoa(a.status),
-			text:       a.error(),
+			Attempt:    Attempt{Error: a.error()},
 			cause:      a.cause(),
 			status:     a.status,
 			retryAfter: waitOf(a.retryAfter),

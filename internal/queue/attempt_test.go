@@ -162,7 +162,7 @@ func TestNoURL(t *testing.T) {
 // TestAnswerOffers shows what the http.ResponseWriter of an attempt can do.
 func TestAnswerOffers(t *testing.T) {
 	t.Parallel()
-	c := http.NewResponseController(newAnswer(t.Context()))
+	c := http.NewResponseController(newAnswer(t.Context(), false))
 	if err := c.Flush(); err != nil {
 		t.Error(err)
 	}

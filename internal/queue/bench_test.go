@@ -128,7 +128,7 @@ func BenchmarkDirect(b *testing.B) {
 			for left.Add(-1) >= 0 {
 				r := made.Clone(made.Context())
 				r.Body = io.NopCloser(bytes.NewReader(body))
-				a := newAnswer(r.Context())
+				a := newAnswer(r.Context(), false)
 				if err := proxy(a, r); err != nil || a.status != 200 {
 					b.Errorf("%d: %s %v", a.status, a.text, err)
 					return

@@ -1,90 +1,28 @@
 package queue
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
-// maxReady bounds how many events are leased before they can be delivered, so
-// that one call of Lease serves many attempts.
-const maxReady = 64
-
-// lease leases events until the Dispatcher stops.
-func (d *Dispatcher) lease() {
-	var pause backoff
-	for d.leasing.Err() == nil {
-		room, yields := d.room()
-		if room == 0 {
-			select {
-			case <-d.roomAvailable:
-			case <-d.leasing.Done():
-			}
-			continue
-		}
-		events, _, err := d.store.Lease(d.leasing, d.policy.Consumer, room)
-		d.add(events, yields)
-		switch {
-		case err == nil:
-			pause = 0
-		case errors.Is(err, ErrClosed):
-			return
-		case d.leasing.Err() == nil:
-			d.logStoreError("leasing", err)
-			pause.wait(d.leasing)
-		}
-	}
-}
-
-// room returns how many events to lease, and how often the Dispatcher has yielded by now.
-func (d *Dispatcher) room() (room, yields int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.low() {
-		room = d.mayReady() - len(d.ready) + max(0, d.pace.limit-d.running)
-	}
-	return room, d.yields
-}
-
-func (d *Dispatcher) mayReady() int { return min(d.pace.limit, maxReady) }
-
-// low reports whether it is time to lease more.
-func (d *Dispatcher) low() bool { return len(d.ready) <= d.mayReady()/2 }
-
-// add takes over events that were leased. If the Dispatcher has yielded since Lease was
-// called, they may be from before, and are given back too.
-func (d *Dispatcher) add(events []*Event, yields int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.stopped || yields != d.yields {
-		for _, e := range events {
-			d.release(e)
-		}
-		return
-	}
-	d.ready = append(d.ready, events...)
-	d.begin(time.Now())
-}
-
-// next returns an event whose attempt may begin now, or nil. Attempts that have
+// next returns an event whose attempt may begin now, if there is one. Attempts that have
 // ended but are not settled count as well: after a crash they are made again, so
 // their number must be bounded.
-func (d *Dispatcher) next() *Event {
-	if len(d.ready) == 0 || d.cooldownTimer != nil || d.running >= d.pace.limit || d.unsettled >= d.pace.max {
-		return nil
+func (d *Dispatcher) next(now time.Time) (l lease, ok bool) {
+	if len(d.ready) == 0 || d.cooldownTimer != nil || d.running >= d.pace.limit || d.unsettled >= d.pace.max ||
+		d.ready[0].isLost() || !d.rateAllows(now) {
+		return lease{}, false
 	}
-	e := d.ready[0]
-	d.ready[0] = nil
+	l = d.ready[0]
+	d.ready[0] = lease{}
 	d.ready = d.ready[1:]
 	d.running++
-	return e
+	return l, true
 }
 
 // begin starts as many attempts as the pace allows.
 func (d *Dispatcher) begin(now time.Time) {
-	for e := d.next(); e != nil; e = d.next() {
+	for l, ok := d.next(now); ok; l, ok = d.next(now) {
 		d.lastActivity = now
 		d.attempts.Add(1)
-		go d.work(e)
+		go d.work(l)
 	}
 	if d.low() {
 		d.wake()
@@ -93,24 +31,24 @@ func (d *Dispatcher) begin(now time.Time) {
 }
 
 // work makes attempts until there is no event for the next one.
-func (d *Dispatcher) work(e *Event) {
-	for e != nil {
-		r, abandoned := d.attempt(e)
+func (d *Dispatcher) work(l lease) {
+	for more := true; more; {
+		r, abandoned := d.attempt(l)
 		if abandoned {
 			d.returned()
 			return
 		}
-		e = d.ended(e, r, false)
+		l, more = d.ended(l, r, false)
 	}
 	d.attempts.Done()
 }
 
 // abandon ends an attempt that does not end by itself.
-func (d *Dispatcher) abandon(e *Event, r result) {
+func (d *Dispatcher) abandon(l lease, r result) {
 	if !r.cut {
-		d.stuck(e)
+		d.stuck(l.Event)
 	}
-	d.ended(e, r, true)
+	d.ended(l, r, true)
 	d.attempts.Done()
 }
 
@@ -126,12 +64,13 @@ func (d *Dispatcher) returned() {
 }
 
 // ended records the end of an attempt, settles it in the background, and returns
-// the event of the next attempt, or nil. An abandoned attempt keeps counting as
+// the event of the next attempt, if there is one. An abandoned attempt keeps counting as
 // running: else their number would not be bounded.
-func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
+func (d *Dispatcher) ended(l lease, r result, abandoned bool) (follower lease, more bool) {
 	now := time.Now()
-	o := d.policy.outcome(e, r, now)
-	d.report(e, r, o)
+	r.Ended = now
+	o := d.policy.outcome(l.Event, r)
+	d.report(l, r, o)
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,28 +84,54 @@ func (d *Dispatcher) ended(e *Event, r result, abandoned bool) *Event {
 		d.pace.failure()
 		d.pause()
 	}
+	reason, cause := r.reason, r.cause
 	d.settlements.Go(func() {
-		d.settle(e, o, r)
+		d.settle(l, o, reason, cause)
 		d.settled()
 	})
 	if d.stopped {
-		return nil
+		return lease{}, false
 	}
 	d.lastActivity = now
-	var follower *Event
 	if !abandoned {
-		follower = d.next()
+		follower, more = d.next(now)
 	}
 	d.begin(now)
-	return follower
+	return follower, more
 }
 
-// pause starts a cooldown during which no attempt begins, if one is due.
+// pause starts a cooldown, if one is due.
 func (d *Dispatcher) pause() {
-	wait := d.pace.cooldown()
-	if wait == 0 || d.cooldownTimer != nil || d.stopped {
-		return
+	if wait := d.pace.cooldown(); wait > 0 && d.cooldownTimer == nil && !d.stopped {
+		d.coolDown(wait)
 	}
+}
+
+// maxLate is how late a timer may be without making the rate lower.
+const maxLate = 10 * time.Millisecond
+
+// rateAllows reports whether the rate lets an attempt begin now. If it does not, there is
+// a cooldown until it does.
+func (d *Dispatcher) rateAllows(now time.Time) bool {
+	if d.rate == nil {
+		return true
+	}
+	if late := now.Sub(d.turn); late >= 0 && late < maxLate {
+		now = d.turn
+	}
+	place := d.rate.ReserveN(now, 1)
+	wait := place.DelayFrom(now)
+	if wait == 0 {
+		return true
+	}
+	place.CancelAt(now)
+	d.turn = now.Add(wait)
+	d.coolDown(time.Until(d.turn))
+	return false
+}
+
+// coolDown has no attempt begin for a while.
+func (d *Dispatcher) coolDown(wait time.Duration) {
 	d.loops.Add(1)
 	d.cooldownTimer = time.AfterFunc(wait, func() {
 		defer d.loops.Done()
@@ -185,14 +150,6 @@ func (d *Dispatcher) settled() {
 	d.unsettled--
 	if !d.stopped && d.unsettled == d.pace.max-1 {
 		d.begin(time.Now())
-	}
-}
-
-// wake tells the leasing loop that there may be room.
-func (d *Dispatcher) wake() {
-	select {
-	case d.roomAvailable <- struct{}{}:
-	default:
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
@@ -62,18 +63,26 @@ type Dispatcher struct {
 	mu        sync.Mutex
 	stopped   bool
 	pace      pace
-	ready     []*Event // leased, waiting for their attempt
-	yields    int      // calls of Yield
-	running   int      // attempts under way
-	unsettled int      // attempts that have ended, but are not settled
+	ready     []lease // waiting for their attempt
+	term      *term   // of the last events that were leased
+	yields    int     // calls of Yield
+	running   int     // attempts under way
+	unsettled int     // attempts that have ended, but are not settled
 
 	lastActivity  time.Time   // when an attempt last began or ended
 	stallTimer    *time.Timer // runs while the limit is exhausted, or nil
 	cooldownTimer *time.Timer // runs while no attempt may begin, or nil
+
+	rate *rate.Limiter // nil: no limit
+	turn time.Time     // when the rate last let an attempt wait for its turn
 }
 
-// NewDispatcher returns a Dispatcher that is not started yet.
+// NewDispatcher returns a Dispatcher that is not started yet. Its log lines name the
+// consumer, if that is not the default.
 func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logger) *Dispatcher {
+	if policy.Consumer != DefaultConsumer {
+		logger = logger.With(zap.String("consumer", policy.Consumer))
+	}
 	d := &Dispatcher{
 		store:         store,
 		backend:       backend,
@@ -81,6 +90,9 @@ func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logg
 		logger:        logger,
 		roomAvailable: make(chan struct{}, 1),
 		pace:          pace{limit: 1, max: policy.Concurrency},
+	}
+	if policy.Rate > 0 {
+		d.rate = rate.NewLimiter(rate.Limit(policy.Rate), 1)
 	}
 	d.leasing, d.stopLeasing = context.WithCancel(context.Background())
 	d.attempting, d.cutAttempts = context.WithCancel(context.WithValue(context.Background(), http.LocalAddrContextKey, loopbackAddr))
@@ -134,22 +146,4 @@ func (d *Dispatcher) giveBack(grace time.Duration) {
 	}
 	d.stallTimer, d.cooldownTimer = nil, nil
 	d.releaseReady()
-}
-
-// Yield gives back what is leased, but not begun, and leases anew. If a consumer was
-// paused before, no attempt begins for it once Yield has returned.
-func (d *Dispatcher) Yield() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.yields++
-	d.releaseReady()
-	d.wake()
-}
-
-// releaseReady gives back what waits for its attempt.
-func (d *Dispatcher) releaseReady() {
-	for _, e := range d.ready {
-		d.release(e)
-	}
-	d.ready = nil
 }

@@ -42,8 +42,8 @@ func (f *Failure) result(e *Event) result {
 	if r.reason == "" {
 		r.reason = strconv.Itoa(f.Status)
 	}
-	if r.text = r.cause; f.Status != 0 {
-		r.text = strconv.Itoa(f.Status) + ": " + r.cause
+	if r.Error = r.cause; f.Status != 0 {
+		r.Error = strconv.Itoa(f.Status) + ": " + r.cause
 	}
 	return r
 }

@@ -13,20 +13,28 @@ type logKind struct{ message, reason string }
 const (
 	msgFailed = "attempt to deliver an event failed"
 	msgCut    = "attempt to deliver an event was cut short, as Caddy stops or reloads: the event is delivered again"
+	msgLost   = "attempt to deliver an event was cut short, as its lease was lost: the event is delivered again"
 	msgStuck  = "an attempt is over, but its handler does not return and takes up concurrency: with php_fastcgi, set read_timeout and write_timeout"
 	msgDead   = "event could not be delivered and is a dead letter now"
 	msgStore  = "the store of the queue does not work"
+
+	msgDropped = "the consumer was dropped from the queue: nothing is delivered to it until Caddy reloads"
 )
 
 // report counts and logs how an attempt failed. Nothing of the event or of the
 // answer goes into the log.
-func (d *Dispatcher) report(e *Event, r result, o Outcome) {
+func (d *Dispatcher) report(l lease, r result, o Outcome) {
+	e := l.Event
 	if r.reason != "" && !r.cut {
 		metrics.failures.WithLabelValues(d.policy.Consumer, reasonLabel(r.reason)).Inc()
 	}
 	if r.cut && r.stack == nil {
-		if leftOut, ok := d.logLimit.Admit(logKind{msgCut, ""}); ok {
-			d.logger.Warn(msgCut, append(fields(e), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		message := msgCut
+		if l.isLost() {
+			message = msgLost
+		}
+		if leftOut, ok := d.logLimit.Admit(logKind{message, ""}); ok {
+			d.logger.Warn(message, append(fields(e), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
 	}
 	if r.reason == "" || o.State == Dead && r.stack == nil {
@@ -54,15 +62,15 @@ func (d *Dispatcher) report(e *Event, r result, o Outcome) {
 }
 
 // logOutcome counts and logs what has become of an event, once that is stored.
-func (d *Dispatcher) logOutcome(e *Event, o Outcome, r result) {
+func (d *Dispatcher) logOutcome(e *Event, o Outcome, reason, cause string) {
 	switch o.State {
 	case Delivered:
 		Count(ResultDelivered, d.policy.Consumer, e.Field, 1)
 		metrics.seconds.WithLabelValues(d.policy.Consumer).Observe(max(0, time.Since(e.Accepted).Seconds()))
 	case Dead:
 		Count(ResultDead, d.policy.Consumer, e.Field, 1)
-		if leftOut, ok := d.logLimit.Admit(logKind{msgDead, r.reason}); ok {
-			d.logger.Error(msgDead, append(fields(e), zap.String("reason", r.reason), zap.String("cause", r.cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
+		if leftOut, ok := d.logLimit.Admit(logKind{msgDead, reason}); ok {
+			d.logger.Error(msgDead, append(fields(e), zap.String("reason", reason), zap.String("cause", cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
 	}
 }

@@ -98,6 +98,7 @@ func headers(e *Event, ev *event.Event) http.Header {
 		set("Ce-Subject", encode(a.Subject))
 	}
 	set("Idempotency-Key", e.Identity)
+	set("X-Instagram-Consumer", e.Consumer)
 	set("X-Instagram-Attempt", strconv.Itoa(e.Attempts+1))
 	return header
 }

@@ -23,7 +23,7 @@ import (
 // newEvent returns an event with this body, as the handler stores it.
 func newEvent(body []byte) *Event {
 	ev := event.Split(body)[0]
-	e := &Event{Record: Record{
+	e := &Event{Consumer: "crm", Record: Record{
 		Identity: ev.ID(),
 		URL:      "https://hooks.example.com:8443/web%2Fhooks/?a=b&c=%20",
 		Secret:   "instagram",
@@ -70,7 +70,7 @@ func TestRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := newAnswer(r.Context())
+		a := newAnswer(r.Context(), false)
 		proxy.ServeHTTP(a, r)
 		if !a.ok() {
 			t.Fatalf("%s: %s", name, a.error())
@@ -81,19 +81,20 @@ func TestRequest(t *testing.T) {
 		ev := event.Split(sent)[0]
 		attributes := ev.Attributes()
 		want := map[string]string{
-			"Content-Type":        attributes.DataContentType,
-			"X-Hub-Signature-256": signatureHeader,
-			"Ce-Specversion":      "1.0",
-			"Ce-Id":               strings.ReplaceAll(ev.ID(), "%", "%25"),
-			"Ce-Type":             "com.instagram." + ev.Field,
-			"Ce-Source":           attributes.Source,
-			"Ce-Time":             attributes.Time.Format(time.RFC3339Nano),
-			"Ce-Subject":          attributes.Subject,
-			"Idempotency-Key":     ev.ID(),
-			"X-Instagram-Attempt": "4",
-			"X-Forwarded-For":     "127.0.0.1",
-			"X-Forwarded-Proto":   "https",
-			"X-Forwarded-Host":    "hooks.example.com:8443",
+			"Content-Type":         attributes.DataContentType,
+			"X-Hub-Signature-256":  signatureHeader,
+			"Ce-Specversion":       "1.0",
+			"Ce-Id":                strings.ReplaceAll(ev.ID(), "%", "%25"),
+			"Ce-Type":              "com.instagram." + ev.Field,
+			"Ce-Source":            attributes.Source,
+			"Ce-Time":              attributes.Time.Format(time.RFC3339Nano),
+			"Ce-Subject":           attributes.Subject,
+			"Idempotency-Key":      ev.ID(),
+			"X-Instagram-Attempt":  "4",
+			"X-Instagram-Consumer": "crm",
+			"X-Forwarded-For":      "127.0.0.1",
+			"X-Forwarded-Proto":    "https",
+			"X-Forwarded-Host":     "hooks.example.com:8443",
 		}
 		switch name {
 		case "non-ASCII subject":

@@ -9,26 +9,27 @@ import (
 	"time"
 )
 
-// outcome returns the outcome of an attempt that ended now.
-func (p *Policy) outcome(e *Event, r result, now time.Time) Outcome {
+// outcome returns the outcome of an attempt.
+func (p *Policy) outcome(e *Event, r result) Outcome {
 	if r.cut {
 		return Outcome{Released: true}
 	}
 	if r.reason == "" {
-		return Outcome{State: Delivered}
+		return Outcome{State: Delivered, Attempt: r.Attempt}
 	}
+	now := r.Ended
 	deadline := now.Add(p.For)
 	if !e.Tried.IsZero() {
 		deadline = e.Tried.Add(p.For)
 	}
 	if p.refused(r) || !now.Before(deadline) {
-		return Outcome{State: Dead, Attempt: Attempt{Ended: now, Error: r.text}}
+		return Outcome{State: Dead, Attempt: r.Attempt}
 	}
 	due := now.Add(max(p.delay(e.Attempts), r.retryAfter))
 	if due.After(deadline) {
 		due = deadline
 	}
-	return Outcome{State: Pending, Due: due, Attempt: Attempt{Ended: now, Error: r.text}}
+	return Outcome{State: Pending, Due: due, Attempt: r.Attempt}
 }
 
 // refused reports whether the backend does not want the event, now or later.

@@ -134,7 +134,7 @@ func TestRetryAfterIsMinimum(t *testing.T) {
 	now := time.Now()
 	longer := false
 	for range 100 {
-		o := p.outcome(new(Event), result{reason: "503", status: 503, retryAfter: time.Minute}, now)
+		o := p.outcome(new(Event), result{Attempt: Attempt{Ended: now}, reason: "503", status: 503, retryAfter: time.Minute})
 		if o.Due.Before(now.Add(time.Minute)) {
 			t.Fatalf("due after %s", o.Due.Sub(now))
 		}
@@ -187,8 +187,8 @@ func TestUntilDead(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	p := Policy{For: 24 * time.Hour, First: time.Hour, Max: time.Hour}
-	failed := result{reason: "500", status: 500}
 	now := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
+	failed := result{Attempt: Attempt{Ended: now}, reason: "500", status: 500}
 	long := now.Add(-90 * 24 * time.Hour)
 	for name, c := range map[string]struct {
 		tried time.Time
@@ -203,12 +203,12 @@ func TestDeadline(t *testing.T) {
 	} {
 		e := &Event{Accepted: long, Requeued: long, Tried: c.tried}
 		for range 100 {
-			o := p.outcome(e, failed, now)
+			o := p.outcome(e, failed)
 			if o.State != c.want || o.Due.After(c.due) || o.Due.IsZero() != c.due.IsZero() {
 				t.Fatalf("%s: %s until %s, want %s until %s at most", name, o.State, o.Due, c.want, c.due)
 			}
 		}
-		if o := p.outcome(e, result{}, now); o.State != Delivered {
+		if o := p.outcome(e, result{}); o.State != Delivered {
 			t.Errorf("%s: delivered, but %s", name, o.State)
 		}
 	}

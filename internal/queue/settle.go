@@ -10,14 +10,16 @@ import (
 
 // settle stores the outcome of an attempt. If that fails, it tries again until the
 // Dispatcher stops: the event stays leased meanwhile, so that it is not delivered
-// again. The result is that of the attempt, if there was one.
-func (d *Dispatcher) settle(e *Event, o Outcome, r result) {
+// again. If there was an attempt, reason and cause say why it failed.
+func (d *Dispatcher) settle(l lease, o Outcome, reason, cause string) {
 	var pause backoff
 	for {
-		err := d.store.Settle(d.settling, e, o)
+		err := d.store.Settle(d.settling, l.Event, o)
 		switch {
 		case err == nil:
-			d.logOutcome(e, o, r)
+			d.logOutcome(l.Event, o, reason, cause)
+			return
+		case errors.Is(err, ErrNotFound) && l.isLost():
 			return
 		case errors.Is(err, ErrClosed), errors.Is(err, ErrNotFound):
 			d.logStoreError("settling", err)
@@ -25,7 +27,7 @@ func (d *Dispatcher) settle(e *Event, o Outcome, r result) {
 		}
 		d.logStoreError("settling", err)
 		if !pause.wait(d.settling) {
-			d.abandonSettling(e, o)
+			d.abandonSettling(l, o)
 			return
 		}
 	}
@@ -33,21 +35,21 @@ func (d *Dispatcher) settle(e *Event, o Outcome, r result) {
 
 // abandonSettling releases an event whose outcome could not be stored: delivering it
 // twice is better than never.
-func (d *Dispatcher) abandonSettling(e *Event, o Outcome) {
+func (d *Dispatcher) abandonSettling(l lease, o Outcome) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := d.store.Settle(ctx, e, Outcome{Released: true}); err != nil {
+	if err := d.store.Settle(ctx, l.Event, Outcome{Released: true}); err != nil && !(errors.Is(err, ErrNotFound) && l.isLost()) {
 		d.logStoreError("releasing", err)
 	}
 	if o.State != Pending {
 		d.logger.Error("what became of an event could not be stored: it will be delivered again",
-			append(fields(e), zap.String("state", string(o.State)))...)
+			append(fields(l.Event), zap.String("state", string(o.State)))...)
 	}
 }
 
 // release returns an event that was not tried.
-func (d *Dispatcher) release(e *Event) {
-	d.settlements.Go(func() { d.settle(e, Outcome{Released: true}, result{}) })
+func (d *Dispatcher) release(l lease) {
+	d.settlements.Go(func() { d.settle(l, Outcome{Released: true}, "", "") })
 }
 
 // backoff is the time to wait after an error of the Store. It doubles with each error.

@@ -287,7 +287,7 @@ func TestBackendDoesNotReturn(t *testing.T) {
 // TestStopUnused stops a Dispatcher that never began, and twice.
 func TestStopUnused(t *testing.T) {
 	t.Parallel()
-	d := NewDispatcher(NewMemory(), nil, Policy{Concurrency: 1}, nil)
+	d := NewDispatcher(NewMemory(), nil, Policy{Consumer: DefaultConsumer, Concurrency: 1}, nil)
 	d.Stop(0)
 	d.Stop(time.Nanosecond)
 }

@@ -272,7 +272,7 @@ const MaxHistory = 10
 type Attempt struct {
 	Ended  time.Time
 	Took   time.Duration
-	Status int    // of the answer; 0: there was none
+	Status int    // of the answer, or that a handler failed with; 0: neither
 	Error  string // why it failed; empty: it did not
 	Answer []byte // the first bytes of the answer's body; nil: not kept
 }
