@@ -7,7 +7,7 @@ import (
 )
 
 // checkpointAfter is how many pages the write-ahead log may have before a checkpoint.
-const checkpointAfter = 2000
+const checkpointAfter = 8000
 
 // checkpoints makes a checkpoint each time that the write-ahead log has become long,
 // until the store is closed.
