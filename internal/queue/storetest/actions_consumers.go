@@ -12,17 +12,13 @@ import (
 // consumerName is the name of a consumer that may have joined, or not.
 var consumerName = rapid.SampledFrom([]string{queue.DefaultConsumer, "crm", "bot"})
 
-// joinOne has a consumer join that is new, or join again: perhaps with another order, but
-// only while no event waits for it (see model.join).
+// joinOne has a consumer join that is new, or join again: perhaps with another order.
 func (m *machine) joinOne(t *rapid.T) {
 	c := queue.Consumer{
 		Name:     consumerName.Draw(t, "consumer"),
 		Order:    rapid.SampledFrom([]queue.Order{queue.ByConversation, queue.ByAccount, queue.Unordered}).Draw(t, "order"),
 		FromKept: rapid.Bool().Draw(t, "from kept"),
 		Fields:   rapid.SampledFrom([][]string{nil, {"comments"}, {"mentions", "messages"}}).Draw(t, "fields"),
-	}
-	if known := m.member(c.Name); known != nil && m.stats(known).Pending > 0 {
-		c.Order = known.Order
 	}
 	m.join(t, c)
 }

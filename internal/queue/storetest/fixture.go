@@ -235,7 +235,21 @@ var everything = queue.Filter{Bodies: true, OldestFirst: true, History: true}
 // outline describes what the store holds without ids and times, the oldest first.
 func (s *store) outline() string {
 	s.t.Helper()
-	return outline(pointers(s.list(everything)))
+	holds, err := outlineOf(s.t.Context(), s.Store)
+	if err != nil {
+		s.t.Fatalf("outlining: %v", err)
+	}
+	return holds
+}
+
+// outlineOf describes what a store holds without ids and times, the oldest first.
+func outlineOf(ctx context.Context, s queue.Store) (string, error) {
+	events, err := s.List(ctx, everything)
+	if err != nil {
+		return "", err
+	}
+	stats, err := s.Stats(ctx)
+	return outline(pointers(events), stats), err
 }
 
 func pointers(events []queue.Event) (all []*queue.Event) {
@@ -245,12 +259,16 @@ func pointers(events []queue.Event) (all []*queue.Event) {
 	return all
 }
 
-// outline describes events without ids and times.
-func outline(events []*queue.Event) string {
+// outline describes events and consumers without ids and times.
+func outline(events []*queue.Event, stats []queue.Stats) string {
 	var all []string
 	for _, e := range events {
-		all = append(all, fmt.Sprintf("%s/%s %d %s %s %d %q",
-			e.Identity, e.Conversation, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError))
+		all = append(all, fmt.Sprintf("%s: %s/%s %d %s %s %d %q, %d attempts",
+			e.Consumer, e.Identity, e.Conversation, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError, len(e.History)))
+	}
+	for _, c := range stats {
+		all = append(all, fmt.Sprintf("%s: paused %t, %d pending of %d bytes, %d dead, %d delivered",
+			c.Consumer, c.Paused, c.Pending, c.PendingBytes, c.Dead, c.Delivered))
 	}
 	return strings.Join(all, "\n")
 }

@@ -23,8 +23,8 @@ func (m *model) member(name string) *member {
 	return nil
 }
 
-// join has a consumer take events. The order of one that has some already may only be
-// changed while none waits: it would apply to those to which nothing has happened yet.
+// join has a consumer take events. That of one that is known changes its order for what
+// is accepted afterwards.
 func (m *model) join(c queue.Consumer) {
 	if known := m.member(c.Name); known != nil {
 		known.Order = c.Order

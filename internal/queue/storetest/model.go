@@ -220,7 +220,11 @@ func (m *model) list(f queue.Filter) (found []*queue.Event) {
 
 // outline describes what the model holds without ids and times, the oldest first.
 func (m *model) outline() string {
-	return outline(m.list(everything))
+	var stats []queue.Stats
+	for _, c := range m.members {
+		stats = append(stats, m.stats(c))
+	}
+	return outline(m.list(everything), stats)
 }
 
 func selects(f queue.Filter, e *entry) bool {

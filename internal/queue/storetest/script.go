@@ -109,6 +109,7 @@ func (s Script) Verify(t *testing.T, end End) {
 		t.Errorf("%d of %d steps are done", acknowledged, len(steps))
 	}
 	m := newModel()
+	m.join(queue.Consumer{Name: queue.DefaultConsumer}) // as runTest does
 	for _, step := range steps[:acknowledged] {
 		step.apply(m)
 	}
@@ -131,12 +132,10 @@ func (s *store) verifyDuplicates(m *model, steps []change) {
 	var all []queue.Record
 	known := make(map[string]bool)
 	for _, step := range steps {
-		alone := newModel()
-		step.apply(alone)
-		for _, e := range alone.events {
-			if !known[e.Identity] {
-				known[e.Identity] = true
-				all = append(all, e.Record)
+		for _, r := range step.records {
+			if !known[r.Identity] {
+				known[r.Identity] = true
+				all = append(all, r)
 			}
 		}
 	}
@@ -195,9 +194,25 @@ var errChanged = errors.New("a change that failed was made")
 // unchanged checks that the store holds what it did before a change failed. It
 // leases, as a dispatcher does all the time.
 func (a *actor) unchanged(before string) error {
+	for _, consumer := range scriptConsumers {
+		if err := a.leaseAndRelease(consumer); err != nil && !errors.Is(err, queue.ErrNoConsumer) {
+			return err
+		}
+	}
+	is, err := outlineOf(a.t.Context(), a.Store)
+	if err != nil {
+		return err
+	}
+	if is != before {
+		return fmt.Errorf("%w: the store holds\n%s\nwant\n%s", errChanged, is, before)
+	}
+	return nil
+}
+
+func (a *actor) leaseAndRelease(consumer string) error {
 	waiting, cancel := context.WithTimeout(a.t.Context(), time.Millisecond)
 	defer cancel()
-	events, _, err := a.Lease(waiting, queue.DefaultConsumer, 100)
+	events, _, err := a.Lease(waiting, consumer, 100)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -206,20 +221,13 @@ func (a *actor) unchanged(before string) error {
 			return err
 		}
 	}
-	listed, err := a.List(a.t.Context(), everything)
-	if err != nil {
-		return err
-	}
-	if is := outline(pointers(listed)); is != before {
-		return fmt.Errorf("%w: the store holds\n%s\nwant\n%s", errChanged, is, before)
-	}
 	return nil
 }
 
-// settleOne leases an event, unless it was before, and settles it.
-func (a *actor) settleOne(identity string, o queue.Outcome) error {
+// settleOne leases an event for a consumer, unless it was before, and settles it.
+func (a *actor) settleOne(consumer, identity string, o queue.Outcome) error {
 	if a.leased[identity] == nil {
-		if err := a.leaseOne(identity); err != nil {
+		if err := a.leaseOne(consumer, identity); err != nil {
 			return err
 		}
 	}
@@ -230,11 +238,11 @@ func (a *actor) settleOne(identity string, o queue.Outcome) error {
 	return err
 }
 
-// leaseOne leases what is due, and releases all but one event.
-func (a *actor) leaseOne(identity string) error {
+// leaseOne leases what is due for a consumer, and releases all but one event.
+func (a *actor) leaseOne(consumer, identity string) error {
 	waiting, cancel := context.WithTimeout(a.t.Context(), time.Second)
 	defer cancel()
-	events, _, err := a.Lease(waiting, queue.DefaultConsumer, 100)
+	events, _, err := a.Lease(waiting, consumer, 100)
 	for _, e := range events {
 		a.leased[e.Identity] = e
 	}

@@ -10,49 +10,85 @@ import (
 
 // change is a step of the script, and what it means.
 type change struct {
-	name  string
-	do    func(*actor) error
-	apply func(*model)
+	name    string
+	do      func(*actor) error
+	apply   func(*model)
+	records []queue.Record // that it accepts
 }
 
 // writer writes the script.
 type writer struct{ steps []change }
 
 func (w *writer) add(name string, do func(*actor) error, apply func(*model)) {
-	w.steps = append(w.steps, change{fmt.Sprintf("%d: %s", len(w.steps)+1, name), do, apply})
+	w.steps = append(w.steps, change{name: fmt.Sprintf("%d: %s", len(w.steps)+1, name), do: do, apply: apply})
 }
 
-var scriptAdmission = queue.Admission{Dedupe: 48 * time.Hour}
+// scriptConsumers are those of the script; the last joins later, and begins with what is
+// kept.
+var scriptConsumers = []string{queue.DefaultConsumer, "crm", "bot"}
 
-// accept accepts events, each an identity and an order with a slash between them,
-// with bodies that have size more bytes than usual.
-func (w *writer) accept(size int, events ...string) {
-	var records []queue.Record
-	for _, event := range events {
-		identity, order, _ := strings.Cut(event, "/")
-		r := record(identity, order)
-		r.Body = append(r.Body, make([]byte, size)...)
-		records = append(records, r)
-	}
-	w.add("accept", func(a *actor) error {
-		_, err := a.Accept(a.t.Context(), records, scriptAdmission)
-		return err
-	}, func(m *model) {
-		_, _, _ = m.accept(records, scriptAdmission)
+// join has consumers join.
+func (w *writer) join(consumers ...queue.Consumer) {
+	w.add("join", func(a *actor) error { return a.Join(a.t.Context(), consumers) }, func(m *model) {
+		for _, c := range consumers {
+			m.join(c)
+		}
 	})
 }
 
-// settle leases an event and settles it.
-func (w *writer) settle(identity string, outcome func() queue.Outcome) {
-	w.add("settle "+identity, func(a *actor) error {
-		return a.settleOne(identity, outcome())
+// accept accepts events for some consumers, each an identity and a conversation with a
+// slash between them, with bodies that have size more bytes than usual.
+func (w *writer) accept(consumers []string, size int, events ...string) {
+	var records []queue.Record
+	for _, event := range events {
+		identity, conversation, _ := strings.Cut(event, "/")
+		r := record(identity, conversation)
+		r.Body = append(r.Body, make([]byte, size)...)
+		records = append(records, r)
+	}
+	admission := queue.Admission{Consumers: consumers, Dedupe: 48 * time.Hour}
+	w.add("accept", func(a *actor) error {
+		_, err := a.Accept(a.t.Context(), records, admission)
+		return err
+	}, func(m *model) { _, _, _ = m.accept(records, admission) })
+	w.steps[len(w.steps)-1].records = records
+}
+
+// settle leases an event for a consumer and settles it.
+func (w *writer) settle(consumer, identity string, outcome func() queue.Outcome) {
+	w.add("settle "+identity+" for "+consumer, func(a *actor) error {
+		return a.settleOne(consumer, identity, outcome())
 	}, func(m *model) {
 		for _, e := range m.events {
-			if e.Identity == identity {
+			if e.Consumer == consumer && e.Identity == identity {
 				e.settle(outcome(), now())
 			}
 		}
 	})
+}
+
+func (w *writer) pause(consumer string, paused bool) {
+	w.add("pause", func(a *actor) error { return a.Pause(a.t.Context(), consumer, paused) },
+		func(m *model) { _ = m.pause(consumer, paused) })
+}
+
+func (w *writer) drop(consumer string) {
+	w.add("drop", func(a *actor) error { return a.Drop(a.t.Context(), consumer) },
+		func(m *model) { _ = m.drop(consumer) })
+}
+
+func (w *writer) requeueDead() {
+	w.add("requeue", func(a *actor) error {
+		_, err := a.Requeue(a.t.Context(), queue.Filter{State: queue.Dead}, 0)
+		return err
+	}, func(m *model) { m.requeue(queue.Filter{State: queue.Dead}, 0) })
+}
+
+func (w *writer) expire(retention queue.Retention) {
+	w.add("expire", func(a *actor) error {
+		_, err := a.Expire(a.t.Context(), retention)
+		return err
+	}, func(m *model) { m.expire(retention) })
 }
 
 func delivered() queue.Outcome { return queue.Outcome{State: queue.Delivered} }
@@ -69,31 +105,32 @@ func dead(reason string) func() queue.Outcome {
 // file, and such that need none.
 func script() []change {
 	w := new(writer)
-	w.add("join", func(a *actor) error {
-		return a.Join(a.t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}})
-	}, func(*model) {})
-	w.accept(10, "a/1", "b/1", "c/2")
-	w.accept(0, "d/2", "a/1", "e/")
-	w.settle("a", delivered)
-	w.settle("c", failed)
-	w.settle("e", dead("410"))
+	one, both, others := []string{"default"}, []string{"default", "crm"}, []string{"bot", "default"}
+	w.join(queue.Consumer{Name: "default"}, queue.Consumer{Name: "crm", Order: queue.Unordered})
+	w.accept(both, 10, "a/1", "b/1", "c/2")
+	w.accept(one, 0, "d/2", "a/1", "e/")
+	w.settle("default", "a", delivered)
+	w.settle("crm", "a", dead("422"))
+	w.pause("crm", true)
+	w.settle("default", "c", failed)
+	w.settle("default", "e", dead("410"))
 	var many []string
 	for i := range 40 {
 		many = append(many, fmt.Sprintf("many%d/%d", i, i%7))
 	}
-	w.accept(3000, many...)
-	w.settle("b", delivered)
-	w.add("requeue", func(a *actor) error {
-		_, err := a.Requeue(a.t.Context(), queue.Filter{State: queue.Dead}, 0)
-		return err
-	}, func(m *model) { m.requeue(queue.Filter{State: queue.Dead}, 0) })
-	retention := queue.Retention{Dead: time.Hour, Dedupe: 48 * time.Hour}
-	w.add("expire", func(a *actor) error {
-		_, err := a.Expire(a.t.Context(), retention)
-		return err
-	}, func(m *model) { m.expire(retention) })
-	w.settle("e", dead("timeout"))
-	w.accept(5, "f/2", "many3/3", "g/")
-	w.settle("g", delivered)
+	w.accept(both, 3000, many...)
+	w.settle("default", "b", delivered)
+	w.join(queue.Consumer{Name: "bot", FromKept: true, Order: queue.ByAccount})
+	w.requeueDead()
+	w.expire(queue.Retention{Dead: time.Hour, Dedupe: 48 * time.Hour})
+	w.settle("bot", "a", delivered)
+	w.pause("crm", false)
+	w.settle("crm", "b", delivered)
+	w.settle("default", "e", dead("timeout"))
+	w.drop("crm")
+	w.accept(others, 5, "f/2", "many3/3", "g/")
+	w.join(queue.Consumer{Name: "crm"})
+	w.settle("default", "g", delivered)
+	w.expire(queue.Retention{Dead: time.Hour, Dedupe: 48 * time.Hour})
 	return w.steps
 }
