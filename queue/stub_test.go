@@ -24,7 +24,7 @@ func init() {
 	caddy.RegisterModule(new(stubModule))
 }
 
-// stubModule opens the stubStore that is known under its name.
+// stubModule opens the store that is known under its name.
 type stubModule struct {
 	Key string `json:"key,omitempty"`
 }
@@ -43,7 +43,10 @@ func (m *stubModule) Open(func() *zap.Logger) (queue.Store, error) {
 	if !ok {
 		return nil, errors.New("no stub store has this key")
 	}
-	s := value.(*stubStore)
+	s, ok := value.(*stubStore)
+	if !ok {
+		return value.(queue.Store), nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.openError != nil {
@@ -53,7 +56,7 @@ func (m *stubModule) Open(func() *zap.Logger) (queue.Store, error) {
 	return s, nil
 }
 
-var stubStores sync.Map // of *stubStore by key
+var stubStores sync.Map // of queue.Store by key
 
 // stubStore remembers what it was asked to accept, and never has anything to
 // deliver.

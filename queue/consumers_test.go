@@ -1,0 +1,432 @@
+package queue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue/memory"
+)
+
+func init() {
+	caddy.RegisterModule(new(stubApp))
+}
+
+// stubApp is a handler that has an application of the test answer.
+type stubApp struct {
+	Key string `json:"key,omitempty"`
+}
+
+func (*stubApp) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.stub_app", New: func() caddy.Module { return new(stubApp) }}
+}
+
+func (a *stubApp) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	app, _ := applications.Load(a.Key)
+	status := app.(*application).answer(r)
+	if err := r.Context().Err(); err != nil {
+		return err
+	}
+	w.WriteHeader(status)
+	return nil
+}
+
+var applications sync.Map // of *application by key
+
+// application remembers the attempts to deliver events to a consumer.
+type application struct {
+	name string
+	key  string
+
+	mu       sync.Mutex
+	status   int           // of answers
+	hold     chan struct{} // if set, answers are held until it is closed or the attempt is cut
+	attempts []attempt
+}
+
+type attempt struct {
+	identity, consumer string
+	at                 time.Time
+}
+
+func newApplication(t *testing.T, name string) *application {
+	a := &application{name: name, key: t.Name() + "/" + name, status: http.StatusOK}
+	applications.Store(a.key, a)
+	t.Cleanup(func() { applications.Delete(a.key) })
+	return a
+}
+
+func (a *application) answer(r *http.Request) int {
+	a.mu.Lock()
+	a.attempts = append(a.attempts, attempt{r.Header.Get("Idempotency-Key"), r.Header.Get("X-Instagram-Consumer"), time.Now()})
+	status, hold := a.status, a.hold
+	a.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-r.Context().Done():
+		}
+	}
+	return status
+}
+
+// behave sets what is answered from now on.
+func (a *application) behave(status int, hold chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status, a.hold = status, hold
+}
+
+// got returns the attempts since the last call, once nothing happens any more.
+func (a *application) got(t *testing.T) (attempts []attempt) {
+	t.Helper()
+	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	attempts, a.attempts = a.attempts, nil
+	for _, one := range attempts {
+		if one.consumer != a.name {
+			t.Errorf("an attempt for %s says that it is for %q", a.name, one.consumer)
+		}
+	}
+	return attempts
+}
+
+// expect fails the test if the application did not get these events, by the beginnings
+// of their identities, in any order.
+func (a *application) expect(t *testing.T, identities ...string) {
+	t.Helper()
+	var got []string
+	for _, one := range a.got(t) {
+		got = append(got, one.identity)
+	}
+	slices.Sort(got)
+	if !slices.EqualFunc(got, identities, strings.HasPrefix) {
+		t.Errorf("%s got %q, want %q", a.name, got, identities)
+	}
+}
+
+// consumer returns the config of a consumer with this application.
+func (a *application) consumer(adjust ...func(*Named)) Named {
+	c := Named{Name: a.name, Consumer: Consumer{Routes: stubRoutes(fmt.Sprintf(`{"handler":"stub_app","key":%q}`, a.key))}}
+	for _, f := range adjust {
+		f(&c)
+	}
+	return c
+}
+
+// queueTest has a store in memory and configs that use it, in a bubble of synctest.
+type queueTest struct {
+	*testing.T
+	store queue.Store
+}
+
+// withMemory runs a test whose configs keep their queue in memory.
+func withMemory(t *testing.T, test func(q *queueTest)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queueTest{T: t, store: memory.New()}
+		stubStores.Store(t.Name(), q.store)
+		t.Cleanup(func() { stubStores.Delete(t.Name()) })
+		test(q)
+		unused.remove(t.Name()) // its timer is of this bubble
+	})
+}
+
+// runs starts a config with these consumers.
+func (q *queueTest) runs(consumers ...Named) (*Handler, *stubConfig) {
+	q.Helper()
+	c := newStubConfig(q)
+	store, err := json.Marshal(map[string]string{"module": "stub", "key": q.Name()})
+	if err != nil {
+		q.Fatal(err)
+	}
+	h := c.mustHandler(q, &stubStore{}, func(h *Handler) {
+		h.StoreRaw, h.Routes, h.Consumers = store, nil, consumers
+	})
+	c.start(q)
+	return h, c
+}
+
+// accept has a handler accept a delivery.
+func (q *queueTest) accept(h *Handler, body string) {
+	q.Helper()
+	if w, err := serveStub(h, stubDelivery(body)); err != nil || w.Code != http.StatusOK {
+		q.Errorf("a delivery is answered with %d, %v", w.Code, err)
+	}
+}
+
+// message returns a delivery with a message of a conversation.
+func message(conversation string, n int) string {
+	return fmt.Sprintf(`{"object":"instagram","entry":[{"id":"178","time":1767225600000,"messaging":[{"sender":{"id":"%s"},`+
+		`"recipient":{"id":"178"},"timestamp":1767225600000,"message":{"mid":"%s.%d","text":"x"}}]}]}`, conversation, conversation, n)
+}
+
+// pending returns how many events wait for each consumer.
+func (q *queueTest) pending() map[string]int64 {
+	q.Helper()
+	synctest.Wait()
+	all, err := q.store.Stats(q.Context())
+	if err != nil {
+		q.Error(err)
+	}
+	pending := make(map[string]int64)
+	for _, stats := range all {
+		pending[stats.Consumer] = stats.Pending
+	}
+	return pending
+}
+
+func (q *queueTest) expectPending(want map[string]int64) {
+	q.Helper()
+	if got := q.pending(); !maps.Equal(got, want) {
+		q.Errorf("%v wait, want %v", got, want)
+	}
+}
+
+func TestEachConsumerGetsItsFields(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		crm, all, nobody := newApplication(q.T, "crm"), newApplication(q.T, "all"), newApplication(q.T, "nobody")
+		h, c := q.runs(
+			crm.consumer(func(c *Named) { c.Fields = []string{"comments", "messages"} }),
+			all.consumer(),
+			nobody.consumer(func(c *Named) { c.Fields = []string{"standby"} }),
+		)
+		q.accept(h, stubSeveral)
+		q.accept(h, message("5", 0))
+		crm.expect(q.T, "instagram/178/comments/1", "instagram/178/messages/5.0", "instagram/179/comments/4")
+		all.expect(q.T, "instagram/178/comments/1", "instagram/178/mentions/2/3", "instagram/178/messages/5.0",
+			"instagram/179/comments/4", "instagram/179/of_tomorrow/")
+		nobody.expect(q.T)
+		q.accept(h, stubUnparsed)
+		for _, app := range []*application{crm, all, nobody} {
+			if n := len(app.got(q.T)); n != 1 {
+				q.Errorf("%s got %d events of a delivery that could not be split", app.name, n)
+			}
+		}
+		q.expectPending(map[string]int64{"crm": 0, "all": 0, "nobody": 0})
+		c.unload()
+	})
+}
+
+// TestConsumerThatFailsHoldsUpNobody has one in order fail while another one takes all.
+func TestConsumerThatFailsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		down, up := newApplication(q.T, "down"), newApplication(q.T, "up")
+		down.behave(http.StatusServiceUnavailable, nil)
+		h, c := q.runs(down.consumer(func(c *Named) { c.Order = "account" }), up.consumer(func(c *Named) { c.Order = "none" }))
+		for n := range 5 {
+			q.accept(h, message("5", n))
+			if got := up.got(q.T); len(got) != 1 {
+				q.Errorf("the consumer that is up got %d events at once, want one", len(got))
+			}
+		}
+		q.expectPending(map[string]int64{"down": 5, "up": 0})
+		down.behave(http.StatusOK, nil)
+		time.Sleep(time.Minute)
+		var taken []string
+		for _, one := range down.got(q.T) {
+			if len(taken) == 0 || taken[len(taken)-1] != one.identity {
+				taken = append(taken, one.identity)
+			}
+		}
+		if len(taken) != 5 || !slices.IsSorted(taken) {
+			q.Errorf("it got %q once it is up", taken)
+		}
+		q.expectPending(map[string]int64{"down": 0, "up": 0})
+		if got := up.got(q.T); len(got) > 0 {
+			q.Errorf("the other one got %v again", got)
+		}
+		c.unload()
+	})
+}
+
+func TestNewConsumers(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		crm, kept, fresh := newApplication(q.T, "crm"), newApplication(q.T, "kept"), newApplication(q.T, "fresh")
+		h, old := q.runs(crm.consumer())
+		q.accept(h, stubSeveral)
+		q.accept(h, message("5", 0))
+		crm.got(q.T)
+		fromKept := func(c *Named) { c.From, c.Fields = "kept", []string{"messages", "mentions"} }
+		h, next := q.runs(crm.consumer(), kept.consumer(fromKept), fresh.consumer())
+		old.unload()
+		kept.expect(q.T, "instagram/178/mentions/2/3", "instagram/178/messages/5.0")
+		fresh.expect(q.T)
+		q.accept(h, message("5", 1))
+		for _, app := range []*application{crm, kept, fresh} {
+			app.expect(q.T, "instagram/178/messages/5.1")
+		}
+
+		// It is no longer new.
+		_, last := q.runs(crm.consumer(), kept.consumer(fromKept), fresh.consumer(fromKept))
+		next.unload()
+		kept.expect(q.T)
+		fresh.expect(q.T)
+		last.unload()
+	})
+}
+
+// TestReloadMissesNothing accepts with the old config while the new one runs already.
+func TestReloadMissesNothing(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		goes, stays, comes := newApplication(q.T, "goes"), newApplication(q.T, "stays"), newApplication(q.T, "comes")
+		oldHandler, old := q.runs(goes.consumer(), stays.consumer())
+		newHandler, next := q.runs(stays.consumer(), comes.consumer())
+		for n, h := range []*Handler{oldHandler, newHandler} {
+			q.accept(h, message("5", n))
+			for _, app := range []*application{goes, stays, comes} {
+				app.expect(q.T, fmt.Sprintf("instagram/178/messages/5.%d", n))
+			}
+		}
+		old.unload()
+		for n, h := range []*Handler{oldHandler, newHandler} { // a request may be left in the old one
+			q.accept(h, message("5", 2+n))
+			goes.expect(q.T)
+			stays.expect(q.T, fmt.Sprintf("instagram/178/messages/5.%d", 2+n))
+			comes.expect(q.T, fmt.Sprintf("instagram/178/messages/5.%d", 2+n))
+		}
+		q.expectPending(map[string]int64{"goes": 0, "stays": 0, "comes": 0})
+
+		// Caddy may stop the delivery before the server: what comes is kept.
+		if err := next.app(q.T).Stop(); err != nil {
+			q.Error(err)
+		}
+		q.accept(newHandler, message("5", 4))
+		q.expectPending(map[string]int64{"goes": 0, "stays": 1, "comes": 1})
+		next.unload()
+	})
+}
+
+func TestRate(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		slow, fast := newApplication(q.T, "slow"), newApplication(q.T, "fast")
+		slow.behave(http.StatusServiceUnavailable, nil) // attempts that fail count as well
+		h, c := q.runs(slow.consumer(func(c *Named) { c.Rate, c.Retry.First, c.Retry.Max = 20, 1, 1 }), fast.consumer())
+		for n := range 300 {
+			q.accept(h, message(fmt.Sprint("c", n), n))
+		}
+		if n := len(fast.got(q.T)); n != 300 {
+			q.Errorf("the consumer without a rate got %d events at once, want 300", n)
+		}
+		begin := time.Now()
+		time.Sleep(10 * time.Second)
+		got := slow.got(q.T)
+		if n := len(got); n < 199 || n > 202 {
+			q.Errorf("%d attempts within 10 seconds, want 200", n)
+		}
+		for i, one := range got[1:] {
+			if gap := one.at.Sub(got[i].at); gap < 49*time.Millisecond {
+				q.Fatalf("an attempt came %s after the one before, %s after the start", gap, one.at.Sub(begin))
+			}
+		}
+		c.unload()
+	})
+}
+
+func TestPauseOfAConsumer(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		crm, bot := newApplication(q.T, "crm"), newApplication(q.T, "bot")
+		held := make(chan struct{})
+		crm.behave(http.StatusOK, held)
+		h, c := q.runs(crm.consumer(func(c *Named) { c.Concurrency = 1 }), bot.consumer())
+		for n := range 3 {
+			q.accept(h, message(fmt.Sprint("c", n), n))
+		}
+		crm.expect(q.T, "instagram/178/messages/c0.0") // the others are leased, or about to be
+		store := h.queue.store
+		if err := store.Pause(q.Context(), "nobody", true); !errors.Is(err, queue.ErrNoConsumer) {
+			q.Errorf("got %v for a consumer that there is not", err)
+		}
+		if err := store.Pause(q.Context(), "crm", true); err != nil {
+			q.Fatal(err)
+		}
+		close(held)
+		crm.expect(q.T)
+		q.expectPending(map[string]int64{"crm": 2, "bot": 0})
+		time.Sleep(time.Hour)
+		crm.expect(q.T)
+
+		// The next config knows of it.
+		_, next := q.runs(crm.consumer(), bot.consumer())
+		c.unload()
+		crm.expect(q.T)
+		if err := store.Pause(q.Context(), "crm", false); err != nil {
+			q.Fatal(err)
+		}
+		crm.expect(q.T, "instagram/178/messages/c1.1", "instagram/178/messages/c2.2")
+		if n := len(bot.got(q.T)); n != 3 {
+			q.Errorf("the other consumer got %d events, want 3", n)
+		}
+		next.unload()
+	})
+}
+
+func TestDropOfAConsumer(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		crm, bot := newApplication(q.T, "crm"), newApplication(q.T, "bot")
+		crm.behave(http.StatusServiceUnavailable, nil)
+		h, old := q.runs(crm.consumer(), bot.consumer())
+		q.accept(h, message("5", 0))
+		store := h.queue.store
+		expect := func(consumers []string, drop error) {
+			q.Helper()
+			synctest.Wait()
+			if got := store.Consumers(); !slices.Equal(got, consumers) {
+				q.Errorf("the config has %q, want %q", got, consumers)
+			}
+			if err := store.Drop(q.Context(), "crm"); !errors.Is(err, drop) {
+				q.Errorf("dropping it returns %v, want %v", err, drop)
+			}
+		}
+		expect([]string{"crm", "bot"}, ErrInConfig)
+		_, next := q.runs(bot.consumer())
+		expect([]string{"crm", "bot"}, ErrInConfig) // the old config still runs
+		old.unload()
+		q.expectPending(map[string]int64{"crm": 1, "bot": 0})
+		expect([]string{"bot"}, nil)
+		q.expectPending(map[string]int64{"bot": 0})
+		next.unload()
+	})
+}
+
+// TestConsumersStopTogether has the attempts of two consumers hang.
+func TestConsumersStopTogether(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		one, two := newApplication(q.T, "one"), newApplication(q.T, "two")
+		one.behave(http.StatusOK, make(chan struct{}))
+		two.behave(http.StatusOK, make(chan struct{}))
+		h, c := q.runs(one.consumer(), two.consumer())
+		q.accept(h, message("5", 0))
+		synctest.Wait()
+		begin := time.Now()
+		if err := c.app(q.T).Stop(); err != nil {
+			q.Error(err)
+		}
+		if took := time.Since(begin); took != defaultGrace {
+			q.Errorf("it took %s, want %s", took, defaultGrace)
+		}
+		q.expectPending(map[string]int64{"one": 1, "two": 1})
+		c.unload()
+	})
+}
