@@ -23,6 +23,7 @@ var stores = caddy.NewUsagePool()
 // refuses deliveries.
 type SharedStore struct {
 	queue.Store
+	key      any // in stores
 	name     string
 	refusing outage.Outage
 
@@ -38,10 +39,13 @@ type SharedStore struct {
 func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
 	name := opener.Name()
 	value, loaded, err := stores.LoadOrNew(name, func() (_ caddy.Destructor, err error) {
-		o := &SharedStore{name: name, loggers: []*zap.Logger{logger}}
+		o := &SharedStore{key: name, name: name, loggers: []*zap.Logger{logger}}
 		o.Store, err = opener.Open(o.log)
 		return o, err
 	})
+	if errors.Is(err, queue.ErrVersion) {
+		return openUnusable(name, logger, err), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +82,7 @@ func (o *SharedStore) release(logger *zap.Logger) error {
 		o.loggers = slices.DeleteFunc(o.loggers, func(l *zap.Logger) bool { return l == logger })
 	}
 	o.mu.Unlock()
-	_, err := stores.Delete(o.name)
+	_, err := stores.Delete(o.key)
 	return err
 }
 

@@ -68,7 +68,7 @@ type stubStore struct {
 	free      int64
 
 	mu             sync.Mutex
-	stats          queue.Stats
+	stats          []queue.Stats
 	records        []queue.Record
 	admission      queue.Admission
 	joined         []queue.Consumer
@@ -147,14 +147,14 @@ func (s *stubStore) Free(context.Context) (int64, error)                       {
 func (s *stubStore) Stats(context.Context) ([]queue.Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return []queue.Stats{s.stats}, nil
+	return s.stats, nil
 }
 
 // hold has the store say that so many events are pending.
 func (s *stubStore) hold(pending int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stats = queue.Stats{Consumer: queue.DefaultConsumer, Pending: pending}
+	s.stats = []queue.Stats{{Consumer: queue.DefaultConsumer, Pending: pending}}
 }
 
 func (s *stubStore) Requeue(context.Context, queue.Filter, time.Duration) (int, error) { return 0, nil }

@@ -1,0 +1,51 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// unusable stands for a store that this version cannot read: it refuses deliveries, and
+// the other sites of the config are served.
+type unusable struct{ err error }
+
+// openUnusable returns a store that refuses all. The next config tries to open it again.
+func openUnusable(name string, logger *zap.Logger, err error) *SharedStore {
+	o := &SharedStore{Store: unusable{err}, name: name, loggers: []*zap.Logger{logger}}
+	o.key = o
+	stores.LoadOrStore(o.key, o)
+	o.refused(err)
+	return o
+}
+
+// Join implements queue.Store, so that the config starts.
+func (unusable) Join(context.Context, []queue.Consumer) error { return nil }
+
+// Lease implements queue.Store. It ends the dispatchers.
+func (unusable) Lease(context.Context, string, int) ([]*queue.Event, context.Context, error) {
+	return nil, nil, queue.ErrClosed
+}
+
+// Expire implements queue.Store.
+func (unusable) Expire(context.Context, queue.Retention) (bool, error) { return false, queue.ErrClosed }
+
+// Close implements queue.Store.
+func (unusable) Close() error { return nil }
+
+// Accept and the other methods implement queue.Store.
+func (u unusable) Accept(context.Context, []queue.Record, queue.Admission) ([]bool, error) {
+	return nil, u.err
+}
+func (u unusable) Settle(context.Context, *queue.Event, queue.Outcome) error { return u.err }
+func (u unusable) List(context.Context, queue.Filter) ([]queue.Event, error) { return nil, u.err }
+func (u unusable) Requeue(context.Context, queue.Filter, time.Duration) (int, error) {
+	return 0, u.err
+}
+func (u unusable) Discard(context.Context, string, uint64) error { return u.err }
+func (u unusable) Pause(context.Context, string, bool) error     { return u.err }
+func (u unusable) Drop(context.Context, string) error            { return u.err }
+func (u unusable) Stats(context.Context) ([]queue.Stats, error)  { return nil, u.err }
