@@ -35,11 +35,7 @@ func startFiles(t *testing.T, config, dir string) *harness.Caddy {
 // and of the processor: Caddy is frozen first. A process that lives on would see
 // what no power cut shows, such as an fsync that began before the cut and ends
 // well after it, while its data is gone.
-func TestFilesSurvivePowerCuts(t *testing.T) {
-	harness.NeedRoot(t)
-	t.Parallel()
-	crashFiles(t, newPowerCut(t))
-}
+func TestFilesSurvivePowerCuts(t *testing.T) { powerCuts(t, crashFiles) }
 
 // TestFilesSurviveKill kills Caddy, with the disk left alone.
 func TestFilesSurviveKill(t *testing.T) {
@@ -66,7 +62,7 @@ func crashFiles(t *testing.T, crash crash) {
 			return comments(fmt.Sprintf("%d-%d-%d", round, sender, n), 1+n%3)
 		})
 		harness.WaitClosed(t, "enough deliveries are acknowledged", enough)
-		crash.crash(t, caddy, ledger)
+		crash.crash(t, rng, caddy, ledger)
 		load.Stop()
 		crash.recover(t)
 

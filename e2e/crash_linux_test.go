@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,7 +34,7 @@ const crashSenders = 32
 // that was acknowledged.
 type crash interface {
 	dir() string
-	crash(*testing.T, *harness.Caddy, *harness.Ledger)
+	crash(*testing.T, *rand.Rand, *harness.Caddy, *harness.Ledger)
 	recover(*testing.T)
 }
 
@@ -42,24 +43,36 @@ type kill struct{ directory string }
 
 func (k kill) dir() string { return k.directory }
 
-func (k kill) crash(t *testing.T, caddy *harness.Caddy, _ *harness.Ledger) { caddy.Kill(t) }
+func (k kill) crash(t *testing.T, _ *rand.Rand, caddy *harness.Caddy, _ *harness.Ledger) {
+	caddy.Kill(t)
+}
 
 func (k kill) recover(*testing.T) {}
 
 // powerCut cuts the power of the disk and of the processor.
-type powerCut struct{ volume *harness.Volume }
+type powerCut struct{ *harness.Volume }
 
-func newPowerCut(t *testing.T) powerCut { return powerCut{harness.NewVolume(t)} }
+func (p powerCut) dir() string { return p.Dir }
 
-func (p powerCut) dir() string { return p.volume.Dir }
-
-func (p powerCut) crash(t *testing.T, caddy *harness.Caddy, ledger *harness.Ledger) {
+func (p powerCut) crash(t *testing.T, _ *rand.Rand, caddy *harness.Caddy, ledger *harness.Ledger) {
 	caddy.Freeze(t)
-	p.volume.CutPower(t, ledger)
+	p.CutPower(t, ledger)
 	caddy.Kill(t)
 }
 
-func (p powerCut) recover(t *testing.T) { p.volume.RestorePower(t) }
+func (p powerCut) recover(t *testing.T) { p.RestorePower(t) }
+
+// powerCuts runs a crash test with each file system that can lose its power.
+func powerCuts(t *testing.T, test func(*testing.T, crash)) {
+	harness.NeedRoot(t)
+	t.Parallel()
+	for _, fs := range []harness.FileSystem{harness.Ext4, harness.XFS} {
+		t.Run(fs.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, powerCut{harness.NewVolume(t, fs)})
+		})
+	}
+}
 
 // TestPowerCutCountsNothingThatIsReadAfterIt cuts the power below writers that
 // live on, as no Caddy of the crash tests does. What they read of their syncs
@@ -67,7 +80,7 @@ func (p powerCut) recover(t *testing.T) { p.volume.RestorePower(t) }
 func TestPowerCutCountsNothingThatIsReadAfterIt(t *testing.T) {
 	harness.NeedRoot(t)
 	t.Parallel()
-	volume := harness.NewVolume(t)
+	volume := harness.NewVolume(t, harness.Ext4)
 	const writers = 8
 	var (
 		ledger  = harness.NewLedger()

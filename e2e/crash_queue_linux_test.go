@@ -27,11 +27,7 @@ const maxRepeated = 2*queueConcurrency - 1
 
 // TestQueueSurvivesPowerCuts cuts the power of the disk that the queue is on, and
 // of the processor. See TestFilesSurvivePowerCuts.
-func TestQueueSurvivesPowerCuts(t *testing.T) {
-	harness.NeedRoot(t)
-	t.Parallel()
-	crashQueue(t, newPowerCut(t))
-}
+func TestQueueSurvivesPowerCuts(t *testing.T) { powerCuts(t, crashQueue) }
 
 // TestQueueSurvivesKill kills Caddy, with the disk left alone.
 func TestQueueSurvivesKill(t *testing.T) {
@@ -65,7 +61,7 @@ func crashQueue(t *testing.T, crash crash) {
 			checkpoint(caddy)
 		}
 		load := account.startLoad(t, caddy.URL, 1+rng.IntN(500))
-		crash.crash(t, caddy, account.Ledger)
+		crash.crash(t, rng, caddy, account.Ledger)
 		load.Stop()
 		if down {
 			app.Up(t)
@@ -73,6 +69,7 @@ func crashQueue(t *testing.T, crash crash) {
 			app.Drain(t)
 		}
 		crash.recover(t)
+		caddy.CheckFile(t)
 		account.checkAttempts(t, app.WaitIdle(t))
 		account.checkStored(t, caddy.Stored(t, queue.Filter{}))
 		if t.Failed() {

@@ -14,6 +14,27 @@ import (
 // but see nothing of its result.
 func (p *Process) Freeze(t testing.TB) {
 	t.Helper()
+	p.freeze(t, "TD")
+}
+
+// FreezeBetweenCalls is Freeze, once no thread is in a system call that cannot be
+// interrupted, such as a sync.
+func (p *Process) FreezeBetweenCalls(t testing.TB) {
+	t.Helper()
+	p.freeze(t, "T")
+}
+
+// Thaw lets a frozen program go on.
+func (p *Process) Thaw(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freeze stops all threads, and returns when each is in one of these states.
+func (p *Process) freeze(t testing.TB, states string) {
+	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +51,7 @@ func (p *Process) Freeze(t testing.TB) {
 			}
 			// The state stands behind the name, which is in parentheses.
 			_, state, _ := strings.Cut(string(stat), ") ")
-			running = running || !strings.HasPrefix(state, "T") && !strings.HasPrefix(state, "D")
+			running = running || state == "" || !strings.Contains(states, state[:1])
 		}
 	}
 }

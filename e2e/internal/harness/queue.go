@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -64,6 +65,15 @@ func (c *Caddy) CheckPending(t testing.TB, want int, when string) {
 	t.Helper()
 	if n := c.Metric(t, c.Gauge("pending_events")); n != float64(want) {
 		t.Errorf("%s: %v events are pending, want %d", when, n, want)
+	}
+}
+
+// CheckFile fails the test unless the command check calls the file of a Caddy that was
+// stopped or killed sound.
+func (c *Caddy) CheckFile(t testing.TB) {
+	t.Helper()
+	if out, err := c.Run("instagram", "queue", "check", "--file", c.Queue); err != nil || !strings.Contains(out, "The file is sound.") {
+		t.Errorf("checking the file: %v\n%s", err, out)
 	}
 }
 

@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,16 +28,32 @@ func NeedRoot(t testing.TB) {
 type Volume struct {
 	image string // "" for a tmpfs
 	Dir   string // where it is mounted
-	size  int    // of a tmpfs
 }
 
-// NewVolume mounts an ext4 file system that can lose its power.
-func NewVolume(t testing.TB) *Volume {
+// FileSystem is a kind of file system, with the size of a Volume of it.
+type FileSystem struct {
+	Name  string
+	bytes int64
+	flags []string // of mkfs
+}
+
+// Those that can lose their power. xfs refuses to be smaller.
+var (
+	Ext4 = FileSystem{"ext4", 256 << 20, nil}
+	XFS  = FileSystem{"xfs", 300 << 20, nil}
+)
+
+// Btrfs cannot lose its power, but be full in ways of its own. It keeps data and what
+// describes them in the same place, so that both are full at the same time.
+var Btrfs = FileSystem{"btrfs", 64 << 20, []string{"--mixed"}}
+
+// NewVolume mounts a file system.
+func NewVolume(t testing.TB, fs FileSystem) *Volume {
 	t.Helper()
 	v := &Volume{image: filepath.Join(t.TempDir(), "disk"), Dir: t.TempDir()}
 	f, err := os.Create(v.image)
 	if err == nil {
-		err = f.Truncate(256 << 20)
+		err = f.Truncate(fs.bytes)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +61,7 @@ func NewVolume(t testing.TB) *Volume {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "mkfs.ext4", "-q", v.image)
+	run(t, "mkfs."+fs.Name, append(append([]string{"-q"}, fs.flags...), v.image)...)
 	v.mount(t)
 	t.Cleanup(func() { unmount(t, v.Dir) })
 	return v
@@ -53,7 +70,7 @@ func NewVolume(t testing.TB) *Volume {
 // NewTmpfs mounts a file system that is soon full.
 func NewTmpfs(t testing.TB, bytes int) *Volume {
 	t.Helper()
-	v := &Volume{Dir: t.TempDir(), size: bytes}
+	v := &Volume{Dir: t.TempDir()}
 	run(t, "mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", bytes), "tmpfs", v.Dir)
 	t.Cleanup(func() { unmount(t, v.Dir) })
 	return v
@@ -71,6 +88,13 @@ func (v *Volume) mount(t testing.TB) {
 func (v *Volume) CutPower(t testing.TB, ledger *Ledger) {
 	t.Helper()
 	ledger.Close()
+	v.Fail(t)
+}
+
+// Fail has all later operations fail, as a broken disk does, until RestorePower. What
+// was not synced is lost. No sync may be under way.
+func (v *Volume) Fail(t testing.TB) {
+	t.Helper()
 	const ioctlShutdown, noLogFlush = 0x8004587d, 2 // FS_IOC_SHUTDOWN
 	dir, err := os.Open(v.Dir)
 	if err != nil {
@@ -96,22 +120,41 @@ func (v *Volume) Remount(t testing.TB, options string) {
 	run(t, "mount", "-o", "remount,"+options, v.Dir)
 }
 
-// Fill fills a tmpfs, so that so many bytes are free at most. With none it must be
+// Fill fills the file system, so that so many bytes are free at most. With none it is
 // full to the last one.
-func (v *Volume) Fill(t testing.TB, free int) {
+func (v *Volume) Fill(t testing.TB, free int64) {
 	t.Helper()
-	err := os.WriteFile(v.filler(), make([]byte, v.size-free), 0o600)
-	if free == 0 && !errors.Is(err, syscall.ENOSPC) || free > 0 && err != nil {
+	f, err := os.OpenFile(v.filler(), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
 		t.Fatalf("filling the disk: %v", err)
+	}
+	defer f.Close()
+	var has syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &has); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(0)
+	for more := int64(has.Bfree)*has.Bsize - free; more >= 4096 || free > 0 && more > 0; {
+		switch err := syscall.Fallocate(int(f.Fd()), 0, size, more); {
+		case err == nil && free > 0:
+			return
+		case err == nil:
+			size += more
+		case errors.Is(err, syscall.ENOSPC):
+			more /= 2
+		case !errors.Is(err, syscall.EINTR):
+			t.Fatalf("filling the disk: %v", err)
+		}
 	}
 }
 
-// MakeRoom takes away what Fill has filled the file system with.
+// MakeRoom takes away what Fill has filled the file system with, if it has.
 func (v *Volume) MakeRoom(t testing.TB) {
 	t.Helper()
-	if err := os.Remove(v.filler()); err != nil {
+	if err := os.Remove(v.filler()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
+	run(t, "sync", "-f", v.Dir) // some file systems free nothing before
 }
 
 func (v *Volume) filler() string { return filepath.Join(v.Dir, ".filler") }
