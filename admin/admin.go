@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ func init() {
 // `DELETE /instagram/queue/events/{id}` | Forgets an event
 // `POST /instagram/queue/retry` | Makes the selected events pending again
 // `POST /instagram/queue/discard` | Forgets the selected events, page by page
+// `POST /instagram/queue/pause` | Begins a pause of a consumer
+// `POST /instagram/queue/resume` | Ends it
+// `POST /instagram/queue/drop` | Forgets a consumer that left the config, and its events
 // `POST /instagram/queue/check` | Looks for damage in the file of a store
 // `POST /instagram/queue/backup` | Copies a store to a new file
 // `POST /instagram/queue/compact` | Gives unused space of the file back
@@ -56,6 +60,22 @@ type Store struct {
 	// RefusingSince is when the store began to refuse deliveries; it is zero
 	// while it accepts them.
 	RefusingSince time.Time
+
+	// Running is the running config, as far as it uses the store. It is nil if the
+	// server is stopped.
+	Running Running
+}
+
+// Running is what delivers the events of a store.
+type Running interface {
+	// Consumers returns the names of the consumers in the config.
+	Consumers() []string
+
+	// Pause does what that of the store does, and sees to it that no attempt begins.
+	Pause(ctx context.Context, consumer string, paused bool) error
+
+	// Drop does what that of the store does, unless the consumer is in the config.
+	Drop(ctx context.Context, consumer string) error
 }
 
 // CaddyModule returns the Caddy module information.
@@ -68,7 +88,7 @@ func (*API) CaddyModule() caddy.ModuleInfo {
 
 // The parameters that select events. All endpoints have the parameter store.
 const (
-	selection = "state field account since"
+	selection = "consumer state field account since"
 	paging    = " before limit"
 )
 
@@ -76,14 +96,17 @@ const (
 func (a *API) Routes() []caddy.AdminRoute {
 	const root = "/instagram/queue"
 	return []caddy.AdminRoute{
-		route(root, endpoint{http.MethodGet, "", a.status}),
+		route(root, endpoint{http.MethodGet, "consumer", a.status}),
 		route(root+"/events", endpoint{http.MethodGet, selection + paging + " after order bodies", a.onStore(a.list)}),
 		route(root+"/events/{id}",
-			endpoint{http.MethodGet, "", a.onStore(show)},
-			endpoint{http.MethodDelete, "", a.onStore(discard)}),
-		route(root+"/events/{id}/retry", endpoint{http.MethodPost, "", a.onStore(retry)}),
+			endpoint{http.MethodGet, "consumer", a.onStore(show)},
+			endpoint{http.MethodDelete, "consumer", a.onStore(discard)}),
+		route(root+"/events/{id}/retry", endpoint{http.MethodPost, "consumer", a.onStore(retry)}),
 		route(root+"/retry", endpoint{http.MethodPost, selection + " rate dry_run", a.onStore(retryAll)}),
 		route(root+"/discard", endpoint{http.MethodPost, selection + paging + " dry_run", a.onStore(discardAll)}),
+		route(root+"/pause", endpoint{http.MethodPost, "consumer", a.onStore(pause(true))}),
+		route(root+"/resume", endpoint{http.MethodPost, "consumer", a.onStore(pause(false))}),
+		route(root+"/drop", endpoint{http.MethodPost, "consumer", a.onStore(drop)}),
 		route(root+"/check", endpoint{http.MethodPost, "", a.onStore(check)}),
 		route(root+"/backup", endpoint{http.MethodPost, "to", a.onStore(backup)}),
 		route(root+"/compact", endpoint{http.MethodPost, "", a.onStore(compact)}),
@@ -161,10 +184,14 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 // rawJSON is an answer that is JSON already. encoding/json would change bodies in it.
 type rawJSON []byte
 
-// onStore returns an endpoint's do that works on the store of the request.
+// onStore returns an endpoint's do that works on the store of the request, which has
+// the consumer of the request, if that names one.
 func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any, error) {
 	return func(r *request) (any, error) {
 		store, err := a.store(r.query.Get("store"))
+		if err == nil && r.consumer != "" {
+			_, err = store.consumers(r.Context(), r.consumer)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +206,7 @@ func (a *API) stores() []Store {
 	}
 	var all []Store
 	for _, s := range queuehandler.Stores() {
-		all = append(all, Store{s.Store, s.Name(), s.RefusingSince()})
+		all = append(all, Store{s.Store, s.Name(), s.RefusingSince(), s})
 	}
 	return all
 }
@@ -220,9 +247,9 @@ func apiError(err error) error {
 	}
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, queue.ErrNotFound):
+	case errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrNoConsumer):
 		status = http.StatusNotFound
-	case errors.Is(err, queue.ErrLeased):
+	case errors.Is(err, queue.ErrLeased), errors.Is(err, queuehandler.ErrInConfig):
 		status = http.StatusConflict
 	case errors.Is(err, queue.ErrClosed):
 		status = http.StatusServiceUnavailable

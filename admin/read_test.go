@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +33,13 @@ func TestStatus(t *testing.T) {
 	oldest, err := time.Parse(time.RFC3339, fmt.Sprint(all[0]["oldest"]))
 	if err != nil || oldest.After(before) || before.Sub(oldest) > time.Minute {
 		t.Errorf("oldest is %v, want about %v", all[0]["oldest"], before)
+	}
+	for i, want := range []float64{2, 0} {
+		of := all[i]["consumers"].([]any)[0].(map[string]any)
+		if len(all[i]["consumers"].([]any)) != 1 || of["consumer"] != "default" || of["pending"] != want || of["oldest"] != all[i]["oldest"] {
+			t.Errorf("of %s: %v", all[i]["store"], all[i]["consumers"])
+		}
+		delete(all[i], "consumers")
 	}
 	delete(all[0], "oldest")
 	size := float64(len(record(3).Body) + len(record(4).Body))
@@ -142,9 +148,9 @@ func TestListSaysWhatIsKnown(t *testing.T) {
 		t.Fatalf("%v in %s", err, w.Body)
 	}
 	for i, want := range []string{
-		`{"app_secret":"instagram","attempts":0,"body":{"n":3,"object":"instagram"},"field":"comments","in_flight":true,"lane":"live","state":"pending"}`,
-		`{"app_secret":"instagram","attempts":1,"body":{"n":2,"object":"instagram"},"field":"comments","last_error":"status 410","settled":"a time","state":"dead"}`,
-		`{"app_secret":"instagram","attempts":1,"body":{"n":1,"object":"instagram"},"due":"a time","field":"comments","lane":"retried","last_error":"status 500","order":"17841400000000001/1","state":"pending"}`,
+		`{"app_secret":"instagram","attempts":0,"body":{"n":3,"object":"instagram"},"consumer":"default","field":"comments","in_flight":true,"lane":"live","state":"pending"}`,
+		`{"app_secret":"instagram","attempts":1,"body":{"n":2,"object":"instagram"},"consumer":"default","field":"comments","last_error":"status 410","settled":"a time","state":"dead"}`,
+		`{"app_secret":"instagram","attempts":1,"body":{"n":1,"object":"instagram"},"consumer":"default","due":"a time","field":"comments","lane":"retried","last_error":"status 500","order":"17841400000000001/1","state":"pending"}`,
 	} {
 		e := events[i]
 		n := 3 - i
@@ -219,9 +225,7 @@ func TestListOfLargeBodies(t *testing.T) {
 	}
 	var pages [][]uint64
 	for before := ""; ; {
-		w := httptest.NewRecorder()
-		api.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/instagram/queue/events?bodies=true&limit=1000"+before, nil))
-		events := decode[[]Event](t, w)
+		events := decode[[]Event](t, serveAPI(t.Context(), api, "GET", "/instagram/queue/events?bodies=true&limit=1000"+before))
 		if len(events) == 0 {
 			break
 		}

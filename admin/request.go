@@ -17,8 +17,9 @@ import (
 // request is a request whose parameters and id were checked.
 type request struct {
 	*http.Request
-	query url.Values
-	id    uint64 // of the event, if the path has one
+	query    url.Values
+	consumer string // empty: all of them
+	id       uint64 // of the event, if the path has one
 }
 
 // newRequest checks a request. Each of its parameters must be store or one of those
@@ -39,7 +40,7 @@ func newRequest(r *http.Request, parameters string) (*request, error) {
 			return nil, badRequest("the parameter %s is empty: leave it out", name)
 		}
 	}
-	req := &request{Request: r, query: query}
+	req := &request{Request: r, query: query, consumer: query.Get("consumer")}
 	if id := r.PathValue("id"); id != "" {
 		if req.id, err = strconv.ParseUint(id, 10, 64); err != nil || req.id == 0 {
 			return nil, badRequest("%q is not the number of an event", id)
@@ -103,7 +104,7 @@ const (
 
 // filter returns what selects events.
 func (r *request) filter() (f queue.Filter, err error) {
-	f.Field, f.Account = r.query.Get("field"), r.query.Get("account")
+	f.Consumer, f.Field, f.Account = r.consumer, r.query.Get("field"), r.query.Get("account")
 	states := []queue.State{"", queue.Pending, queue.Delivered, queue.Dead}
 	if f.State = queue.State(r.query.Get("state")); !slices.Contains(states, f.State) {
 		return f, badRequest("the state %q is none of pending, delivered and dead", f.State)

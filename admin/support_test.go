@@ -91,7 +91,10 @@ func serve(stores []Store, method, target string) *httptest.ResponseRecorder {
 }
 
 func serveContext(ctx context.Context, stores []Store, method, target string) *httptest.ResponseRecorder {
-	api := &API{Stores: func() []Store { return stores }}
+	return serveAPI(ctx, &API{Stores: func() []Store { return stores }}, method, target)
+}
+
+func serveAPI(ctx context.Context, api *API, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	api.Handler().ServeHTTP(w, httptest.NewRequest(method, target, nil).WithContext(ctx))
 	return w

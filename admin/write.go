@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,24 +18,25 @@ import (
 // Retried is the answer to a request to make events pending again.
 type Retried struct {
 	// Count is how many events were made pending, or, of a dry run, how many
-	// would be.
+	// would be. An event counts for each of its consumers.
 	Count int `json:"count"`
 
 	// DryRun tells that nothing was done.
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// retry makes one event pending again. One that is due anyway stays as it is, and
-// counts 0.
+// retry makes an event pending again, for one consumer or for all that have it. Where
+// it is due anyway it stays as it is, and counts 0, and so where it is being delivered.
 func retry(store Store, r *request) (any, error) {
-	e, err := find(r.Context(), store, r.id)
+	filter := queue.Filter{ID: r.id, Consumer: r.consumer}
+	events, err := find(r.Context(), store, filter)
 	if err != nil {
 		return nil, err
 	}
-	if e.InFlight {
+	if !slices.ContainsFunc(events, func(e queue.Event) bool { return !e.InFlight }) {
 		return nil, queue.ErrLeased
 	}
-	n, err := store.Requeue(r.Context(), queue.Filter{ID: r.id}, 0)
+	n, err := store.Requeue(r.Context(), filter, 0)
 	return Retried{Count: n}, err
 }
 
@@ -74,7 +76,7 @@ func count(ctx context.Context, store Store, filter queue.Filter) (n int, err er
 				n++
 			}
 		}
-		if len(events) < filter.Limit {
+		if !isFull(events, filter) {
 			return n, nil
 		}
 		filter.Before = events[len(events)-1].ID
@@ -161,7 +163,7 @@ func maintainer(store Store) (queue.Maintainer, error) {
 // Discarded is the answer to a request to forget events.
 type Discarded struct {
 	// Count is how many events were forgotten, or, of a dry run, how many would
-	// be.
+	// be. An event counts for each of its consumers.
 	Count int `json:"count"`
 
 	// InFlight is how many of the selected events are being delivered just now.
@@ -176,9 +178,9 @@ type Discarded struct {
 	Before uint64 `json:"before,omitempty"`
 }
 
-// discard forgets an event.
+// discard forgets an event, for one consumer or for all.
 func discard(store Store, r *request) (any, error) {
-	return nil, store.Discard(r.Context(), "", r.id)
+	return nil, store.Discard(r.Context(), r.consumer, r.id)
 }
 
 // discardAll forgets one page of the selected events.
@@ -200,7 +202,7 @@ func discardAll(store Store, r *request) (any, error) {
 	}
 	// Newer events than those of the first page never come: the queue may take
 	// more of them than are forgotten meanwhile.
-	if len(events) == filter.Limit {
+	if isFull(events, filter) {
 		d.Before = events[len(events)-1].ID
 	}
 	return d, nil
@@ -226,7 +228,7 @@ func discardEach(ctx context.Context, store Store, events []queue.Event, dryRun 
 			continue
 		}
 		group.Go(func() error {
-			err := store.Discard(ctx, "", e.ID)
+			err := store.Discard(ctx, e.Consumer, e.ID)
 			switch {
 			case err == nil:
 				count.Add(1)
