@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,7 @@ import (
 // one of its own for the file of a stopped server.
 type adminClient struct {
 	address, config, adapter string
-	store, file              string
+	store, file, consumer    string
 
 	send   func(ctx context.Context, method, uri string) (*response, error) // nil: not connected
 	at     string                                                           // whom it asks
@@ -43,9 +44,19 @@ func (a *adminClient) register(cmd *cobra.Command) {
 	flags.StringVar(&a.store, "store", "", "Store to work on, by `name`, if several are open")
 }
 
-// registerFile adds the flag for the file of a stopped server.
-func (a *adminClient) registerFile(cmd *cobra.Command) {
+// onFiles are the commands that have --file, in a line of a help text.
+const onFiles = "'status', 'list', 'show', 'export', 'pause', 'resume', 'drop', 'check', 'backup' and 'compact'"
+
+// withFile adds the flag for the file of a stopped server to a command.
+func (a *adminClient) withFile(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.file, "file", "", "Not the running Caddy, but the `file` of a stopped one")
+	return cmd
+}
+
+// withConsumer adds the flag for one consumer to a command.
+func (a *adminClient) withConsumer(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&a.consumer, "consumer", "", "Only what the consumer with this `name` has")
+	return cmd
 }
 
 // run makes an action of the queue the RunE of a command.
@@ -95,6 +106,12 @@ func (a *adminClient) events(ctx context.Context, query url.Values) iter.Seq2[[]
 	}
 }
 
+// distinct returns a page of events with each of them once, however many consumers have
+// it.
+func distinct(page []*admin.Event) []*admin.Event {
+	return slices.CompactFunc(slices.Clone(page), func(a, b *admin.Event) bool { return a.ID == b.ID })
+}
+
 // response is an answer of the admin API. It is the http.ResponseWriter of one
 // that does not come over a network.
 type response struct {
@@ -117,8 +134,10 @@ func (a *adminClient) call(ctx context.Context, method, path string, query url.V
 	if query == nil {
 		query = url.Values{}
 	}
-	if a.store != "" {
-		query.Set("store", a.store)
+	for name, value := range map[string]string{"store": a.store, "consumer": a.consumer} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
 	uri := "/instagram/queue" + path + "?" + query.Encode()
 	resp, err := await(ctx, func() (*response, error) { return a.send(ctx, method, uri) })
@@ -206,7 +225,7 @@ func (a *adminClient) find() (_ string, err error) {
 		if json.Unmarshal(config, &parsed) == nil && parsed.Admin.Disabled {
 			return "", &failure{exitRefused, fmt.Errorf("the admin endpoint is turned off ('admin off') in %s: nobody can ask "+
 				"this Caddy about its queues. Give it an endpoint, such as 'admin unix//run/caddy/admin.sock', or stop it: "+
-				"then 'status', 'list', 'show', 'export', 'check' and 'compact' work on the file of a queue, with --file", a.config)}
+				"then %s work on the file of a queue, with --file", a.config, onFiles)}
 		}
 	}
 	return caddycmd.DetermineAdminAPIAddress(a.address, config, a.config, a.adapter)

@@ -39,8 +39,12 @@ The admin API is where --address says, else where the config that --config names
 says, else at Caddy's default address. --store is needed only when the config has
 several queues; 'status' lists their stores.
 
-'status', 'list', 'show', 'export', 'check' and 'compact' also work on a stopped
-server, by --file. For 'check', the exit code 3 tells that the file is damaged.
+With several consumers, each has an event for itself: 'list' has it once for each,
+with the same id. With --consumer, the commands work on what one of them has.
+
+`+onFiles+`
+also work on a stopped server, by --file. For 'check', the exit code 3 tells that the
+file is damaged.
 `+queueExitCodes,
 		queueStatusCommand(a),
 		queueListCommand(a),
@@ -48,6 +52,9 @@ server, by --file. For 'check', the exit code 3 tells that the file is damaged.
 		queueRetryCommand(a),
 		queueDiscardCommand(a),
 		queueExportCommand(a),
+		queuePauseCommand(a),
+		queueResumeCommand(a),
+		queueDropCommand(a),
 		queueCheckCommand(a),
 		queueBackupCommand(a),
 		queueCompactCommand(a),

@@ -20,7 +20,7 @@ import (
 const exitDamaged = 3
 
 func queueCheckCommand(a *adminClient) *cobra.Command {
-	cmd := &cobra.Command{
+	return a.withFile(&cobra.Command{
 		Use:   "check",
 		Short: "Look for damage in the file of a queue",
 		Long: `
@@ -36,9 +36,7 @@ Exit codes:
 		Example: `  $ caddy instagram queue check
   $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
 		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) { return checkQueue(ctx, a) }),
-	}
-	a.registerFile(cmd)
-	return cmd
+	})
 }
 
 // checkedQueue is the result of check.
@@ -70,7 +68,7 @@ func checkQueue(ctx context.Context, a *adminClient) (result, error) {
 }
 
 func queueBackupCommand(a *adminClient) *cobra.Command {
-	cmd := &cobra.Command{
+	return a.withFile(&cobra.Command{
 		Use:   "backup <new file>",
 		Short: "Copy a queue to a new file",
 		Long: `
@@ -92,9 +90,7 @@ it is on the machine, and belongs to the user, of the running Caddy.
 			err = a.change(ctx, http.MethodPost, "/backup", url.Values{"to": {path}}, &r.BackedUp)
 			return ifDone(r, err)
 		}),
-	}
-	a.registerFile(cmd)
-	return cmd
+	})
 }
 
 // backedUpQueue is the result of backup.
@@ -108,7 +104,7 @@ func (r *backedUpQueue) text(c *console) {
 }
 
 func queueCompactCommand(a *adminClient) *cobra.Command {
-	cmd := &cobra.Command{
+	return a.withFile(&cobra.Command{
 		Use:   "compact",
 		Short: "Make the file of a queue smaller",
 		Long: `
@@ -128,9 +124,7 @@ Nobody needs to do this regularly: space that events leave is used for others.
 			}
 			return ifDone(r, err)
 		}),
-	}
-	a.registerFile(cmd)
-	return cmd
+	})
 }
 
 // compactedQueue is the result of compact.

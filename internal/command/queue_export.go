@@ -40,7 +40,8 @@ func queueExportCommand(a *adminClient) *cobra.Command {
 Writes events as JSON, one a line, the oldest first: as CloudEvents, or with
 --format meta as deliveries in Meta's form that hold just one event. So
 'simulate --from-log' sends them again in their order. What is not JSON is in
-base 64. They come from the queue of the running Caddy or, with --file, of a
+base 64. An event is written once, however many consumers have it; with --consumer,
+only if that one has it. They come from the queue of the running Caddy or, with --file, of a
 stopped one. What is accepted or forgotten meanwhile may be missing. The output
 holds messages and names of people.
 
@@ -59,10 +60,9 @@ Exit codes:
 		RunE: a.run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return export(ctx, c, a, &f) }),
 	}
 	f.register(cmd, "")
-	a.registerFile(cmd)
 	cmd.Flags().StringVar(&f.format, "format", exportCloudEvents, "Write them in this `format`: cloudevents or meta")
 	cmd.Flags().StringVar(&f.output, "output", "", "New `file` to write to (default: the standard output)")
-	return cmd
+	return a.withConsumer(a.withFile(cmd))
 }
 
 // exported is the result of export to a file.
@@ -151,7 +151,7 @@ func (w *eventWriter) write(page []*admin.Event) error {
 	if w.ended {
 		return errors.New("interrupted")
 	}
-	for _, e := range page {
+	for _, e := range distinct(page) {
 		body := e.Bytes()
 		if body == nil && e.Size > 0 {
 			continue // forgotten meanwhile

@@ -67,12 +67,15 @@ func TestQueueFilesThatCannotBeUsed(t *testing.T) {
 	if err := os.WriteFile(other, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"check", "compact", "export", "status", "list", "show"} {
+	for _, command := range []string{"check", "compact", "export", "status", "list", "show", "pause", "resume", "drop"} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			file := func(path string, args ...string) ran {
-				if command == "show" {
+				switch command {
+				case "show":
 					args = append(args, "1")
+				case "pause", "resume", "drop":
+					args = append(args, "default")
 				}
 				return runQueue(t, append([]string{command, "--file", path}, args...)...)
 			}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,24 +19,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 func queueStatusCommand(a *adminClient) *cobra.Command {
-	cmd := &cobra.Command{
+	return a.withConsumer(a.withFile(&cobra.Command{
 		Use:   "status",
 		Short: "Show how much is in the queues",
 		Long: `
-Shows for each store how many events are pending, are being delivered, are dead,
-and are kept after their delivery; when the oldest pending one was accepted; and
-since when deliveries are refused because they cannot be stored, if they are.
+Shows for each store, and each consumer of it, how many events are pending, are
+being delivered, are dead, and are kept after their delivery; when the oldest
+pending one was accepted; and since when deliveries are refused because they cannot
+be stored, if they are. It tells which consumers are paused, and which are not in the
+config any more.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue status
   $ caddy instagram queue status --address unix//run/caddy/admin.sock --json
   $ caddy instagram queue status --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
 		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) { return showStatus(ctx, a) }),
-	}
-	a.registerFile(cmd)
-	return cmd
+	}))
 }
 
 // queueStatus is the result of status.
@@ -66,24 +69,37 @@ func (s *queueStatus) text(c *console) {
 		c.printf("No queue is open: the running config has no instagram_queue.\n")
 		return
 	}
-	rows := [][]string{{"STORE", "PENDING", "SIZE", "IN FLIGHT", "DEAD", "DELIVERED", "OLDEST", "NEW DELIVERIES"}}
+	rows := [][]string{{"STORE", "CONSUMER", "PENDING", "SIZE", "IN FLIGHT", "DEAD", "DELIVERED", "OLDEST", "NEW DELIVERIES"}}
+	several := false
 	now := time.Now()
 	for _, store := range s.Stores {
-		row := []string{store.Store, "?", "?", "?", "?", "?", "?", "accepted"}
-		if s.Stopped {
-			row[7] = "stopped"
+		accepting := "accepted"
+		switch {
+		case !store.RefusingSince.IsZero():
+			accepting = "refused since " + ago(store.RefusingSince, now)
+		case s.Stopped:
+			accepting = "stopped"
 		}
-		if n := store.Counts; n != nil {
-			for i, count := range []int64{n.Pending, 0, n.InFlight, n.Dead, n.Delivered} {
-				row[i+1] = strconv.FormatInt(count, 10)
+		if store.Counts == nil {
+			rows = append(rows, []string{store.Store, "?", "?", "?", "?", "?", "?", "?", accepting})
+			continue
+		}
+		consumers := store.Consumers
+		if consumers == nil { // the running Caddy is older
+			consumers = []admin.Consumer{{Name: queue.DefaultConsumer, Counts: *store.Counts}}
+		}
+		for _, of := range consumers {
+			name := consumerText(&of)
+			several = several || name != queue.DefaultConsumer
+			row := []string{store.Store, name}
+			for _, count := range []int64{of.Pending, 0, of.InFlight, of.Dead, of.Delivered} {
+				row = append(row, strconv.FormatInt(count, 10))
 			}
-			row[2], row[6] = sizeText(n.PendingBytes), ago(n.Oldest, now)
+			row[3] = sizeText(of.PendingBytes)
+			rows = append(rows, append(row, ago(of.Oldest, now), accepting))
 		}
-		if !store.RefusingSince.IsZero() {
-			row[7] = "refused since " + ago(store.RefusingSince, now)
-		}
-		rows = append(rows, row)
 	}
+	rows = withoutConsumer(rows, !several)
 	if _, width := columns(rows); c.width == 0 || c.width >= width {
 		c.table(rows...)
 		return
@@ -101,6 +117,31 @@ func (s *queueStatus) text(c *console) {
 	}
 }
 
+// consumerText returns the name of a consumer, and why it gets nothing.
+func consumerText(of *admin.Consumer) string {
+	var why []string
+	if of.InConfig != nil && !*of.InConfig {
+		why = append(why, "not in the config")
+	}
+	if of.Paused {
+		why = append(why, "paused")
+	}
+	if why == nil {
+		return of.Name
+	}
+	return fmt.Sprintf("%s (%s)", of.Name, strings.Join(why, ", "))
+}
+
+// withoutConsumer leaves the second column of a table out, if it says nothing.
+func withoutConsumer(rows [][]string, saysNothing bool) [][]string {
+	if saysNothing {
+		for i, row := range rows {
+			rows[i] = slices.Delete(row, 1, 2)
+		}
+	}
+	return rows
+}
+
 // maxListed bounds what list keeps in memory.
 const maxListed = 100_000
 
@@ -112,9 +153,9 @@ func queueListCommand(a *adminClient) *cobra.Command {
 		Use:   "list",
 		Short: "List events, the newest first",
 		Long: `
-Lists events, the newest first, without their bodies. On a terminal, each has
-the error of its last attempt in a line of its own; elsewhere that is the last
-column.
+Lists events, the newest first, without their bodies, once for each consumer that
+has it. On a terminal, each has the error of its last attempt in a line of its own;
+elsewhere that is the last column.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue list --state dead
   $ caddy instagram queue list --field comments --since 24h --limit 1000 --json
@@ -131,10 +172,9 @@ column.
 		}),
 	}
 	s.register(cmd, "")
-	a.registerFile(cmd)
 	cmd.Flags().Uint64Var(&before, "before", 0, "Only those before the event with this `id`")
-	cmd.Flags().IntVar(&limit, "limit", 100, "At most so many")
-	return cmd
+	cmd.Flags().IntVar(&limit, "limit", 100, "At most so many, for all consumers that have them")
+	return a.withConsumer(a.withFile(cmd))
 }
 
 // queueList is the result of list.
@@ -148,14 +188,14 @@ type queueList struct {
 
 func listEvents(ctx context.Context, a *adminClient, query url.Values, limit int) (result, error) {
 	l := &queueList{Events: []*admin.Event{}}
-	left := func() string { return strconv.Itoa(min(limit-len(l.Events), admin.MaxLimit)) }
+	left := func() string { return strconv.Itoa(min(limit, admin.MaxLimit)) }
 	query.Set("limit", left())
 	for page, err := range a.events(ctx, query) {
 		if err != nil {
 			return nil, err
 		}
 		l.Events = append(l.Events, page...)
-		if len(l.Events) == limit {
+		if limit -= len(distinct(page)); limit == 0 {
 			l.Before = page[len(page)-1].ID
 			break
 		}
@@ -169,39 +209,33 @@ func (l *queueList) text(c *console) {
 		c.printf("There are no such events.\n")
 		return
 	}
-	header := []string{"ID", "STATE", "FIELD", "ACCOUNT", "SIZE", "ACCEPTED", "ATTEMPTS", "DUE"}
-	var rows [][]string
-	var lastErrors []string
+	rows := [][]string{{"ID", "CONSUMER", "STATE", "FIELD", "ACCOUNT", "SIZE", "ACCEPTED", "ATTEMPTS", "DUE", "LAST ERROR"}}
+	several := false
 	now := time.Now()
 	for _, e := range l.Events {
+		several = several || consumerOf(e) != queue.DefaultConsumer
 		rows = append(rows, []string{
-			strconv.FormatUint(e.ID, 10), stateOf(e), e.Field, cmp.Or(e.Account, "-"), sizeText(int64(e.Size)), ago(e.Accepted, now),
-			strconv.Itoa(e.Attempts), ago(e.Due, now),
+			strconv.FormatUint(e.ID, 10), consumerOf(e), stateOf(e), e.Field, cmp.Or(e.Account, "-"), sizeText(int64(e.Size)),
+			ago(e.Accepted, now), strconv.Itoa(e.Attempts), ago(e.Due, now), e.LastError,
 		})
-		lastErrors = append(lastErrors, e.LastError)
 	}
-	if c.width > 0 {
-		c.fitted(c.width, header, rows, lastErrors)
-	} else {
-		for i := range rows {
-			rows[i] = append(rows[i], lastErrors[i])
-		}
-		c.table(append([][]string{append(header, "LAST ERROR")}, rows...)...)
-	}
+	c.list(1, withoutConsumer(rows, !several))
 	if l.Before != 0 {
 		c.note("There may be more: see them with --before %d", l.Before)
 	}
 }
 
 func queueShowCommand(a *adminClient) *cobra.Command {
-	cmd := &cobra.Command{
+	return a.withConsumer(a.withFile(&cobra.Command{
 		Use:   "show <id>",
 		Short: "Show an event with its body",
 		Long: `
-Shows an event with its body, which is what your application gets.
+Shows an event with its body, which is what your application gets, and its last
+attempts with the first line that your application answered. If several consumers
+have the event, --consumer says for which. With --json, there is more of the answers.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue show 1207
-  $ caddy instagram queue show 1207 --json
+  $ caddy instagram queue show 1207 --consumer crm --json
   $ caddy instagram queue show 1207 --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
 		RunE: a.run(1, func(ctx context.Context, _ *console, args []string) (result, error) {
 			ids, err := eventIDs(args)
@@ -211,9 +245,7 @@ Shows an event with its body, which is what your application gets.
 			e := new(queueEvent)
 			return ifDone(e, a.read(ctx, http.MethodGet, eventPath(ids[0]), nil, &e.Event))
 		}),
-	}
-	a.registerFile(cmd)
-	return cmd
+	}))
 }
 
 // queueEvent is the result of show.
@@ -224,9 +256,14 @@ type queueEvent struct {
 
 func (e *queueEvent) text(c *console) {
 	now := time.Now()
+	consumer := consumerOf(e.Event)
+	if consumer == queue.DefaultConsumer {
+		consumer = ""
+	}
 	rows := [][]string{}
 	for _, row := range [][]string{
 		{"id", strconv.FormatUint(e.ID, 10)},
+		{"consumer", consumer},
 		{"state", stateOf(e.Event)},
 		{"identity", e.Identity},
 		{"field", e.Field},
@@ -247,6 +284,7 @@ func (e *queueEvent) text(c *console) {
 		}
 	}
 	c.table(rows...)
+	e.printHistory(c, now)
 	text := base64.StdEncoding.EncodeToString(e.BodyBase64)
 	if e.Body != nil {
 		var indented bytes.Buffer
@@ -258,6 +296,28 @@ func (e *queueEvent) text(c *console) {
 		c.printf("%s\n", strings.TrimRight(line, "\r\n"))
 	}
 }
+
+// printHistory prints the last attempts.
+func (e *queueEvent) printHistory(c *console, now time.Time) {
+	rows := [][]string{{"ATTEMPT", "TOOK", "STATUS", "ERROR", "ANSWER"}}
+	for i := range e.History {
+		a := &e.History[i]
+		status := "-"
+		if a.Status != 0 {
+			status = strconv.Itoa(a.Status)
+		}
+		took := time.Duration(a.Took * float64(time.Second)).Round(time.Millisecond)
+		line, _, _ := bytes.Cut(bytes.TrimSpace(a.Bytes()), []byte("\n"))
+		rows = append(rows, []string{ago(a.Ended, now), took.String(), status, a.Error, sanitize.OneLine(string(line))})
+	}
+	if len(rows) > 1 {
+		c.printf("\n")
+		c.list(2, rows)
+	}
+}
+
+// consumerOf returns who gets an event: Caddys that know only one do not say it.
+func consumerOf(e *admin.Event) string { return cmp.Or(e.Consumer, queue.DefaultConsumer) }
 
 func stateOf(e *admin.Event) string {
 	if e.InFlight {

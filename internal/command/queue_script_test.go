@@ -23,6 +23,7 @@ func keepQueue(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	store, err := sqlite.Open(ts.MkAbs(args[0]), zap.NewNop)
 	ts.Check(err)
+	ts.Check(store.Join(ctx, []queue.Consumer{{Name: queue.DefaultConsumer}}))
 	for i, outcome := range []queue.Outcome{
 		{State: queue.Dead, Attempt: queue.Attempt{Error: "status 410"}}, {State: queue.Delivered}, {},
 	} {

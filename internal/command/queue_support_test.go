@@ -189,8 +189,13 @@ func commented(n int) []event.Event {
 		strings.Join(changes, ",")))
 }
 
-// accept stores events and returns them.
+// accept stores events for the default consumer and returns them.
 func accept(t testing.TB, store queue.Store, events ...event.Event) []event.Event {
+	t.Helper()
+	return acceptFor(t, store, nil, events...)
+}
+
+func acceptFor(t testing.TB, store queue.Store, consumers []string, events ...event.Event) []event.Event {
 	t.Helper()
 	records := make([]queue.Record, len(events))
 	for i := range events {
@@ -200,7 +205,7 @@ func accept(t testing.TB, store queue.Store, events ...event.Event) []event.Even
 			URL: "https://hooks.example.com/webhooks?token=" + secretMarker, Secret: "instagram",
 		}
 	}
-	if _, err := store.Accept(t.Context(), records, queue.Admission{}); err != nil {
+	if _, err := store.Accept(t.Context(), records, queue.Admission{Consumers: consumers}); err != nil {
 		t.Fatal(err)
 	}
 	return events

@@ -66,6 +66,8 @@ func queueRetryCommand(a *adminClient) *cobra.Command {
 Makes events pending again: dead ones, delivered ones, and those that wait for
 another attempt, which is due at once then. Either those with the given ids, or
 with --all those that the other flags select: without flags, all that are dead.
+Without --consumer, an event is delivered again to all consumers that have it, and
+counts for each.
 
 Events that were dead or delivered come behind all others, so that they do not
 hold up new ones, and with --all not more than --rate of them in a second. If
@@ -74,7 +76,7 @@ delivered event again.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue retry 1207 1210
   $ caddy instagram queue retry --all --field comments --since 24h --dry-run
-  $ caddy instagram queue retry --all --field comments --since 24h --rate 50`,
+  $ caddy instagram queue retry --all --consumer crm --since 24h --rate 50`,
 	}
 	f.register(cmd)
 	cmd.Flags().Float64Var(&rate, "rate", 10, "At most so many events in a second")
@@ -90,7 +92,7 @@ delivered event again.
 		r := new(retriedEvents)
 		return ifDone(r, f.post(ctx, a, "/retry", query, &r.Retried))
 	})
-	return cmd
+	return a.withConsumer(cmd)
 }
 
 // retriedEvents is the result of retry.
@@ -177,12 +179,14 @@ func queueDiscardCommand(a *adminClient) *cobra.Command {
 		Long: `
 Forgets events for good, in whatever state they are: either those with the given
 ids, or with --all those that the other flags select: without flags, all that are
-dead. Those that are being delivered just now cannot be forgotten: they stay, and
+dead. Without --consumer, an id is forgotten for all consumers that have it. With
+--all, an event is forgotten for those whose state is selected, and counts for each.
+Those that are being delivered just now cannot be forgotten: they stay, and
 are counted.
 ` + queueExitCodes,
 		Example: `  $ caddy instagram queue discard 1207 1210
   $ caddy instagram queue discard --all --field comments --since 24h --dry-run
-  $ caddy instagram queue discard --all --field comments --since 24h`,
+  $ caddy instagram queue discard --all --consumer crm --since 24h`,
 	}
 	f.register(cmd)
 	cmd.RunE = a.run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
@@ -194,7 +198,7 @@ are counted.
 		}
 		return discardEach(ctx, a, args)
 	})
-	return cmd
+	return a.withConsumer(cmd)
 }
 
 // discardedEvents is the result of discard.

@@ -132,7 +132,7 @@ func queued(ctx context.Context, a *adminClient) iter.Seq2[string, error] {
 				yield("", err)
 				return
 			}
-			for _, e := range page {
+			for _, e := range distinct(page) {
 				if !yield(identityOf(e.Identity), nil) {
 					return
 				}

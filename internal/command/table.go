@@ -51,43 +51,48 @@ func columns(rows [][]string) (widths []int, total int) {
 
 // optionalColumns are the columns that a list gives up on a narrow terminal, in
 // this order.
-var optionalColumns = []string{"SIZE", "ACCOUNT", "DUE", "FIELD"}
+var optionalColumns = []string{"SIZE", "ACCOUNT", "DUE", "FIELD", "CONSUMER"}
 
-// fitted prints a list on a terminal of the given width. Columns for which there is
-// no room, and the text of each row, go to lines of their own below it. Nothing is
-// cut: the terminal wraps lines that are too long.
-func (c *console) fitted(width int, header []string, rows [][]string, texts []string) {
-	widths, total := columns(append([][]string{header}, rows...))
+// list prints a table whose last columns, as many as texts, are of any length. On a
+// terminal these go to lines of their own below each row, and so do columns for which
+// there is no room. Nothing is cut: the terminal wraps lines that are too long.
+func (c *console) list(texts int, rows [][]string) {
+	if c.width == 0 {
+		c.table(rows...)
+		return
+	}
+	header := rows[0][:len(rows[0])-texts]
+	fixed := make([][]string, len(rows))
+	for n, row := range rows {
+		fixed[n] = row[:len(header)]
+	}
+	widths, total := columns(fixed)
 	shown := slices.Repeat([]bool{true}, len(header))
 	for _, name := range optionalColumns {
-		if i := slices.Index(header, name); i >= 0 && total > width {
+		if i := slices.Index(header, name); i >= 0 && total > c.width {
 			shown[i] = false
 			total -= widths[i] + 2
 		}
 	}
-	print := func(row []string) {
+	for n, row := range rows {
 		var line strings.Builder
-		for i, cell := range row {
-			if shown[i] {
+		var below []string
+		for i, cell := range fixed[n] {
+			switch {
+			case shown[i]:
 				fmt.Fprintf(&line, "%-*s  ", widths[i], visible(cell))
+			case cell != "-":
+				below = append(below, strings.ToLower(header[i])+" "+cell)
 			}
 		}
 		c.printf("%s\n", strings.TrimRight(line.String(), " "))
-	}
-	print(header)
-	for n, row := range rows {
-		print(row)
-		var rest []string
-		for i, cell := range row {
-			if !shown[i] && cell != "-" {
-				rest = append(rest, strings.ToLower(header[i])+" "+cell)
+		if n == 0 {
+			continue
+		}
+		for _, text := range append([]string{strings.Join(below, ", ")}, row[len(header):]...) {
+			if text != "" {
+				c.printf("    %s\n", text)
 			}
-		}
-		if rest != nil {
-			c.printf("    %s\n", strings.Join(rest, ", "))
-		}
-		if texts[n] != "" {
-			c.printf("    %s\n", texts[n])
 		}
 	}
 }
