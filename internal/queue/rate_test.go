@@ -179,7 +179,10 @@ func TestRateWithLateTimers(t *testing.T) {
 			if !allowed() || allowed() {
 				t.Fatalf("attempt %d is not allowed after %s, or is twice", i, time.Since(begin))
 			}
-			time.Sleep(time.Until(begin.Add(time.Duration(i+1)*50*time.Millisecond + 3*time.Millisecond)))
+			time.Sleep(time.Until(d.turn) + 3*time.Millisecond)
+		}
+		if took := time.Since(begin); took > 5*time.Second+4*time.Millisecond {
+			t.Errorf("100 attempts take %s, want 5s and what the last timer is late", took)
 		}
 		time.Sleep(time.Second)
 		if late := time.Now(); !allowed() || allowed() || d.turn.Sub(late) < 50*time.Millisecond-10 {
