@@ -200,3 +200,66 @@ func TestQueueOfANewerVersion(t *testing.T) {
 	caddy.WaitQueueEmpty(t)
 	harness.CheckOnce(t, app.WaitIdle(t), 1, 2)
 }
+
+// TestQueueConsumersAreOperated pauses a consumer over a reload and a kill, and drops one
+// that left the config, by the commands.
+func TestQueueConsumersAreOperated(t *testing.T) {
+	t.Parallel()
+	crm, bot := harness.StartApp(t), harness.StartApp(t, harness.Rule{Match: "1 of <c>", Status: 503})
+	caddy := harness.NewCaddy(t)
+	toCRM, toBot := to("crm", "reverse_proxy %s", crm.Addr), to("bot", "reverse_proxy %s", bot.Addr)
+	operate := func(works bool, args ...string) string {
+		t.Helper()
+		out, err := caddy.Run(append([]string{"instagram", "queue", "--address", caddy.Admin}, args...)...)
+		if (err == nil) != works {
+			t.Errorf("queue %q: %v\n%s", args, err, out)
+		}
+		return out
+	}
+	caddy.ServeQueue(t, harness.QuickRetry+toCRM+toBot)
+	operate(true, "pause", "crm")
+	for n := range 3 {
+		caddy.Deliver(t, harness.Messages(fmt.Sprintf("c.%d", n)), 200)
+	}
+	caddy.Deliver(t, harness.Messages("d.0"), 200)
+	bot.WaitDelivered(t, 2) // c.1 fails again and again, and c.2 waits for it
+	caddy.CheckMetric(t, caddy.Gauge("paused", "crm"), 1)
+	caddy.ReloadQueue(t, harness.QuickRetry+toCRM+toBot)
+	caddy.Kill(t)
+	caddy.ServeQueue(t, harness.QuickRetry+toCRM+toBot)
+	caddy.CheckMetric(t, caddy.Gauge("paused", "crm"), 1)
+	caddy.CheckMetric(t, caddy.Gauge("pending_events", "crm"), 4)
+	caddy.WaitMetric(t, caddy.Gauge("pending_events", "bot"), 2)
+	if n := len(crm.WaitIdle(t)); n != 0 {
+		t.Errorf("%d attempts were made for a consumer that is paused", n)
+	}
+	operate(true, "resume", "crm")
+	crm.WaitDelivered(t, 4)
+	caddy.WaitMetric(t, caddy.Gauge("pending_events", "crm"), 0)
+	if taken := harness.CheckOrder(t, crm.WaitIdle(t)); taken["c"] != 3 || taken["d"] != 1 {
+		t.Errorf("it got %v", taken)
+	}
+
+	if out := operate(false, "drop", "bot"); !strings.Contains(out, "config") {
+		t.Errorf("the command says %q", out)
+	}
+	caddy.CheckMetric(t, caddy.Gauge("pending_events", "bot"), 2)
+	caddy.ReloadQueue(t, harness.QuickRetry+toCRM)
+	if out := operate(true, "status"); !strings.Contains(out, "not in the config") {
+		t.Errorf("the status does not say that it left:\n%s", out)
+	}
+	operate(true, "drop", "bot")
+	if out := operate(true, "status"); strings.Contains(out, "bot") {
+		t.Errorf("the status shows a consumer that was dropped:\n%s", out)
+	}
+	bot.Behave()
+	caddy.ReloadQueue(t, harness.QuickRetry+toCRM+toBot)
+	caddy.Deliver(t, harness.Messages("d.1"), 200)
+	crm.WaitDelivered(t, 5)
+	caddy.WaitMetric(t, caddy.Gauge("pending_events", "bot"), 0)
+	for _, id := range taken(bot.WaitIdle(t)) {
+		if strings.HasSuffix(id, "/c.1") || strings.HasSuffix(id, "/c.2") {
+			t.Errorf("%s came although it was given up", id)
+		}
+	}
+}
