@@ -251,7 +251,7 @@ func apiError(err error) error {
 		status = http.StatusNotFound
 	case errors.Is(err, queue.ErrLeased), errors.Is(err, queuehandler.ErrInConfig):
 		status = http.StatusConflict
-	case errors.Is(err, queue.ErrClosed):
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrVersion):
 		status = http.StatusServiceUnavailable
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}

@@ -113,8 +113,13 @@ func TestInCaddy(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	ask := func() (int, string) {
-		resp, err := client.Get("http://127.0.0.1/instagram/queue/events")
+	ask := func(method, path string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1/instagram/queue"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,16 +148,39 @@ func TestInCaddy(t *testing.T) {
 	}()
 
 	run("")
-	if status, text := ask(); status != http.StatusNotFound || !strings.Contains(text, `{"error":"no queue is open`) {
+	if status, text := ask("GET", "/events"); status != http.StatusNotFound || !strings.Contains(text, `{"error":"no queue is open`) {
 		t.Errorf("without a queue: %d %s", status, text)
 	}
-	run(fmt.Sprintf(`"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"instagram_queue",
-		"store":{"module":"sqlite","path":%q},"routes":[{"handle":[{"handler":"static_response"}]}]}]}]}}}`, file))
-	if status, text := ask(); status != http.StatusOK || text != "[]\n" {
+	const routes = `"routes":[{"handle":[{"handler":"static_response"}]}]`
+	runQueue := func(consumers string) {
+		t.Helper()
+		run(fmt.Sprintf(`"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"instagram_queue",
+			"store":{"module":"sqlite","path":%q},%s}]}]}}}`, file, consumers))
+	}
+	runQueue(routes)
+	if status, text := ask("GET", "/events"); status != http.StatusOK || text != "[]\n" {
 		t.Errorf("with a queue: %d %s", status, text)
 	}
+	runQueue(`"consumers":[{"name":"crm",` + routes + `}]`)
+	for _, request := range []struct {
+		method, path string
+		status       int
+		says         string
+	}{
+		{"GET", "", 200, `"consumers":[{"consumer":"crm","paused":false,"in_config":true,"pending":0,`},
+		{"POST", "/pause?consumer=crm", 200, `{"consumer":"crm","paused":true}`},
+		{"GET", "", 200, `"paused":true`},
+		{"POST", "/resume?consumer=crm", 200, `{"consumer":"crm","paused":false}`},
+		{"POST", "/drop?consumer=crm", 409, "in the config"},
+		{"POST", "/drop?consumer=default", 200, `{"consumer":"default","pending":0,"dead":0,"delivered":0}`},
+		{"POST", "/drop?consumer=default", 404, "there are: crm"},
+	} {
+		if status, text := ask(request.method, request.path); status != request.status || !strings.Contains(text, request.says) {
+			t.Errorf("%s %s: %d %s, want %d and %s", request.method, request.path, status, text, request.status, request.says)
+		}
+	}
 	run("")
-	if status, text := ask(); status != http.StatusNotFound {
+	if status, text := ask("GET", "/events"); status != http.StatusNotFound {
 		t.Errorf("after its end: %d %s", status, text)
 	}
 }

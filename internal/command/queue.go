@@ -63,6 +63,30 @@ file is damaged.
 	return cmd
 }
 
+// register adds the flags for the running Caddy to a command and its sub-commands.
+func (a *adminClient) register(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&a.address, "address", "", "Other `address` of the administration listener than that of the config")
+	flags.StringVarP(&a.config, "config", "c", "", "Configuration `file` to find the address in")
+	flags.StringVarP(&a.adapter, "adapter", "a", "", "Config adapter to apply, by `name`")
+	flags.StringVar(&a.store, "store", "", "Store to work on, by `name`, if several are open")
+}
+
+// onFiles are the commands that have --file, in a line of a help text.
+const onFiles = "'status', 'list', 'show', 'export', 'pause', 'resume', 'drop', 'check', 'backup' and 'compact'"
+
+// withFile adds the flag for the file of a stopped server to a command.
+func (a *adminClient) withFile(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&a.file, "file", "", "Not the running Caddy, but the `file` of a stopped one")
+	return cmd
+}
+
+// withConsumer adds the flag for one consumer to a command.
+func (a *adminClient) withConsumer(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&a.consumer, "consumer", "", "Only what the consumer with this `name` has")
+	return cmd
+}
+
 // eventSelection is the flags that select events.
 type eventSelection struct {
 	state, field, account, since string
