@@ -169,6 +169,7 @@ func everythingAtOnce(t *testing.T, s *store) {
 			return err
 		})
 	}
+	forever(func(i int) error { return s.comeAndGo(ctx, i) })
 	forever(func(int) error { _, err := s.Stats(ctx); return err })
 	forever(func(int) error { _, err := s.List(ctx, queue.Filter{Limit: 100, Bodies: true}); return err })
 	forever(func(i int) error { return s.Discard(ctx, "", uint64(i%100)) })
@@ -188,7 +189,11 @@ func everythingAtOnce(t *testing.T, s *store) {
 		main.Go(func() {
 			for n := range 50 {
 				r := record(fmt.Sprint(sender, " ", n), strconv.Itoa(n%7))
-				if _, err := s.Accept(ctx, []queue.Record{r}, queue.Admission{Dedupe: window}); err != nil {
+				_, err := s.Accept(ctx, []queue.Record{r}, queue.Admission{Consumers: both, Dedupe: window})
+				if errors.Is(err, queue.ErrNoConsumer) { // crm has just been dropped
+					_, err = s.Accept(ctx, []queue.Record{r}, queue.Admission{Dedupe: window})
+				}
+				if err != nil {
 					t.Error(err)
 				}
 			}
@@ -200,6 +205,23 @@ func everythingAtOnce(t *testing.T, s *store) {
 	if stats := s.stats(); stats.InFlight != 0 {
 		t.Errorf("stats %+v when nothing is leased", stats)
 	}
+}
+
+// comeAndGo has a consumer join, settle an event, be paused, and be dropped.
+func (s *store) comeAndGo(ctx context.Context, n int) error {
+	if err := s.Join(ctx, []queue.Consumer{{Name: "crm", FromKept: n%2 == 0}}); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+	defer cancel()
+	leased, _, err := s.Lease(waiting, "crm", 2)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	for i, e := range leased {
+		err = errors.Join(err, s.Settle(s.t.Context(), e, outcome(n+i)))
+	}
+	return errors.Join(err, s.Pause(ctx, "crm", true), s.Drop(ctx, "crm"))
 }
 
 // closeDuringUse closes the store while all methods are called: they succeed, or

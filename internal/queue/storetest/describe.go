@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -61,4 +62,56 @@ func describeAll[E *queue.Event | *entry](events []E) string {
 		}
 	}
 	return all.String()
+}
+
+// identities returns those of events.
+func identities(events []*queue.Event) (all []string) {
+	for _, e := range events {
+		all = append(all, e.Identity)
+	}
+	return all
+}
+
+// everything selects all that there is of all events.
+var everything = queue.Filter{Bodies: true, OldestFirst: true, History: true}
+
+// outline describes what the store holds without ids and times, the oldest first.
+func (s *store) outline() string {
+	s.t.Helper()
+	holds, err := outlineOf(s.t.Context(), s.Store)
+	if err != nil {
+		s.t.Fatalf("outlining: %v", err)
+	}
+	return holds
+}
+
+// outlineOf describes what a store holds without ids and times, the oldest first.
+func outlineOf(ctx context.Context, s queue.Store) (string, error) {
+	events, err := s.List(ctx, everything)
+	if err != nil {
+		return "", err
+	}
+	stats, err := s.Stats(ctx)
+	return outline(pointers(events), stats), err
+}
+
+func pointers(events []queue.Event) (all []*queue.Event) {
+	for i := range events {
+		all = append(all, &events[i])
+	}
+	return all
+}
+
+// outline describes events and consumers without ids and times.
+func outline(events []*queue.Event, stats []queue.Stats) string {
+	var all []string
+	for _, e := range events {
+		all = append(all, fmt.Sprintf("%s: %s/%s %d %s %s %d %q, %d attempts",
+			e.Consumer, e.Identity, e.Conversation, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError, len(e.History)))
+	}
+	for _, c := range stats {
+		all = append(all, fmt.Sprintf("%s: paused %t, %d pending of %d bytes, %d dead, %d delivered",
+			c.Consumer, c.Paused, c.Pending, c.PendingBytes, c.Dead, c.Delivered))
+	}
+	return strings.Join(all, "\n")
 }

@@ -1,11 +1,11 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,9 +30,7 @@ func (s *store) open() {
 	if s.Store, err = s.opener.Open(); err != nil {
 		s.t.Fatalf("opening: %v", err)
 	}
-	if err := s.Join(s.t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
-		s.t.Fatalf("joining: %v", err)
-	}
+	s.join(queue.Consumer{Name: queue.DefaultConsumer})
 }
 
 // reopen closes the store, and opens it again.
@@ -67,26 +65,45 @@ func batch(name string, n int) []queue.Record {
 // accept stores events, and returns which are duplicates.
 func (s *store) accept(records ...queue.Record) []bool {
 	s.t.Helper()
-	duplicates, err := s.Accept(s.t.Context(), records, queue.Admission{Dedupe: window})
+	return s.acceptFor(nil, records...)
+}
+
+// acceptFor stores events for some consumers.
+func (s *store) acceptFor(consumers []string, records ...queue.Record) []bool {
+	s.t.Helper()
+	duplicates, err := s.Accept(s.t.Context(), records, queue.Admission{Consumers: consumers, Dedupe: window})
 	if err != nil {
 		s.t.Fatalf("accepting: %v", err)
 	}
 	return duplicates
 }
 
-// lease leases what is due now, at most limit. A microsecond passes when that is
-// less. It is for bubbles.
-func (s *store) lease(limit int) (events []*queue.Event) {
+// join has consumers join.
+func (s *store) join(consumers ...queue.Consumer) {
+	s.t.Helper()
+	if err := s.Join(s.t.Context(), consumers); err != nil {
+		s.t.Fatalf("joining: %v", err)
+	}
+}
+
+func (s *store) lease(limit int) []*queue.Event {
+	s.t.Helper()
+	return s.leaseFor(queue.DefaultConsumer, limit)
+}
+
+// leaseFor leases what is due for a consumer now, at most limit. A microsecond passes
+// when that is less. It is for bubbles.
+func (s *store) leaseFor(consumer string, limit int) (events []*queue.Event) {
 	s.t.Helper()
 	for len(events) < limit {
 		waiting, cancel := context.WithTimeout(s.t.Context(), time.Microsecond)
-		more, _, err := s.Lease(waiting, queue.DefaultConsumer, limit-len(events))
+		more, _, err := s.Lease(waiting, consumer, limit-len(events))
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
 		if err != nil {
-			s.t.Fatalf("leasing: %v", err)
+			s.t.Fatalf("leasing for %s: %v", consumer, err)
 		}
 		events = append(events, more...)
 	}
@@ -96,9 +113,14 @@ func (s *store) lease(limit int) (events []*queue.Event) {
 // expectLease leases what is due now, and fails if those are others than want.
 func (s *store) expectLease(want ...string) []*queue.Event {
 	s.t.Helper()
-	events := s.lease(100)
+	return s.expectLeaseFor(queue.DefaultConsumer, want...)
+}
+
+func (s *store) expectLeaseFor(consumer string, want ...string) []*queue.Event {
+	s.t.Helper()
+	events := s.leaseFor(consumer, 100)
 	if got := identities(events); !slices.Equal(got, want) {
-		s.t.Fatalf("leased %q, want %q", got, want)
+		s.t.Fatalf("leased %q for %s, want %q", got, consumer, want)
 	}
 	return events
 }
@@ -200,75 +222,67 @@ func (s *store) find(identity string) *queue.Event {
 	return nil
 }
 
+// findFor returns the event of a consumer with an identity, and its history.
+func (s *store) findFor(consumer, identity string) *queue.Event {
+	s.t.Helper()
+	for _, e := range s.list(queue.Filter{Consumer: consumer, History: true}) {
+		if e.Identity == identity {
+			return &e
+		}
+	}
+	s.t.Fatalf("the store does not hold %s for %s", identity, consumer)
+	return nil
+}
+
 func (s *store) stats() queue.Stats {
+	s.t.Helper()
+	return s.statsFor(queue.DefaultConsumer)
+}
+
+func (s *store) statsFor(consumer string) queue.Stats {
 	s.t.Helper()
 	stats, err := s.Stats(s.t.Context())
 	if err != nil {
 		s.t.Fatalf("stats: %v", err)
 	}
-	return queue.StatsOf(stats, queue.DefaultConsumer)
+	return queue.StatsOf(stats, consumer)
 }
 
 func (s *store) expectStats(want queue.Stats) {
 	s.t.Helper()
-	got := s.stats()
+	want.Consumer = cmp.Or(want.Consumer, queue.DefaultConsumer)
+	got := s.statsFor(want.Consumer)
 	if !got.Oldest.Equal(want.Oldest) {
-		s.t.Errorf("the oldest event is of %s, want %s", got.Oldest, want.Oldest)
+		s.t.Errorf("the oldest event of %s is of %s, want %s", want.Consumer, got.Oldest, want.Oldest)
 	}
-	want.Consumer = queue.DefaultConsumer
 	if got.Oldest = want.Oldest; got != want {
 		s.t.Errorf("stats %+v, want %+v", got, want)
 	}
 }
 
-// identities returns those of events.
-func identities(events []*queue.Event) (all []string) {
-	for _, e := range events {
-		all = append(all, e.Identity)
-	}
-	return all
-}
-
-// everything selects all that there is of all events.
-var everything = queue.Filter{Bodies: true, OldestFirst: true, History: true}
-
-// outline describes what the store holds without ids and times, the oldest first.
-func (s *store) outline() string {
+func (s *store) pause(consumer string, paused bool) {
 	s.t.Helper()
-	holds, err := outlineOf(s.t.Context(), s.Store)
-	if err != nil {
-		s.t.Fatalf("outlining: %v", err)
+	if err := s.Pause(s.t.Context(), consumer, paused); err != nil {
+		s.t.Fatalf("pause %t of %s: %v", paused, consumer, err)
 	}
-	return holds
 }
 
-// outlineOf describes what a store holds without ids and times, the oldest first.
-func outlineOf(ctx context.Context, s queue.Store) (string, error) {
-	events, err := s.List(ctx, everything)
-	if err != nil {
-		return "", err
+func (s *store) drop(consumer string) {
+	s.t.Helper()
+	if err := s.Drop(s.t.Context(), consumer); err != nil {
+		s.t.Fatalf("dropping %s: %v", consumer, err)
 	}
-	stats, err := s.Stats(ctx)
-	return outline(pointers(events), stats), err
 }
 
-func pointers(events []queue.Event) (all []*queue.Event) {
-	for i := range events {
-		all = append(all, &events[i])
+// expectList fails if the filter selects others than want: consumers and identities, with
+// a slash between them.
+func (s *store) expectList(f queue.Filter, want ...string) {
+	s.t.Helper()
+	var got []string
+	for _, e := range s.list(f) {
+		got = append(got, e.Consumer+"/"+e.Identity)
 	}
-	return all
-}
-
-// outline describes events and consumers without ids and times.
-func outline(events []*queue.Event, stats []queue.Stats) string {
-	var all []string
-	for _, e := range events {
-		all = append(all, fmt.Sprintf("%s: %s/%s %d %s %s %d %q, %d attempts",
-			e.Consumer, e.Identity, e.Conversation, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError, len(e.History)))
+	if !slices.Equal(got, want) {
+		s.t.Errorf("filter %+v selects %q, want %q", f, got, want)
 	}
-	for _, c := range stats {
-		all = append(all, fmt.Sprintf("%s: paused %t, %d pending of %d bytes, %d dead, %d delivered",
-			c.Consumer, c.Paused, c.Pending, c.PendingBytes, c.Dead, c.Delivered))
-	}
-	return strings.Join(all, "\n")
 }

@@ -202,3 +202,56 @@ func orderOverAReopen(_ *testing.T, s *store) {
 	s.deliver(s.expectLease("b")[0])
 	s.expectLease()
 }
+
+// orderOfEach has each consumer its own order: what waits for one is nothing to another.
+func orderOfEach(_ *testing.T, s *store) {
+	s.join(queue.Consumer{Name: "crm", Order: queue.ByAccount}, queue.Consumer{Name: "bot", Order: queue.Unordered})
+	all := []string{queue.DefaultConsumer, "crm", "bot"}
+	for _, r := range []struct{ identity, conversation, account string }{
+		{"a", "1", "x"}, {"b", "1", "y"}, {"c", "2", "x"}, {"d", "", "y"}, {"e", "2", ""}, {"f", "3", ""},
+	} {
+		e := record(r.identity, r.conversation)
+		e.Account = r.account
+		s.acceptFor(all, e)
+	}
+	s.expectLeaseFor("bot", "a", "b", "c", "d", "e", "f")
+	s.fail(s.expectLeaseFor("crm", "a", "b", "e", "f")[0], time.Hour)
+	leased := s.expectLease("a", "c", "d", "f")
+	s.deliver(leased[0])
+	s.fail(leased[1], time.Minute)
+	s.expectLease("b")
+	s.expectLeaseFor("crm")
+	time.Sleep(time.Hour)
+	s.bury(s.expectLeaseFor("crm", "a")[0])
+	s.expectLeaseFor("crm", "c")
+	s.deliver(s.expectLease("c")[0])
+	s.expectLease("e")
+}
+
+// orderChanges changes the order of a consumer: for what is accepted afterwards, and over a
+// reopen.
+func orderChanges(_ *testing.T, s *store) {
+	join := func(order queue.Order) { s.join(queue.Consumer{Name: "crm", Order: order}) }
+	to := []string{"crm"}
+	join(queue.ByConversation)
+	s.acceptFor(to, record("a", "1"), record("b", "1"))
+	join(queue.Unordered)
+	s.acceptFor(to, record("c", "1"), record("d", "1"))
+	leased := s.expectLeaseFor("crm", "a", "c", "d")
+	s.settleAll(leased[1:], queue.Outcome{State: queue.Dead})
+	s.fail(leased[0], time.Hour)
+	s.expectLeaseFor("crm")
+	s.reopen()
+	join(queue.ByAccount)
+	s.acceptFor(to, record("e", "1"), record("f", "2"))
+	s.fail(s.expectLeaseFor("crm", "e")[0], 2*time.Hour)
+	s.expectRequeue(2, queue.Filter{Consumer: "crm", State: queue.Dead}, 0)
+	s.settleAll(s.expectLeaseFor("crm", "c", "d"), queue.Outcome{State: queue.Delivered})
+	s.reopen()
+	time.Sleep(time.Hour)
+	s.deliver(s.expectLeaseFor("crm", "a")[0])
+	s.deliver(s.expectLeaseFor("crm", "b")[0])
+	time.Sleep(time.Hour)
+	s.deliver(s.expectLeaseFor("crm", "e")[0])
+	s.expectLeaseFor("crm", "f")
+}
