@@ -153,6 +153,31 @@ func limitsOfTheFullest(t *testing.T, s *store) {
 	}
 }
 
+// lanesOfEach has two consumers lease in turn: for each, its lanes take turns.
+func lanesOfEach(t *testing.T, s *store) {
+	const each = 10
+	s.join(crm)
+	s.acceptFor(both, batch("retried", each)...)
+	for _, consumer := range both {
+		s.settleAll(s.leaseFor(consumer, each), queue.Outcome{State: queue.Pending, Due: now()})
+	}
+	s.acceptFor(both, batch("live", each)...)
+	count := make(map[string]int)
+	for range each {
+		for _, consumer := range both {
+			for _, e := range s.leaseFor(consumer, 1) {
+				count[fmt.Sprint(consumer, " ", e.Lane)]++
+			}
+		}
+	}
+	for _, consumer := range both {
+		live, retried := count[consumer+" live"], count[consumer+" retried"]
+		if live+retried != each || min(live, retried) < each/4 {
+			t.Errorf("of %d events for %s, %d are live and %d retried", each, consumer, live, retried)
+		}
+	}
+}
+
 // filtersByConsumer lists, requeues and discards what one consumer has, and what all have.
 func filtersByConsumer(t *testing.T, s *store) {
 	s.join(crm)

@@ -40,6 +40,7 @@ var bubbleTests = map[string]func(*testing.T, *store){
 	"consumers outlive each other":   forgottenByTheLast,
 	"consumers some events":          eventsForSome,
 	"consumers limits":               limitsOfTheFullest,
+	"consumers lanes":                lanesOfEach,
 	"consumers filters":              filtersByConsumer,
 	"consumers many events":          manyForTwo,
 	"consumers unknown":              unknownConsumer,
