@@ -267,7 +267,8 @@ func unknownConsumer(t *testing.T, s *store) {
 	before := s.outline()
 	errs := make(map[string]error)
 	for _, consumers := range [][]string{{"nobody"}, {queue.DefaultConsumer, "nobody"}} {
-		_, err := s.Accept(t.Context(), []queue.Record{record("b", "")}, queue.Admission{Consumers: consumers, Dedupe: window})
+		admission := queue.Admission{Consumers: consumers, Dedupe: window}
+		_, err := s.Accept(t.Context(), []queue.Record{record("b", "")}, admission)
 		errs[fmt.Sprint("Accept for ", consumers)] = err
 	}
 	_, _, errs["Lease"] = s.Lease(t.Context(), "nobody", 1)

@@ -65,7 +65,8 @@ func historyOfAttempts(t *testing.T, s *store) {
 	if e := s.findFor("crm", "a"); len(e.History) != 0 {
 		t.Errorf("delivered by the first attempt: %s", describe(e))
 	}
-	if got := s.list(queue.Filter{History: true}); !slices.ContainsFunc(got, func(e queue.Event) bool { return len(e.History) > 0 }) {
+	tried := func(e queue.Event) bool { return len(e.History) > 0 }
+	if !slices.ContainsFunc(s.list(queue.Filter{History: true}), tried) {
 		t.Error("no attempts are listed for all consumers")
 	}
 }
