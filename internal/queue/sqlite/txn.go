@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -124,7 +125,7 @@ func (t *txn) commit() error {
 
 // rollback takes back what the transaction has changed.
 func (t *txn) rollback() error {
-	for _, undo := range t.undo {
+	for _, undo := range slices.Backward(t.undo) {
 		undo()
 	}
 	for _, l := range t.begun {
