@@ -21,12 +21,9 @@ const (
 
 // Join implements queue.Store.
 func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
-	for _, c := range consumers {
-		if c.FromKept { // what a dropped one has left behind would count as kept
-			if err := s.sweepAll(ctx); err != nil {
-				return err
-			}
-			break
+	if s.anyBeginsWithKept(consumers) { // what a dropped one has left behind would count as kept
+		if err := s.sweepAll(ctx); err != nil {
+			return err
 		}
 	}
 	return s.do(ctx, &operation{apply: func(t *txn) error {
@@ -54,6 +51,15 @@ func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
 		}
 		return nil
 	}})
+}
+
+// anyBeginsWithKept reports whether a new consumer begins with what is kept.
+func (s *Store) anyBeginsWithKept(consumers []queue.Consumer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(consumers, func(c queue.Consumer) bool {
+		return c.FromKept && s.memory.consumer(c.Name) == nil
+	})
 }
 
 // join adds a consumer.
