@@ -21,6 +21,9 @@ type backlog struct {
 // pendingEvents is the backlog that must not matter.
 const pendingEvents = 1_000_000
 
+// manyEvents is a backlog, or a past, that may cost something.
+const manyEvents = 10_000_000
+
 // backlog measures the memory of a gateway with a large backlog, and how long it
 // takes from its start to its first delivery: after it was stopped, and after it
 // was killed, with the file in the cache of the system, and without, as after a
@@ -78,7 +81,7 @@ func (b *bench) backlog() (*backlog, error) {
 	again := func(cold bool) (took time.Duration, err error) {
 		dir := s.dir
 		if cold {
-			if err := evict(filepath.Join(dir, "queue.db")); err != nil {
+			if err := evict(filepath.Join(dir, "queue.db*")); err != nil {
 				return 0, err
 			}
 		}

@@ -3,16 +3,19 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/caddy-instagram/webhooks/event/sample"
 )
 
 // kind is the kind of deliveries that a target is sent.
 type kind struct {
-	events int // a delivery
-	forged bool
+	requests int // at most
+	events   int // a delivery
+	forged   bool
 }
 
 func (k kind) newPool(g *sample.Generator) *pool {
@@ -20,13 +23,16 @@ func (k kind) newPool(g *sample.Generator) *pool {
 	if k.forged {
 		key = wrongSecret
 	}
-	return newSignedPool(g, maxRequests, k.events, key)
+	return newSignedPool(g, k.requests, k.events, key)
 }
 
 func (c comparison) kindOf(t target) kind {
-	k := kind{c.events, t.forged}
+	k := kind{maxRequests, c.events, t.forged}
 	if t.events > 0 {
 		k.events = t.events
+	}
+	if c.rate > 0 {
+		k.requests = c.rate * int((c.warmup + c.window).Seconds())
 	}
 	return k
 }
@@ -38,6 +44,9 @@ func (b *bench) compare(c comparison) (*table, error) {
 	}
 	if b.targets != nil {
 		c.targets = b.targets
+	}
+	if b.onlyCaddy {
+		c.targets = slices.DeleteFunc(slices.Clone(c.targets), isOther)
 	}
 	if b.conns > 0 {
 		c.conns = b.conns
@@ -60,10 +69,27 @@ func (b *bench) compare(c comparison) (*table, error) {
 	for _, t := range found {
 		fmt.Printf("  %-21s %s; about %d bytes\n", t.name, t.about, need(c.kindOf(t)).size())
 		if t.background == forging {
-			need(kind{c.events, true})
+			need(kind{maxRequests, c.events, true})
 		}
 	}
-	return b.interleave(c.name, c.targets, func(i, _ int) (figures, error) { return b.turn(found[i], c, pools) })
+	c.warmup, c.window = cmp.Or(c.warmup, b.warmup), cmp.Or(c.window, b.window)
+	defer b.removePrefilled()
+	return b.limited(c.rounds).interleave(c.name, c.targets, func(i, _ int) (figures, error) {
+		t := found[i]
+		if k := c.kindOf(t); t.isPrefilled() {
+			pools[k] = k.newPool(b.samples) // it has had the last ones
+		}
+		return b.turn(t, c, pools)
+	})
+}
+
+// limited returns the same bench with at most so many rounds, unless that is 0.
+func (b *bench) limited(rounds int) *bench {
+	over := *b
+	if rounds > 0 {
+		over.rounds = min(over.rounds, rounds)
+	}
+	return &over
 }
 
 // secured returns the same bench over TLS.
@@ -75,21 +101,27 @@ func (b *bench) secured() *bench {
 
 // turn measures one server once.
 func (b *bench) turn(t target, c comparison, pools map[kind]*pool) (f figures, err error) {
-	s, behind, done, err := b.stage(t)
+	stage := b.stageFilled
+	if t.isPrefilled() {
+		stage = b.stagePrefilled
+	}
+	s, behind, done, err := stage(t)
 	if err != nil {
 		return f, err
 	}
 	defer done()
-	if err := b.fillWith(s, t.waiting); err != nil {
-		return f, err
+	before, p := t.waiting, b.prefilled[t.name]
+	if p != nil {
+		before = p.held
 	}
 	m, k := b.meter(s), c.kindOf(t)
+	m.window = c.window
 	l := loader{
-		address: s.address, tls: b.tls, warmup: b.warmup, window: b.window, mark: m.mark,
-		load: load{pool: pools[k], conns: c.conns, forged: t.forged, again: !t.hasLedger()},
+		address: s.address, tls: b.tls, warmup: c.warmup, window: c.window, mark: m.mark,
+		load: load{pool: pools[k], conns: c.conns, forged: t.forged, again: !t.hasLedger() && c.rate == 0, rate: float64(c.rate)},
 	}
 	if t.background != "" {
-		others := kind{c.events, t.background == forging}
+		others := kind{maxRequests, c.events, t.background == forging}
 		l.background = &load{pool: pools[others], conns: backgroundConns, forged: others.forged, again: true}
 	}
 	o, err := l.run()
@@ -102,9 +134,24 @@ func (b *bench) turn(t target, c comparison, pools map[kind]*pool) (f figures, e
 	f.p50, f.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
 	f.wrong = float64(o.wrong)
 	if t.hasLedger() {
-		f.lost, err = s.lost(pools[k], o, behind)
+		f.lost, err = s.lost(pools[k], o, behind, before)
+	}
+	if p != nil {
+		p.held += o.accepted() * k.events
 	}
 	return f, err
+}
+
+// stageFilled stages a server, and fills its queue.
+func (b *bench) stageFilled(t target) (s *server, behind *backend, done func(), err error) {
+	if s, behind, done, err = b.stage(t); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := b.fillWith(s, t.waiting); err != nil {
+		done()
+		return nil, nil, nil, err
+	}
+	return s, behind, done, nil
 }
 
 // fillWith puts so many events into the queue, in full deliveries.

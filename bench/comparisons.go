@@ -2,6 +2,8 @@
 
 package main
 
+import "time"
+
 // comparison is servers that get the same deliveries.
 type comparison struct {
 	name, about string
@@ -10,6 +12,14 @@ type comparison struct {
 	events      int  // a delivery
 	tls         bool // always, and not only when that is asked for
 	special     bool // it is run only by its name
+
+	// Rate is how many deliveries are due a second; at 0 each connection sends its next
+	// one when the last was answered.
+	rate int
+
+	// What is not 0 is used instead of the usual; there are at most so many rounds.
+	warmup, window time.Duration
+	rounds         int
 }
 
 // backgroundKind is the kind of deliveries that are sent beside those measured.
@@ -44,6 +54,16 @@ var comparisons = []comparison{
 		name: "batches", about: "deliveries of 1000 events, several at a time",
 		targets: []string{"webhook", "queue"},
 		conns:   4, events: 1000,
+	},
+	{
+		name: "consumers", about: "deliveries of one event, accepted for one consumer and for three",
+		targets: []string{"queue", "consumers"},
+		conns:   64, events: 1,
+	},
+	{ // a queue forgets what is old each minute: most of the time that is measured
+		name: "latency", about: "3000 deliveries of one event a second, delivered and soon forgotten; latencies count from when they were due",
+		targets: []string{"settling"},
+		conns:   256, events: 1, rate: 3000, warmup: 58 * time.Second, window: 20 * time.Second, rounds: 2,
 	},
 	{
 		name: "verify", about: "deliveries of one event are checked and answered",
@@ -120,7 +140,16 @@ var comparisons = []comparison{
 		targets: []string{"pending-1000", "pending-1000000"},
 		conns:   64, events: 1, special: true,
 	},
+	{
+		name: "ten-million", about: "ten million events that wait, or that were delivered, and deliveries of 1000 events",
+		targets: []string{"queue", "pending-10000000", "known-10000000"},
+		conns:   4, events: 1000, special: true,
+	},
 }
+
+// queueComparisons are what the thresholds of the queue are about. All their servers
+// but those that are no Caddy are run under the name queue.
+var queueComparisons = []string{"accept", "batch", "batches", "consumers", "latency", "drain", "backlog"}
 
 // usual returns the names of the comparisons that are run when none is named.
 func usual() (names []string) {

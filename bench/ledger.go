@@ -17,8 +17,9 @@ import (
 const ledgerFile = "events.jsonl"
 
 // lost returns how many events were acknowledged, and are nowhere to be found:
-// neither in the file, nor in the queue, nor with the application.
-func (s *server) lost(requests *pool, o *outcome, behind *backend) (float64, error) {
+// neither in the file, nor in the queue, which held some before, nor with the
+// application.
+func (s *server) lost(requests *pool, o *outcome, behind *backend, before int) (float64, error) {
 	var acknowledged []string
 	for i, ok := range o.acknowledged {
 		if ok {
@@ -38,14 +39,26 @@ func (s *server) lost(requests *pool, o *outcome, behind *backend) (float64, err
 		return float64(n), err
 	case s.target.held:
 		c, err := s.queue()
-		return float64(max(0, len(acknowledged)+s.target.waiting-c.Pending-c.Dead-c.Delivered)), err
+		return float64(max(0, (len(acknowledged)+before)*max(1, s.target.consumers)-c.sum())), err
 	default:
 		select {
 		case <-behind.expect(len(acknowledged)):
 		case <-time.After(10 * maxWait): // as for a backlog
 		}
-		return float64(behind.missing(acknowledged)), nil
+		return float64(behind.missing(acknowledged)), s.checkForgotten(len(acknowledged))
 	}
+}
+
+// checkForgotten returns an error if a queue that forgets has not begun to do so.
+func (s *server) checkForgotten(acknowledged int) error {
+	if !s.target.forgets {
+		return nil
+	}
+	c, err := s.queue()
+	if err == nil && c.sum() >= acknowledged {
+		err = errors.New("the queue has forgotten nothing")
+	}
+	return err
 }
 
 // writtenTo returns the identities of the events in a file: in each line is a

@@ -24,6 +24,12 @@ type load struct {
 
 	// Forged is true if the requests are forgeries, which must be refused.
 	forged bool
+
+	// Rate is how many requests are due a second, whatever the answers take. Each is
+	// sent when it is due, or as soon as a connection is free, and its latency counts
+	// from when it was due. All that are due from the end of the warmup on are measured,
+	// to the end of the pool. At 0 each connection sends when it can.
+	rate float64
 }
 
 // loader sends a load to a server and measures the answers.
@@ -54,7 +60,7 @@ const maxWait = 60 * time.Second
 
 // answered is an answer on its way into an outcome.
 type answered struct {
-	at, took time.Duration
+	at, took time.Duration // at: when it came, or, at a rate, when its request was due
 	right    bool
 }
 
@@ -91,6 +97,10 @@ func (s *sender) send(begin time.Time, stop *atomic.Bool, o *outcome) {
 			i %= s.pool.len()
 		}
 		sent := time.Now()
+		if s.rate > 0 {
+			sent = begin.Add(time.Duration(float64(i) / s.rate * float64(time.Second)))
+			time.Sleep(time.Until(sent))
+		}
 		status, err := s.do(s.pool.request(i))
 		if err != nil {
 			s.err = err
@@ -104,7 +114,11 @@ func (s *sender) send(begin time.Time, stop *atomic.Bool, o *outcome) {
 		if s.forged {
 			right = status/100 == 4
 		}
-		s.answers = append(s.answers, answered{now.Sub(begin), now.Sub(sent), right})
+		at := now
+		if s.rate > 0 {
+			at = sent
+		}
+		s.answers = append(s.answers, answered{at.Sub(begin), now.Sub(sent), right})
 	}
 }
 
@@ -145,12 +159,13 @@ func (l *loader) run() (*outcome, error) {
 		}
 	}
 
+	var from time.Duration
 	if l.window > 0 {
 		await(l.warmup)
+		from = time.Since(begin)
 	}
-	from := time.Since(begin)
 	l.mark()
-	if l.window > 0 {
+	if l.window > 0 && l.load.rate == 0 {
 		await(l.window)
 	} else {
 		<-done
@@ -179,13 +194,23 @@ func (o *outcome) add(s *sender, measured bool, from, to time.Duration) {
 			o.wrong++
 		}
 		switch {
-		case a.at <= from || to < a.at:
+		case a.at < from || to < a.at:
 		case measured:
 			o.latencies = append(o.latencies, a.took)
 		default:
 			o.beside++
 		}
 	}
+}
+
+// accepted returns how many requests were acknowledged.
+func (o *outcome) accepted() (n int) {
+	for _, ok := range o.acknowledged {
+		if ok {
+			n++
+		}
+	}
+	return n
 }
 
 // quantile returns a latency: the median for 0.5.

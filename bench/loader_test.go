@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,37 @@ func TestBackground(t *testing.T) {
 	}
 }
 
+// At a rate, requests are not sent before they are due, and their latencies count from
+// then, however long they had to wait for a connection.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	address := receiver(t, true)
+	for _, rate := range []float64{500, 1e9} {
+		const n = 50
+		l := loader{address: address, load: load{pool: newPool(sample.New(1), n, 1), conns: 1, rate: rate}, mark: func() {}}
+		begin := time.Now()
+		o, err := l.run()
+		took := time.Since(begin)
+		if err != nil || len(o.latencies) != n || o.wrong != 0 {
+			t.Fatalf("%v, %d latencies, %d wrong", err, len(o.latencies), o.wrong)
+		}
+		if least := time.Duration((n - 1) / rate * float64(time.Second)); took < least {
+			t.Errorf("%d requests at %g a second were sent in %s", n, rate, took)
+		}
+		if rate < 1e9 {
+			continue
+		}
+		// All were due at once, so each had to wait for all before it.
+		var sum time.Duration
+		for _, latency := range o.latencies {
+			sum += latency
+		}
+		if sum <= took {
+			t.Errorf("%d latencies come to %s, and all took %s over one connection", n, sum, took)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	address, careless := receiver(t, true), receiver(t, false)
@@ -183,6 +215,14 @@ func TestComparisons(t *testing.T) {
 			if c.kindOf(p).events == 0 || p.tls && !c.tls {
 				t.Errorf("%s in %s: %+v", p.name, c.name, p)
 			}
+			if p.isPrefilled() && !c.special {
+				t.Errorf("%s takes minutes, so that %s must be special", p.name, c.name)
+			}
+		}
+	}
+	for _, name := range queueComparisons {
+		if name != "drain" && name != "backlog" && !slices.Contains(usual(), name) {
+			t.Errorf("%s is not among the usual comparisons", name)
 		}
 	}
 }

@@ -33,6 +33,7 @@ type bench struct {
 	warmup, window time.Duration
 	conns, events  int      // 0: what the comparison says
 	targets        []string // nil: likewise
+	onlyCaddy      bool     // of the usual
 	profile        string   // folder; "": none
 	markdown       string   // file; "": none
 	verbose        bool
@@ -44,6 +45,7 @@ type bench struct {
 	certificates *certificates
 	tls          *tls.Config // nil: plain
 	checked      map[string]bool
+	prefilled    map[string]*prefilled // by target
 }
 
 func main() {
@@ -58,7 +60,7 @@ func main() {
 }
 
 func run() (ok bool, err error) {
-	b := &bench{samples: sample.New(1), checked: make(map[string]bool)}
+	b := &bench{samples: sample.New(1), checked: make(map[string]bool), prefilled: make(map[string]*prefilled)}
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each server has its turn")
 	flag.DurationVar(&b.window, "window", 3*time.Second, "how long is measured in a turn")
 	flag.DurationVar(&b.warmup, "warmup", time.Second, "how long deliveries are sent before that")
@@ -66,7 +68,7 @@ func run() (ok bool, err error) {
 	flag.IntVar(&b.events, "events", 0, "events a delivery, instead of the usual")
 	only := flag.String("targets", "", "servers, with commas, instead of the usual; ratios are to the first")
 	secure := flag.Bool("tls", false, "deliver over TLS")
-	thresholds := flag.Bool("thresholds", false, "run all and check what must hold; the status is 1 if something does not")
+	thresholds := flag.Bool("thresholds", false, "check what must hold of what is run; the status is 1 if something does not")
 	flag.StringVar(&b.profile, "profile", "", "folder for CPU profiles of Caddy, which make it slower")
 	flag.StringVar(&b.markdown, "markdown", "", "file that the tables are appended to, in Markdown, a line for each server")
 	flag.StringVar(&b.caddy, "caddy", "", "Caddy to measure; none: ./cmd/caddy is built")
@@ -83,9 +85,10 @@ func run() (ok bool, err error) {
 	}
 	defer done()
 	if *thresholds {
-		return b.checkThresholds()
+		return b.checkThresholds(flag.Args())
 	}
-	return true, b.run(flag.Args())
+	_, err = b.run(flag.Args())
+	return true, err
 }
 
 // help prints the flags, and what can be compared.
@@ -97,30 +100,36 @@ func help() {
 	for _, c := range comparisons {
 		fmt.Fprintf(w, "  %-15s %s\n", c.name, c.about)
 	}
-	fmt.Fprintf(w, "  %-15s %s\n  %-15s %s\n", "drain", "a backlog that leaves the queue", "backlog", "memory and starts with a million events that wait")
+	fmt.Fprintf(w, "  %-15s %s\n", "drain", "a backlog that leaves the queue")
+	fmt.Fprintf(w, "  %-15s %s\n", "backlog", "memory and starts with a million events that wait")
+	fmt.Fprintf(w, "  %-15s %s, with no servers but Caddy\n", "queue", strings.Join(queueComparisons, ", "))
 }
 
 // run runs the comparisons with these names, or all.
-func (b *bench) run(names []string) (err error) {
-	if len(names) == 0 {
+func (b *bench) run(names []string) (r results, err error) {
+	switch {
+	case len(names) == 0:
 		names = append(usual(), "drain", "backlog")
+	case slices.Equal(names, []string{"queue"}):
+		names, b.onlyCaddy = queueComparisons, true
 	}
+	r.tables = make(map[string]*table)
 	for _, name := range names {
 		switch i := slices.IndexFunc(comparisons, func(c comparison) bool { return c.name == name }); {
 		case i >= 0:
-			_, err = b.compare(comparisons[i])
+			r.tables[name], err = b.compare(comparisons[i])
 		case name == "drain":
-			_, err = b.drain()
+			r.tables[name], err = b.drain()
 		case name == "backlog":
-			_, err = b.backlog()
+			r.backlog, err = b.backlog()
 		default:
 			err = fmt.Errorf("there is no comparison %q", name)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return r, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return nil
+	return r, nil
 }
 
 // prepare makes what all servers need. done removes it.

@@ -126,9 +126,20 @@ func loadAverage() string {
 	return strings.Join(fields[:min(3, len(fields))], " ")
 }
 
-// evict takes a file out of the cache of the system, as after a start of the
-// machine.
-func evict(file string) error {
+// evict takes the files that match a pattern out of the cache of the system, as
+// after a start of the machine.
+func evict(pattern string) error {
+	files, err := filepath.Glob(pattern)
+	if err == nil && files == nil {
+		err = fmt.Errorf("there is no %s", pattern)
+	}
+	for _, file := range files {
+		err = errors.Join(err, evictFile(file))
+	}
+	return err
+}
+
+func evictFile(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err

@@ -161,6 +161,9 @@ type counts struct {
 	InFlight                 int `json:"in_flight"`
 }
 
+// sum is how many events the queue holds, each for each of its consumers.
+func (c counts) sum() int { return c.Pending + c.Dead + c.Delivered }
+
 // queue asks the gateway what is in its queue.
 func (s *server) queue() (c counts, err error) {
 	resp, err := http.Get("http://" + s.admin + "/instagram/queue")

@@ -81,9 +81,7 @@ func TestThresholdsOfResults(t *testing.T) {
 	t.Parallel()
 	r := results{tables: map[string]*table{"drain": {columns: []string{directly, drained}}}, backlog: new(backlog)}
 	for _, c := range comparisons {
-		if !c.special {
-			r.tables[c.name] = &table{columns: c.targets}
-		}
+		r.tables[c.name] = &table{columns: c.targets}
 	}
 	for _, table := range r.tables {
 		for range table.columns {
@@ -102,6 +100,13 @@ func TestThresholdsOfResults(t *testing.T) {
 	r.tables["append"].figures[0][0].lost = 1
 	if last := r.thresholds()[len(r.thresholds())-1]; last.holds() {
 		t.Errorf("an event was lost: %v", last)
+	}
+
+	// What was not measured is left out, and not taken to hold.
+	few := results{tables: map[string]*table{"accept": {columns: []string{"webhook", "queue"}, figures: [][]figures{{{rate: 100}}, {{rate: 44}}}}}}
+	got := few.thresholds()
+	if len(got) != 2 || got[0].holds() || !got[1].holds() {
+		t.Errorf("of 0.44 of the handler's rate: %v, want one that is missed, and no lost events", got)
 	}
 }
 

@@ -16,12 +16,15 @@ type target struct {
 	proxies     bool // it hands deliveries to its application
 	held        bool // its application never answers
 	queue       bool // it has a queue
+	consumers   int  // of its queue; 0: one
+	forgets     bool // its queue forgets soon what was delivered
 	file        bool // it writes events to the file ledgerFile
 	tls         bool // it is there over TLS only
 
 	forged     bool           // it is sent forgeries
 	events     int            // a delivery; 0: what the comparison says
 	waiting    int            // events that its queue holds from the start
+	known      int            // events that its queue has delivered before, and keeps
 	secrets    int            // that are tried in vain before the right one
 	background backgroundKind // who else sends to it
 }
@@ -40,6 +43,11 @@ var targets = append([]target{
 	caddy("file", "instagram_webhook, instagram_file: each event is on disk", func(t *target) { t.file = true }),
 	caddy("queue", "instagram_webhook, instagram_queue, the application does not answer", queued, func(t *target) { t.held = true }),
 	caddy("queue", "instagram_webhook, instagram_queue, the application answers at once", queued, named("deliver")),
+	caddy("consumers", "instagram_webhook, instagram_queue with three consumers that do not answer", queued,
+		func(t *target) { t.held, t.consumers = true, 3 }),
+	caddy("settling", "instagram_webhook, instagram_queue, the application answers at once, events are kept a second", queued,
+		func(t *target) { t.forgets = true }),
+	caddy("discard", "instagram_webhook, instagram_queue that delivers to respond 200", queued),
 	nginx("njs", "respond", "nginx with njs, HMAC by its WebCrypto"),
 	nginx("njs", "proxy", "nginx with njs, proxy_pass", func(t *target) { t.proxies = true }),
 	nginx("njs", "append", "nginx with njs, the delivery is written to a file", func(t *target) { t.file = true }),
@@ -73,11 +81,12 @@ func variants() (all []target) {
 		all = append(all, webhook.with(named(fmt.Sprintf("secrets-%d", n+1)), about("%s, secret %d of %d is right", webhook.about, n+1, n+1),
 			func(t *target) { t.secrets = n }))
 	}
-	for n := 1000; n <= pendingEvents; n *= 10 {
+	for n := 1000; n <= manyEvents; n *= 10 {
 		all = append(all, queue.with(named(fmt.Sprintf("pending-%d", n)), about("%s, %d events wait from the start", queue.about, n),
 			func(t *target) { t.waiting = n }))
 	}
-	return all
+	return append(all, queue.with(named(fmt.Sprintf("known-%d", manyEvents)), about("%s, %d events were delivered before and are kept", queue.about, manyEvents),
+		func(t *target) { t.known = manyEvents }))
 }
 
 const caddyProgram = "caddy" // stands for the one that was built
@@ -124,6 +133,12 @@ func (t target) command(caddy string) []string {
 		return t.start
 	}
 	return append([]string{caddy}, t.start[1:]...)
+}
+
+// isOther reports whether the target with this name is no Caddy.
+func isOther(name string) bool {
+	found, err := find(name)
+	return err == nil && !found[0].isCaddy()
 }
 
 func (t target) isCaddy() bool { return t.start[0] == caddyProgram }
