@@ -120,7 +120,7 @@ func (r results) thresholds() []threshold {
 		{what: "accepted by the queue / answered without it", got: ratio("accept", "queue", "webhook", rate), want: 0.45, goal: 0.55},
 		{what: "accepted by the queue / by Express with a sync of each event", got: ratio("accept", "queue", "express-fsync", rate), want: 10},
 		{what: "events in batches of 1000 accepted by the queue", got: of("batches", "queue", events), unit: "/s", want: 60_000, goal: 80_000},
-		{what: "the same, with ten million events that wait", got: of("ten-million", "pending-10000000", events), unit: "/s", want: 40_000, goal: 60_000},
+		{what: "events in such batches, with ten million that wait", got: of("ten-million", "pending-10000000", events), unit: "/s", want: 40_000, goal: 60_000},
 		{what: "the same, with ten million that were delivered and are kept", got: of("ten-million", "known-10000000", events), unit: "/s", want: 40_000, goal: 60_000},
 		{what: "1000 events accepted, median", got: of("batch", "queue", p50), unit: " ms", most: true, want: 25},
 		{what: "p99 of 3000 deliveries a second, delivered and soon forgotten", got: of("latency", "settling", p99), unit: " ms", most: true, want: 25},
