@@ -118,7 +118,10 @@ func (b *bench) turn(t target, c comparison, pools map[kind]*pool) (f figures, e
 	m.window = c.window
 	l := loader{
 		address: s.address, tls: b.tls, warmup: c.warmup, window: c.window, mark: m.mark,
-		load: load{pool: pools[k], conns: c.conns, forged: t.forged, again: !t.hasLedger() && c.rate == 0, rate: float64(c.rate)},
+		load: load{
+			pool: pools[k], conns: c.conns, forged: t.forged,
+			again: !t.hasLedger() && c.rate == 0, rate: float64(c.rate),
+		},
 	}
 	if t.background != "" {
 		others := kind{maxRequests, c.events, t.background == forging}

@@ -61,7 +61,7 @@ var comparisons = []comparison{
 		conns:   64, events: 1,
 	},
 	{ // a queue forgets what is old each minute: most of the time that is measured
-		name: "latency", about: "3000 deliveries of one event a second, delivered and soon forgotten; latencies count from when they were due",
+		name: "latency", about: "3000 deliveries of one event a second, from when they are due; they are delivered and soon forgotten",
 		targets: []string{"settling"},
 		conns:   256, events: 1, rate: 3000, warmup: 58 * time.Second, window: 20 * time.Second, rounds: 2,
 	},

@@ -122,6 +122,8 @@ func (s *sender) send(begin time.Time, stop *atomic.Bool, o *outcome) {
 	}
 }
 
+var errNothing = errors.New("nothing was answered in the time that is measured")
+
 func (l *loader) run() (*outcome, error) {
 	o := &outcome{acknowledged: make([]bool, l.load.pool.len())}
 	senders, err := l.open(&l.load)
@@ -182,7 +184,7 @@ func (l *loader) run() (*outcome, error) {
 	}
 	slices.Sort(o.latencies)
 	if len(o.latencies) == 0 {
-		err = errors.Join(err, errors.New("nothing was answered in the time that is measured"))
+		err = errors.Join(err, errNothing)
 	}
 	return o, err
 }
