@@ -1,8 +1,6 @@
 package sqlite
 
 import (
-	"errors"
-
 	"go.uber.org/zap"
 )
 
@@ -44,11 +42,13 @@ func (s *Store) checkpointNow() error {
 
 // checkpointHere makes a checkpoint while there is no commit. The caller holds mu.
 func (s *Store) checkpointHere() error {
-	left, err := s.db.checkpoint(false)
-	if err == nil {
-		s.logged = int64(left) * pageSize
-	}
-	return err
+	return s.guarded(func() error {
+		left, err := s.db.checkpoint(false)
+		if err == nil {
+			s.logged = int64(left) * pageSize
+		}
+		return err
+	})
 }
 
 // makeRoom makes room on a full disk, so that events can be settled. The caller holds mu.
@@ -57,8 +57,14 @@ func (s *Store) makeRoom() {
 		s.logger().Error("the disk is full: nothing is accepted until there is room. What was set aside is used to settle events",
 			zap.String("path", s.path))
 	}
-	// After a checkpoint the log begins anew, and needs no more room.
-	if err := errors.Join(s.reserve.remove(), s.checkpointHere()); err != nil {
+	err := s.reserve.remove()
+	if err == nil {
+		err = s.usable()
+	}
+	if err == nil { // after a checkpoint the log begins anew, and needs no more room
+		err = s.checkpointHere()
+	}
+	if err != nil {
 		s.logger().Warn("making room for the queue failed", zap.String("path", s.path), zap.Error(err))
 	}
 }

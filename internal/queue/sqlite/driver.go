@@ -29,8 +29,9 @@ import (
 // instead of a SIGBUS.
 type conn struct {
 	*sqlite3.Conn
-	path  string
-	stmts map[string]*sqlite3.Stmt
+	path   string
+	stmts  map[string]*sqlite3.Stmt
+	broken bool // by a fault, and closed
 }
 
 // The ways to open a file.
@@ -55,14 +56,15 @@ func connect(path, mode string, cache int) (*conn, error) {
 		return nil, translate(path, err)
 	}
 	c := &conn{Conn: db, path: path, stmts: make(map[string]*sqlite3.Stmt)}
-	err = db.BusyTimeout(busyTimeout)
-	if err == nil {
-		err = db.Exec(fmt.Sprintf(`PRAGMA cache_size = -%d; PRAGMA temp_store = memory; PRAGMA synchronous = FULL;
-			PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0;
-			PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF`, cache>>10))
+	if err = db.BusyTimeout(busyTimeout); err == nil {
+		err = c.guarded(func() error {
+			return c.script(fmt.Sprintf(`PRAGMA cache_size = -%d; PRAGMA temp_store = memory; PRAGMA synchronous = FULL;
+				PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0;
+				PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF`, cache>>10))
+		})
 	}
 	if err != nil {
-		return nil, errors.Join(translate(path, err), db.Close())
+		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
@@ -70,7 +72,7 @@ func connect(path, mode string, cache int) (*conn, error) {
 // close closes the connection. For the last one of a file, SQLite would make a
 // checkpoint; the store makes its own.
 func (c *conn) close() error {
-	if c == nil {
+	if c == nil || c.broken {
 		return nil
 	}
 	for _, s := range c.stmts {
@@ -81,8 +83,22 @@ func (c *conn) close() error {
 	return translate(c.path, errors.Join(err, c.Conn.Close()))
 }
 
-// script runs statements without arguments and results.
-func (c *conn) script(sql string) error { return translate(c.path, c.Exec(sql)) }
+// script runs statements without arguments and results. One after the other, as a
+// statement that SQLite has for itself cannot be closed after a fault.
+func (c *conn) script(sql string) error {
+	for sql != "" {
+		s, rest, err := c.Prepare(sql)
+		if err == nil && s != nil {
+			err = s.Exec()
+			err = errors.Join(err, ignore(s.Close(), err))
+		}
+		if err != nil {
+			return translate(c.path, err)
+		}
+		sql = rest
+	}
+	return nil
+}
 
 // prepare returns a statement, which stays prepared.
 func (c *conn) prepare(sql string) (*sqlite3.Stmt, error) {

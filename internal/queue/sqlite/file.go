@@ -162,21 +162,30 @@ func (s *Store) readMeta(mode string) (m meta, err error) {
 	if err != nil {
 		return m, err
 	}
-	defer func() { err = errors.Join(err, db.close()) }()
-	if id, err := db.number("PRAGMA application_id"); err != nil || id != applicationID {
+	err = db.guarded(func() (err error) {
+		m, err = db.meta()
+		return err
+	})
+	return m, errors.Join(err, db.close())
+}
+
+// meta reads what the file says about itself, and returns an error unless it is a queue of
+// a layout that is known.
+func (c *conn) meta() (m meta, err error) {
+	if id, err := c.number("PRAGMA application_id"); err != nil || id != applicationID {
 		if err == nil {
-			err = damage{fmt.Errorf("the file %s is no queue: it is that of another program", s.path)}
+			err = damage{fmt.Errorf("the file %s is no queue: it is that of another program", c.path)}
 		}
 		return m, err
 	}
-	version, err := db.number("PRAGMA user_version")
+	version, err := c.number("PRAGMA user_version")
 	if err == nil && (version < 1 || version > layoutVersion) {
-		err = fmt.Errorf("%w: %s has version %d of the layout, this program knows versions up to %d", queue.ErrVersion, s.path, version, layoutVersion)
+		err = fmt.Errorf("%w: %s has version %d of the layout, this program knows versions up to %d", queue.ErrVersion, c.path, version, layoutVersion)
 	}
 	if err != nil {
 		return m, err
 	}
-	_, err = db.first(func(row *sqlite3.Stmt) { m = meta{row.ColumnText(0), row.ColumnBool(1)} },
+	_, err = c.first(func(row *sqlite3.Stmt) { m = meta{row.ColumnText(0), row.ColumnBool(1)} },
 		`SELECT (SELECT value FROM meta WHERE key = 'session'), (SELECT value FROM meta WHERE key = 'open')`)
 	return m, err
 }
@@ -185,10 +194,12 @@ func (s *Store) readMeta(mode string) (m meta, err error) {
 // there already. The caller holds sides and mu, or is alone.
 func (s *Store) openFile() (err error) {
 	if s.db, err = connect(s.path, readWrite, writerCache); err == nil {
-		err = s.begins()
-	}
-	if err == nil && !s.loaded {
-		err = s.load()
+		err = s.guarded(func() error {
+			if err := s.begins(); err != nil || s.loaded {
+				return err
+			}
+			return s.load()
+		})
 	}
 	if err != nil {
 		return errors.Join(err, s.abandon())
@@ -273,6 +284,9 @@ func (s *Store) load() error {
 		err = m.identities.load(s.db, time.Now())
 	}
 	if err == nil {
+		err = m.takeOver(&s.memory, s.db)
+	}
+	if err == nil {
 		s.memory, s.loaded = m, true
 	}
 	return err
@@ -285,9 +299,9 @@ func (s *Store) closeFile() error {
 	if s.db == nil {
 		return nil
 	}
-	err := s.ends()
-	if errors.Is(err, queue.ErrFull) {
-		err = errors.Join(s.reserve.remove(), s.ends())
+	err := s.guarded(s.ends)
+	if errors.Is(err, queue.ErrFull) && s.db != nil {
+		err = errors.Join(s.reserve.remove(), s.guarded(s.ends))
 	}
 	if err != nil {
 		s.logger().Warn("the queue could not be closed in order: keep its write-ahead log", zap.String("path", s.path), zap.Error(err))

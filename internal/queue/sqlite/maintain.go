@@ -154,10 +154,10 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 		return 0, 0, err
 	}
 	copied := s.path + ".compact"
-	if err := s.db.within(ctx, func() error { return s.db.copyTo(copied) }); err != nil {
+	if err := s.guarded(func() error { return s.db.within(ctx, func() error { return s.db.copyTo(copied) }) }); err != nil {
 		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), removeMissing(copied))
 	}
-	if err = errors.Join(s.ends(), s.abandon()); err == nil {
+	if err = errors.Join(s.guarded(s.ends), s.abandon()); err == nil {
 		err = os.Rename(copied, s.path)
 	}
 	if err == nil {

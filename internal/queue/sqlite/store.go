@@ -50,6 +50,17 @@ type Store struct {
 	reserve *reserve
 }
 
+// guarded calls fn, which uses the connection of the store. After a fault, it is closed, and
+// what the file holds is no longer known. The caller holds mu.
+func (s *Store) guarded(fn func() error) error {
+	db := s.db
+	err := db.guarded(fn)
+	if db.broken {
+		s.db, s.loaded = nil, false
+	}
+	return err
+}
+
 // Open opens the queue in the file at path, which is made if it is missing. It fails if
 // another process has the file open. Each time it has something to log, it asks logger
 // where to.
@@ -103,7 +114,7 @@ func (s *Store) usable() error {
 	if s.isClosed() {
 		return queue.ErrClosed
 	}
-	if s.db == nil { // since a compaction that failed
+	if s.db == nil { // since a compaction that failed, or a fault
 		return s.openFile()
 	}
 	return nil
@@ -123,7 +134,7 @@ func (s *Store) aside(ctx context.Context, fn func(*conn) error) error {
 	if err != nil {
 		return err
 	}
-	err = db.within(ctx, func() error { return fn(db) })
+	err = db.guarded(func() error { return db.within(ctx, func() error { return fn(db) }) })
 	if s.isClosed() {
 		err = queue.ErrClosed
 	}
@@ -199,22 +210,15 @@ func (s *Store) apply(ops []*operation) (err error) {
 	if len(ops) == 0 {
 		return nil
 	}
-	start := time.Now()
-	t, err := s.begin(start)
-	if err != nil {
+	if err := s.usable(); err != nil {
 		return err
 	}
-	for _, op := range ops {
-		op.err = op.apply(t)
-		if failed := new(failure); errors.As(op.err, failed) {
-			return errors.Join(op.err, t.rollback())
-		}
-	}
-	written := t.dirty
-	if err := t.commit(); err != nil {
+	start := time.Now()
+	t := s.begin(start)
+	if err := s.guarded(func() error { return t.run(ops) }); err != nil {
 		return errors.Join(err, t.rollback())
 	}
-	if written {
+	if t.dirty {
 		commitSeconds.Observe(time.Since(start).Seconds())
 		commitOperations.Observe(float64(len(ops)))
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -60,15 +61,26 @@ type leaseOf struct {
 	leased bool // else it was returned
 }
 
-// begin begins the transaction of a commit. The caller holds mu.
-func (s *Store) begin(now time.Time) (*txn, error) {
-	if err := s.db.run("BEGIN"); err != nil {
-		return nil, err
-	}
+// begin prepares the transaction of a commit. The caller holds mu.
+func (s *Store) begin(now time.Time) *txn {
 	for _, c := range s.memory.consumers {
 		c.saved = c.progress
 	}
-	return &txn{Store: s, now: now.UnixMicro(), saved: s.memory}, nil
+	return &txn{Store: s, now: now.UnixMicro(), saved: s.memory}
+}
+
+// run does operations, and commits. When it returns an error, it is to be rolled back.
+func (t *txn) run(ops []*operation) error {
+	if err := t.db.run("BEGIN"); err != nil {
+		return err
+	}
+	for _, op := range ops {
+		op.err = op.apply(t)
+		if failed := new(failure); errors.As(op.err, failed) {
+			return op.err
+		}
+	}
+	return t.commit()
 }
 
 // consumer returns the consumer with a name.
@@ -142,7 +154,7 @@ func (t *txn) rollback() error {
 		c.rewind(c.cursor)
 	}
 	t.memory.last, t.memory.identities = t.saved.last, t.saved.identities
-	if t.db.GetAutocommit() { // SQLite has rolled back by itself
+	if t.db == nil || t.db.GetAutocommit() { // it is closed, or SQLite has rolled back by itself
 		return nil
 	}
 	return t.db.run("ROLLBACK")
