@@ -10,19 +10,28 @@ import (
 )
 
 // TestQueueSurvivesFullDisks fills the disk under load, and kills Caddy while it is full,
-// or some time after there is room again.
+// or some time after there is room again. A full btrfs fails even where a file is mapped
+// into memory, and changed.
 func TestQueueSurvivesFullDisks(t *testing.T) {
-	harness.NeedRoot(t)
-	t.Parallel()
-	crashQueue(t, fullDisk{harness.NewVolume(t, harness.Ext4)})
+	onVolumes(t, func(t *testing.T, v *harness.Volume) { crashQueue(t, fullDisk{v}, 10) }, harness.Ext4, harness.Btrfs)
 }
 
 // TestQueueSurvivesBrokenDisks breaks the disk below a Caddy that goes on, and then ends:
-// what it acknowledges then counts as well.
+// what it acknowledges then counts as well. A broken xfs fails as a full btrfs does.
 func TestQueueSurvivesBrokenDisks(t *testing.T) {
+	onVolumes(t, func(t *testing.T, v *harness.Volume) { crashQueue(t, brokenDisk{v}, 10) }, harness.Ext4, harness.XFS)
+}
+
+// onVolumes runs a test on each of some file systems.
+func onVolumes(t *testing.T, test func(*testing.T, *harness.Volume), systems ...harness.FileSystem) {
 	harness.NeedRoot(t)
 	t.Parallel()
-	crashQueue(t, brokenDisk{harness.NewVolume(t, harness.Ext4)})
+	for _, fs := range systems {
+		t.Run(fs.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, harness.NewVolume(t, fs))
+		})
+	}
 }
 
 // fullDisk fills the disk.
@@ -32,7 +41,7 @@ func (f fullDisk) dir() string { return f.Dir }
 
 func (f fullDisk) crash(t *testing.T, rng *rand.Rand, caddy *harness.Caddy, ledger *harness.Ledger) {
 	f.Fill(t, 0)
-	writeBack(t, caddy.Queue+"-shm")
+	writeBack(t, caddy.Queue)
 	waitRefused(t, ledger, 1+rng.IntN(200))
 	if rng.IntN(3) > 0 {
 		f.MakeRoom(t)
@@ -51,7 +60,7 @@ func (b brokenDisk) dir() string { return b.Dir }
 func (b brokenDisk) crash(t *testing.T, rng *rand.Rand, caddy *harness.Caddy, ledger *harness.Ledger) {
 	caddy.FreezeBetweenCalls(t) // a sync under way would lie
 	if rng.IntN(2) == 0 {
-		writeBack(t, caddy.Queue+"-shm")
+		writeBack(t, caddy.Queue)
 	}
 	b.Fail(t)
 	caddy.Thaw(t)
@@ -75,11 +84,11 @@ func waitRefused(t *testing.T, ledger *harness.Ledger, n int) {
 	})
 }
 
-// writeBack has the system write a file to the disk, as it does after some seconds. Of
-// one that is mapped, it asks the file system again before it lets a page be changed.
-func writeBack(t *testing.T, path string) {
+// writeBack has the system write the file that a queue shares as memory to the disk, as it
+// does after some seconds: before a page is changed again, it asks the file system.
+func writeBack(t *testing.T, queue string) {
 	t.Helper()
-	f, err := os.Open(path)
+	f, err := os.Open(queue + "-shm")
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
 	}

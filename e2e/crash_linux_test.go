@@ -15,16 +15,16 @@ import (
 )
 
 var (
-	crashRounds = flag.Int("crash.rounds", 0, "how often each crash test crashes; 0: 20 times, on a busy machine fewer")
+	crashRounds = flag.Int("crash.rounds", 0, "how often each crash test crashes; 0: 10 or 20 times, on a busy machine fewer")
 	crashSeed   = flag.Uint64("crash.seed", uint64(time.Now().UnixNano()), "seed of the crash tests")
 )
 
 // crashes counts the rounds of a crash test: the fewest are each kind twice.
-func crashes() iter.Seq[int] {
+func crashes(rounds int) iter.Seq[int] {
 	if *crashRounds > 0 {
 		return harness.Rounds(*crashRounds, *crashRounds)
 	}
-	return harness.Rounds(20, 8)
+	return harness.Rounds(rounds, 8)
 }
 
 // crashSenders is how many deliveries are under way at a time.
@@ -61,18 +61,6 @@ func (p powerCut) crash(t *testing.T, _ *rand.Rand, caddy *harness.Caddy, ledger
 }
 
 func (p powerCut) recover(t *testing.T) { p.RestorePower(t) }
-
-// powerCuts runs a crash test with each file system that can lose its power.
-func powerCuts(t *testing.T, test func(*testing.T, crash)) {
-	harness.NeedRoot(t)
-	t.Parallel()
-	for _, fs := range []harness.FileSystem{harness.Ext4, harness.XFS} {
-		t.Run(fs.Name, func(t *testing.T) {
-			t.Parallel()
-			test(t, powerCut{harness.NewVolume(t, fs)})
-		})
-	}
-}
 
 // TestPowerCutCountsNothingThatIsReadAfterIt cuts the power below writers that
 // live on, as no Caddy of the crash tests does. What they read of their syncs

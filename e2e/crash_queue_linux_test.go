@@ -27,17 +27,19 @@ const maxRepeated = 2*queueConcurrency - 1
 
 // TestQueueSurvivesPowerCuts cuts the power of the disk that the queue is on, and
 // of the processor. See TestFilesSurvivePowerCuts.
-func TestQueueSurvivesPowerCuts(t *testing.T) { powerCuts(t, crashQueue) }
+func TestQueueSurvivesPowerCuts(t *testing.T) {
+	onVolumes(t, func(t *testing.T, v *harness.Volume) { crashQueue(t, powerCut{v}, 10) }, harness.Ext4, harness.XFS)
+}
 
 // TestQueueSurvivesKill kills Caddy, with the disk left alone.
 func TestQueueSurvivesKill(t *testing.T) {
 	t.Parallel()
-	crashQueue(t, kill{t.TempDir()})
+	crashQueue(t, kill{t.TempDir()}, 20)
 }
 
 // crashQueue runs rounds of: start, deliver, crash at a random moment, recover,
 // look into the file. In the end everything is delivered.
-func crashQueue(t *testing.T, crash crash) {
+func crashQueue(t *testing.T, crash crash, rounds int) {
 	t.Logf("repeat with -crash.seed=%d", *crashSeed)
 	app := harness.StartApp(t)
 	account := newQueueAccount()
@@ -47,7 +49,7 @@ func crashQueue(t *testing.T, crash crash) {
 		caddy.Queue = filepath.Join(crash.dir(), "queue.db")
 		caddy.ServeQueue(t, harness.QuickRetry+fmt.Sprintf("concurrency %d\nreverse_proxy %s", queueConcurrency, app.Addr))
 	}
-	for round := range crashes() {
+	for round := range crashes(rounds) {
 		rng := rand.New(rand.NewPCG(*crashSeed, uint64(round)))
 		// Some events take long, so that they are under way at the crash, and
 		// some fail. In each fourth round the application is down.
