@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -89,6 +90,9 @@ func waitRefused(t *testing.T, ledger *harness.Ledger, n int) {
 func writeBack(t *testing.T, queue string) {
 	t.Helper()
 	f, err := os.Open(queue + "-shm")
+	if errors.Is(err, fs.ErrNotExist) {
+		return // it is just opened again
+	}
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
 	}
