@@ -111,12 +111,17 @@ func (s *Store) examine(acceptLoss bool) error {
 	if err != nil {
 		return err
 	}
+	info, err := os.Stat(s.path + walSuffix)
+	hasWAL := err == nil && info.Size() > 0
+	missing := errors.Is(err, fs.ErrNotExist)
 	here, err := s.readMeta(mainOnly)
+	if errors.Is(err, ErrDamaged) && hasWAL && usesWAL {
+		// A checkpoint has ended halfway: the file is whole only together with its log.
+		here, err = s.readMeta(readOnly)
+	}
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(s.path + walSuffix)
-	hasWAL := err == nil && info.Size() > 0
 	switch {
 	case hasWAL && !usesWAL:
 		return s.foreign()
@@ -124,7 +129,7 @@ func (s *Store) examine(acceptLoss bool) error {
 		if there, err := s.readMeta(readOnly); err != nil || there.session != here.session {
 			return errors.Join(err, s.foreign())
 		}
-	case usesWAL && here.open && errors.Is(err, fs.ErrNotExist) && !acceptLoss:
+	case usesWAL && here.open && missing && !acceptLoss:
 		return fmt.Errorf("%w: %s. If this is a copy, copy %s as well, or make copies with 'caddy instagram queue backup'. "+
 			"If it is lost, what was accepted or settled last is, too: 'accept_loss' goes on without", ErrUnclean, s.path, s.path+walSuffix)
 	}

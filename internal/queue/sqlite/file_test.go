@@ -79,6 +79,35 @@ func TestRestoredFile(t *testing.T) {
 	}
 }
 
+// TestCheckpointHalfway opens a queue that is left by a crash in a checkpoint, or by one for
+// which the disk was too full: the file begins with its newest page, and ends too early.
+func TestCheckpointHalfway(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	before, err := size(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept(t, s, batch("a", 1000)...)
+	if err := s.checkpointNow(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "queue.db")
+	for _, suffix := range []string{"", walSuffix} {
+		if err := copyFile(s.path+suffix, path+suffix); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(path, before); err != nil {
+		t.Fatal(err)
+	}
+	crashed := openStore(t, path)
+	if stats, err := statsOf(crashed); err != nil || stats.Pending != 1000 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+	check(t, crashed)
+}
+
 // TestNoQueue opens files that are no queues, or of another version.
 func TestNoQueue(t *testing.T) {
 	t.Parallel()
