@@ -56,7 +56,11 @@ func connect(path, mode string, cache int) (*conn, error) {
 		return nil, translate(path, err)
 	}
 	c := &conn{Conn: db, path: path, stmts: make(map[string]*sqlite3.Stmt)}
-	if err = db.BusyTimeout(busyTimeout); err == nil {
+	err = db.BusyTimeout(busyTimeout)
+	if err == nil { // else a statement is compiled again each time that another consumer is bound
+		_, err = db.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
+	}
+	if err == nil {
 		err = c.guarded(func() error {
 			return c.script(fmt.Sprintf(`PRAGMA cache_size = -%d; PRAGMA temp_store = memory; PRAGMA synchronous = FULL;
 				PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0;

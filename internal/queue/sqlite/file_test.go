@@ -376,3 +376,20 @@ func TestPlans(t *testing.T) {
 		}
 	}
 }
+
+// TestPreparedOnce runs queries for one consumer after the other: SQLite must not compile
+// them again each time.
+func TestPreparedOnce(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	for _, sql := range []string{selectHeads[laneLive], selectFresh, selectEvent, firstOf, selectStanding, selectNeed, dropOldAttempt} {
+		for consumer := range 3 {
+			if err := s.db.each(func(*sqlite3.Stmt) bool { return true }, sql, consumer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.db.stmts[sql].Status(sqlite3.STMTSTATUS_REPREPARE, false); n != 0 {
+			t.Errorf("%d times compiled again: %s", n, sql)
+		}
+	}
+}
