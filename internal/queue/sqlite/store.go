@@ -185,7 +185,9 @@ func (s *Store) commit(ops []*operation) error {
 	}
 	if errors.Is(err, ErrDamaged) && len(ops) > 1 {
 		for _, op := range ops {
-			op.err = s.apply([]*operation{op})
+			if err := s.apply([]*operation{op}); err != nil {
+				op.err = err // else it is that of apply: the operation may be refused
+			}
 		}
 		err = nil
 	}

@@ -1,0 +1,27 @@
+package sqlite
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// TestRefusedBesideDamage has a commit come upon damage: each operation is then done by
+// itself, and what is refused stays so.
+func TestRefusedBesideDamage(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	damaged := &operation{apply: func(*txn) error { return failure{damage{errors.New("page 7")}} }}
+	a := newAcceptance([]queue.Record{record("1", ""), record("2", "")}, queue.Admission{MaxEvents: 1})
+	refused := &operation{apply: a.apply, grows: true}
+	if err := s.commit([]*operation{damaged, refused}); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(damaged.err, ErrDamaged) {
+		t.Errorf("what comes upon damage ends with: %v", damaged.err)
+	}
+	if !errors.Is(refused.err, queue.ErrFull) {
+		t.Errorf("what is refused ends with: %v", refused.err)
+	}
+}
