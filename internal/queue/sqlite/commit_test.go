@@ -25,3 +25,27 @@ func TestRefusedBesideDamage(t *testing.T) {
 		t.Errorf("what is refused ends with: %v", refused.err)
 	}
 }
+
+// TestPanicInACommit has an operation panic: its transaction is taken back, and the next
+// one goes on.
+func TestPanicInACommit(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	accept(t, s, record("1", ""))
+	func() {
+		defer func() { _ = recover() }()
+		_ = s.do(ctx, &operation{apply: func(t *txn) error {
+			if _, _, err := t.lease(t.memory.consumer(queue.DefaultConsumer), 1); err != nil {
+				return err
+			}
+			panic("a fault in the program")
+		}})
+		t.Error("nothing panicked")
+	}()
+	events := due(t, s, 1)
+	if len(events) != 1 {
+		t.Fatal("the event that was being leased is lost")
+	}
+	settle(t, s, events[0], queue.Outcome{State: queue.Delivered})
+	check(t, s)
+}

@@ -217,9 +217,16 @@ func (s *Store) apply(ops []*operation) (err error) {
 	}
 	start := time.Now()
 	t := s.begin(start)
+	committed := false
+	defer func() {
+		if !committed { // or an operation has panicked
+			err = errors.Join(err, t.rollback())
+		}
+	}()
 	if err := s.guarded(func() error { return t.run(ops) }); err != nil {
-		return errors.Join(err, t.rollback())
+		return err
 	}
+	committed = true
 	if t.dirty {
 		commitSeconds.Observe(time.Since(start).Seconds())
 		commitOperations.Observe(float64(len(ops)))
