@@ -35,29 +35,23 @@ type adminClient struct {
 	info   os.FileInfo // of the file, before anything was done
 }
 
-// run makes an action of the queue the RunE of a command.
-func (a *adminClient) run(maxArgs int, do action) func(*cobra.Command, []string) error {
-	return run(maxArgs, func(ctx context.Context, c *console, args []string) (result, error) {
+// command returns a sub-command that asks the admin API.
+func (a *adminClient) command(use, short, long, example string, maxArgs int, do action) *cobra.Command {
+	closing := func(ctx context.Context, c *console, args []string) (result, error) {
 		found, err := do(ctx, c, args)
 		if ctx.Err() == nil && a.opened != nil { // else the file may be in use until the process ends
 			err = errors.Join(err, withStatus(exitRefused, a.opened.Close()))
 		}
 		return found, err
-	})
-}
-
-// read asks for what changes nothing, whatever the method, and decodes the answer
-// into found.
-func (a *adminClient) read(ctx context.Context, method, path string, query url.Values, found any) error {
-	_, err := a.call(ctx, method, path, query, found)
-	return err
+	}
+	return newCommand(use, short, long, example, maxArgs, closing)
 }
 
 // change asks for what changes something. After an error it may be unknown what
 // has changed.
 func (a *adminClient) change(ctx context.Context, method, path string, query url.Values, found any) error {
-	unchanged, err := a.call(ctx, method, path, query, found)
-	if err != nil && !unchanged {
+	err := a.read(ctx, method, path, query, found)
+	if _, is := errors.AsType[uncertain](err); is {
 		return &failure{exitPartial, fmt.Errorf("it is not known what was done; see 'status': %w", err)}
 	}
 	return err
@@ -101,11 +95,14 @@ func (r *response) WriteHeader(status int) { r.status = status }
 
 func (r *response) Write(text []byte) (int, error) { return r.text.Write(text) }
 
-// call asks the admin API. Of an error it reports whether it came before anything
-// could have been changed.
-func (a *adminClient) call(ctx context.Context, method, path string, query url.Values, found any) (unchanged bool, err error) {
+// uncertain is an error after which something may have been changed.
+type uncertain struct{ error }
+
+// read asks for what changes nothing, whatever the method, and decodes the answer
+// into found.
+func (a *adminClient) read(ctx context.Context, method, path string, query url.Values, found any) error {
 	if err := a.connect(); err != nil {
-		return true, err
+		return err
 	}
 	if query == nil {
 		query = url.Values{}
@@ -121,14 +118,14 @@ func (a *adminClient) call(ctx context.Context, method, path string, query url.V
 		return a.unanswered(err)
 	}
 	if resp.status >= http.StatusBadRequest {
-		return resp.status < http.StatusInternalServerError, a.rejected(resp)
+		return a.rejected(resp)
 	}
 	if found != nil {
 		if err := json.NewDecoder(&resp.text).Decode(found); err != nil {
-			return false, &failure{exitRefused, fmt.Errorf("the answer of %s cannot be understood: %w", a.at, err)}
+			return refused(uncertain{fmt.Errorf("the answer of %s cannot be understood: %w", a.at, err)})
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // connect finds out whom to ask.
@@ -245,27 +242,31 @@ func (a *adminClient) rejected(resp *response) error {
 	case resp.status == http.StatusNotFound:
 		err = fmt.Errorf("the Caddy at %s does not know this request: it has no instagram plugin, or an older one", a.at)
 	}
-	if resp.status == http.StatusBadRequest {
+	switch {
+	case resp.status == http.StatusBadRequest:
 		// The parameters have the names of the flags.
 		return errors.New(strings.ReplaceAll(err.Error(), "the parameter ", "--"))
+	case resp.status >= http.StatusInternalServerError:
+		return refused(uncertain{err})
 	}
-	return &failure{exitRefused, rejection{err}}
+	return refused(rejection{err})
 }
 
 // unanswered gives an error that came in place of an answer its exit code.
-func (a *adminClient) unanswered(err error) (unchanged bool, _ error) {
+func (a *adminClient) unanswered(err error) error {
 	switch text := err.Error(); {
 	case strings.HasPrefix(text, "invalid admin address "), strings.HasPrefix(text, "making request: "):
-		return true, err
+		return err
 	case strings.Contains(text, ": dial "):
-		return true, &failure{exitRefused, fmt.Errorf("no Caddy answers at %s; is it running, and not with 'admin "+
-			"off'? (%w)", a.at, err)}
+		return refused(fmt.Errorf("no Caddy answers at %s; is it running, and not with 'admin off'? (%w)", a.at, err))
 	}
-	return false, &failure{exitRefused, err}
+	return refused(uncertain{err})
 }
 
-// await returns what do returns, or an error once ctx is done. There is nothing
-// to wait for then: the process is about to end.
+// errInterrupted is for work that goes on while the process is about to end.
+var errInterrupted = &failure{exitRefused, errors.New("interrupted")}
+
+// await returns what do returns, or an error once ctx is done.
 func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -281,6 +282,6 @@ func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 		return o.value, o.err
 	case <-ctx.Done():
 		var none T
-		return none, &failure{exitRefused, errors.New("interrupted")}
+		return none, errInterrupted
 	}
 }

@@ -25,11 +25,8 @@ type callbackFlags struct {
 }
 
 func callbackCommand() *cobra.Command {
-	return group(&cobra.Command{
-		Use:     "callback",
-		Aliases: []string{"callbacks"},
-		Short:   "Where Meta delivers what your app gets",
-	}, `
+	cmd := &cobra.Command{Use: "callback", Aliases: []string{"callbacks"}, Short: "Where Meta delivers what your app gets"}
+	return group(cmd, `
 Shows and changes the subscriptions of the app itself: for each object, the
 callback URL and the fields. It needs the app's id and its secret (IG_APP_SECRET
 or --app-secret-file), which is the Meta app secret.
@@ -41,7 +38,7 @@ in the App Dashboard. Meta does not say whether this command sets it, too.
 
 // command returns a sub-command with the flags.
 func (b *callbackFlags) command(use, short, long, example string, do action) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(0, do)}
+	cmd := newCommand(use, short, long, example, 0, do)
 	b.register(cmd)
 	b.registerSecret(cmd)
 	cmd.Flags().StringVar(&b.app, "app", "", "The `id` of the app at Meta (needed)")

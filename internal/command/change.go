@@ -70,13 +70,7 @@ func (r *change) carryOut(ctx context.Context, c *console, t target, goal goal) 
 		r.After = r.Before
 		return r, nil
 	}
-	return r, confirm(ctx, c, t.write(ctx, r.wanted), func(ctx context.Context) (asAsked, asBefore bool, err error) {
-		after, err := t.read(ctx)
-		if err == nil {
-			r.after, r.After = &after, t.json(after)
-		}
-		return same(after, r.wanted), same(after, r.before), err
-	})
+	return r, r.confirm(ctx, c, t, t.write(ctx, r.wanted))
 }
 
 // nothing reports whether there is nothing to do. A callback that is there already is
@@ -140,33 +134,35 @@ const readBackTime = 30 * time.Second
 
 // confirm reads back the state after a call that was to change something and ended
 // with err, and returns an error unless it is as asked for.
-func confirm(ctx context.Context, c *console, err error,
-	readBack func(context.Context) (asAsked, asBefore bool, err error),
-) error {
+func (r *change) confirm(ctx context.Context, c *console, t target, err error) error {
 	if err != nil && !errors.Is(err, graph.ErrUncertain) {
 		return refused(err)
 	}
 	// Even an interrupt must not leave it open what was changed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
 	defer cancel()
-	asAsked, asBefore, readErr := readBack(ctx)
+	after, readErr := t.read(ctx)
+	if readErr == nil {
+		r.after, r.After = &after, t.json(after)
+	}
 	switch {
 	case readErr != nil && err != nil:
-		return &failure{exitPartial, fmt.Errorf("it is not known whether anything was changed: %w; and reading back "+
-			"failed: %w", err, readErr)}
+		err = fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, readErr)
 	case readErr != nil:
-		return &failure{exitPartial, fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", readErr)}
-	case err != nil && asBefore:
+		err = fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", readErr)
+	case err != nil && same(after, r.before):
 		return refused(fmt.Errorf("reading back shows that nothing was changed: %w", err))
-	case asAsked:
+	case same(after, r.wanted):
 		if err != nil {
 			c.note("It took effect, although the call failed: %s", err)
 		}
 		return nil
 	case err != nil:
-		return &failure{exitPartial, fmt.Errorf("what holds now is not what was asked for: %w", err)}
+		err = fmt.Errorf("what holds now is not what was asked for: %w", err)
+	default:
+		err = errors.New("the change succeeded, says Meta, but what holds now is not what was asked for")
 	}
-	return &failure{exitPartial, errors.New("the change succeeded, says Meta, but what holds now is not what was asked for")}
+	return &failure{exitPartial, err}
 }
 
 // difference is what a change of fields does.

@@ -29,10 +29,7 @@ const exitFault = 2
 
 func checkCommand() *cobra.Command {
 	k := new(checkFlags)
-	cmd := &cobra.Command{
-		Use:   "check <url>",
-		Short: "Find out what is wrong with a callback URL",
-		Long: `
+	cmd := newCommand("check <url>", "Find out what is wrong with a callback URL", `
 Finds out what is wrong with a callback URL, and says what to do about it.
 
 From outside, it does what Meta does: it looks the name up, connects, verifies
@@ -63,13 +60,10 @@ Exit codes:
   0  all is well
   1  there are warnings
   2  there are faults, or nothing could be checked
-` + outputCode,
-		Example: `  $ caddy instagram check https://hooks.example.com/webhooks --verify-token-file verify --app-secret-file secret
+`+outputCode, `  $ caddy instagram check https://hooks.example.com/webhooks --verify-token-file verify --app-secret-file secret
   $ caddy instagram check https://hooks.example.com/webhooks --config /etc/caddy/Caddyfile
   $ caddy instagram check https://hooks.example.com/webhooks --no-deliveries --token-file token \
-      --account 17841400000000001 --fields comments,messages --json`,
-		RunE: run(math.MaxInt, k.run),
-	}
+      --account 17841400000000001 --fields comments,messages --json`, math.MaxInt, k.run)
 	k.registerAccount(cmd)
 	k.wait = 10 * time.Second
 	cmd.Flags().Lookup("wait").DefValue = k.wait.String()
@@ -112,7 +106,8 @@ func (k *checkFlags) check(ctx context.Context, c *console, args []string) (_ *c
 	if k.Timeout <= 0 {
 		return nil, errors.New("--timeout must be longer than nothing")
 	}
-	if err = errors.Join(k.readTLSFiles(), k.readSecrets(c), k.connectGraph(c)); err != nil {
+	k.Roots, k.Certificate, err = k.tls.read(false)
+	if err = errors.Join(err, k.readSecrets(c), k.connectGraph(c)); err != nil {
 		return nil, err
 	}
 	r := &checked{c: c}
@@ -132,19 +127,11 @@ func askAdmin(ctx context.Context, address, path string, query url.Values, found
 	return (&adminClient{address: address}).read(ctx, http.MethodGet, path, query, found)
 }
 
-// readTLSFiles reads the files of the TLS flags.
-func (k *checkFlags) readTLSFiles() (err error) {
-	if k.Roots, err = k.tls.authorities(false); err == nil {
-		k.Certificate, err = k.tls.certificate()
-	}
-	return err
-}
-
 // readSecrets reads the verify token and the app secret. With a config, those in the
 // environment do not count: in most cases the config takes them from there.
 func (k *checkFlags) readSecrets(c *console) (err error) {
 	given := func(s *secretSource) bool {
-		return k.Config == "" || s.cmd.Flags().Changed(s.flag) || s.argument != "" && s.cmd.Flags().Changed(s.argument)
+		return k.Config == "" || c.flags.Changed(s.flag) || c.flags.Changed(s.argument)
 	}
 	if given(k.verifyToken) {
 		if k.VerifyToken, err = k.verifyToken.lookup(c); err != nil {

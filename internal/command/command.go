@@ -181,6 +181,11 @@ func run(maxArgs int, do action) func(*cobra.Command, []string) error {
 	}
 }
 
+// newCommand returns a sub-command that takes up to maxArgs arguments.
+func newCommand(use, short, long, example string, maxArgs int, do action) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(maxArgs, do)}
+}
+
 // exit makes Caddy exit with a status and print nothing more.
 func exit(cmd *cobra.Command, status int, err error) error {
 	cmd.SilenceErrors = true

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
@@ -19,6 +21,7 @@ import (
 
 // console is what a sub-command reads from and prints to.
 type console struct {
+	flags     *pflag.FlagSet
 	in        io.Reader
 	out, err  io.Writer
 	json      bool
@@ -32,6 +35,7 @@ func newConsole(cmd *cobra.Command) *console {
 	asJSON, _ := cmd.Flags().GetBool("json") // there is such a flag
 	out := cmd.OutOrStdout()
 	return &console{
+		flags:  cmd.Flags(),
 		in:     cmd.InOrStdin(),
 		out:    out,
 		err:    cmd.ErrOrStderr(),
@@ -117,6 +121,11 @@ func (c *console) table(rows ...[]string) {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	c.printed(w.Flush())
+}
+
+// details prints names with their values, but for those that have none.
+func (c *console) details(rows [][]string) {
+	c.table(slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" || row[1] == "-" })...)
 }
 
 // The colours of a terminal.

@@ -12,10 +12,7 @@ import (
 )
 
 func fieldsCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "fields",
-		Short: "List the fields of Instagram's webhooks",
-		Long: `
+	return newCommand("fields", "List the fields of Instagram's webhooks", `
 Lists the fields of Instagram's webhooks: the family that their events belong
 to, the name that a Facebook Page has for them, which --login facebook needs, the
 permission that each login needs besides those for every field, and what makes up
@@ -25,22 +22,8 @@ documents no permission. Fields that Meta documents but refuses stand last.
 Exit codes:
   0  done
   1  wrong usage
-` + outputCode,
-		Example: `  $ caddy instagram fields
-  $ caddy instagram fields --json`,
-		RunE: run(0, func(context.Context, *console, []string) (result, error) {
-			r := new(fieldTable)
-			for _, l := range graph.Logins() {
-				r.Logins = append(r.Logins, login{l, l.Name(), l.Host(), l.Basic()})
-			}
-			for _, f := range event.Fields() {
-				r.Fields = append(r.Fields, field{
-					f.Name, f.Page, family(f.Kind), f.About, f.InstagramLogin, f.FacebookLogin, f.UnifiedLogin, f.Identity, f.Common, f.Refused,
-				})
-			}
-			return r, nil
-		}),
-	}
+`+outputCode, `  $ caddy instagram fields
+  $ caddy instagram fields --json`, 0, listFields)
 }
 
 // fieldTable is the result of fields.
@@ -48,6 +31,19 @@ type fieldTable struct {
 	outcome
 	Fields []field `json:"fields"`
 	Logins []login `json:"logins"`
+}
+
+func listFields(context.Context, *console, []string) (result, error) {
+	r := new(fieldTable)
+	for _, l := range graph.Logins() {
+		r.Logins = append(r.Logins, login{l, l.Name(), l.Host(), l.Basic()})
+	}
+	for _, f := range event.Fields() {
+		r.Fields = append(r.Fields, field{
+			f.Name, f.Page, family(f.Kind), f.About, f.InstagramLogin, f.FacebookLogin, f.UnifiedLogin, f.Identity, f.Common, f.Refused,
+		})
+	}
+	return r, nil
 }
 
 type field struct {

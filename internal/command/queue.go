@@ -26,10 +26,7 @@ Exit codes:
 
 func queueCommand() *cobra.Command {
 	a := new(adminClient)
-	cmd := group(&cobra.Command{
-		Use:   "queue",
-		Short: "What waits in the queues, and what to do about it",
-	}, `
+	cmd := group(&cobra.Command{Use: "queue", Short: "What waits in the queues, and what to do about it"}, `
 Shows the events in the queues of instagram_queue and repairs what is wrong with
 them, by the admin API of the running Caddy. An event is pending until it is
 delivered, or dead: a dead letter, given up. Delivered and dead events are kept
@@ -87,37 +84,37 @@ func (a *adminClient) withConsumer(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// eventSelection is the flags that select events.
-type eventSelection struct {
-	state, field, account, since string
-}
+// selection are the names of the flags that select events, and of the parameters of
+// the admin API.
+var selection = []string{"state", "field", "account", "since"}
 
-func (s *eventSelection) register(cmd *cobra.Command, state string) {
+// registerSelection adds these flags to a command.
+func registerSelection(cmd *cobra.Command, state string) {
 	flags := cmd.Flags()
-	flags.StringVar(&s.state, "state", state, "Only those in this `state`: pending, delivered or dead")
-	flags.StringVar(&s.field, "field", "", "Only those of this `field`, such as comments")
-	flags.StringVar(&s.account, "account", "", "Only those of the account with this `id`")
-	flags.StringVar(&s.since, "since", "", "Only those accepted since this `time`: 2026-01-31T08:00:00Z, or 24h for a day ago")
+	flags.String("state", state, "Only those in this `state`: pending, delivered or dead")
+	flags.String("field", "", "Only those of this `field`, such as comments")
+	flags.String("account", "", "Only those of the account with this `id`")
+	flags.String("since", "", "Only those accepted since this `time`: 2026-01-31T08:00:00Z, or 24h for a day ago")
 }
 
-// query returns the flags as parameters of the admin API. It notes that the field
-// may be misspelt: then there is no event of it, which looks as if all were well.
-func (s *eventSelection) query(c *console) url.Values {
-	if len(s.field) > maxName {
-		// It is not repeated: it may be a secret in the wrong place.
-		c.note("Note: the name after --field is longer than that of any field")
-	} else if s.field != "" {
-		for _, warning := range event.FieldWarnings([]string{s.field}) {
-			c.note("Note: %s", warning)
-		}
-	}
+// selected returns these flags as parameters. It notes that the field may be misspelt:
+// then there is no event of it, which looks as if all were well.
+func selected(c *console) url.Values {
 	query := make(url.Values)
-	for name, value := range map[string]string{"state": s.state, "field": s.field, "account": s.account, "since": s.since} {
-		if value != "" {
+	for _, name := range selection {
+		if value := c.flags.Lookup(name).Value.String(); value != "" {
 			query.Set(name, value)
 		}
 	}
-	if ago, err := caddy.ParseDuration(s.since); err == nil && ago >= 0 {
+	if field := query.Get("field"); len(field) > maxName {
+		// It is not repeated: it may be a secret in the wrong place.
+		c.note("Note: the name after --field is longer than that of any field")
+	} else if field != "" {
+		for _, warning := range event.FieldWarnings([]string{field}) {
+			c.note("Note: %s", warning)
+		}
+	}
+	if ago, err := caddy.ParseDuration(query.Get("since")); err == nil && ago >= 0 {
 		// A time is the same for all pages.
 		query.Set("since", time.Now().Add(-ago).UTC().Format(time.RFC3339Nano))
 	}

@@ -20,10 +20,7 @@ import (
 const exitDamaged = 3
 
 func queueCheckCommand(a *adminClient) *cobra.Command {
-	return a.withFile(&cobra.Command{
-		Use:   "check",
-		Short: "Look for damage in the file of a queue",
-		Long: `
+	return a.withFile(a.command("check", "Look for damage in the file of a queue", `
 Looks for damage in the file of a queue, of the running Caddy or, with --file, of
 a stopped one. It reads the whole file, and changes nothing.
 
@@ -32,11 +29,8 @@ Exit codes:
   1  wrong usage
   2  the file could not be checked
   3  the file is damaged, or is not that of a queue
-` + outputCode,
-		Example: `  $ caddy instagram queue check
-  $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) { return checkQueue(ctx, a) }),
-	})
+`+outputCode, `  $ caddy instagram queue check
+  $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.check))
 }
 
 // checkedQueue is the result of check.
@@ -51,7 +45,7 @@ func (r *checkedQueue) text(c *console) {
 	}
 }
 
-func checkQueue(ctx context.Context, a *adminClient) (result, error) {
+func (a *adminClient) check(ctx context.Context, _ *console, _ []string) (result, error) {
 	r := new(checkedQueue)
 	err := a.read(ctx, http.MethodPost, "/check", nil, &r.Checked)
 	if errors.Is(err, sqlite.ErrDamaged) || errors.Is(err, errEmpty) { // so much that it cannot be opened
@@ -68,29 +62,24 @@ func checkQueue(ctx context.Context, a *adminClient) (result, error) {
 }
 
 func queueBackupCommand(a *adminClient) *cobra.Command {
-	return a.withFile(&cobra.Command{
-		Use:   "backup <new file>",
-		Short: "Copy a queue to a new file",
-		Long: `
+	return a.withFile(a.command("backup <new file>", "Copy a queue to a new file", `
 Copies a queue, as it is at one moment, to a new file, while Caddy goes on to use
 it, or, with --file, the queue of a stopped one. Caddy itself writes the new file:
 it is on the machine, and belongs to the user, of the running Caddy.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue backup /var/backups/queue-$(date +%F).db
-  $ caddy instagram queue check --file /var/backups/queue-2026-01-31.db`,
-		RunE: a.run(1, func(ctx context.Context, _ *console, args []string) (result, error) {
-			if len(args) == 0 {
-				return nil, errors.New("backup takes the path of the new file")
-			}
-			path, err := filepath.Abs(args[0])
-			if err != nil {
-				return nil, err
-			}
-			r := new(backedUpQueue)
-			err = a.change(ctx, http.MethodPost, "/backup", url.Values{"to": {path}}, &r.BackedUp)
-			return ifDone(r, err)
-		}),
-	})
+`+queueExitCodes, `  $ caddy instagram queue backup /var/backups/queue-$(date +%F).db
+  $ caddy instagram queue check --file /var/backups/queue-2026-01-31.db`, 1, a.backup))
+}
+
+func (a *adminClient) backup(ctx context.Context, _ *console, args []string) (result, error) {
+	if len(args) == 0 {
+		return nil, errors.New("backup takes the path of the new file")
+	}
+	path, err := filepath.Abs(args[0])
+	if err != nil {
+		return nil, err
+	}
+	r := new(backedUpQueue)
+	return ifDone(r, a.change(ctx, http.MethodPost, "/backup", url.Values{"to": {path}}, &r.BackedUp))
 }
 
 // backedUpQueue is the result of backup.
@@ -104,27 +93,23 @@ func (r *backedUpQueue) text(c *console) {
 }
 
 func queueCompactCommand(a *adminClient) *cobra.Command {
-	return a.withFile(&cobra.Command{
-		Use:   "compact",
-		Short: "Make the file of a queue smaller",
-		Long: `
+	return a.withFile(a.command("compact", "Make the file of a queue smaller", `
 Gives the space that a queue does not use any more back to the file system, of
 the running Caddy or, with --file, of a stopped one. The file is copied, so there
 must be room for that. Meanwhile a running Caddy accepts nothing: it lets
 deliveries wait, and Meta sends those again that wait for more than five seconds.
 Nobody needs to do this regularly: space that events leave is used for others.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue compact
-  $ caddy instagram queue compact --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) {
-			r := new(compactedQueue)
-			err := a.change(ctx, http.MethodPost, "/compact", nil, &r.Compacted)
-			if err == nil && a.file != "" {
-				err = withStatus(exitPartial, keepAccess(a.file, a.info))
-			}
-			return ifDone(r, err)
-		}),
-	})
+`+queueExitCodes, `  $ caddy instagram queue compact
+  $ caddy instagram queue compact --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.compact))
+}
+
+func (a *adminClient) compact(ctx context.Context, _ *console, _ []string) (result, error) {
+	r := new(compactedQueue)
+	err := a.change(ctx, http.MethodPost, "/compact", nil, &r.Compacted)
+	if err == nil && a.file != "" {
+		err = withStatus(exitPartial, keepAccess(a.file, a.info))
+	}
+	return ifDone(r, err)
 }
 
 // compactedQueue is the result of compact.

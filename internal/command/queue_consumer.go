@@ -12,60 +12,47 @@ import (
 
 func queuePauseCommand(a *adminClient) *cobra.Command {
 	r := new(pausedConsumer)
-	return a.consumerCommand(&cobra.Command{
-		Use:   "pause <consumer>",
-		Short: "Deliver nothing to a consumer",
-		Long: `
+	return a.consumerCommand("pause <consumer>", "Deliver nothing to a consumer", `
 Pauses a consumer: attempts under way end, and no others begin. Events are accepted
 for it as before, and wait. The pause lasts until 'resume', over restarts and reloads.
 'status' shows which consumers are paused.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue pause crm
+`+queueExitCodes, `  $ caddy instagram queue pause crm
   $ caddy instagram queue pause crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-	}, "/pause", r, &r.Paused)
+		"/pause", r, &r.Paused)
 }
 
 func queueResumeCommand(a *adminClient) *cobra.Command {
 	r := new(pausedConsumer)
-	return a.consumerCommand(&cobra.Command{
-		Use:   "resume <consumer>",
-		Short: "Deliver to a consumer again",
-		Long: `
+	return a.consumerCommand("resume <consumer>", "Deliver to a consumer again", `
 Ends the pause of a consumer: what waits for it is delivered, in its order.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue resume crm
+`+queueExitCodes, `  $ caddy instagram queue resume crm
   $ caddy instagram queue resume crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-	}, "/resume", r, &r.Paused)
+		"/resume", r, &r.Paused)
 }
 
 func queueDropCommand(a *adminClient) *cobra.Command {
 	r := new(droppedConsumer)
-	return a.consumerCommand(&cobra.Command{
-		Use:   "drop <consumer>",
-		Short: "Forget a consumer that left the config, and its events",
-		Long: `
+	return a.consumerCommand("drop <consumer>", "Forget a consumer that left the config, and its events", `
 Forgets a consumer, and for good what waits for it and what is kept for it. Other
 consumers keep their events. Caddy refuses that for a consumer of the config: remove
 it there and reload first. With --file, nobody knows the config, and any consumer is
 forgotten.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue export --consumer crm --state pending --output crm.jsonl
+`+queueExitCodes, `  $ caddy instagram queue export --consumer crm --state pending --output crm.jsonl
   $ caddy instagram queue drop crm
-  $ caddy instagram queue drop crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-	}, "/drop", r, &r.Dropped)
+  $ caddy instagram queue drop crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, "/drop", r, &r.Dropped)
 }
 
-// consumerCommand completes a command that has the admin API change a consumer. Its
+// consumerCommand returns a command that has the admin API change a consumer. Its
 // result holds the answer.
-func (a *adminClient) consumerCommand(cmd *cobra.Command, path string, r result, answer any) *cobra.Command {
-	cmd.RunE = a.run(1, func(ctx context.Context, _ *console, args []string) (result, error) {
+func (a *adminClient) consumerCommand(use, short, long, example, path string, r result, answer any) *cobra.Command {
+	do := func(ctx context.Context, _ *console, args []string) (result, error) {
 		if len(args) == 0 || args[0] == "" {
 			return nil, errors.New("which consumer? 'status' shows their names")
 		}
 		a.consumer = args[0]
 		return ifDone(r, a.change(ctx, http.MethodPost, path, nil, answer))
-	})
-	return a.withFile(cmd)
+	}
+	return a.withFile(a.command(use, short, long, example, 1, do))
 }
 
 // pausedConsumer is the result of pause and resume.

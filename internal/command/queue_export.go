@@ -1,17 +1,17 @@
 package command
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"strconv"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -26,17 +26,11 @@ const (
 )
 
 // exportFlags are the flags of export.
-type exportFlags struct {
-	eventSelection
-	format, output string
-}
+type exportFlags struct{ format, output string }
 
 func queueExportCommand(a *adminClient) *cobra.Command {
 	var f exportFlags
-	cmd := &cobra.Command{
-		Use:   "export",
-		Short: "Write events to a file, one a line",
-		Long: `
+	cmd := a.command("export", "Write events to a file, one a line", `
 Writes events as JSON, one a line, the oldest first: as CloudEvents, or with
 --format meta as deliveries in Meta's form that hold just one event. So
 'simulate --from-log' sends them again in their order. What is not JSON is in
@@ -53,13 +47,11 @@ Exit codes:
   1  wrong usage
   2  Caddy refused or cannot be reached, or a file cannot be used: what was
      written to the standard output is not all
-` + outputCode,
-		Example: `  $ caddy instagram queue export --state dead > dead.jsonl
+`+outputCode, `  $ caddy instagram queue export --state dead > dead.jsonl
   $ caddy instagram queue export --format meta --since 24h --output events.jsonl
   $ caddy instagram queue export --file /var/lib/caddy/.local/share/caddy/instagram/queue.db --output events.jsonl`,
-		RunE: a.run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return export(ctx, c, a, &f) }),
-	}
-	f.register(cmd, "")
+		0, func(ctx context.Context, c *console, _ []string) (result, error) { return export(ctx, c, a, &f) })
+	registerSelection(cmd, "")
 	cmd.Flags().StringVar(&f.format, "format", exportCloudEvents, "Write them in this `format`: cloudevents or meta")
 	cmd.Flags().StringVar(&f.output, "output", "", "New `file` to write to (default: the standard output)")
 	return a.withConsumer(a.withFile(cmd))
@@ -80,22 +72,18 @@ func export(ctx context.Context, c *console, a *adminClient, f *exportFlags) (_ 
 	if f.format != exportCloudEvents && f.format != exportMeta {
 		return nil, errors.New("--format is none of cloudevents and meta")
 	}
-	query := f.query(c)
-	write := func(w *eventWriter) error {
-		_, err := await(ctx, func() (struct{}, error) { return struct{}{}, w.writeAll(ctx, a, query) })
-		return w.end(err)
-	}
+	query := selected(c)
 	if f.output == "" {
-		w := &eventWriter{out: bufio.NewWriter(c.out), format: f.format, object: c.json, status: exitOutput}
+		w := &eventWriter{out: c.out, format: f.format, object: c.json, status: exitOutput}
 		c.json = false // it is printed here
-		return nil, write(w)
+		return nil, w.end(ctx, w.writeAll(ctx, a, query))
 	}
 	file, err := os.OpenFile(f.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, withStatus(exitRefused, fmt.Errorf("making a new file: %w", err))
 	}
-	w := &eventWriter{out: bufio.NewWriter(file), format: f.format, status: exitRefused}
-	if err = write(w); err == nil {
+	w := &eventWriter{out: file, format: f.format, status: exitRefused}
+	if err = w.writeAll(ctx, a, query); err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
@@ -108,13 +96,12 @@ func export(ctx context.Context, c *console, a *adminClient, f *exportFlags) (_ 
 // eventWriter writes an export: one event a line, or one JSON object whose list
 // "events" has one a line.
 type eventWriter struct {
-	out    *bufio.Writer
+	out    io.Writer
 	format string
 	object bool
 	status int // exit code for what cannot be written
 
-	mu    sync.Mutex // an interrupt ends the output while a page is on its way
-	ended bool
+	page  bytes.Buffer // what is to be written next
 	count int
 }
 
@@ -135,7 +122,7 @@ func (w *eventWriter) writeAll(ctx context.Context, a *adminClient, query url.Va
 			return fmt.Errorf("after %s: %w", plural(w.count, "event"), err)
 		}
 		if err == nil {
-			err = w.write(page)
+			err = w.write(ctx, page)
 		}
 		if err != nil {
 			return err
@@ -145,65 +132,57 @@ func (w *eventWriter) writeAll(ctx context.Context, a *adminClient, query url.Va
 }
 
 // write writes a page of events.
-func (w *eventWriter) write(page []*admin.Event) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended {
-		return errors.New("interrupted")
-	}
+func (w *eventWriter) write(ctx context.Context, page []*admin.Event) error {
 	for _, e := range distinct(page) {
 		body := e.Bytes()
 		if body == nil && e.Size > 0 {
 			continue // forgotten meanwhile
 		}
 		for _, line := range exportedLines(w.format, body) {
-			w.writeLine(line)
+			w.add(line)
 		}
 	}
-	return w.flush()
+	return w.flush(ctx)
 }
 
-// writeLine writes one event. The error, if any, is that of the next flush.
-func (w *eventWriter) writeLine(line []byte) {
+// add adds one event to the page.
+func (w *eventWriter) add(line []byte) {
 	switch {
 	case !w.object:
 		line = append(line, '\n')
 	case w.count == 0:
-		_, _ = w.out.WriteString("{\"events\":[\n")
+		w.page.WriteString("{\"events\":[\n")
 	default:
-		_, _ = w.out.WriteString(",\n")
+		w.page.WriteString(",\n")
 	}
-	_, _ = w.out.Write(line)
+	w.page.Write(line)
 	w.count++
 }
 
-// flush returns the first error of writing.
-func (w *eventWriter) flush() error {
-	if err := w.out.Flush(); err != nil {
-		return &failure{w.status, fmt.Errorf("the events cannot be written: %w", err)}
+// flush writes the page. An interrupt does not wait for somebody to read the output.
+func (w *eventWriter) flush(ctx context.Context) error {
+	_, err := await(ctx, func() (int64, error) { return w.page.WriteTo(w.out) })
+	if err != nil && !errors.Is(err, errInterrupted) {
+		err = &failure{w.status, fmt.Errorf("the events cannot be written: %w", err)}
 	}
-	return nil
+	return err
 }
 
 // end ends the output after all is written, or after an error, which it returns.
-func (w *eventWriter) end(err error) error {
-	if !w.mu.TryLock() {
-		return err // of an interrupt, while nobody reads the output
+func (w *eventWriter) end(ctx context.Context, err error) error {
+	if errors.Is(err, errInterrupted) || !w.object { // nobody may be reading the output
+		return err
 	}
-	defer w.mu.Unlock()
-	w.ended = true
-	if w.object {
-		if w.count == 0 {
-			_, _ = w.out.WriteString("{\"events\":[")
-		}
-		_, _ = w.out.WriteString("]")
-		if err != nil {
-			text, _ := json.Marshal(describe(err)) // of strings and numbers
-			_, _ = fmt.Fprintf(w.out, ",\"error\":%s", text)
-		}
-		_, _ = w.out.WriteString("}\n")
+	if w.count == 0 {
+		w.page.WriteString("{\"events\":[")
 	}
-	return cmp.Or(err, w.flush())
+	w.page.WriteString("]")
+	if err != nil {
+		text, _ := json.Marshal(describe(err)) // of strings and numbers
+		fmt.Fprintf(&w.page, ",\"error\":%s", text)
+	}
+	w.page.WriteString("}\n")
+	return cmp.Or(err, w.flush(context.WithoutCancel(ctx)))
 }
 
 // exportedLines returns an event in a format, without a line feed: more than one

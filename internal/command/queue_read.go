@@ -20,21 +20,15 @@ import (
 )
 
 func queueStatusCommand(a *adminClient) *cobra.Command {
-	return a.withConsumer(a.withFile(&cobra.Command{
-		Use:   "status",
-		Short: "Show how much is in the queues",
-		Long: `
+	return a.withConsumer(a.withFile(a.command("status", "Show how much is in the queues", `
 Shows for each store, and each consumer of it, how many events are pending, are
 being delivered, are dead, and are kept after their delivery; when the oldest
 pending one was accepted; and since when deliveries are refused because they cannot
 be stored, if they are. It tells which consumers are paused, and which are not in the
 config any more.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue status
+`+queueExitCodes, `  $ caddy instagram queue status
   $ caddy instagram queue status --address unix//run/caddy/admin.sock --json
-  $ caddy instagram queue status --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-		RunE: a.run(0, func(ctx context.Context, _ *console, _ []string) (result, error) { return showStatus(ctx, a) }),
-	}))
+  $ caddy instagram queue status --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.status)))
 }
 
 // queueStatus is the result of status.
@@ -46,7 +40,7 @@ type queueStatus struct {
 	Stopped bool `json:"stopped,omitempty"`
 }
 
-func showStatus(ctx context.Context, a *adminClient) (result, error) {
+func (a *adminClient) status(ctx context.Context, _ *console, _ []string) (result, error) {
 	s := &queueStatus{Stopped: a.file != ""}
 	if err := a.read(ctx, http.MethodGet, "", nil, &s.Stores); err != nil {
 		return nil, err
@@ -142,32 +136,26 @@ func withoutConsumer(rows [][]string, saysNothing bool) [][]string {
 const maxListed = 100_000
 
 func queueListCommand(a *adminClient) *cobra.Command {
-	var s eventSelection
 	var before uint64
 	var limit int
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List events, the newest first",
-		Long: `
+	cmd := a.command("list", "List events, the newest first", `
 Lists events, the newest first, without their bodies, once for each consumer that
 has it. On a terminal, each has the error of its last attempt in a line of its own;
 elsewhere that is the last column.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue list --state dead
+`+queueExitCodes, `  $ caddy instagram queue list --state dead
   $ caddy instagram queue list --field comments --since 24h --limit 1000 --json
   $ caddy instagram queue list --file /var/lib/caddy/.local/share/caddy/instagram/queue.db --state pending`,
-		RunE: a.run(0, func(ctx context.Context, c *console, _ []string) (result, error) {
+		0, func(ctx context.Context, c *console, _ []string) (result, error) {
 			if limit < 1 || limit > maxListed {
 				return nil, fmt.Errorf("--limit must be 1 to %d; for more, there is 'export'", maxListed)
 			}
-			query := s.query(c)
+			query := selected(c)
 			if before > 0 {
 				query.Set("before", strconv.FormatUint(before, 10))
 			}
 			return listEvents(ctx, a, query, limit)
-		}),
-	}
-	s.register(cmd, "")
+		})
+	registerSelection(cmd, "")
 	cmd.Flags().Uint64Var(&before, "before", 0, "Only those before the event with this `id`")
 	cmd.Flags().IntVar(&limit, "limit", 100, "At most so many, for all consumers that have them")
 	return a.withConsumer(a.withFile(cmd))

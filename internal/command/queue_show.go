@@ -18,26 +18,22 @@ import (
 )
 
 func queueShowCommand(a *adminClient) *cobra.Command {
-	return a.withConsumer(a.withFile(&cobra.Command{
-		Use:   "show <id>",
-		Short: "Show an event with its body",
-		Long: `
+	return a.withConsumer(a.withFile(a.command("show <id>", "Show an event with its body", `
 Shows an event with its body, which is what your application gets, and its last
 attempts with the first line that your application answered. If several consumers
 have the event, --consumer says for which. With --json, there is more of the answers.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue show 1207
+`+queueExitCodes, `  $ caddy instagram queue show 1207
   $ caddy instagram queue show 1207 --consumer crm --json
-  $ caddy instagram queue show 1207 --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-		RunE: a.run(1, func(ctx context.Context, _ *console, args []string) (result, error) {
-			ids, err := eventIDs(args)
-			if err != nil {
-				return nil, err
-			}
-			e := new(queueEvent)
-			return ifDone(e, a.read(ctx, http.MethodGet, eventPath(ids[0]), nil, &e.Event))
-		}),
-	}))
+  $ caddy instagram queue show 1207 --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 1, a.show)))
+}
+
+func (a *adminClient) show(ctx context.Context, _ *console, args []string) (result, error) {
+	ids, err := eventIDs(args)
+	if err != nil {
+		return nil, err
+	}
+	e := new(queueEvent)
+	return ifDone(e, a.read(ctx, http.MethodGet, eventPath(ids[0]), nil, &e.Event))
 }
 
 // queueEvent is the result of show.
@@ -52,8 +48,7 @@ func (e *queueEvent) text(c *console) {
 	if consumer == queue.DefaultConsumer {
 		consumer = ""
 	}
-	rows := [][]string{}
-	for _, row := range [][]string{
+	c.details([][]string{
 		{"id", strconv.FormatUint(e.ID, 10)},
 		{"consumer", consumer},
 		{"state", stateOf(e.Event)},
@@ -70,12 +65,7 @@ func (e *queueEvent) text(c *console) {
 		{"settled", ago(e.Settled, now)},
 		{"attempts", strconv.Itoa(e.Attempts)},
 		{"last error", e.LastError},
-	} {
-		if row[1] != "" && row[1] != "-" {
-			rows = append(rows, row)
-		}
-	}
-	c.table(rows...)
+	})
 	e.printHistory(c, now)
 	text := base64.StdEncoding.EncodeToString(e.BodyBase64)
 	if e.Body != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -16,20 +17,17 @@ import (
 
 // severalFlags are the flags of the commands that change events: those with the given
 // ids or, with --all, those that the flags select.
-type severalFlags struct {
-	eventSelection
-	all, dryRun bool
-}
+type severalFlags struct{ all, dryRun bool }
 
 func (f *severalFlags) register(cmd *cobra.Command) {
-	f.eventSelection.register(cmd, "dead")
+	registerSelection(cmd, "dead")
 	cmd.Flags().BoolVar(&f.all, "all", false, "All that the other flags select")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "Only count them")
 }
 
-// validate returns an error unless there are either ids or --all. The flags that
-// need --all are those that select events, --dry-run, and the others.
-func (f *severalFlags) validate(cmd *cobra.Command, ids []string, others ...string) error {
+// validate returns an error unless there are either ids or --all. The
+// flags that select events, --dry-run and --rate need --all.
+func (f *severalFlags) validate(c *console, ids []string) error {
 	switch {
 	case f.all && len(ids) > 0:
 		return errors.New("give either ids or --all")
@@ -38,8 +36,8 @@ func (f *severalFlags) validate(cmd *cobra.Command, ids []string, others ...stri
 	case len(ids) == 0:
 		return errors.New("which events? give their ids, which 'list' shows, or --all")
 	}
-	for _, flag := range append([]string{"state", "field", "account", "since", "dry-run"}, others...) {
-		if cmd.Flags().Changed(flag) {
+	for _, flag := range slices.Concat(selection, []string{"dry-run", "rate"}) {
+		if c.flags.Changed(flag) {
 			return fmt.Errorf("--%s is for --all", flag)
 		}
 	}
@@ -59,10 +57,7 @@ func (f *severalFlags) post(ctx context.Context, a *adminClient, path string, qu
 func queueRetryCommand(a *adminClient) *cobra.Command {
 	var f severalFlags
 	var rate float64
-	cmd := &cobra.Command{
-		Use:   "retry {<id>... | --all}",
-		Short: "Deliver events again",
-		Long: `
+	cmd := a.command("retry {<id>... | --all}", "Deliver events again", `
 Makes events pending again: dead ones, delivered ones, and those that wait for
 another attempt, which is due at once then. Either those with the given ids, or
 with --all those that the other flags select: without flags, all that are dead.
@@ -73,25 +68,23 @@ Events that were dead or delivered come behind all others, so that they do not
 hold up new ones, and with --all not more than --rate of them in a second. If
 your application drops duplicates by the Idempotency-Key, it does not take a
 delivered event again.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue retry 1207 1210
+`+queueExitCodes, `  $ caddy instagram queue retry 1207 1210
   $ caddy instagram queue retry --all --field comments --since 24h --dry-run
   $ caddy instagram queue retry --all --consumer crm --since 24h --rate 50`,
-	}
+		math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
+			if err := f.validate(c, args); err != nil {
+				return nil, err
+			}
+			r := new(retriedEvents)
+			if !f.all {
+				return r.each(ctx, a, args)
+			}
+			query := selected(c)
+			query.Set("rate", strconv.FormatFloat(rate, 'g', -1, 64))
+			return ifDone(r, f.post(ctx, a, "/retry", query, &r.Retried))
+		})
 	f.register(cmd)
 	cmd.Flags().Float64Var(&rate, "rate", 10, "At most so many events in a second")
-	cmd.RunE = a.run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
-		if err := f.validate(cmd, args, "rate"); err != nil {
-			return nil, err
-		}
-		if !f.all {
-			return retryEach(ctx, a, args)
-		}
-		query := f.query(c)
-		query.Set("rate", strconv.FormatFloat(rate, 'g', -1, 64))
-		r := new(retriedEvents)
-		return ifDone(r, f.post(ctx, a, "/retry", query, &r.Retried))
-	})
 	return a.withConsumer(cmd)
 }
 
@@ -117,8 +110,8 @@ func (r *retriedEvents) text(c *console) {
 	}
 }
 
-func retryEach(ctx context.Context, a *adminClient, args []string) (result, error) {
-	r := new(retriedEvents)
+// each makes the events with the ids in args pending.
+func (r *retriedEvents) each(ctx context.Context, a *adminClient, args []string) (result, error) {
 	done, err := forEach(args, func(id uint64) error {
 		var one admin.Retried
 		if err := a.change(ctx, http.MethodPost, eventPath(id)+"/retry", nil, &one); err != nil {
@@ -173,31 +166,27 @@ func forEach(args []string, do func(uint64) error) (done []uint64, err error) {
 
 func queueDiscardCommand(a *adminClient) *cobra.Command {
 	var f severalFlags
-	cmd := &cobra.Command{
-		Use:   "discard {<id>... | --all}",
-		Short: "Forget events",
-		Long: `
+	cmd := a.command("discard {<id>... | --all}", "Forget events", `
 Forgets events for good, in whatever state they are: either those with the given
 ids, or with --all those that the other flags select: without flags, all that are
 dead. Without --consumer, an id is forgotten for all consumers that have it. With
 --all, an event is forgotten for those whose state is selected, and counts for each.
 Those that are being delivered just now cannot be forgotten: they stay, and
 are counted.
-` + queueExitCodes,
-		Example: `  $ caddy instagram queue discard 1207 1210
+`+queueExitCodes, `  $ caddy instagram queue discard 1207 1210
   $ caddy instagram queue discard --all --field comments --since 24h --dry-run
   $ caddy instagram queue discard --all --consumer crm --since 24h`,
-	}
+		math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
+			if err := f.validate(c, args); err != nil {
+				return nil, err
+			}
+			d := new(discardedEvents)
+			if !f.all {
+				return d.each(ctx, a, args)
+			}
+			return d.pages(ctx, a, &f, selected(c))
+		})
 	f.register(cmd)
-	cmd.RunE = a.run(math.MaxInt, func(ctx context.Context, c *console, args []string) (result, error) {
-		if err := f.validate(cmd, args); err != nil {
-			return nil, err
-		}
-		if f.all {
-			return discardAll(ctx, a, &f, f.query(c))
-		}
-		return discardEach(ctx, a, args)
-	})
 	return a.withConsumer(cmd)
 }
 
@@ -221,9 +210,8 @@ func (d *discardedEvents) text(c *console) {
 	}
 }
 
-func discardEach(ctx context.Context, a *adminClient, args []string) (result, error) {
-	d := new(discardedEvents)
-	var err error
+// each forgets the events with the ids in args.
+func (d *discardedEvents) each(ctx context.Context, a *adminClient, args []string) (_ result, err error) {
 	d.IDs, err = forEach(args, func(id uint64) error {
 		return a.change(ctx, http.MethodDelete, eventPath(id), nil, nil)
 	})
@@ -234,9 +222,9 @@ func discardEach(ctx context.Context, a *adminClient, args []string) (result, er
 	return d, err
 }
 
-// discardAll forgets all selected events, page by page.
-func discardAll(ctx context.Context, a *adminClient, f *severalFlags, query url.Values) (result, error) {
-	d := &discardedEvents{Discarded: admin.Discarded{DryRun: f.dryRun}}
+// pages forgets all selected events, page by page.
+func (d *discardedEvents) pages(ctx context.Context, a *adminClient, f *severalFlags, query url.Values) (result, error) {
+	d.DryRun = f.dryRun
 	for {
 		var page admin.Discarded
 		if err := f.post(ctx, a, "/discard", query, &page); err != nil {

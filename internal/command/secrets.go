@@ -26,7 +26,6 @@ type secretSource struct {
 	argument string // the flag with the secret itself, if there is one
 
 	file, value string // what the flags say
-	cmd         *cobra.Command
 }
 
 func accessToken() *secretSource {
@@ -44,7 +43,6 @@ func appSecret() *secretSource {
 
 // register adds the flags to a command.
 func (s *secretSource) register(cmd *cobra.Command) {
-	s.cmd = cmd
 	cmd.Flags().StringVar(&s.file, s.flag, "", fmt.Sprintf("The `file` with the %s; - is the standard input (default: the environment variable %s)", s.what, s.env))
 	if s.argument == "" {
 		return
@@ -67,7 +65,7 @@ func (s *secretSource) read(c *console) (graph.Secret, error) {
 // argument, may be any text.
 func (s *secretSource) warn(c *console, secret graph.Secret) {
 	describe := secretcheck.Describe
-	if s.cmd.Flags().Changed(s.argument) {
+	if c.flags.Changed(s.argument) {
 		describe = secretcheck.Mangled
 	}
 	if problem := describe(string(secret)); problem != "" && secret != "" {
@@ -81,13 +79,12 @@ func (s *secretSource) missing() error {
 
 // lookup returns the secret, or "" if none was given.
 func (s *secretSource) lookup(c *console) (graph.Secret, error) {
-	flags := s.cmd.Flags()
 	switch {
-	case s.argument != "" && flags.Changed(s.argument):
+	case c.flags.Changed(s.argument):
 		return s.parse("--"+s.argument, s.value)
 	case s.file != "":
 		return s.readFile(c)
-	case flags.Changed(s.flag):
+	case c.flags.Changed(s.flag):
 		return "", fmt.Errorf("--%s names no file", s.flag)
 	case os.Getenv(s.env) != "":
 		return s.parse(s.env, os.Getenv(s.env))

@@ -12,10 +12,7 @@ import (
 
 func signCommand() *cobra.Command {
 	secret := appSecret()
-	cmd := &cobra.Command{
-		Use:   "sign [<file>]",
-		Short: "Print the signature header of a body",
-		Long: `
+	cmd := newCommand("sign [<file>]", "Print the signature header of a body", `
 Prints the header X-Hub-Signature-256 that Meta would send with a body. The body
 is taken byte for byte from a file, or from the standard input if there is none
 or it is -.
@@ -23,14 +20,12 @@ or it is -.
 Exit codes:
   0  done
   1  wrong usage, or the body or the app secret cannot be read
-` + outputCode,
-		Example: `  $ caddy instagram sign delivery.json --app-secret-file secret
+`+outputCode, `  $ caddy instagram sign delivery.json --app-secret-file secret
   $ curl https://hooks.example.com/webhooks -H "$(caddy instagram sign delivery.json)" \
       -H 'Content-Type: application/json' --data-binary @delivery.json`,
-		RunE: run(1, func(_ context.Context, c *console, args []string) (result, error) {
+		1, func(_ context.Context, c *console, args []string) (result, error) {
 			return sign(c, secret, append(args, "-")[0])
-		}),
-	}
+		})
 	secret.register(cmd)
 	return cmd
 }

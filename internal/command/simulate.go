@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"github.com/spf13/cobra"
@@ -40,16 +41,11 @@ type simulation struct {
 	verify      []string
 	verifyQueue bool
 	queue       adminClient
-
-	given func(flag string) bool
 }
 
 func simulateCommand() *cobra.Command {
 	s := &simulation{secret: appSecret(), token: verifyToken()}
-	cmd := &cobra.Command{
-		Use:   "simulate --to <url>",
-		Short: "Play Meta against a receiver of webhooks",
-		Long: `
+	cmd := newCommand("simulate --to <url>", "Play Meta against a receiver of webhooks", `
 Plays Meta against a receiver of webhooks: ours or any other.
 
 First it sends the verification request, if it has a verify token, and stops if
@@ -86,8 +82,7 @@ Exit codes:
   2  there was no run, or it was cut short: wrong usage, a file that cannot be
      read or written, the file of --from-log is incomplete or holds no event, a
      queue that cannot be asked, an interrupt
-` + outputCode,
-		Example: `  # The verification request and one delivery of each field
+`+outputCode, `  # The verification request and one delivery of each field
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --verify-token-file verify
 
   # A thousand comments, fifty a second, to a site with Caddy's local certificate
@@ -106,17 +101,8 @@ Exit codes:
   # The Test button of the App Dashboard; then the events of yesterday again
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --test-button
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --from-log events.jsonl`,
-		RunE: run(0, s.simulate),
-	}
+		math.MaxInt, s.simulate)
 	refuseFlags(cmd, exitNoRun)
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		s.given = cmd.Flags().Changed
-		if len(args) > 0 {
-			// They are not repeated: they may be secrets in the wrong place.
-			return cmd.FlagErrorFunc()(cmd, errors.New("simulate takes flags only"))
-		}
-		return nil
-	}
 	s.register(cmd)
 	return cmd
 }
@@ -163,8 +149,12 @@ func (s *simulation) register(cmd *cobra.Command) {
 func noRun(err error) error { return &failure{exitNoRun, err} }
 
 // simulate does what the flags say, and judges what came of it.
-func (s *simulation) simulate(ctx context.Context, c *console, _ []string) (result, error) {
-	if err := s.validate(); err != nil {
+func (s *simulation) simulate(ctx context.Context, c *console, args []string) (result, error) {
+	if len(args) > 0 {
+		// They are not repeated: they may be secrets in the wrong place.
+		return nil, noRun(errors.New("simulate takes flags only"))
+	}
+	if err := s.validate(c); err != nil {
 		return nil, noRun(err)
 	}
 	r := new(simulated)
@@ -201,7 +191,7 @@ func (s *simulation) compare(ctx context.Context, _ *console, r *simulated) erro
 
 // play sends what there is to send, and verifies the ledger.
 func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err error) {
-	if !s.given("seed") {
+	if !c.flags.Changed("seed") {
 		s.made.Seed = rand.Uint64()
 	}
 	client, token, err := s.client(c)
@@ -209,7 +199,7 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 		return err
 	}
 	defer client.Close()
-	deliveries, total, end, err := s.deliveries()
+	deliveries, total, end, err := s.deliveries(c)
 	if err != nil {
 		return err
 	}
@@ -260,12 +250,12 @@ func (s *simulation) verifyLedger(ctx context.Context, r *simulated, ledger *sim
 }
 
 // validate returns an error for flags that do not go together or are out of range.
-func (s *simulation) validate() error {
+func (s *simulation) validate(c *console) error {
 	if s.to == "" && (s.ledger == "" || len(s.verify) == 0 && !s.verifyQueue) {
 		return errors.New("--to is needed, or --ledger and --verify or --verify-queue")
 	}
 	for _, flag := range []string{"address", "config", "adapter", "store"} {
-		if s.given(flag) && !s.verifyQueue {
+		if c.flags.Changed(flag) && !s.verifyQueue {
 			return fmt.Errorf("--%s is for --verify-queue", flag)
 		}
 	}

@@ -26,17 +26,14 @@ func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	switch only := s.given("count") && s.count == 0; {
+	switch only := c.flags.Changed("count") && s.count == 0; {
 	case only && token == "":
 		return nil, "", s.token.missing()
 	case !only && secret == "":
 		return nil, "", s.secret.missing()
 	}
 	to := &simulate.Client{URL: s.to, Secret: string(secret)}
-	if to.Certificate, err = s.tls.certificate(); err != nil {
-		return nil, "", err
-	}
-	if to.Roots, err = s.tls.authorities(true); err != nil {
+	if to.Roots, to.Certificate, err = s.tls.read(true); err != nil {
 		return nil, "", err
 	}
 	if err := to.Validate(); err != nil {
@@ -48,10 +45,10 @@ func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 
 // deliveries returns what is to be sent, how many these are at most, or -1 for
 // all there are, and a function that ends it.
-func (s *simulation) deliveries() (_ simulate.Deliveries, total int, end func(), _ error) {
+func (s *simulation) deliveries(c *console) (_ simulate.Deliveries, total int, end func(), _ error) {
 	end = func() {}
 	total = s.count
-	counted := s.given("count")
+	counted := c.flags.Changed("count")
 	switch {
 	case s.fromLog != "":
 		log, err := os.Open(s.fromLog)
@@ -77,7 +74,7 @@ func (s *simulation) deliveries() (_ simulate.Deliveries, total int, end func(),
 	if !counted {
 		total = len(s.made.Fields)
 	}
-	if !s.given("seed") {
+	if !c.flags.Changed("seed") {
 		s.made.Now = time.Now
 	}
 	return simulate.Take(s.made.Deliveries(), total), total, end, nil

@@ -18,11 +18,8 @@ type subscriptionFlags struct {
 }
 
 func subscriptionsCommand() *cobra.Command {
-	return group(&cobra.Command{
-		Use:     "subscriptions",
-		Aliases: []string{"subscription"},
-		Short:   "What your app gets of an account",
-	}, `
+	cmd := &cobra.Command{Use: "subscriptions", Aliases: []string{"subscription"}, Short: "What your app gets of an account"}
+	return group(cmd, `
 Shows and changes what your app is subscribed to of an account, with the
 account's access token (IG_ACCESS_TOKEN or --token-file). The app itself must be
 subscribed to these fields first: in the App Dashboard, or with 'caddy instagram
@@ -37,7 +34,7 @@ With --login unified it is the Instagram account again, and must be named by
 
 // command returns a sub-command with the flags.
 func (s *subscriptionFlags) command(use, short, long, example string, do action) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run(0, do)}
+	cmd := newCommand(use, short, long, example, 0, do)
 	s.registerAccount(cmd)
 	s.registerSecret(cmd)
 	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is; needed with --login unified)")

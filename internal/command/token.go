@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,10 +15,7 @@ import (
 )
 
 func tokenCommand() *cobra.Command {
-	return group(&cobra.Command{
-		Use:   "token",
-		Short: "Whose an access token is, and how long it lives",
-	}, `
+	return group(&cobra.Command{Use: "token", Short: "Whose an access token is, and how long it lives"}, `
 Shows whose an access token is and until when it is valid, and renews one of
 Instagram Login. Tokens of other logins can only be watched. A dead token ends the
 account's webhooks.
@@ -26,10 +24,7 @@ account's webhooks.
 
 func tokenShowCommand() *cobra.Command {
 	g := new(graphFlags)
-	cmd := &cobra.Command{
-		Use:   "show",
-		Short: "Show whose an access token is, and until when it is valid",
-		Long: `
+	cmd := newCommand("show", "Show whose an access token is, and until when it is valid", `
 Shows whose an access token is, and until when it is valid.
 
 Of a token of Instagram Login, Meta tells the end only when it is refreshed. For
@@ -39,12 +34,9 @@ written, unless the token was refreshed elsewhere since.
 A token of Facebook Login or Unified Login is looked into: Meta tells its end and
 its permissions. One of Unified Login is a system user's (Business Integration
 System User), and does not tell which Instagram account it is for.
-` + exitCodes,
-		Example: `  $ caddy instagram token show --token-file token
+`+exitCodes, `  $ caddy instagram token show --token-file token
   $ caddy instagram token show --login facebook --token-file page-token --json
-  $ caddy instagram token show --login unified --token-file system-token`,
-		RunE: run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return showToken(ctx, c, g) }),
-	}
+  $ caddy instagram token show --login unified --token-file system-token`, 0, g.showToken)
 	g.registerAccount(cmd)
 	g.registerSecret(cmd)
 	return cmd
@@ -67,7 +59,7 @@ type tokenInfo struct {
 	Permissions []string    `json:"permissions,omitempty"`
 }
 
-func showToken(ctx context.Context, c *console, g *graphFlags) (result, error) {
+func (g *graphFlags) showToken(ctx context.Context, c *console, _ []string) (result, error) {
 	client, err := g.accountClient(c)
 	if err != nil {
 		return nil, err
@@ -104,10 +96,6 @@ func (t *tokenInfo) text(c *console) {
 	if t.SystemUser != "" {
 		owner = []string{"system user", t.SystemUser + " (" + t.Name + "); the token does not tell the account"}
 	}
-	rows := [][]string{owner, {"login", t.Login.Name()}}
-	if t.App != "" {
-		rows = append(rows, []string{"app", t.App}, []string{"kind", t.Kind})
-	}
 	validUntil := "not known"
 	switch {
 	case t.Never:
@@ -117,17 +105,23 @@ func (t *tokenInfo) text(c *console) {
 	case !t.Latest.IsZero():
 		validUntil = "not known; at the latest " + until(t.Latest) + ", unless refreshed elsewhere"
 	}
-	rows = append(rows, []string{"valid until", validUntil})
+	dataUntil, renewal := "", watchOnly
 	if !t.DataExpires.IsZero() {
-		rows = append(rows, []string{"data access until", until(t.DataExpires)})
+		dataUntil = until(t.DataExpires)
 	}
-	if t.Permissions != nil {
-		rows = append(rows, []string{"permissions", namesText(t.Permissions)})
+	if t.Login.Refreshes() {
+		renewal = ""
 	}
-	if !t.Login.Refreshes() {
-		rows = append(rows, []string{"renewal", watchOnly})
-	}
-	c.table(rows...)
+	c.details([][]string{
+		owner,
+		{"login", t.Login.Name()},
+		{"app", t.App},
+		{"kind", t.Kind},
+		{"valid until", validUntil},
+		{"data access until", dataUntil},
+		{"permissions", strings.Join(t.Permissions, ", ")},
+		{"renewal", renewal},
+	})
 }
 
 // until returns a time as text with the days until then.
@@ -137,10 +131,7 @@ func until(t time.Time) string {
 
 func tokenRefreshCommand() *cobra.Command {
 	g := new(graphFlags)
-	cmd := &cobra.Command{
-		Use:   "refresh",
-		Short: "Renew a long-lived access token of Instagram Login in its file",
-		Long: `
+	cmd := newCommand("refresh", "Renew a long-lived access token of Instagram Login in its file", `
 Renews a long-lived access token of Instagram Login, which must be at least a day
 old and not expired, for 60 more days. The new token replaces the old one in its
 file at once, with the same mode and owner, so it must come from --token-file.
@@ -148,10 +139,7 @@ Run it once a week, by cron for example.
 
 Meta has no such call for tokens of Facebook Login and Unified Login: watch these
 with 'caddy instagram token show'.
-` + exitCodes,
-		Example: `  $ caddy instagram token refresh --token-file token`,
-		RunE:    run(0, func(ctx context.Context, c *console, _ []string) (result, error) { return refreshToken(ctx, c, g) }),
-	}
+`+exitCodes, `  $ caddy instagram token refresh --token-file token`, 0, g.refreshToken)
 	g.registerAccount(cmd)
 	cmd.Flags().Lookup(g.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
 	return cmd
@@ -164,7 +152,7 @@ type refreshedToken struct {
 	Expires time.Time `json:"expires_at"`
 }
 
-func refreshToken(ctx context.Context, c *console, g *graphFlags) (result, error) {
+func (g *graphFlags) refreshToken(ctx context.Context, c *console, _ []string) (result, error) {
 	if login := graph.Login(g.login); !login.Refreshes() {
 		return nil, fmt.Errorf("a token of %s cannot be refreshed: %s; 'caddy instagram token show --login %s' shows "+
 			"until when it is valid", login.Name(), watchOnly, login)
