@@ -151,6 +151,9 @@ const (
 	selectNew = `SELECT id, field, delivery FROM event WHERE id > ? AND (id <= ? OR consumers & ?) ORDER BY id LIMIT ?`
 )
 
+// left is an event that is to be forgotten.
+type left struct{ id, delivery int64 }
+
 // sweep removes some of what a dropped consumer has left behind, and reports whether there
 // may be more.
 func (t *txn) sweep() (more bool, err error) {
@@ -159,7 +162,6 @@ func (t *txn) sweep() (more bool, err error) {
 		return false, nil
 	}
 	c := t.memory.consumers[at]
-	type left struct{ id, delivery int64 }
 	var had, fresh []left
 	cursor, n := c.cursor, 0
 	err = t.db.each(func(s *sqlite3.Stmt) bool {

@@ -9,8 +9,9 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// step is how many events one transaction requeues or forgets.
-const step = 1024
+// step is how many events one transaction requeues or forgets: more of them would hold up
+// what is accepted meanwhile.
+const step = 256
 
 // Requeue implements queue.Store.
 func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.Duration) (total int, err error) {
@@ -90,53 +91,56 @@ type consumerStanding struct {
 	standing
 }
 
+// expireSteps is how many steps one Expire takes. Others commit in between.
+const expireSteps = 8
+
 // Expire implements queue.Store.
 func (s *Store) Expire(ctx context.Context, retention queue.Retention) (more bool, err error) {
-	err = s.do(ctx, &operation{apply: func(t *txn) error {
-		if more, err = t.sweep(); err != nil {
+	more = true
+	for n := 0; n < expireSteps && more && err == nil; n++ {
+		err = s.do(ctx, &operation{apply: func(t *txn) (err error) {
+			more, err = t.expire(retention)
 			return err
-		}
-		for _, c := range t.memory.consumers {
-			for state, keep := range map[int]time.Duration{stateDelivered: retention.Delivered, stateDead: retention.Dead} {
-				left, err := t.expire(c, state, keep)
-				if err != nil {
-					return err
-				}
-				more = more || left
-			}
-		}
-		identities, err := t.expireIdentities(retention.Dedupe)
-		more = more || identities
-		return err
-	}})
+		}})
+	}
 	return more, err
 }
 
-const selectSettled = `SELECT event FROM status WHERE consumer = ? AND state = ? AND settled IS NOT NULL AND settled <= ?
-	ORDER BY settled LIMIT ?`
+// expire forgets up to step events whose retention is over, and reports whether there may
+// be more.
+func (t *txn) expire(retention queue.Retention) (more bool, err error) {
+	if more, err = t.sweep(); err != nil || more {
+		return more, err
+	}
+	budget := step
+	for _, c := range t.memory.consumers {
+		for state, keep := range map[int]time.Duration{stateDelivered: retention.Delivered, stateDead: retention.Dead} {
+			n, err := t.expireSettled(c, state, keep, budget)
+			if budget -= n; err != nil || budget == 0 {
+				return true, err
+			}
+		}
+	}
+	return t.expireIdentities(retention.Dedupe)
+}
 
-// expire forgets events that were settled for a consumer too long ago, and reports whether
-// there may be more of them.
-func (t *txn) expire(c *consumer, state int, keep time.Duration) (more bool, err error) {
-	if c.name == "" {
-		return false, nil
-	}
-	var old []int64
+const selectSettled = `SELECT s.event, e.delivery FROM status s CROSS JOIN event e ON e.id = s.event
+	WHERE s.consumer = ? AND s.state = ? AND s.settled IS NOT NULL AND s.settled <= ? ORDER BY s.settled LIMIT ?`
+
+// expireSettled forgets events that were settled for a consumer too long ago, and returns
+// how many.
+func (t *txn) expireSettled(c *consumer, state int, keep time.Duration, most int) (n int, err error) {
+	var old []left
 	if err := t.db.each(func(s *sqlite3.Stmt) bool {
-		old = append(old, s.ColumnInt64(0))
+		old = append(old, left{s.ColumnInt64(0), s.ColumnInt64(1)})
 		return true
-	}, selectSettled, c.id, state, t.now-keep.Microseconds(), step); err != nil {
-		return false, err
+	}, selectSettled, c.id, state, t.now-keep.Microseconds(), most); err != nil {
+		return 0, err
 	}
-	for _, id := range old {
-		w, _, err := t.stands(c, id)
-		if err == nil {
-			w.hasStatus, w.state = true, state
-			err = t.forget(c, id, &w)
-		}
-		if err != nil {
-			return false, err
+	for _, e := range old {
+		if err := t.forget(c, e.id, &standing{delivery: e.delivery, hasStatus: true, state: state}); err != nil {
+			return 0, err
 		}
 	}
-	return len(old) == step, nil
+	return len(old), nil
 }

@@ -40,8 +40,10 @@ const (
 	dropAttempts = `DELETE FROM attempt WHERE consumer = ? AND event = ?`
 	putForgotten = `INSERT INTO status (consumer, event, state, lane, held, chain, position) VALUES (?, ?, 3, 0, 0, 0, 0)
 		ON CONFLICT DO UPDATE SET state = 3, lane = 0, held = 0, due = NULL, chain = 0, attempts = 0, tried = NULL, settled = NULL, error = NULL`
-	dropStatus = `DELETE FROM status WHERE consumer = ? AND event = ?`
-	dropEvent  = `DELETE FROM event WHERE id = ?`
+	dropStatus      = `DELETE FROM status WHERE consumer = ? AND event = ?`
+	dropAllAttempts = `DELETE FROM attempt WHERE consumer IN (SELECT id FROM consumer) AND event = ?`
+	dropAllStatus   = `DELETE FROM status WHERE consumer IN (SELECT id FROM consumer) AND event = ?`
+	dropEvent       = `DELETE FROM event WHERE id = ?`
 	// Once the last event of a delivery is gone, so is what they shared.
 	dropDelivery = `DELETE FROM delivery WHERE id = ?1 AND NOT EXISTS
 		(SELECT 1 FROM event WHERE id >= ?1 AND id < ?1 + delivery.events AND delivery = ?1)`
@@ -254,16 +256,10 @@ func (t *txn) isNeeded(except *consumer, id int64) (needed bool, err error) {
 
 // remove removes what is stored of an event.
 func (t *txn) remove(id, delivery int64) error {
-	for _, c := range t.memory.consumers {
-		if err := t.change(dropAttempts, c.id, id); err != nil {
+	for _, sql := range []string{dropAllAttempts, dropAllStatus, dropEvent} {
+		if err := t.change(sql, id); err != nil {
 			return err
 		}
-		if err := t.change(dropStatus, c.id, id); err != nil {
-			return err
-		}
-	}
-	if err := t.change(dropEvent, id); err != nil {
-		return err
 	}
 	return t.change(dropDelivery, delivery)
 }
