@@ -73,3 +73,31 @@ func deliverAll(t testing.TB, s *Store, name string, total int) {
 		t.Fatal(err)
 	}
 }
+
+// TestNothingStaysOfForgottenEvents has a consumer away, for which events stay: those that
+// have forgotten them keep nothing of them.
+func TestNothingStaysOfForgottenEvents(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	if err := s.Join(ctx, []queue.Consumer{{Name: "away"}}); err != nil {
+		t.Fatal(err)
+	}
+	const total = 100
+	names := []string{queue.DefaultConsumer, "away"}
+	if _, err := s.Accept(ctx, batch("e", total), queue.Admission{Consumers: names}); err != nil {
+		t.Fatal(err)
+	}
+	deliverAll(t, s, queue.DefaultConsumer, total)
+	if _, err := s.Expire(ctx, queue.Retention{}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.db.number(`SELECT count(*) FROM status`); err != nil || n != 0 {
+		t.Errorf("%d status rows, %v", n, err)
+	}
+	check(t, s)
+	for name, want := range map[string]int{queue.DefaultConsumer: 0, "away": total} {
+		if events, err := s.List(ctx, queue.Filter{Consumer: name}); err != nil || len(events) != want {
+			t.Errorf("%s has %d events, want %d: %v", name, len(events), want, err)
+		}
+	}
+}

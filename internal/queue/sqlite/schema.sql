@@ -66,7 +66,7 @@ CREATE TABLE ordering (
 CREATE TABLE status (
     consumer INTEGER NOT NULL,
     event    INTEGER NOT NULL,
-    state    INTEGER NOT NULL, -- 0: pending, 1: delivered, 2: dead, 3: forgotten, but needed by others
+    state    INTEGER NOT NULL, -- 0: pending, 1: delivered, 2: dead, 3: forgotten above the mark, but needed by others
     lane     INTEGER NOT NULL, -- 0: live, 1: retried, 2: replayed
     held     INTEGER NOT NULL, -- 1: pending behind another event of its chain
     due      INTEGER,          -- when a pending event may be leased; 0: at any time

@@ -232,6 +232,9 @@ func (t *txn) forget(c *consumer, id int64, w *standing) error {
 	if err := t.change(dropAttempts, c.id, id); err != nil {
 		return err
 	}
+	if id <= c.mark() { // where an event without a status row is nothing to the consumer
+		return t.change(dropStatus, c.id, id)
+	}
 	return t.change(putForgotten, c.id, id)
 }
 
