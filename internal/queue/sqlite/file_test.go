@@ -355,12 +355,12 @@ func TestPlans(t *testing.T) {
 		{firstOf, "USING INDEX status_chain (consumer=? AND chain=?)"},
 		{isBehind, "status_chain (consumer=? AND chain=? AND position<?)"},
 		{selectSettled, "status_settled (consumer=? AND state=? AND settled>? AND settled<?)"},
-		{selectFresh, "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)"},
+		{selectFresh, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 		{selectEvent, "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"},
 		{oldestKnown, "status_pending (consumer=?)"},
-		{selectLog, "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)"},
+		{firstFresh, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 		{selectHad, "PRIMARY KEY (consumer=?)"},
-		{selectNew, "SEARCH event USING INTEGER PRIMARY KEY (rowid>?)"},
+		{selectNew, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 		{dropOldAttempt, "PRIMARY KEY (consumer=? AND event=?"},
 	} {
 		var plan []string

@@ -148,7 +148,8 @@ func (s *Store) Drop(ctx context.Context, name string) error {
 
 const (
 	selectHad = `SELECT s.event, e.delivery FROM status s JOIN event e ON e.id = s.event WHERE s.consumer = ? LIMIT ?`
-	selectNew = `SELECT id, field, delivery FROM event WHERE id > ? AND (id <= ? OR consumers & ?) ORDER BY id LIMIT ?`
+	selectNew = `SELECT e.id, e.delivery FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id
+		WHERE ` + isFresh + ` AND e.id <= ? ORDER BY e.id LIMIT ?`
 )
 
 // left is an event that is to be forgotten.
@@ -162,33 +163,28 @@ func (t *txn) sweep() (more bool, err error) {
 		return false, nil
 	}
 	c := t.memory.consumers[at]
-	var had, fresh []left
-	cursor, n := c.cursor, 0
-	err = t.db.each(func(s *sqlite3.Stmt) bool {
-		had = append(had, left{s.ColumnInt64(0), s.ColumnInt64(1)})
+	var all []left
+	gather := func(s *sqlite3.Stmt) bool {
+		all = append(all, left{s.ColumnInt64(0), s.ColumnInt64(1)})
 		return true
-	}, selectHad, c.id, step)
-	if err == nil && len(had) < step {
-		err = t.db.each(func(s *sqlite3.Stmt) bool {
-			n++
-			if cursor = s.ColumnInt64(0); c.wants(cursor, c.bit(), s.ColumnText(1)) {
-				fresh = append(fresh, left{cursor, s.ColumnInt64(2)})
-			}
-			return true
-		}, selectNew, c.cursor, c.keptUntil, c.bit(), step)
 	}
-	for _, e := range append(had, fresh...) {
-		if err != nil {
-			return false, err
+	err = t.db.each(gather, selectHad, c.id, step)
+	if err == nil && len(all) == 0 {
+		end := t.horizon(c)
+		err = t.db.each(gather, selectNew, c.freshArgs(end, step)...)
+		if n := len(all); n == step {
+			end = all[n-1].id
 		}
-		err = t.leave(c, e.id, e.delivery)
+		c.cursor = end
 	}
-	if err != nil || len(had) == step {
-		return err == nil, err
+	for _, e := range all {
+		if err == nil {
+			err = t.leave(c, e.id, e.delivery)
+		}
 	}
-	if c.cursor = cursor; n == step {
+	if err != nil || len(all) > 0 || c.cursor < t.memory.last {
 		t.dirty = true
-		return true, nil
+		return err == nil, err
 	}
 	before := t.memory.consumers
 	t.memory.consumers = slices.Delete(slices.Clone(before), at, at+1)

@@ -10,8 +10,15 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// maxHeld bounds how many events one Lease gives a status row before others may commit.
-const maxHeld = 1000
+// How many events one transaction gives a status row as they have to wait, and how many
+// numbers of events it looks at, before others may commit.
+const (
+	maxHeld = 1000
+	window  = 10_000
+)
+
+// horizon returns up to which event a transaction looks for those of a consumer.
+func (t *txn) horizon(c *consumer) int64 { return min(c.cursor+window, t.memory.last) }
 
 // lookAgain bounds how long a Lease waits for a time to come: the clock may be set.
 const lookAgain = time.Minute
@@ -106,7 +113,7 @@ func (t *txn) lease(c *consumer, limit int) (events []*queue.Event, next time.Ti
 			lane = laneLive
 		case l.heads[laneRetried].id != 0:
 			lane = laneRetried
-		case l.heads[laneReplayed].id == 0:
+		case l.heads[laneReplayed].id == 0, l.next == l.now: // there may be others
 			return events, timeOf(l.next), nil
 		}
 		e, err := l.take(lane)
@@ -129,8 +136,9 @@ type leaser struct {
 	*consumer
 	heads [3]heads      // of chains, with a status row, by lane
 	fresh *sqlite3.Stmt // stands at the first event behind the cursor; nil: not begun
+	end   int64         // how far fresh looks
 	held  int           // how many events got a status row
-	next  int64         // when more is due; 0: never
+	next  int64         // when more is due; 0: never; now: that is not known yet
 
 	live int64 // the next live event: returned, a head, or fresh; 0: none is left
 }
@@ -211,9 +219,8 @@ func (l *leaser) findLive() error {
 }
 
 const (
-	selectFresh = `SELECT ` + eventColumns + `e.body` + eventTables +
-		`WHERE e.id > ? AND (e.id <= ? OR e.consumers & ?) AND s.event IS NULL ORDER BY e.id`
-	isBehind = `SELECT 1 FROM status WHERE consumer = ? AND chain = ? AND state = 0 AND chain <> 0 AND position < ? LIMIT 1`
+	selectFresh = `SELECT ` + eventColumns + `e.body` + eventTables + `WHERE ` + isFresh + ` AND e.id <= ? ORDER BY e.id`
+	isBehind    = `SELECT 1 FROM status WHERE consumer = ? AND chain = ? AND state = 0 AND chain <> 0 AND position < ? LIMIT 1`
 )
 
 // findFresh returns the next event of the log to which nothing has happened and that can
@@ -223,7 +230,8 @@ func (l *leaser) findFresh() (id int64, err error) {
 		if l.cursor >= l.memory.last {
 			return 0, nil
 		}
-		if l.fresh, err = l.db.rows(selectFresh, l.consumer.id, l.cursor, l.keptUntil, l.bit()); err != nil {
+		l.end = l.horizon(l.consumer)
+		if l.fresh, err = l.db.rows(selectFresh, l.freshArgs(l.end)...); err != nil {
 			return 0, err
 		}
 		l.fresh.Step()
@@ -234,10 +242,6 @@ func (l *leaser) findFresh() (id int64, err error) {
 			return 0, nil
 		}
 		id := l.fresh.ColumnInt64(0)
-		if id <= l.keptUntil && !l.wants(id, 0, l.fresh.ColumnText(fieldColumn)) {
-			l.cursor = id
-			continue
-		}
 		chain := l.chainIn(l.fresh)
 		if chain == 0 {
 			return id, nil
@@ -260,7 +264,9 @@ func (l *leaser) findFresh() (id int64, err error) {
 	if err := l.fresh.Err(); err != nil {
 		return 0, translate(l.path, err)
 	}
-	l.cursor = l.memory.last
+	if l.cursor = l.end; l.cursor < l.memory.last {
+		l.next = l.now // go on at once
+	}
 	return 0, nil
 }
 

@@ -169,13 +169,15 @@ type source struct{ tables, condition, id string }
 const (
 	fromStatus = ` CROSS JOIN event e ON e.id = s.event LEFT JOIN delivery d ON d.id = e.delivery `
 
-	// isFresh selects events to which nothing has happened yet. Its parameters, behind the
-	// consumer, are those of freshArgs.
+	// isFresh selects events to which nothing has happened yet. Its parameters, and those of
+	// eventTables, are freshArgs.
 	isFresh = `s.event IS NULL AND e.id > ?2 AND iif(e.id <= ?3, ?4 = '' OR instr(?4, ' ' || e.field || ' ') > 0, e.consumers & ?5)`
 )
 
 // freshArgs returns the parameters of isFresh.
-func (c *consumer) freshArgs() []any { return []any{c.cursor, c.keptUntil, c.keptFields, c.bit()} }
+func (c *consumer) freshArgs(more ...any) []any {
+	return append([]any{c.id, c.cursor, c.keptUntil, c.keptFields, c.bit()}, more...)
+}
 
 var (
 	allEvents = source{eventTables, `(s.state < 3 OR ` + isFresh + `)`, "e.id"}
@@ -205,7 +207,7 @@ func (s source) listing(c *consumer, f *queue.Filter) (sql string, args []any) {
 	where := s.condition
 	args = []any{c.id}
 	if s == allEvents || s == fresh {
-		args = append(args, c.freshArgs()...)
+		args = c.freshArgs()
 	}
 	add := func(is bool, condition string, arg any) {
 		if is {

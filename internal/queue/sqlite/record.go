@@ -55,7 +55,6 @@ const eventColumns = `e.id, e.accepted, e.identity, e.not_unique, e.field, e.acc
 
 // The places of some of them.
 const (
-	fieldColumn        = 4
 	accountColumn      = 5
 	conversationColumn = 6
 	chainColumn        = 20

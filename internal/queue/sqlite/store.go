@@ -258,31 +258,39 @@ func (s *Store) Free(ctx context.Context) (free int64, err error) {
 
 // Stats implements queue.Store.
 func (s *Store) Stats(ctx context.Context) (all []queue.Stats, err error) {
-	err = s.do(ctx, &operation{apply: func(t *txn) error {
-		all = nil
-		for _, c := range t.memory.consumers {
-			if c.name == "" {
-				continue
-			}
-			oldest, err := t.oldest(c)
-			if err != nil {
-				return err
-			}
-			all = append(all, queue.Stats{
-				Consumer:     c.name,
-				Paused:       c.paused,
-				Pending:      c.counts.pending,
-				PendingBytes: c.counts.bytes,
-				InFlight:     int64(len(c.leased)),
-				Dead:         c.counts.dead,
-				Delivered:    c.counts.delivered,
-				Oldest:       oldest,
-			})
-		}
-		return nil
-	}})
+	for more := true; more && err == nil; {
+		err = s.do(ctx, &operation{apply: func(t *txn) (err error) {
+			all, more, err = t.stats()
+			return err
+		}})
+	}
 	slices.SortFunc(all, func(a, b queue.Stats) int { return cmp.Compare(a.Consumer, b.Consumer) })
 	return all, err
+}
+
+// stats returns the statistics, unless there is more to be looked at for them.
+func (t *txn) stats() (all []queue.Stats, more bool, err error) {
+	for _, c := range t.memory.consumers {
+		if c.name == "" {
+			continue
+		}
+		oldest, unknown, err := t.oldest(c)
+		if err != nil {
+			return nil, false, err
+		}
+		more = more || unknown
+		all = append(all, queue.Stats{
+			Consumer:     c.name,
+			Paused:       c.paused,
+			Pending:      c.counts.pending,
+			PendingBytes: c.counts.bytes,
+			InFlight:     int64(len(c.leased)),
+			Dead:         c.counts.dead,
+			Delivered:    c.counts.delivered,
+			Oldest:       oldest,
+		})
+	}
+	return all, more, nil
 }
 
 // Interface guards

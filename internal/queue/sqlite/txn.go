@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -162,14 +160,15 @@ func (t *txn) rollback() error {
 
 const (
 	oldestKnown = `SELECT event FROM status WHERE consumer = ? AND state = 0 ORDER BY event LIMIT 1`
-	selectLog   = `SELECT id, field, EXISTS (SELECT 1 FROM status WHERE consumer = ? AND event = e.id) FROM event e
-		WHERE id > ? AND (id <= ? OR consumers & ?) ORDER BY id`
+	firstFresh  = `SELECT e.id FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id
+		WHERE ` + isFresh + ` AND e.id <= ? ORDER BY e.id LIMIT 1`
 )
 
-// oldest returns when the oldest pending event of a consumer was accepted.
-func (t *txn) oldest(c *consumer) (oldest time.Time, err error) {
+// oldest returns when the oldest pending event of a consumer was accepted, unless it has
+// to look further than one transaction may.
+func (t *txn) oldest(c *consumer) (oldest time.Time, more bool, err error) {
 	if c.counts.pending == 0 {
-		return time.Time{}, nil
+		return time.Time{}, false, nil
 	}
 	known, err := t.db.number(oldestKnown, c.id)
 	fresh := c.firstOpen()
@@ -177,29 +176,22 @@ func (t *txn) oldest(c *consumer) (oldest time.Time, err error) {
 		fresh, err = t.skip(c)
 	}
 	id := min(cmp.Or(known, fresh), cmp.Or(fresh, known))
-	if err != nil || id == 0 {
-		return time.Time{}, err
+	if err != nil || fresh == 0 && (known == 0 || known > c.cursor) {
+		return time.Time{}, c.cursor < t.memory.last, err
 	}
 	accepted, err := t.db.number(`SELECT accepted FROM event WHERE id = ?`, id)
-	return timeOf(accepted), err
+	return timeOf(accepted), false, err
 }
 
 // skip moves the cursor of a consumer on to the first event that waits for it, which it
 // returns, so that what is before it is looked at only once.
 func (t *txn) skip(c *consumer) (id int64, err error) {
-	if c.cursor >= t.memory.last {
-		return 0, nil
-	}
-	err = t.db.each(func(s *sqlite3.Stmt) bool {
-		if !s.ColumnBool(2) && c.wants(s.ColumnInt64(0), c.bit(), s.ColumnText(1)) {
-			id = s.ColumnInt64(0)
+	end := t.horizon(c)
+	id, err = t.db.number(firstFresh, c.freshArgs(end)...)
+	if err == nil {
+		if c.cursor = end; id != 0 {
+			c.cursor = id - 1
 		}
-		return id == 0
-	}, selectLog, c.id, c.cursor, c.keptUntil, c.bit())
-	if err == nil && id == 0 {
-		c.cursor = t.memory.last
-	} else if err == nil {
-		c.cursor = id - 1
 	}
 	return id, err
 }
