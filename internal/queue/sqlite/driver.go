@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/caddy-instagram/webhooks/internal/freespace"
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -31,6 +33,8 @@ type conn struct {
 	*sqlite3.Conn
 	path   string
 	stmts  map[string]*sqlite3.Stmt
+	vfs    string
+	files  *openFiles
 	broken bool // by a fault, and closed
 }
 
@@ -51,11 +55,19 @@ func connect(path, mode string, cache int) (*conn, error) {
 	if mode != create {
 		name += "&modeof=" + url.QueryEscape(path)
 	}
+	system, known := vfs.Find("").(vfs.VFSFilename)
+	if !known {
+		return nil, errors.New("the driver of SQLite opens files in a way that is not known")
+	}
+	files, own := &openFiles{VFSFilename: system}, rand.Text()
+	vfs.Register(own, files)
+	name += "&vfs=" + own
 	db, err := sqlite3.OpenFlags(name, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE|sqlite3.OPEN_URI)
 	if err != nil {
+		vfs.Unregister(own)
 		return nil, translate(path, err)
 	}
-	c := &conn{Conn: db, path: path, stmts: make(map[string]*sqlite3.Stmt)}
+	c := &conn{Conn: db, path: path, stmts: make(map[string]*sqlite3.Stmt), vfs: own, files: files}
 	err = db.BusyTimeout(busyTimeout)
 	if err == nil { // else a statement is compiled again each time that another consumer is bound
 		_, err = db.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
@@ -83,6 +95,7 @@ func (c *conn) close() error {
 		_ = s.Close() // repeats the error of its last step
 	}
 	clear(c.stmts)
+	defer vfs.Unregister(c.vfs)
 	_, err := c.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
 	return translate(c.path, errors.Join(err, c.Conn.Close()))
 }

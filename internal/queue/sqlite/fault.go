@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
@@ -13,7 +15,8 @@ import (
 // The index of the write-ahead log is a file that is mapped into memory. When the file
 // system cannot write a page of it, as on a full btrfs or a broken disk below xfs, there is
 // no error but a fault, which would end the process. This file makes it an error, after
-// which the connection is of no use: the store opens the file again, as after a crash.
+// which the connection is of no use: its memory is lost, some MiB, and the store opens the
+// file again, as after a crash, but not at once if that happens again.
 
 // fault is an access to memory that failed.
 type fault struct{ address uintptr }
@@ -35,6 +38,13 @@ func catchFault(fn func() error) (err error) {
 	return fn()
 }
 
+// The bounds of the time after a fault until the file is opened again, unless it is the
+// first one for a while.
+const (
+	firstReopen = 50 * time.Millisecond
+	maxReopen   = 30 * time.Second
+)
+
 // guarded calls fn, which uses the connection. After a fault the connection is closed.
 func (c *conn) guarded(fn func() error) error {
 	err := catchFault(fn)
@@ -42,39 +52,33 @@ func (c *conn) guarded(fn func() error) error {
 		if isFull(c.path) {
 			err = fmt.Errorf("%w: %w", queue.ErrFull, f)
 		}
-		return failure{fmt.Errorf("the queue %s: %w", c.path, errors.Join(err, c.closeAfter(f)))}
+		c.broken = true
+		vfs.Unregister(c.vfs)
+		return failure{fmt.Errorf("the queue %s: %w", c.path, errors.Join(err, c.files.closeFiles()))}
 	}
 	return err
 }
 
-// maxFaults is more than the pages of the index that closing a connection can come upon.
-const maxFaults = 100
+// openFiles are the files of a connection, by which it can be closed without SQLite: that
+// would go on with the transaction, and write to the log by what it finds in the index.
+type openFiles struct {
+	vfs.VFSFilename
+	files []vfs.File
+}
 
-// closeAfter closes the connection after a fault. As that uses the index, it puts ordinary
-// memory in place of the pages that cannot be used: it is of no further interest what is
-// in them, and the file is not changed.
-func (c *conn) closeAfter(f *fault) (err error) {
-	c.broken = true
-	stmts := make([]*sqlite3.Stmt, 0, len(c.stmts))
-	for s := range c.Stmts() {
-		stmts = append(stmts, s)
+// OpenFilename implements vfs.VFSFilename.
+func (o *openFiles) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	file, flags, err := o.VFSFilename.OpenFilename(name, flags)
+	if err == nil {
+		o.files = append(o.files, file)
 	}
-	for range maxFaults {
-		if err := replacePage(f.address); err != nil {
-			return err
-		}
-		err = catchFault(func() error {
-			for ; len(stmts) > 0; stmts = stmts[1:] {
-				_ = stmts[0].Close() // repeats the error of its last step
-			}
-			if _, err := c.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
-				return err
-			}
-			return c.Conn.Close()
-		})
-		if !errors.As(err, &f) {
-			break
-		}
+	return file, flags, err
+}
+
+// closeFiles closes the files, and so ends the locks. One that is closed already says nothing.
+func (o *openFiles) closeFiles() (err error) {
+	for _, f := range o.files {
+		err = errors.Join(err, unlockIndex(f), f.Close())
 	}
 	return err
 }

@@ -48,6 +48,10 @@ type Store struct {
 	memory  memory
 	loaded  bool // memory holds what the file does
 	reserve *reserve
+
+	fault   error         // the last one
+	faulted time.Time     // when; zero: never
+	reopen  time.Duration // how long after it the file is opened again
 }
 
 // guarded calls fn, which uses the connection of the store. After a fault, it is closed, and
@@ -57,6 +61,10 @@ func (s *Store) guarded(fn func() error) error {
 	err := db.guarded(fn)
 	if db.broken {
 		s.db, s.loaded = nil, false
+		if s.reopen = max(firstReopen, min(2*s.reopen, maxReopen)); time.Since(s.faulted) > 10*maxReopen {
+			s.reopen = 0
+		}
+		s.fault, s.faulted = err, time.Now()
 	}
 	return err
 }
@@ -115,6 +123,9 @@ func (s *Store) usable() error {
 		return queue.ErrClosed
 	}
 	if s.db == nil { // since a compaction that failed, or a fault
+		if time.Since(s.faulted) < s.reopen {
+			return s.fault
+		}
 		return s.openFile()
 	}
 	return nil

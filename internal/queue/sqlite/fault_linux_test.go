@@ -1,11 +1,10 @@
-//go:build unix
-
 package sqlite
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 // breakIndex has each access to the index of the write-ahead log fail.
 func breakIndex(t *testing.T, s *Store) {
 	t.Helper()
+	s.faulted = time.Time{} // long ago
 	if err := os.Truncate(s.path+"-shm", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -97,4 +97,36 @@ func TestFaultOfACommit(b *testing.T) {
 		b.Errorf("%+v, %v", stats, err)
 	}
 	check(b, s)
+}
+
+// TestFaultInACommit has a commit fail after it was written to the log, as on a full btrfs.
+// What was accepted before it, and after it, survives a crash.
+func TestFaultInACommit(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	const each = 20
+	for n := range each {
+		accept(t, s, record(fmt.Sprint("before", n), ""))
+	}
+	if err := s.do(ctx, &operation{apply: func(txn *txn) error {
+		err := txn.change(`UPDATE event SET accepted = accepted + 1`)
+		breakIndex(t, s)
+		return err
+	}}); !errors.As(err, new(*fault)) {
+		t.Errorf("got %v, want a fault", err)
+	}
+	for n := range each {
+		accept(t, s, record(fmt.Sprint("after", n), ""))
+	}
+	path := filepath.Join(t.TempDir(), "queue.db")
+	for _, suffix := range []string{"", walSuffix} {
+		if err := copyFile(s.path+suffix, path+suffix); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crashed := openStore(t, path)
+	if stats, err := statsOf(crashed); err != nil || stats.Pending != 2*each {
+		t.Errorf("%+v, %v", stats, err)
+	}
+	check(t, crashed)
 }
