@@ -261,7 +261,8 @@ type Event struct {
 	Due, Settled time.Time
 
 	// History is the last MaxHistory attempts, the oldest first. An event that was
-	// delivered by the first attempt has none.
+	// delivered by the first attempt has none, and some may be missing of one that was tried
+	// while the disk was full.
 	History []Attempt
 }
 

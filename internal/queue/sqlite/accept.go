@@ -145,15 +145,12 @@ func (a *acceptance) fits(t *txn, fresh []int) error {
 			return err
 		}
 	}
-	if t.room == 0 {
-		room, err := t.free()
-		if err != nil {
-			return nil // the commit will tell
-		}
-		t.room = room
+	room, err := t.space()
+	if err != nil {
+		return nil // the commit will tell
 	}
 	needed := 2*a.size + 8*pageSize // in the write-ahead log, and in the file
-	if err := a.admission.Space(t.room, needed+settling*waiting); err != nil {
+	if err := a.admission.Space(room, needed+settling*waiting); err != nil {
 		return err
 	}
 	t.room -= needed

@@ -158,6 +158,36 @@ func TestSettlingOnAFullDisk(t *testing.T) {
 	check(t, s)
 }
 
+// TestAnswersOnAFullDisk has others fill the disk, and the application fail with long
+// answers: these must not take the room that settling needs.
+func TestAnswersOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, 16<<20)
+	s := openStore(t, filepath.Join(dir, "queue.db"))
+	const total = 1000
+	accept(t, s, batch("e", total)...)
+	fill(t, dir)
+	failed := queue.Attempt{Ended: time.Now(), Status: 500, Error: "500", Answer: make([]byte, 1<<10)}
+	settleAll := func(o queue.Outcome) {
+		t.Helper()
+		for settled := 0; settled < total; {
+			events := due(t, s, 50)
+			if len(events) == 0 {
+				t.Fatalf("after %d, nothing is due", settled)
+			}
+			for _, e := range events {
+				settle(t, s, e, o)
+			}
+			settled += len(events)
+		}
+	}
+	for range 5 {
+		settleAll(queue.Outcome{State: queue.Pending, Due: time.Now(), Attempt: failed})
+	}
+	settleAll(queue.Outcome{State: queue.Dead, Attempt: failed})
+	check(t, s)
+}
+
 // TestOpenOnAFullDisk has others fill the disk while the queue is closed: what was set
 // aside is enough to open it and to settle what waits.
 func TestOpenOnAFullDisk(t *testing.T) {

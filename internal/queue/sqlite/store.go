@@ -257,6 +257,14 @@ func (s *Store) free() (int64, error) {
 	return free + pages*pageSize - s.logged, err
 }
 
+// space is free, but asks only once.
+func (t *txn) space() (room int64, err error) {
+	if t.room == 0 {
+		t.room, err = t.free()
+	}
+	return t.room, err
+}
+
 // Free implements queue.SpaceTeller.
 func (s *Store) Free(ctx context.Context) (free int64, err error) {
 	err = s.do(ctx, &operation{apply: func(t *txn) (err error) {

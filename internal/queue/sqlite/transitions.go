@@ -74,7 +74,7 @@ func (t *txn) settle(c *consumer, id int64, o queue.Outcome) error {
 	if err := t.change(putStatus, c.id, id, state, lane, due, l.chain, l.attempts+1, tried, settled, textOrNull(o.Error)); err != nil {
 		return err
 	}
-	if state != stateDelivered || l.attempts > 0 || lane == laneReplayed {
+	if (state != stateDelivered || l.attempts > 0 || lane == laneReplayed) && t.hasRoomForAttempts() {
 		if err := t.addAttempt(c, id, &o.Attempt); err != nil {
 			return err
 		}
@@ -92,6 +92,13 @@ func (t *txn) settle(c *consumer, id int64, o queue.Outcome) error {
 	c.counts.count(statePending, -1, l.size)
 	c.counts.count(state, 1, 0)
 	return t.promote(c, l.chain, 0)
+}
+
+// hasRoomForAttempts reports whether there is more room than it takes to settle all that
+// waits. Attempts are not worth that an event cannot be settled.
+func (t *txn) hasRoomForAttempts() bool {
+	room, err := t.space()
+	return !t.reserve.gone() && (err != nil || room-settling*t.memory.pending() > t.reserve.size)
 }
 
 // addAttempt takes down an attempt, and drops the first one if there are too many.
