@@ -49,3 +49,26 @@ func TestPanicInACommit(t *testing.T) {
 	settle(t, s, events[0], queue.Outcome{State: queue.Delivered})
 	check(t, s)
 }
+
+// TestTooMuchForTheMemory has an event come that does not fit into the memory that a
+// connection may have: it is refused, and what comes with it is accepted.
+func TestTooMuchForTheMemory(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	big := record("big", "")
+	big.Body = make([]byte, 300<<20)
+	var ops []*operation
+	for _, r := range []queue.Record{record("1", ""), big, record("2", "")} {
+		ops = append(ops, &operation{apply: newAcceptance([]queue.Record{r}, queue.Admission{}).apply, grows: true})
+	}
+	if err := s.commit(ops); err != nil {
+		t.Fatal(err)
+	}
+	if ops[0].err != nil || ops[1].err == nil || ops[2].err != nil {
+		t.Errorf("accepted: %v; %v; %v", ops[0].err, ops[1].err, ops[2].err)
+	}
+	if events := due(t, s, 10); len(events) != 2 {
+		t.Errorf("%d events are due, want 2", len(events))
+	}
+	check(t, s)
+}

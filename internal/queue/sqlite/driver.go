@@ -23,12 +23,12 @@ import (
 //
 // This file is all that knows the driver, github.com/ncruces/go-sqlite3. It and
 // modernc.org/sqlite were tried with a failing and a full disk at writes, syncs,
-// truncations and allocations: both return errors, go on with the next commit, and never
-// panic. This one was chosen because its API is SQLite's own, without the pool of
-// database/sql and its goroutine, because it locks by open file description where the
-// system can, so that no other descriptor that is closed drops its locks, and because it
-// allocates the shared memory before it is mapped, which makes a full disk an error
-// instead of a SIGBUS.
+// truncations and allocations: both return errors and go on with the next commit. This one
+// panics only when a connection needs more memory than it may have: see catchFault. It was
+// chosen because its API is SQLite's own, without the pool of database/sql and its
+// goroutine, because it locks by open file description where the system can, so that no
+// other descriptor that is closed drops its locks, and because it allocates the shared
+// memory before it is mapped, which makes a full disk an error instead of a SIGBUS.
 type conn struct {
 	*sqlite3.Conn
 	path   string

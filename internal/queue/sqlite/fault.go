@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -23,6 +24,10 @@ type fault struct{ address uintptr }
 
 func (*fault) Error() string { return "the index of the write-ahead log could not be written" }
 
+// errDriver is wrapped by the error that a panic of the driver becomes. It panics when a
+// connection needs more memory than it may have, and can go on afterwards.
+var errDriver = errors.New("the driver has panicked")
+
 // catchFault calls fn, and returns a *fault if there was one.
 func catchFault(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -31,6 +36,10 @@ func catchFault(fn func() error) (err error) {
 		case nil:
 		case interface{ Addr() uintptr }: // of package runtime
 			err = &fault{r.Addr()}
+		case runtime.Error:
+			panic(r)
+		case error: // the driver panics with nothing else
+			err = failure{fmt.Errorf("%w: %w", errDriver, r)}
 		default:
 			panic(r)
 		}

@@ -173,7 +173,7 @@ func (s *Store) do(ctx context.Context, op *operation) error {
 }
 
 // commit does the operations of a batch. When that fails, it leaves out those that may
-// be the reason: what fills the disk, or comes upon damage.
+// be the reason: what fills the disk, comes upon damage, or needs too much memory.
 func (s *Store) commit(ops []*operation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +194,7 @@ func (s *Store) commit(ops []*operation) error {
 		s.makeRoom()
 		err = s.apply(ops)
 	}
-	if errors.Is(err, ErrDamaged) && len(ops) > 1 {
+	if (errors.Is(err, ErrDamaged) || errors.Is(err, errDriver)) && len(ops) > 1 {
 		for _, op := range ops {
 			if err := s.apply([]*operation{op}); err != nil {
 				op.err = err // else it is that of apply: the operation may be refused
