@@ -91,6 +91,16 @@ func (i *identities) end(n int) int64 {
 	return i.newest
 }
 
+// setClock takes back times that are still to come, as the clock was set back: else no
+// table would be begun or dropped until then.
+func (i *identities) setClock(now int64) {
+	i.newest = min(i.newest, now)
+	for n := len(i.tables) - 1; n >= 0; n-- {
+		now = min(now, i.tables[n].begun)
+		i.tables[n].begun = now
+	}
+}
+
 // find returns when an identity in a table was accepted, or 0. One whose key was taken by
 // another identity has the next free one.
 func (t *txn) find(table *identityTable, id *identity) (accepted int64, err error) {
@@ -137,6 +147,7 @@ func (t *txn) wasSeen(id *identity, window time.Duration) (bool, error) {
 // newestTable returns the table for identities that are accepted now.
 func (t *txn) newestTable(window time.Duration) (*identityTable, error) {
 	i := &t.memory.identities
+	i.setClock(t.now)
 	i.span = max(i.span, window/tablesPerWindow)
 	if n := len(i.tables); n == 0 || t.now >= i.tables[n-1].begun+i.span.Microseconds() {
 		if err := t.addTable(); err != nil {
@@ -168,6 +179,7 @@ func (t *txn) addTable() error {
 // whether it did.
 func (t *txn) expireIdentities(window time.Duration) (bool, error) {
 	i := &t.memory.identities
+	i.setClock(t.now)
 	if len(i.tables) == 0 || window > 0 && i.end(0)+window.Microseconds() > t.now {
 		return false, nil
 	}

@@ -27,3 +27,32 @@ func TestIdentitiesWithOneKey(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestClockSetBack remembers identities by a clock that is years ahead, and is put right
+// then. They are duplicates still, others go into new tables, and the old ones are dropped.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	accept(t, s, record("a", ""))
+	if err := s.do(ctx, &operation{apply: func(txn *txn) error {
+		txn.memory.identities.tables[0].begun += 10 * 365 * 24 * time.Hour.Microseconds()
+		txn.memory.identities.newest = txn.memory.identities.tables[0].begun
+		return txn.change(`UPDATE identity_1 SET accepted = ?`, txn.memory.identities.newest)
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if duplicates := accept(t, s, record("a", ""), record("b", "")); len(duplicates) != 2 || !duplicates[0] || duplicates[1] {
+		t.Errorf("duplicates: %v, want the first", duplicates)
+	}
+	later := time.Now().Add(2 * time.Hour).UnixMicro()
+	if err := s.do(ctx, &operation{apply: func(txn *txn) error {
+		txn.now = later
+		dropped, err := txn.expireIdentities(time.Hour)
+		if !dropped {
+			t.Error("the table from the future is kept")
+		}
+		return err
+	}}); err != nil {
+		t.Fatal(err)
+	}
+}
