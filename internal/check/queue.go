@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // staleAfter is how long the oldest event may wait before there is a warning:
@@ -51,10 +52,62 @@ func (r *run) queues() {
 			r.add(Finding{QueueDead, s.Store, Skipped, "the queue does not tell", ""})
 			continue
 		}
-		r.delivering(s)
-		r.dead(s)
+		r.waiting(s)
+		r.deadLetters(s)
 	}
 }
+
+// waiting judges what waits for each consumer.
+func (r *run) waiting(s admin.Status) {
+	quiet := true
+	for _, of := range s.Consumers {
+		c := consumerOf{s.Store, of}
+		if c.Pending > 0 || c.Paused && !c.left() {
+			r.delivering(c)
+			quiet = false
+		}
+	}
+	if quiet {
+		r.add(Finding{QueueDelivering, s.Store, OK, "No event waits.", ""})
+	}
+}
+
+// deadLetters reports the dead letters of each consumer.
+func (r *run) deadLetters(s admin.Status) {
+	if s.Dead == 0 {
+		r.add(Finding{QueueDead, s.Store, OK, "There are no dead letters.", ""})
+	}
+	for _, c := range s.Consumers {
+		if c.Dead > 0 {
+			r.dead(consumerOf{s.Store, c})
+		}
+	}
+}
+
+// consumerOf is a consumer of a store.
+type consumerOf struct {
+	store string
+	admin.Consumer
+}
+
+// subject names the consumer, unless it is that of a queue that names none.
+func (c *consumerOf) subject() string {
+	if c.Name == queue.DefaultConsumer {
+		return c.store
+	}
+	return c.store + ", consumer " + c.Name
+}
+
+// flag selects the consumer for commands.
+func (c *consumerOf) flag() string {
+	if c.Name == queue.DefaultConsumer {
+		return ""
+	}
+	return " --consumer " + c.Name
+}
+
+// left reports whether the running config does not have the consumer.
+func (c *consumerOf) left() bool { return c.InConfig != nil && !*c.InConfig }
 
 // opened checks that the running Caddy has open what the config names.
 func (r *run) opened(stores []admin.Status) {
@@ -109,7 +162,12 @@ func (r *run) accepting(s admin.Status) {
 	switch {
 	case !s.RefusingSince.IsZero():
 		f.Text = fmt.Sprintf("Deliveries have been refused since %s (%s): they cannot be stored.", day(s.RefusingSince), age(s.RefusingSince))
-		f.Advice = "Make room on the disk, or raise max_pending; Caddy's log says which. After an hour of it Meta ends the subscription to messages, and what it gives up on is lost."
+		f.Advice = "Make room on the disk, or raise max_pending; Caddy's log says which."
+		if s.Error != "" {
+			f.Text += fmt.Sprintf(" The queue does not tell how it is: %s.", s.Error)
+			f.Advice = "Mend what the error says; Caddy's log has more."
+		}
+		f.Advice += " After an hour of it Meta ends the subscription to messages, and what it gives up on is lost."
 	case s.Error != "":
 		f.Text, f.Advice = fmt.Sprintf("The queue does not tell how it is: %s.", s.Error), "Look for damage: "+r.queueCommand("check", s.Store)
 	default:
@@ -118,56 +176,77 @@ func (r *run) accepting(s admin.Status) {
 	r.add(f)
 }
 
-// delivering judges what waits by the event that has waited longest.
-func (r *run) delivering(s admin.Status) {
-	f := Finding{Check: QueueDelivering, Subject: s.Store, Status: OK, Text: "No event waits."}
-	if s.Pending > 0 {
-		f.Text = fmt.Sprintf("%s (%s) %s since %s (%s)", sentence(count(int(s.Pending), "event")), humanize.IBytes(uint64(max(0, s.PendingBytes))),
-			map[bool]string{true: "waits,", false: "wait, the oldest"}[s.Pending == 1], day(s.Oldest), age(s.Oldest))
-		e, err := r.first(s.Store, "pending", "oldest")
-		switch {
-		case err != nil:
-			f.Text += fmt.Sprintf("; why cannot be found out: %s.", err)
-		case e == nil || e.LastError == "":
-			f.Text += "; no attempt has failed."
-			f.Advice = "The application takes events more slowly than they come, or one attempt hangs: raise concurrency, or make it faster."
-		default:
-			f.Text += fmt.Sprintf("; its last attempt, number %d, failed: %s.", e.Attempts, e.LastError)
-			f.Advice = fmt.Sprintf("Mend what the error says; the event is tried again by itself. When retry's 'for' has passed, "+
-				"after %.0f hours if nothing else is set, it is a dead letter.", meta.RetryFor.Hours())
-		}
-		if e != nil && e.Requeued.After(s.Oldest) {
-			s.Oldest = e.Requeued // by hand: it has not waited all the time
-		}
-		if time.Since(s.Oldest) > staleAfter {
-			f.Status = Warning
-			if f.Advice == "" {
-				f.Advice = "Look for yourself: " + r.queueCommand("list --state pending", s.Store)
-			}
-		} else {
-			f.Advice = ""
-		}
+// delivering judges what waits for a consumer by the event that has waited longest.
+func (r *run) delivering(c consumerOf) {
+	f := Finding{Check: QueueDelivering, Subject: c.subject(), Status: OK, Text: "No event waits"}
+	if c.Pending > 0 {
+		f.Text = fmt.Sprintf("%s (%s) %s since %s (%s)", sentence(count(int(c.Pending), "event")), humanize.IBytes(uint64(max(0, c.PendingBytes))),
+			map[bool]string{true: "waits,", false: "wait, the oldest"}[c.Pending == 1], day(c.Oldest), age(c.Oldest))
+	}
+	switch {
+	case c.left():
+		f.Status = Warning // whatever waits, it waits for ever
+		f.Text += "; the consumer is not in the running config, and gets nothing."
+		f.Advice = "Put it into the config again, or give its events up: " + r.queueCommand("drop "+c.Name, c.store)
+	case c.Paused:
+		f.Text += "; the consumer is paused."
+		f.Advice = "Once it can take events: " + r.queueCommand("resume "+c.Name, c.store)
+		r.ifStale(&f, c.Oldest)
+	default:
+		r.explain(&f, c)
 	}
 	r.add(f)
 }
 
-func (r *run) dead(s admin.Status) {
-	if s.Dead == 0 {
-		r.add(Finding{QueueDead, s.Store, OK, "There are no dead letters.", ""})
-		return
+// explain adds to a finding why the oldest event of a consumer waits.
+func (r *run) explain(f *Finding, c consumerOf) {
+	e, err := r.first(c, "pending", "oldest")
+	switch {
+	case err != nil:
+		f.Text += fmt.Sprintf("; why cannot be found out: %s.", err)
+		f.Advice = "Look for yourself: " + r.queueCommand("list --state pending"+c.flag(), c.store)
+	case e == nil || e.LastError == "":
+		f.Text += "; no attempt has failed."
+		f.Advice = "The application takes events more slowly than they come, or one attempt hangs: raise concurrency, and rate if it is set, or make it faster."
+	default:
+		f.Text += fmt.Sprintf("; its last attempt, number %d, failed: %s.", e.Attempts, e.LastError)
+		f.Advice = fmt.Sprintf("Mend what the error says; the event is tried again by itself. When retry's 'for' has passed, "+
+			"after %.0f hours if nothing else is set, it is a dead letter.", meta.RetryFor.Hours())
 	}
-	text := sentence(count(int(s.Dead), "dead letter"))
-	if newest, err := r.first(s.Store, "dead", "newest"); err == nil && newest != nil {
-		text += fmt.Sprintf(", %saccepted on %s (%s) and given up after %s: %s", map[bool]string{false: "the last one "}[s.Dead == 1], day(newest.Accepted), age(newest.Accepted), count(newest.Attempts, "attempt"), newest.LastError)
+	since := c.Oldest
+	if e != nil && e.Requeued.After(since) {
+		since = e.Requeued // by hand: it has not waited all the time
 	}
-	r.add(Finding{QueueDead, s.Store, Warning, text + ".",
-		fmt.Sprintf("Once the application can take them: %s; what nobody needs: %s", r.queueCommand("retry --all", s.Store), r.queueCommand("discard --all", s.Store))})
+	r.ifStale(f, since)
 }
 
-// first returns the first event in a state, of the newest or the oldest; nil if
-// there is none.
-func (r *run) first(store, state, order string) (*admin.Event, error) {
-	query := url.Values{"store": {store}, "state": {state}, "order": {order}, "limit": {"1"}}
+// ifStale makes a finding a warning if an event has waited for too long, and takes its
+// advice away otherwise.
+func (*run) ifStale(f *Finding, since time.Time) {
+	if !since.IsZero() && time.Since(since) > staleAfter {
+		f.Status = Warning
+	} else {
+		f.Advice = ""
+	}
+}
+
+func (r *run) dead(c consumerOf) {
+	text := sentence(count(int(c.Dead), "dead letter"))
+	if newest, err := r.first(c, "dead", "newest"); err == nil && newest != nil {
+		text += fmt.Sprintf(", %saccepted on %s (%s) and given up after %s: %s", map[bool]string{false: "the last one "}[c.Dead == 1], day(newest.Accepted), age(newest.Accepted), count(newest.Attempts, "attempt"), newest.LastError)
+	}
+	advice := fmt.Sprintf("Once the application can take them: %s; what nobody needs: %s",
+		r.queueCommand("retry --all"+c.flag(), c.store), r.queueCommand("discard --all"+c.flag(), c.store))
+	if c.left() {
+		advice = "The consumer is not in the running config: put it into the config again, or give its events up: " + r.queueCommand("drop "+c.Name, c.store)
+	}
+	r.add(Finding{QueueDead, c.subject(), Warning, text + ".", advice})
+}
+
+// first returns the first event of a consumer in a state, of the newest or the oldest;
+// nil if there is none.
+func (r *run) first(of consumerOf, state, order string) (*admin.Event, error) {
+	query := url.Values{"store": {of.store}, "consumer": {of.Name}, "state": {state}, "order": {order}, "limit": {"1"}}
 	var found []*admin.Event
 	if err := r.Admin(r.ctx, r.setup.admin, "/events", query, &found); err != nil || len(found) == 0 {
 		return nil, err

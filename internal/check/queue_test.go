@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// stubQueue is the queue's admin API of a running Caddy.
+// stubQueue is the queue's admin API of a running Caddy. A store without consumers has
+// the one that needs no name.
 type stubQueue struct {
 	t      *testing.T
 	stores []admin.Status
@@ -34,11 +36,16 @@ func (s *stubQueue) get(_ context.Context, address, path string, query url.Value
 	if s.err != nil {
 		return s.err
 	}
+	for i := range s.stores {
+		if of := &s.stores[i]; of.Counts != nil && of.Consumers == nil {
+			of.Consumers = []admin.Consumer{{Name: queue.DefaultConsumer, Counts: *of.Counts}}
+		}
+	}
 	var answer any = s.stores
 	if path == "/events" {
 		chosen := []*admin.Event{}
 		for _, e := range s.events {
-			if string(e.State) == query.Get("state") {
+			if string(e.State) == query.Get("state") && cmp.Or(e.Consumer, queue.DefaultConsumer) == query.Get("consumer") {
 				chosen = append(chosen, e)
 			}
 		}
@@ -96,6 +103,10 @@ func TestQueueOfTheRunningCaddy(t *testing.T) {
 			stub:   &stubQueue{stores: []admin.Status{{Store: "/q.db", Error: "input/output error"}}},
 			faults: []string{QueueAccepting}, check: QueueAccepting, says: "input/output error",
 		},
+		"of a newer version": {
+			stub:   &stubQueue{stores: []admin.Status{{Store: "/q.db", Error: "the queue is of a newer version", RefusingSince: ago(time.Minute)}}},
+			faults: []string{QueueAccepting}, check: QueueAccepting, says: "The queue does not tell how it is: the queue is of a newer version.Mend what the error says",
+		},
 		"dead letters": {
 			stub: &stubQueue{
 				stores: status(func(s *admin.Status) { s.Dead = 2 }),
@@ -130,6 +141,62 @@ func TestQueueOfTheRunningCaddy(t *testing.T) {
 			}
 			if test.stub.asked > 30 {
 				t.Errorf("the admin API is asked %d times", test.stub.asked)
+			}
+		})
+	}
+}
+
+// TestEachConsumerIsLookedAt has one of several consumers at fault, and looks whether it
+// is named and gets its own advice.
+func TestEachConsumerIsLookedAt(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	in, out := true, false
+	for name, test := range map[string]struct {
+		crm     admin.Consumer
+		warns   string // the check
+		says    string
+		advises string
+	}{
+		"well":          {admin.Consumer{InConfig: &in}, "", "", ""},
+		"down":          {admin.Consumer{InConfig: &in, Counts: admin.Counts{Pending: 5, Oldest: ago(time.Hour)}}, QueueDelivering, "failed: status 502", "tried again"},
+		"paused":        {admin.Consumer{InConfig: &in, Paused: true, Counts: admin.Counts{Pending: 5, Oldest: ago(time.Hour)}}, QueueDelivering, "the consumer is paused", "resume crm"},
+		"paused lately": {admin.Consumer{InConfig: &in, Paused: true, Counts: admin.Counts{Pending: 5, Oldest: ago(time.Minute)}}, "", "", ""},
+		"paused, empty": {admin.Consumer{InConfig: &in, Paused: true}, "", "", ""},
+		"left":          {admin.Consumer{InConfig: &out, Counts: admin.Counts{Pending: 5, Oldest: ago(time.Minute)}}, QueueDelivering, "not in the running config", "drop crm"},
+		"dead letters":  {admin.Consumer{InConfig: &in, Counts: admin.Counts{Dead: 3}}, QueueDead, "3 dead letters, the last one", "retry --all --consumer crm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, dir := configured(t, strings.Replace(noClientCert, "admin off", "admin localhost:2345", 1))
+			free(10<<30)(c, dir)
+			c.NoDeliveries = true
+			test.crm.Name = "crm"
+			bot := admin.Consumer{Name: "bot", InConfig: &in, Counts: admin.Counts{Pending: 1, Oldest: ago(time.Second)}}
+			sum := admin.Counts{Pending: test.crm.Pending + 1, Oldest: test.crm.Oldest, Dead: test.crm.Dead}
+			c.Admin = (&stubQueue{
+				t:      t,
+				stores: []admin.Status{{Store: storeIn(dir), Counts: &sum, Consumers: []admin.Consumer{bot, test.crm}}},
+				events: []*admin.Event{ // an event is listed for each consumer that has it
+					{ID: 7, Consumer: "bot", State: queue.Pending},
+					{ID: 7, Consumer: "crm", State: queue.Pending, Attempts: 4, LastError: "status 502"},
+					{ID: 6, Consumer: "crm", State: queue.Dead, LastError: "status 410"},
+				},
+			}).get
+			var warnings []string
+			if test.warns != "" {
+				warnings = []string{test.warns}
+			}
+			r := c.run()
+			r.expect(t, nil, warnings)
+			for _, f := range r.Findings {
+				if f.Status != Warning {
+					continue
+				}
+				if f.Subject != storeIn(dir)+", consumer crm" || !strings.Contains(f.Text, test.says) || !strings.Contains(f.Advice, test.advises) {
+					t.Errorf("it says %+v", f)
+				}
+				if strings.Contains(f.Advice, "raise concurrency") {
+					t.Errorf("it advises %q", f.Advice)
+				}
 			}
 		})
 	}
@@ -216,13 +283,25 @@ func TestAdviceOnQueuesWorksAsItIsTyped(t *testing.T) {
 		}
 	}
 	r := &run{Checker: &Checker{Config: "Caddyfile", Admin: (&stubQueue{t: t, err: errors.New("none")}).get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
-	r.dead(admin.Status{Store: "/q.db", Counts: &admin.Counts{Dead: 2}})
+	one := func(name string, paused bool, counts admin.Counts, inConfig bool) consumerOf {
+		return consumerOf{"/q.db", admin.Consumer{Name: name, Paused: paused, InConfig: &inConfig, Counts: counts}}
+	}
+	old := time.Now().Add(-time.Hour)
+	r.dead(one("default", false, admin.Counts{Dead: 2}, true))
 	r.accepting(admin.Status{Store: "/q.db", Error: "input/output error"})
-	r.delivering(admin.Status{Store: "/q.db", Counts: &admin.Counts{Pending: 1}})
+	r.delivering(one("default", false, admin.Counts{Pending: 1, Oldest: old}, true))
+	r.dead(one("crm", false, admin.Counts{Dead: 2}, true))
+	r.delivering(one("crm", true, admin.Counts{Pending: 1, Oldest: old}, true))
+	r.delivering(one("crm", true, admin.Counts{Pending: 1, Oldest: old}, false))
+	r.dead(one("crm", false, admin.Counts{Dead: 2}, false))
 	for i, want := range []string{
 		"Once the application can take them: caddy instagram queue retry --all --config Caddyfile; what nobody needs: caddy instagram queue discard --all --config Caddyfile",
 		"Look for damage: caddy instagram queue check --config Caddyfile",
 		"Look for yourself: caddy instagram queue list --state pending --config Caddyfile",
+		"Once the application can take them: caddy instagram queue retry --all --consumer crm --config Caddyfile; what nobody needs: caddy instagram queue discard --all --consumer crm --config Caddyfile",
+		"Once it can take events: caddy instagram queue resume crm --config Caddyfile",
+		"Put it into the config again, or give its events up: caddy instagram queue drop crm --config Caddyfile",
+		"The consumer is not in the running config: put it into the config again, or give its events up: caddy instagram queue drop crm --config Caddyfile",
 	} {
 		if got := r.report.Findings[i].Advice; got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -251,7 +330,7 @@ func TestOldestEventIsFoundWhereverItIs(t *testing.T) {
 	for oldest := uint64(1); oldest <= 100; oldest++ {
 		stub := &stubQueue{t: t, events: []*admin.Event{{ID: 100, State: queue.Pending}, {ID: oldest, State: queue.Pending}}}
 		r := &run{Checker: &Checker{Admin: stub.get}, ctx: t.Context(), setup: &setup{admin: "localhost:2345"}}
-		if e, err := r.first("/q.db", "pending", "oldest"); err != nil || e.ID != oldest {
+		if e, err := r.first(consumerOf{"/q.db", admin.Consumer{Name: queue.DefaultConsumer}}, "pending", "oldest"); err != nil || e.ID != oldest {
 			t.Errorf("%d is found, want %d: %v", e.ID, oldest, err)
 		}
 	}
