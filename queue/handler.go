@@ -46,7 +46,6 @@ func init() {
 // `Idempotency-Key` | The event's identity, equal in each attempt to deliver it, less than 2000 bytes long; `Ce-Id` is the same with `%` written as `%25`
 // `X-Instagram-Consumer` | The name of the consumer
 // `X-Instagram-Attempt` | 1 for the first attempt, 2 for the next…
-// `X-Instagram-Consumer` | Name of the consumer that gets the event
 //
 // Scheme, host and the address that the delivery came from are those of Meta's
 // request, and so are `X-Forwarded-For`, `X-Forwarded-Proto` and
@@ -63,7 +62,7 @@ func init() {
 // An event is delivered at least once. It comes twice only if Caddy, its config, or
 // the connection, ended in the middle of an attempt, with the same
 // `Idempotency-Key`. At a reload and a stop attempts have the `grace_period` of
-// Caddy to end, or 10 seconds if there is none.
+// Caddy to end, or 8 seconds if there is none.
 type Handler struct {
 	// StoreRaw is where events are kept. Default: `sqlite`, a file in Caddy's
 	// data directory. Only one queue can use a store.

@@ -45,8 +45,8 @@ type Keep struct {
 	Dead *caddy.Duration `json:"dead,omitempty"`
 
 	// Answers says whether the beginning of what the application answered is kept with
-	// an event whose attempts failed, to be shown by `caddy instagram queue show`.
-	// Default: true.
+	// an event whose attempts failed, to be shown by `caddy instagram queue show`, and
+	// quoted in errors. Default: true.
 	Answers *bool `json:"answers,omitempty"`
 }
 

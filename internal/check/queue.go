@@ -59,15 +59,15 @@ func (r *run) queues() {
 
 // waiting judges what waits for each consumer.
 func (r *run) waiting(s admin.Status) {
-	quiet := true
+	idle := true
 	for _, of := range s.Consumers {
 		c := consumerOf{s.Store, of}
 		if c.Pending > 0 || c.Paused && !c.left() {
 			r.delivering(c)
-			quiet = false
+			idle = false
 		}
 	}
-	if quiet {
+	if idle {
 		r.add(Finding{QueueDelivering, s.Store, OK, "No event waits.", ""})
 	}
 }

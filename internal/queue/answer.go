@@ -18,12 +18,12 @@ type answer struct {
 
 	status     int   // 0: no answer yet
 	late       bool  // it came when the attempt was over: it is not the backend's
-	keep       bool  // the Store is to know how the body begins
+	keep       bool  // how the body begins
 	promised   int64 // length of the body; 0: not known
 	written    int64
 	retryAfter string
 	location   string
-	text       []byte // how the body begins, of an error or if keep
+	text       []byte // how the body begins, if keep
 }
 
 func newAnswer(ctx context.Context, keep bool) *answer {
@@ -32,7 +32,7 @@ func newAnswer(ctx context.Context, keep bool) *answer {
 
 // How much of a body is kept, in bytes.
 const (
-	maxText   = 256     // of an error's, for its text
+	maxText   = 256     // for the text of an error
 	maxAnswer = 1 << 10 // for the Store
 )
 
@@ -62,21 +62,10 @@ func (a *answer) Write(p []byte) (int, error) {
 		a.WriteHeader(http.StatusOK)
 	}
 	a.written += int64(len(p))
-	if free := a.room() - len(a.text); free > 0 {
+	if free := maxAnswer - len(a.text); a.keep && free > 0 {
 		a.text = append(a.text, p[:min(free, len(p))]...)
 	}
 	return len(p), nil
-}
-
-// room returns how much of the body is needed.
-func (a *answer) room() int {
-	switch {
-	case a.keep:
-		return maxAnswer
-	case a.ok():
-		return 0
-	}
-	return maxText
 }
 
 // note notes in the result of the attempt what the backend has answered.
@@ -102,8 +91,9 @@ func (a *answer) ok() bool { return a.status/100 == 2 }
 // whole reports whether the body is as long as promised.
 func (a *answer) whole() bool { return a.written >= a.promised }
 
-// error says in words what a status that is no success told. The body of a
-// redirect tells less than its Location, and holds the query of it.
+// error says in words what a status that is no success told: how the body begins, if
+// that is kept. The body of a redirect tells less than its Location, and holds the query
+// of it.
 func (a *answer) error() string {
 	text := ""
 	if a.header.Get("Content-Encoding") == "" && a.status/100 != 3 {

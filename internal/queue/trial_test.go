@@ -31,8 +31,9 @@ type trial struct {
 func dispatch(t *testing.T, backend http.HandlerFunc, options ...any) *trial {
 	t.Helper()
 	policy := Policy{
-		Consumer: DefaultConsumer,
-		First:    time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
+		KeepAnswers: true,
+		Consumer:    DefaultConsumer,
+		First:       time.Second, Max: 10 * time.Minute, For: 36 * time.Hour,
 		Timeout: 30 * time.Second, Concurrency: 8,
 	}
 	core, logs := observer.New(zap.DebugLevel)
