@@ -190,6 +190,9 @@ func TestShowPrintsTheHistory(t *testing.T) {
 		{Ended: at, Took: 30, Error: "timeout"},
 		{Ended: at, Took: 0.0124, Status: 500, Error: "status 500", Answer: "\r\n <b>\x1b[31m  no\tdatabase</b>\r\nsecond line"},
 		{Ended: at, Took: 1.5, Status: 410, Error: "status 410", AnswerBase64: []byte("\xff\x1bgone")},
+		{Ended: at, Status: 503, Error: "503: down for maintenance", Answer: "down for\nmaintenance, until noon"},
+		{Ended: at, Status: 502, Error: "502: connection refused"},
+		{Ended: at, Status: 500, Error: "500: aaa", Answer: strings.Repeat("a", 1024)},
 	}}}
 	printed := func(width int) string {
 		var out bytes.Buffer
@@ -198,18 +201,22 @@ func TestShowPrintsTheHistory(t *testing.T) {
 	}
 	for _, want := range []string{
 		`\nATTEMPT +TOOK +STATUS +ERROR +ANSWER\n`, ` UTC \(5m ago\)  30s +- +timeout *\n`,
-		`  12ms  500     status 500  <b> \[31m no database</b>\n`, `  1\.5s  410     status 410  gone\n`,
+		`  12ms  500     status 500 +<b> \[31m no database</b> second line\n`, `  1\.5s  410     status 410 +gone\n`,
+		`  0s +503  +down for maintenance, until noon\n`, `  0s +502  +connection refused *\n`,
 	} {
 		if text := printed(0); !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 	for _, width := range []int{20, 80} {
-		for _, want := range []string{"  12ms  500\n    status 500\n    <b> [31m no database</b>\n", "\n    timeout\n"} {
-			if text := printed(width); !strings.Contains(text, want) || strings.Contains(text, "second") || strings.ContainsAny(text, "\x1b\ufffd") {
+		for _, want := range []string{"  12ms  500\n    status 500\n    <b> [31m no database</b> second line\n", "\n    timeout\n"} {
+			if text := printed(width); !strings.Contains(text, want) || strings.ContainsAny(text, "\x1b\ufffd") {
 				t.Errorf("no %q on %d columns in\n%s", want, width, text)
 			}
 		}
+	}
+	if text := printed(0); !strings.Contains(text, " "+strings.Repeat("a", maxAnswer)+"…\n") {
+		t.Errorf("a long answer:\n%s", text)
 	}
 	e.History = nil
 	if text := printed(0); strings.Contains(text, "ATTEMPT") {

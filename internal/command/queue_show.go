@@ -20,8 +20,8 @@ import (
 func queueShowCommand(a *adminClient) *cobra.Command {
 	return a.withConsumer(a.withFile(a.command("show <id>", "Show an event with its body", `
 Shows an event with its body, which is what your application gets, and its last
-attempts with the first line that your application answered. If several consumers
-have the event, --consumer says for which. With --json, there is more of the answers.
+attempts with what your application answered. If several consumers have the event,
+--consumer says for which. With --json, there is more of the answers.
 `+queueExitCodes, `  $ caddy instagram queue show 1207
   $ caddy instagram queue show 1207 --consumer crm --json
   $ caddy instagram queue show 1207 --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 1, a.show)))
@@ -79,7 +79,11 @@ func (e *queueEvent) text(c *console) {
 	}
 }
 
-// printHistory prints the last attempts.
+// maxAnswer is how much of an answer is shown, in bytes.
+const maxAnswer = 256
+
+// printHistory prints the last attempts. An error that quotes the status and the answer
+// has nothing to add to these.
 func (e *queueEvent) printHistory(c *console, now time.Time) {
 	rows := [][]string{{"ATTEMPT", "TOOK", "STATUS", "ERROR", "ANSWER"}}
 	for i := range e.History {
@@ -89,8 +93,11 @@ func (e *queueEvent) printHistory(c *console, now time.Time) {
 			status = strconv.Itoa(a.Status)
 		}
 		took := time.Duration(a.Took * float64(time.Second)).Round(time.Millisecond)
-		line, _, _ := bytes.Cut(bytes.TrimSpace(a.Bytes()), []byte("\n"))
-		rows = append(rows, []string{ago(a.Ended, now), took.String(), status, a.Error, sanitize.OneLine(string(line))})
+		why, answer := strings.TrimPrefix(a.Error, status+": "), sanitize.OneLine(string(a.Bytes()))
+		if strings.HasPrefix(answer, why) {
+			why = ""
+		}
+		rows = append(rows, []string{ago(a.Ended, now), took.String(), status, why, sanitize.Text(answer, maxAnswer)})
 	}
 	if len(rows) > 1 {
 		c.printf("\n")
