@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -249,9 +250,11 @@ func apiError(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrNoConsumer):
 		status = http.StatusNotFound
-	case errors.Is(err, queue.ErrLeased), errors.Is(err, queuehandler.ErrInConfig):
+	case errors.Is(err, queue.ErrLeased), errors.Is(err, queuehandler.ErrInConfig), errors.Is(err, fs.ErrExist):
 		status = http.StatusConflict
-	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrVersion):
+	case errors.Is(err, queue.ErrVersion):
+		status = http.StatusNotImplemented
+	case errors.Is(err, queue.ErrClosed):
 		status = http.StatusServiceUnavailable
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}

@@ -100,7 +100,7 @@ func check(store Store, r *request) (any, error) {
 	switch err := m.Check(r.Context()); {
 	case r.Context().Err() != nil:
 		return nil, r.Context().Err()
-	case errors.Is(err, queue.ErrClosed):
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrVersion):
 		return nil, err
 	case err != nil:
 		return Checked{Damage: err.Error()}, nil

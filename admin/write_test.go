@@ -202,7 +202,7 @@ func TestCheckAndCompact(t *testing.T) {
 	if err := restored.Close(); err != nil {
 		t.Error(err)
 	}
-	if w := serve([]Store{store}, "POST", "/instagram/queue/backup"+to); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "is there already") {
+	if w := serve([]Store{store}, "POST", "/instagram/queue/backup"+to); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), copied+": file already exists") {
 		t.Errorf("a second backup to the same file: %d %s", w.Code, w.Body)
 	}
 	for _, path := range []string{"", "?to=copy.db"} {
@@ -219,10 +219,14 @@ func TestCheckAndCompact(t *testing.T) {
 		t.Errorf("compact: %d %s", w.Code, w.Body)
 	}
 	closed := []Store{{Store: damaged{store.Store, queue.ErrClosed}, Name: "closed"}}
+	newer := []Store{{Store: damaged{store.Store, queue.ErrVersion}, Name: "newer"}}
 	remote := []Store{{Store: struct{ queue.Store }{store.Store}, Name: "remote"}}
 	for _, path := range []string{"/instagram/queue/check", "/instagram/queue/backup" + to, "/instagram/queue/compact"} {
 		if w := serve(closed, "POST", path); w.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s of a closed store: %d %s", path, w.Code, w.Body)
+		}
+		if w := serve(newer, "POST", path); w.Code != http.StatusNotImplemented {
+			t.Errorf("%s of a store of a newer version: %d %s", path, w.Code, w.Body)
 		}
 		if w := serve(remote, "POST", path); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "no file") {
 			t.Errorf("%s of a store without a file: %d %s", path, w.Code, w.Body)

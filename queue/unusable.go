@@ -49,3 +49,10 @@ func (u unusable) Discard(context.Context, string, uint64) error { return u.err 
 func (u unusable) Pause(context.Context, string, bool) error     { return u.err }
 func (u unusable) Drop(context.Context, string) error            { return u.err }
 func (u unusable) Stats(context.Context) ([]queue.Stats, error)  { return nil, u.err }
+
+// Check and the other methods implement queue.Maintainer, to say what is wrong.
+func (u unusable) Check(context.Context) error                   { return u.err }
+func (u unusable) Backup(context.Context, string) error          { return u.err }
+func (u unusable) Compact(context.Context) (_, _ int64, _ error) { return 0, 0, u.err }
+
+var _ queue.Maintainer = unusable{}

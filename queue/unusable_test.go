@@ -28,6 +28,10 @@ func TestStoreOfANewerVersion(t *testing.T) {
 	if _, err := store.Stats(t.Context()); !errors.Is(err, queue.ErrVersion) {
 		t.Errorf("it says how much it holds, with %v", err)
 	}
+	m, hasFile := store.Store.(queue.Maintainer)
+	if !hasFile || !errors.Is(m.Check(t.Context()), queue.ErrVersion) || !errors.Is(m.Backup(t.Context(), "copy.db"), queue.ErrVersion) {
+		t.Error("it does not say what is wrong with its file")
+	}
 	d := stubDelivery(stubComment)
 	_, err := serveStub(refused, d)
 	if got := stubStatus(t, err); got != http.StatusServiceUnavailable || !errors.Is(err, queue.ErrVersion) || d.Accepted() {

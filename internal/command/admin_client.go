@@ -163,7 +163,7 @@ func (a *adminClient) open() (err error) {
 	}
 	store, err := sqlite.Open(a.file, zap.NewNop)
 	if err != nil {
-		if !errors.Is(err, sqlite.ErrDamaged) {
+		if errors.Is(err, sqlite.ErrLocked) {
 			err = fmt.Errorf("%w; leave out --file to ask a Caddy that is running", err)
 		}
 		return err
@@ -246,7 +246,7 @@ func (a *adminClient) rejected(resp *response) error {
 	case resp.status == http.StatusBadRequest:
 		// The parameters have the names of the flags.
 		return errors.New(strings.ReplaceAll(err.Error(), "the parameter ", "--"))
-	case resp.status >= http.StatusInternalServerError:
+	case resp.status >= http.StatusInternalServerError && resp.status != http.StatusNotImplemented:
 		return refused(uncertain{err})
 	}
 	return refused(rejection{err})

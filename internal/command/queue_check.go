@@ -28,7 +28,7 @@ Exit codes:
   0  the file is sound
   1  wrong usage
   2  the file could not be checked
-  3  the file is damaged, or is not that of a queue
+  3  the file is damaged, lacks its -wal file, or is not that of a queue
 `+outputCode, `  $ caddy instagram queue check
   $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.check))
 }
@@ -50,6 +50,10 @@ func (a *adminClient) check(ctx context.Context, _ *console, _ []string) (result
 	err := a.read(ctx, http.MethodPost, "/check", nil, &r.Checked)
 	if errors.Is(err, sqlite.ErrDamaged) || errors.Is(err, errEmpty) { // so much that it cannot be opened
 		r.Damage, err = err.Error(), nil
+	}
+	if errors.Is(err, sqlite.ErrUnclean) { // the error has its own advice
+		r.Damage = err.Error()
+		return r, &failure{exitDamaged, err}
 	}
 	if err != nil || r.Sound {
 		return ifDone(r, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 func TestQueueCheck(t *testing.T) {
@@ -52,6 +53,40 @@ func TestQueueCheckOfADamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	runQueue(t, "check", "--file", path).want(t, 3, "", "is damaged: an event has no delivery: 1")
+}
+
+// TestQueueCheckOfACopyWithoutItsLog has what the queue accepted last nowhere.
+func TestQueueCheckOfACopyWithoutItsLog(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	accept(t, store, commented(1)...)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := writeFile(t, "copy.db", string(content))
+	for command, status := range map[string]int{"check": 3, "status": 2} {
+		r := runQueue(t, command, "--file", copied)
+		r.want(t, status, "", "make copies with 'caddy instagram queue backup'")
+		if strings.Contains(r.errors, "leave out --file") || strings.Contains(r.errors, "Restore a copy") {
+			t.Errorf("%s gives advice that does not help: %s", command, r.errors)
+		}
+	}
+	if got := decode[checkedQueue](t, runQueue(t, "check", "--file", copied, "--json")); got.Sound || got.Damage == "" || got.Error == nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestRefusalsThatChangeNothing must not leave in doubt what was done.
+func TestRefusalsThatChangeNothing(t *testing.T) {
+	t.Parallel()
+	store, path := newQueue(t)
+	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
+	s.run(t, "backup", path).want(t, 2, "", "Error: copying the queue to "+path+": file already exists\n")
+	s.stores[0].Store = &faulty{Store: store, check: queue.ErrVersion}
+	for _, args := range [][]string{{"check"}, {"compact"}, {"backup", path + ".new"}} {
+		s.run(t, args...).want(t, 2, "", "Error: the queue is of a newer version\n")
+	}
 }
 
 func TestQueueFilesThatCannotBeUsed(t *testing.T) {

@@ -9,8 +9,8 @@ var ErrDamaged = errors.New("the queue is damaged")
 // a copy of the file alone is: what was accepted last may be missing in it.
 var ErrUnclean = errors.New("the queue was not closed, and its write-ahead log is missing")
 
-// errLocked is wrapped by the error of lockFile if another process has the lock.
-var errLocked = errors.New("is another Caddy running?")
+// ErrLocked is wrapped by the error of Open for a file that another process has open.
+var ErrLocked = errors.New("is another Caddy running?")
 
 // errReserve is why nothing is accepted although nobody else has said so: what was set
 // aside on the disk to settle events was needed.

@@ -46,7 +46,7 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 		return fmt.Errorf("opening the queue %s: it is a directory", s.path)
 	}
 	switch s.lock, err = lockFile(s.path + lockSuffix); {
-	case errors.Is(err, errLocked):
+	case errors.Is(err, ErrLocked):
 		return fmt.Errorf("the queue %s is in use by another process: %w", s.path, err)
 	case err != nil:
 		return fmt.Errorf("opening the queue %s: %w", s.path, err)

@@ -14,7 +14,7 @@ type fileLock struct{ *os.File }
 
 func lockFile(path string) (*fileLock, error) {
 	if err := removeMissing(path); err != nil {
-		return nil, fmt.Errorf("%w %w", errLocked, err)
+		return nil, fmt.Errorf("%w %w", ErrLocked, err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {

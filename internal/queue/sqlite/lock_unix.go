@@ -29,7 +29,7 @@ func lockFile(path string) (*fileLock, error) {
 		}
 		held := errors.Is(err, unix.EWOULDBLOCK)
 		if held && time.Now().After(deadline) {
-			return nil, errors.Join(errLocked, f.Close())
+			return nil, errors.Join(ErrLocked, f.Close())
 		}
 		if !held && !errors.Is(err, unix.EINTR) {
 			return nil, errors.Join(err, f.Close())

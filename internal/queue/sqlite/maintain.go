@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,7 +127,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		return err
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(err, fmt.Errorf("%s is there already", path))
+		return cmp.Or(err, error(&fs.PathError{Op: "copying the queue to", Path: path, Err: fs.ErrExist}))
 	}
 	unfinished := path + ".part"
 	if err := s.aside(ctx, func(db *conn) error { return db.copyTo(unfinished) }); err != nil {
