@@ -61,7 +61,7 @@ func runScript(t *testing.T, dir, injection string) (trace string) {
 	log := filepath.Join(dir, "trace")
 	const calls = "pwrite64,fdatasync,fsync,ftruncate,fallocate,renameat,unlinkat,write"
 	args := []string{"-f", "-s0", "-y", "-o", log, "-e", "trace=" + calls, "-e", "signal=none"}
-	for _, suffix := range []string{"", walSuffix, "-shm", "-journal", ".new", ".new-journal", ".compact", ".compact-journal", reserveSuffix} {
+	for _, suffix := range []string{"", walSuffix, shmSuffix, "-journal", ".new", ".new-journal", ".compact", ".compact-journal", reserveSuffix} {
 		args = append(args, "-P", filepath.Join(dir, "queue.db"+suffix))
 	}
 	args = append(args, "-P", filepath.Join(dir, storetest.Ledger), "-P", dir)

@@ -26,6 +26,7 @@ const (
 	layoutVersion = 1
 
 	walSuffix  = "-wal"
+	shmSuffix  = "-shm"
 	lockSuffix = ".lock"
 
 	// How much of the file connections keep in memory, in bytes.
@@ -247,6 +248,10 @@ func (s *Store) begins() error {
 // crash in between is no loss.
 func (s *Store) markOpen() error {
 	err := s.db.script(`UPDATE meta SET value = 1 WHERE key = 'open'`)
+	if info, statErr := os.Stat(s.path); statErr == nil {
+		// The driver lets everybody read it, who could then lock it and keep us out.
+		_ = os.Chmod(s.path+shmSuffix, info.Mode().Perm())
+	}
 	if err == nil {
 		_, err = s.db.checkpoint(false)
 	}

@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -81,4 +83,38 @@ func check(t testing.TB, s *Store) {
 func statsOf(s *Store) (queue.Stats, error) {
 	stats, err := s.Stats(ctx)
 	return queue.StatsOf(stats, queue.DefaultConsumer), err
+}
+
+// TestNobodyElseCanReadTheFiles also has a queue that its owner lets a group read.
+func TestNobodyElseCanReadTheFiles(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no such permissions")
+	}
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := openStore(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []os.FileMode{0o600, 0o640} {
+		if mode != 0o600 { // else as it was made
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := openStore(t, path)
+		accept(t, s, record("a", ""))
+		for _, suffix := range []string{"", walSuffix, shmSuffix} {
+			if info, err := os.Stat(path + suffix); err != nil || info.Mode().Perm() != mode {
+				t.Errorf("%s: %v, %v, want %v", suffix, info.Mode(), err, mode)
+			}
+		}
+		for _, suffix := range []string{lockSuffix, reserveSuffix} {
+			if info, err := os.Stat(path + suffix); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v, %v", suffix, info.Mode(), err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
