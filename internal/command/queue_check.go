@@ -83,7 +83,7 @@ func (a *adminClient) backup(ctx context.Context, _ *console, args []string) (re
 		return nil, err
 	}
 	r := new(backedUpQueue)
-	return ifDone(r, a.change(ctx, http.MethodPost, "/backup", url.Values{"to": {path}}, &r.BackedUp))
+	return ifDone(r, a.read(ctx, http.MethodPost, "/backup", url.Values{"to": {path}}, &r.BackedUp))
 }
 
 // backedUpQueue is the result of backup.

@@ -83,6 +83,7 @@ func TestRefusalsThatChangeNothing(t *testing.T) {
 	store, path := newQueue(t)
 	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
 	s.run(t, "backup", path).want(t, 2, "", "Error: copying the queue to "+path+": file already exists\n")
+	s.run(t, "backup", filepath.Join(path, "copy.db")).want(t, 2, "", "Error: copying the queue to ")
 	s.stores[0].Store = &faulty{Store: store, check: queue.ErrVersion}
 	for _, args := range [][]string{{"check"}, {"compact"}, {"backup", path + ".new"}} {
 		s.run(t, args...).want(t, 2, "", "Error: the queue is of a newer version\n")
