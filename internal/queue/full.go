@@ -7,17 +7,26 @@ import (
 )
 
 // Pending returns an error that wraps ErrFull if a limit is exceeded: events and
-// bytes would be pending with the delivery, wait and waiting are without it.
-func (a *Admission) Pending(events, bytes, wait, waiting int64) error {
+// bytes would be pending for a consumer with the delivery, wait and waiting are without
+// it.
+func (a *Admission) Pending(consumer string, events, bytes, wait, waiting int64) error {
 	if a.MaxEvents > 0 && events > a.MaxEvents {
-		return fmt.Errorf("%w: with this delivery %s events would wait (now: %s), max_pending is %s",
-			ErrFull, humanize.Comma(events), humanize.Comma(wait), humanize.Comma(a.MaxEvents))
+		return fmt.Errorf("%w: with this delivery %s events would wait%s (now: %s), max_pending is %s",
+			ErrFull, humanize.Comma(events), forWhom(consumer), humanize.Comma(wait), humanize.Comma(a.MaxEvents))
 	}
 	if a.MaxBytes > 0 && bytes > a.MaxBytes {
-		return fmt.Errorf("%w: with this delivery events of %s would wait (now: %s), max_pending is %s",
-			ErrFull, size(bytes), size(waiting), size(a.MaxBytes))
+		return fmt.Errorf("%w: with this delivery events of %s would wait%s (now: %s), max_pending is %s",
+			ErrFull, size(bytes), forWhom(consumer), size(waiting), size(a.MaxBytes))
 	}
 	return nil
+}
+
+// forWhom names a consumer, unless it needs no name.
+func forWhom(consumer string) string {
+	if consumer == DefaultConsumer {
+		return ""
+	}
+	return " for the consumer " + consumer
 }
 
 // Space returns an error that wraps ErrFull if too little is free: needed is what the

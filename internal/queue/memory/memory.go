@@ -215,7 +215,7 @@ func (s *Store) fits(c *consumer, i int, fresh []queue.Record, a queue.Admission
 		return nil
 	}
 	stats := s.stats(c)
-	return a.Pending(stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes)
+	return a.Pending(stats.Consumer, stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes)
 }
 
 // List implements queue.Store.

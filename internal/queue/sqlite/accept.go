@@ -141,7 +141,7 @@ func (a *acceptance) fits(t *txn, fresh []int) error {
 		}
 		waiting += more.pending
 		has := c.counts
-		if err := a.admission.Pending(has.pending+more.pending, has.bytes+more.bytes, has.pending, has.bytes); err != nil {
+		if err := a.admission.Pending(c.name, has.pending+more.pending, has.bytes+more.bytes, has.pending, has.bytes); err != nil {
 			return err
 		}
 	}

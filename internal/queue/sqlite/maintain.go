@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,8 +125,12 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	if err := s.do(ctx, &operation{apply: func(*txn) error { return nil }}); err != nil {
 		return err
 	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return cmp.Or(err, error(&fs.PathError{Op: "copying the queue to", Path: path, Err: fs.ErrExist}))
+	_, err := os.Stat(path)
+	if err == nil {
+		err = fs.ErrExist
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("copying the queue to %s: %w", path, err)
 	}
 	unfinished := path + ".part"
 	if err := s.aside(ctx, func(db *conn) error { return db.copyTo(unfinished) }); err != nil {

@@ -85,7 +85,7 @@ func (m *model) fits(c *member, fresh []*entry, a queue.Admission) bool {
 	}
 	stats := m.stats(c)
 	return events == 0 ||
-		a.Pending(stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes) == nil
+		a.Pending(stats.Consumer, stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes) == nil
 }
 
 // held reports whether another event of its sequence keeps e from being leased.
