@@ -113,7 +113,11 @@ func (a *adminClient) read(ctx context.Context, method, path string, query url.V
 		}
 	}
 	uri := "/instagram/queue" + path + "?" + query.Encode()
-	resp, err := await(ctx, func() (*response, error) { return a.send(ctx, method, uri) })
+	var resp *response
+	err := await(ctx, func() (err error) {
+		resp, err = a.send(ctx, method, uri)
+		return err
+	})
 	if err != nil {
 		return a.unanswered(err)
 	}
@@ -267,21 +271,13 @@ func (a *adminClient) unanswered(err error) error {
 var errInterrupted = &failure{exitRefused, errors.New("interrupted")}
 
 // await returns what do returns, or an error once ctx is done.
-func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	type outcome struct {
-		value T
-		err   error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		value, err := do()
-		done <- outcome{value, err}
-	}()
+func await(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
 	select {
-	case o := <-done:
-		return o.value, o.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		var none T
-		return none, errInterrupted
+		return errInterrupted
 	}
 }

@@ -18,44 +18,20 @@ type callbackFlags struct {
 	graphFlags
 	object, callback string
 	values           bool
-	verifyToken      *secretSource
+	verifyToken      secretSource
 
 	client *graph.Client
 	token  graph.Secret // the verify token
 }
 
 func callbackCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "callback", Aliases: []string{"callbacks"}, Short: "Where Meta delivers what your app gets"}
-	return group(cmd, `
-Shows and changes the subscriptions of the app itself: for each object, the
-callback URL and the fields. It needs the app's id and its secret (IG_APP_SECRET
-or --app-secret-file), which is the Meta app secret.
-
-The product "Instagram API with Instagram Login" has a callback URL of its own
-in the App Dashboard. Meta does not say whether this command sets it, too.
-`+exitCodes, callbackListCommand(), callbackSetCommand(), callbackRemoveCommand())
-}
-
-// command returns a sub-command with the flags.
-func (b *callbackFlags) command(use, short, long, example string, do action) *cobra.Command {
-	cmd := newCommand(use, short, long, example, 0, do)
-	b.register(cmd)
-	b.registerSecret(cmd)
-	cmd.Flags().StringVar(&b.app, "app", "", "The `id` of the app at Meta (needed)")
-	return cmd
-}
-
-func callbackListCommand() *cobra.Command {
-	b := new(callbackFlags)
-	return b.command("list", "List the app's callbacks", `
+	b := &callbackFlags{verifyToken: verifyToken}
+	list := b.command("list", "List the app's callbacks", `
 Lists the app's callbacks with their fields.
 `+exitCodes, `  $ caddy instagram callback list --app 1234567890 --app-secret-file secret
   $ caddy instagram callback list --app 1234567890 --app-secret-file secret --json`, b.list)
-}
 
-func callbackSetCommand() *cobra.Command {
-	b := new(callbackFlags)
-	cmd := b.command("set", "Set the app's callback", `
+	set := b.command("set", "Set the app's callback", `
 Sets the callback URL and the fields of an object, in place of those before.
 During this call Meta makes its verification request to the URL: Caddy must run
 there, with the same verify token (IG_VERIFY_TOKEN or --verify-token-file). So
@@ -64,22 +40,35 @@ the call is made even if nothing changes. After, it reads back what holds.
       --callback-url https://hooks.example.com/webhooks --fields comments,messages --dry-run
   $ caddy instagram callback set --app 1234567890 --app-secret-file secret --verify-token-file verify \
       --callback-url https://hooks.example.com/webhooks --fields comments,messages`, b.set)
-	b.registerChange(cmd, fieldsToGet)
-	cmd.Flags().StringVar(&b.callback, "callback-url", "", "The `url` that Meta calls (needed)")
-	cmd.Flags().BoolVar(&b.values, "include-values", true, "Get what changed, and not just that it did")
-	b.verifyToken = verifyToken()
-	b.verifyToken.register(cmd)
-	return cmd
-}
+	b.registerChange(set, fieldsToGet)
+	set.Flags().StringVar(&b.callback, "callback-url", "", "The `url` that Meta calls (needed)")
+	set.Flags().BoolVar(&b.values, "include-values", true, "Get what changed, and not just that it did")
+	b.verifyToken.register(set)
 
-func callbackRemoveCommand() *cobra.Command {
-	b := new(callbackFlags)
-	cmd := b.command("remove", "Remove the app's callback, or some of its fields", `
+	remove := b.command("remove", "Remove the app's callback, or some of its fields", `
 Removes the callback of an object, or with --fields only these fields. After, it
 reads back what holds.
 `+exitCodes, `  $ caddy instagram callback remove --app 1234567890 --app-secret-file secret
   $ caddy instagram callback remove --app 1234567890 --app-secret-file secret --fields mentions`, b.remove)
-	b.registerChange(cmd, fieldsToRemove)
+	b.registerChange(remove, fieldsToRemove)
+
+	cmd := &cobra.Command{Use: "callback", Aliases: []string{"callbacks"}, Short: "Where Meta delivers what your app gets"}
+	return group(cmd, `
+Shows and changes the subscriptions of the app itself: for each object, the
+callback URL and the fields. It needs the app's id and its secret (IG_APP_SECRET
+or --app-secret-file), which is the Meta app secret.
+
+The product "Instagram API with Instagram Login" has a callback URL of its own
+in the App Dashboard. Meta does not say whether this command sets it, too.
+`+exitCodes, list, set, remove)
+}
+
+// command returns a sub-command with the flags.
+func (b *callbackFlags) command(use, short, long, example string, do action) *cobra.Command {
+	cmd := newCommand(use, short, long, example, 0, do)
+	b.register(cmd)
+	b.registerSecret(cmd)
+	cmd.Flags().StringVar(&b.app, "app", "", "The `id` of the app at Meta (needed)")
 	return cmd
 }
 
@@ -187,8 +176,6 @@ func (b *callbackFlags) change(ctx context.Context, c *console, goal goal) (resu
 func (b *callbackFlags) none() graph.Callback {
 	return graph.Callback{Object: b.object, Fields: []string{}}
 }
-
-func (*callbackFlags) json(b graph.Callback) any { return b }
 
 func (b *callbackFlags) write(ctx context.Context, wanted graph.Callback) error {
 	if b.callback == "" {

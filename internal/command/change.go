@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,19 +20,27 @@ type change struct {
 	Account string      `json:"account,omitempty"`
 	Login   graph.Login `json:"login,omitempty"`
 	DryRun  bool        `json:"dry_run,omitempty"`
-	Before  any         `json:"before"`
-	Wanted  any         `json:"wanted"`
+	Before  state       `json:"before"`
+	Wanted  state       `json:"wanted"`
 	difference
 	Permissions *graph.Permissions `json:"permissions,omitempty"`
 
 	// After is what was read back. It is left out if that failed.
-	After any `json:"after,omitempty"`
-
-	before, wanted graph.Callback
-	after          *graph.Callback
+	After *state `json:"after,omitempty"`
 
 	title  string        // of what is printed
 	logins []graph.Login // whose permissions are printed
+}
+
+// state is a callback or, if it has no object, the fields of an account.
+type state struct{ graph.Callback }
+
+// MarshalJSON returns only the fields of an account.
+func (s state) MarshalJSON() ([]byte, error) {
+	if s.Object == "" {
+		return json.Marshal(s.Fields)
+	}
+	return json.Marshal(s.Callback)
 }
 
 // target is what can be changed.
@@ -41,25 +50,20 @@ type target interface {
 
 	// write replaces the present state.
 	write(ctx context.Context, wanted graph.Callback) error
-
-	// json returns the form of a state that is printed as JSON.
-	json(graph.Callback) any
 }
 
 // goal returns the wanted state, given the present one.
 type goal func(before graph.Callback) (wanted graph.Callback, err error)
 
 // carryOut shows a change, makes it, and reads back the result.
-func (r *change) carryOut(ctx context.Context, c *console, t target, goal goal) (result, error) {
-	var err error
-	if r.before, err = t.read(ctx); err != nil {
+func (r *change) carryOut(ctx context.Context, c *console, t target, goal goal) (_ result, err error) {
+	if r.Before.Callback, err = t.read(ctx); err != nil {
 		return nil, err
 	}
-	if r.wanted, err = goal(r.before); err != nil {
+	if r.Wanted.Callback, err = goal(r.Before.Callback); err != nil {
 		return nil, err
 	}
-	r.Before, r.Wanted = t.json(r.before), t.json(r.wanted)
-	r.difference = compare(r.before.Fields, r.wanted.Fields)
+	r.difference = compare(r.Before.Fields, r.Wanted.Fields)
 	if !c.json {
 		r.plan(c)
 	}
@@ -67,26 +71,26 @@ func (r *change) carryOut(ctx context.Context, c *console, t target, goal goal) 
 	case r.DryRun:
 		return r, nil
 	case r.nothing():
-		r.After = r.Before
+		r.After = &r.Before
 		return r, nil
 	}
-	return r, r.confirm(ctx, c, t, t.write(ctx, r.wanted))
+	return r, r.confirm(ctx, c, t, t.write(ctx, r.Wanted.Callback))
 }
 
 // nothing reports whether there is nothing to do. A callback that is there already is
 // set all the same, so that Meta verifies it.
 func (r *change) nothing() bool {
-	return same(r.before, r.wanted) && (r.DryRun || r.wanted.URL == "")
+	return same(r.Before, r.Wanted) && (r.DryRun || r.Wanted.URL == "")
 }
 
-func same(a, b graph.Callback) bool {
+func same(a, b state) bool {
 	return a.URL == b.URL && a.Active == b.Active && compare(a.Fields, b.Fields).none()
 }
 
 // plan prints the change before it is made.
 func (r *change) plan(c *console) {
 	c.printf("%s\n", r.title)
-	before, wanted := r.before.URL, r.wanted.URL
+	before, wanted := r.Before.URL, r.Wanted.URL
 	if before != wanted && before != "" {
 		c.printf("%s\n", c.paint(red, "  - "+before))
 	}
@@ -96,13 +100,13 @@ func (r *change) plan(c *console) {
 	if before == wanted && wanted != "" {
 		c.printf("    %s\n", wanted)
 	}
-	if r.wanted.Active && before != "" && !r.before.Active {
+	if r.Wanted.Active && before != "" && !r.Before.Active {
 		c.printf("%s\n", c.paint(green, "  + active"))
 	}
 	r.difference.text(c)
-	if len(r.wanted.Fields) > 0 {
+	if len(r.Wanted.Fields) > 0 {
 		for _, login := range r.logins {
-			printPermissions(c, login, login.Permissions(r.wanted.Fields))
+			printPermissions(c, login, login.Permissions(r.Wanted.Fields))
 		}
 	} else if r.Account != "" {
 		c.printf("Your app is to get nothing of this account.\n")
@@ -118,13 +122,13 @@ func (r *change) text(c *console) {
 		c.printf("Nothing was changed: this was --dry-run.\n")
 	case nothing:
 		c.printf("Nothing to change.\n")
-	case r.after == nil:
-	case same(*r.after, r.wanted):
+	case r.After == nil:
+	case same(*r.After, r.Wanted):
 		c.printf("Done, and read back.\n")
-	case r.after.URL != "":
-		c.printf("Read back: %s, %s\n", r.after.URL, namesText(r.after.Fields))
+	case r.After.URL != "":
+		c.printf("Read back: %s, %s\n", r.After.URL, namesText(r.After.Fields))
 	default:
-		c.printf("Read back: %s\n", namesText(r.after.Fields))
+		c.printf("Read back: %s\n", namesText(r.After.Fields))
 	}
 }
 
@@ -141,18 +145,19 @@ func (r *change) confirm(ctx context.Context, c *console, t target, err error) e
 	// Even an interrupt must not leave it open what was changed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
 	defer cancel()
-	after, readErr := t.read(ctx)
+	found, readErr := t.read(ctx)
+	after := state{found}
 	if readErr == nil {
-		r.after, r.After = &after, t.json(after)
+		r.After = &after
 	}
 	switch {
 	case readErr != nil && err != nil:
 		err = fmt.Errorf("it is not known whether anything was changed: %w; and reading back failed: %w", err, readErr)
 	case readErr != nil:
 		err = fmt.Errorf("the change succeeded, says Meta, but reading back failed: %w", readErr)
-	case err != nil && same(after, r.before):
+	case err != nil && same(after, r.Before):
 		return refused(fmt.Errorf("reading back shows that nothing was changed: %w", err))
-	case same(after, r.wanted):
+	case same(after, r.Wanted):
 		if err != nil {
 			c.note("It took effect, although the call failed: %s", err)
 		}

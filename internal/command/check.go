@@ -20,7 +20,7 @@ import (
 type checkFlags struct {
 	graphFlags
 	check.Checker
-	verifyToken *secretSource
+	verifyToken secretSource
 	tls         tlsFlags
 }
 
@@ -69,7 +69,7 @@ Exit codes:
 	cmd.Flags().Lookup("wait").DefValue = k.wait.String()
 
 	k.registerSecret(cmd)
-	k.verifyToken = verifyToken()
+	k.verifyToken = verifyToken
 	k.verifyToken.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&k.Config, "config", "", "The config `file` of the Caddy behind the URL: a Caddyfile, or JSON if the name ends in .json")
@@ -133,12 +133,12 @@ func (k *checkFlags) readSecrets(c *console) (err error) {
 	given := func(s *secretSource) bool {
 		return k.Config == "" || c.flags.Changed(s.flag) || c.flags.Changed(s.argument)
 	}
-	if given(k.verifyToken) {
+	if given(&k.verifyToken) {
 		if k.VerifyToken, err = k.verifyToken.lookup(c); err != nil {
 			return err
 		}
 	}
-	if given(k.secret) {
+	if given(&k.secret) {
 		k.AppSecret, err = k.secret.lookup(c)
 	}
 	return err

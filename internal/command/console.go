@@ -63,20 +63,14 @@ func terminalWidth(w io.Writer) int {
 	return 80
 }
 
-// stdin returns the standard input. It can be asked for once.
-func (c *console) stdin(what string) (io.Reader, error) {
-	if c.taken != "" {
-		return nil, fmt.Errorf("%s and %s cannot both come from the standard input", c.taken, what)
-	}
-	c.taken = what
-	return c.in, nil
-}
-
-// open opens a file for reading; - is the standard input.
+// open opens a file for reading; - is the standard input, which can be asked for once.
 func (c *console) open(name, what string) (io.ReadCloser, error) {
 	if name == "-" {
-		in, err := c.stdin("the " + what)
-		return io.NopCloser(in), err
+		if c.taken != "" {
+			return nil, fmt.Errorf("the %s and the %s cannot both come from the standard input", c.taken, what)
+		}
+		c.taken = what
+		return io.NopCloser(c.in), nil
 	}
 	f, err := os.Open(name)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 type graphFlags struct {
 	login, version, url string
 	wait                time.Duration
-	token, secret       *secretSource
+	token, secret       secretSource
 
 	app, accountID string
 	fields         []string
@@ -34,13 +34,13 @@ func (g *graphFlags) register(cmd *cobra.Command) {
 func (g *graphFlags) registerAccount(cmd *cobra.Command) {
 	g.register(cmd)
 	cmd.Flags().StringVar(&g.login, "login", string(graph.InstagramLogin), "The `login` that the access token is of: "+graph.LoginList())
-	g.token = accessToken()
+	g.token = accessToken
 	g.token.register(cmd)
 }
 
 // registerSecret is for calls that the app secret proves.
 func (g *graphFlags) registerSecret(cmd *cobra.Command) {
-	g.secret = appSecret()
+	g.secret = appSecret
 	g.secret.register(cmd)
 }
 
@@ -84,7 +84,7 @@ func (g *graphFlags) accountClient(c *console) (*graph.Client, error) {
 	if client.Token, err = g.token.read(c); err != nil {
 		return nil, err
 	}
-	if g.secret != nil && client.Login.Proves() {
+	if client.Login.Proves() {
 		client.AppSecret, err = g.secret.lookup(c)
 	}
 	return client, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,7 +27,17 @@ Exit codes:
 
 func queueCommand() *cobra.Command {
 	a := new(adminClient)
-	cmd := group(&cobra.Command{Use: "queue", Short: "What waits in the queues, and what to do about it"}, `
+	cmd := &cobra.Command{Use: "queue", Short: "What waits in the queues, and what to do about it"}
+	commands := []*cobra.Command{
+		queueStatusCommand(a),
+		queueListCommand(a),
+		queueShowCommand(a),
+		queueRetryCommand(a),
+		queueDiscardCommand(a),
+		queueExportCommand(a),
+	}
+	a.register(cmd)
+	return group(cmd, `
 Shows the events in the queues of instagram_queue and repairs what is wrong with
 them, by the admin API of the running Caddy. An event is pending until it is
 delivered, or dead: a dead letter, given up. Delivered and dead events are kept
@@ -42,22 +53,7 @@ with the same id. With --consumer, the commands work on what one of them has.
 `+onFiles+`
 also work on a stopped server, by --file. For 'check', the exit code 3 tells that the
 file is damaged.
-`+queueExitCodes,
-		queueStatusCommand(a),
-		queueListCommand(a),
-		queueShowCommand(a),
-		queueRetryCommand(a),
-		queueDiscardCommand(a),
-		queueExportCommand(a),
-		queuePauseCommand(a),
-		queueResumeCommand(a),
-		queueDropCommand(a),
-		queueCheckCommand(a),
-		queueBackupCommand(a),
-		queueCompactCommand(a),
-	)
-	a.register(cmd)
-	return cmd
+`+queueExitCodes, slices.Concat(commands, a.consumerCommands(), a.fileCommands())...)
 }
 
 // register adds the flags for the running Caddy to a command and its sub-commands.

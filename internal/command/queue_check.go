@@ -19,8 +19,10 @@ import (
 // exitDamaged is the exit code of check for a file that is not sound.
 const exitDamaged = 3
 
-func queueCheckCommand(a *adminClient) *cobra.Command {
-	return a.withFile(a.command("check", "Look for damage in the file of a queue", `
+// fileCommands returns the commands that look after the file of a queue.
+func (a *adminClient) fileCommands() []*cobra.Command {
+	return []*cobra.Command{
+		a.withFile(a.command("check", "Look for damage in the file of a queue", `
 Looks for damage in the file of a queue, of the running Caddy or, with --file, of
 a stopped one. It reads the whole file, and changes nothing.
 
@@ -30,7 +32,22 @@ Exit codes:
   2  the file could not be checked
   3  the file is damaged, lacks its -wal file, or is not that of a queue
 `+outputCode, `  $ caddy instagram queue check
-  $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.check))
+  $ caddy instagram queue check --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.check)),
+		a.withFile(a.command("backup <new file>", "Copy a queue to a new file", `
+Copies a queue, as it is at one moment, to a new file, while Caddy goes on to use
+it, or, with --file, the queue of a stopped one. Caddy itself writes the new file:
+it is on the machine, and belongs to the user, of the running Caddy.
+`+queueExitCodes, `  $ caddy instagram queue backup /var/backups/queue-$(date +%F).db
+  $ caddy instagram queue check --file /var/backups/queue-2026-01-31.db`, 1, a.backup)),
+		a.withFile(a.command("compact", "Make the file of a queue smaller", `
+Gives the space that a queue does not use any more back to the file system, of
+the running Caddy or, with --file, of a stopped one. The file is copied, so there
+must be room for that. Meanwhile a running Caddy accepts nothing: it lets
+deliveries wait, and Meta sends those again that wait for more than five seconds.
+Nobody needs to do this regularly: space that events leave is used for others.
+`+queueExitCodes, `  $ caddy instagram queue compact
+  $ caddy instagram queue compact --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.compact)),
+	}
 }
 
 // checkedQueue is the result of check.
@@ -65,15 +82,6 @@ func (a *adminClient) check(ctx context.Context, _ *console, _ []string) (result
 	return r, &failure{exitDamaged, fmt.Errorf("%s. Restore a copy; what it held since is lost", said)}
 }
 
-func queueBackupCommand(a *adminClient) *cobra.Command {
-	return a.withFile(a.command("backup <new file>", "Copy a queue to a new file", `
-Copies a queue, as it is at one moment, to a new file, while Caddy goes on to use
-it, or, with --file, the queue of a stopped one. Caddy itself writes the new file:
-it is on the machine, and belongs to the user, of the running Caddy.
-`+queueExitCodes, `  $ caddy instagram queue backup /var/backups/queue-$(date +%F).db
-  $ caddy instagram queue check --file /var/backups/queue-2026-01-31.db`, 1, a.backup))
-}
-
 func (a *adminClient) backup(ctx context.Context, _ *console, args []string) (result, error) {
 	if len(args) == 0 {
 		return nil, errors.New("backup takes the path of the new file")
@@ -94,17 +102,6 @@ type backedUpQueue struct {
 
 func (r *backedUpQueue) text(c *console) {
 	c.printf("The copy %s has %s.\n", r.File, sizeText(r.Size))
-}
-
-func queueCompactCommand(a *adminClient) *cobra.Command {
-	return a.withFile(a.command("compact", "Make the file of a queue smaller", `
-Gives the space that a queue does not use any more back to the file system, of
-the running Caddy or, with --file, of a stopped one. The file is copied, so there
-must be room for that. Meanwhile a running Caddy accepts nothing: it lets
-deliveries wait, and Meta sends those again that wait for more than five seconds.
-Nobody needs to do this regularly: space that events leave is used for others.
-`+queueExitCodes, `  $ caddy instagram queue compact
-  $ caddy instagram queue compact --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.compact))
 }
 
 func (a *adminClient) compact(ctx context.Context, _ *console, _ []string) (result, error) {

@@ -10,36 +10,31 @@ import (
 	"github.com/caddy-instagram/webhooks/admin"
 )
 
-func queuePauseCommand(a *adminClient) *cobra.Command {
-	r := new(pausedConsumer)
-	return a.consumerCommand("pause <consumer>", "Deliver nothing to a consumer", `
+// consumerCommands returns the commands that change a consumer.
+func (a *adminClient) consumerCommands() []*cobra.Command {
+	paused, dropped := new(pausedConsumer), new(droppedConsumer)
+	return []*cobra.Command{
+		a.consumerCommand("pause <consumer>", "Deliver nothing to a consumer", `
 Pauses a consumer: attempts under way end, and no others begin. Events are accepted
 for it as before, and wait. The pause lasts until 'resume', over restarts and reloads.
 'status' shows which consumers are paused.
 `+queueExitCodes, `  $ caddy instagram queue pause crm
   $ caddy instagram queue pause crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-		"/pause", r, &r.Paused)
-}
-
-func queueResumeCommand(a *adminClient) *cobra.Command {
-	r := new(pausedConsumer)
-	return a.consumerCommand("resume <consumer>", "Deliver to a consumer again", `
+			"/pause", paused, &paused.Paused),
+		a.consumerCommand("resume <consumer>", "Deliver to a consumer again", `
 Ends the pause of a consumer: what waits for it is delivered, in its order.
 `+queueExitCodes, `  $ caddy instagram queue resume crm
   $ caddy instagram queue resume crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`,
-		"/resume", r, &r.Paused)
-}
-
-func queueDropCommand(a *adminClient) *cobra.Command {
-	r := new(droppedConsumer)
-	return a.consumerCommand("drop <consumer>", "Forget a consumer that left the config, and its events", `
+			"/resume", paused, &paused.Paused),
+		a.consumerCommand("drop <consumer>", "Forget a consumer that left the config, and its events", `
 Forgets a consumer, and for good what waits for it and what is kept for it. Other
 consumers keep their events. Caddy refuses that for a consumer of the config: remove
 it there and reload first. With --file, nobody knows the config, and any consumer is
 forgotten.
 `+queueExitCodes, `  $ caddy instagram queue export --consumer crm --state pending --output crm.jsonl
   $ caddy instagram queue drop crm
-  $ caddy instagram queue drop crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, "/drop", r, &r.Dropped)
+  $ caddy instagram queue drop crm --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, "/drop", dropped, &dropped.Dropped),
+	}
 }
 
 // consumerCommand returns a command that has the admin API change a consumer. Its

@@ -161,7 +161,10 @@ func (w *eventWriter) add(line []byte) {
 
 // flush writes the page. An interrupt does not wait for somebody to read the output.
 func (w *eventWriter) flush(ctx context.Context) error {
-	_, err := await(ctx, func() (int64, error) { return w.page.WriteTo(w.out) })
+	err := await(ctx, func() error {
+		_, err := w.page.WriteTo(w.out)
+		return err
+	})
 	if err != nil && !errors.Is(err, errInterrupted) {
 		err = &failure{w.status, fmt.Errorf("the events cannot be written: %w", err)}
 	}

@@ -28,18 +28,13 @@ type secretSource struct {
 	file, value string // what the flags say
 }
 
-func accessToken() *secretSource {
-	return &secretSource{what: "access token", flag: "token-file", env: "IG_ACCESS_TOKEN"}
-}
+var (
+	accessToken = secretSource{what: "access token", flag: "token-file", env: "IG_ACCESS_TOKEN"}
+	verifyToken = secretSource{what: "verify token", flag: "verify-token-file", env: "IG_VERIFY_TOKEN"}
 
-func verifyToken() *secretSource {
-	return &secretSource{what: "verify token", flag: "verify-token-file", env: "IG_VERIFY_TOKEN"}
-}
-
-// appSecret may also be an argument, to try things out with a made-up one.
-func appSecret() *secretSource {
-	return &secretSource{what: "app secret", flag: "app-secret-file", env: "IG_APP_SECRET", argument: "app-secret"}
-}
+	// appSecret may also be an argument, to try things out with a made-up one.
+	appSecret = secretSource{what: "app secret", flag: "app-secret-file", env: "IG_APP_SECRET", argument: "app-secret"}
+)
 
 // register adds the flags to a command.
 func (s *secretSource) register(cmd *cobra.Command) {

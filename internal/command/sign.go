@@ -11,7 +11,7 @@ import (
 )
 
 func signCommand() *cobra.Command {
-	secret := appSecret()
+	secret := appSecret
 	cmd := newCommand("sign [<file>]", "Print the signature header of a body", `
 Prints the header X-Hub-Signature-256 that Meta would send with a body. The body
 is taken byte for byte from a file, or from the standard input if there is none
@@ -24,7 +24,7 @@ Exit codes:
   $ curl https://hooks.example.com/webhooks -H "$(caddy instagram sign delivery.json)" \
       -H 'Content-Type: application/json' --data-binary @delivery.json`,
 		1, func(_ context.Context, c *console, args []string) (result, error) {
-			return sign(c, secret, append(args, "-")[0])
+			return sign(c, &secret, append(args, "-")[0])
 		})
 	secret.register(cmd)
 	return cmd

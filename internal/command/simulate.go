@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ const maxSpeedup = 1_000_000
 // simulation is a run as the flags of simulate describe it.
 type simulation struct {
 	to            string
-	secret, token *secretSource
+	secret, token secretSource
 
 	made          simulate.Sample
 	file, fromLog string
@@ -44,7 +45,7 @@ type simulation struct {
 }
 
 func simulateCommand() *cobra.Command {
-	s := &simulation{secret: appSecret(), token: verifyToken()}
+	s := &simulation{secret: appSecret, token: verifyToken}
 	cmd := newCommand("simulate --to <url>", "Play Meta against a receiver of webhooks", `
 Plays Meta against a receiver of webhooks: ours or any other.
 
@@ -163,18 +164,16 @@ func (s *simulation) simulate(ctx context.Context, c *console, args []string) (r
 		do = s.compare
 	}
 	err := do(ctx, c, r)
-	r.tellAccepted()
-	if err != nil {
-		if *r == (simulated{}) {
-			return nil, noRun(err)
-		}
+	if r.Summary != nil && r.Signatures != signaturesUnchecked {
+		r.Accepted, r.Acknowledged = &r.Summary.Accepted, &r.Summary.Acknowledged
+	}
+	switch {
+	case err != nil && *r == (simulated{}):
+		return nil, noRun(err)
+	case err != nil:
 		return r, noRun(err)
 	}
-	if err = r.unexpected(); err == nil {
-		if err = r.unsent(); err != nil {
-			err = noRun(err)
-		}
-	}
+	err = cmp.Or(r.unexpected(), withStatus(exitNoRun, r.unsent()))
 	r.OK = err == nil
 	return r, err
 }
@@ -185,7 +184,7 @@ func (s *simulation) compare(ctx context.Context, _ *console, r *simulated) erro
 	if err != nil {
 		return err
 	}
-	r.count(ledger)
+	r.Ledger = new(ledger.Len())
 	return s.verifyLedger(ctx, r, ledger)
 }
 
@@ -204,9 +203,11 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 		return err
 	}
 	defer end()
-	ledger, err := s.openLedger()
-	if err != nil {
-		return err
+	ledger := new(simulate.Ledger)
+	if s.ledger != "" {
+		if ledger, err = simulate.OpenLedger(s.ledger); err != nil {
+			return err
+		}
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 
@@ -225,7 +226,7 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 		stop := display.show(run.Progress, total)
 		r.Summary, err = run.Do(ctx)
 		stop()
-		r.count(ledger)
+		r.Ledger = new(ledger.Len())
 		if err != nil {
 			return fmt.Errorf("the run was cut short: %w", err)
 		}

@@ -89,13 +89,6 @@ func untilNow(file *os.File) io.Reader {
 	return file
 }
 
-func (s *simulation) openLedger() (*simulate.Ledger, error) {
-	if s.ledger == "" {
-		return new(simulate.Ledger), nil
-	}
-	return simulate.OpenLedger(s.ledger)
-}
-
 // share is a flag for a fraction, from 0 to 1.
 type share float64
 

@@ -39,19 +39,6 @@ type simulated struct {
 	forgedAnswer string // what a forged delivery was answered with instead of a refusal
 }
 
-// tellAccepted reports what was accepted, if that is known.
-func (r *simulated) tellAccepted() {
-	if r.Summary != nil && r.Signatures != signaturesUnchecked {
-		r.Accepted, r.Acknowledged = &r.Summary.Accepted, &r.Summary.Acknowledged
-	}
-}
-
-// count reports how many events are in the ledger.
-func (r *simulated) count(ledger *simulate.Ledger) {
-	acknowledged := ledger.Len()
-	r.Ledger = &acknowledged
-}
-
 // unexpected returns an error that says what the receiver did wrong.
 func (r *simulated) unexpected() error {
 	var faults []string

@@ -18,42 +18,14 @@ type subscriptionFlags struct {
 }
 
 func subscriptionsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "subscriptions", Aliases: []string{"subscription"}, Short: "What your app gets of an account"}
-	return group(cmd, `
-Shows and changes what your app is subscribed to of an account, with the
-account's access token (IG_ACCESS_TOKEN or --token-file). The app itself must be
-subscribed to these fields first: in the App Dashboard, or with 'caddy instagram
-callback set'.
-
-The account is an Instagram account. With --login facebook it is the Facebook
-Page that the Instagram account is linked to, and the fields are the Page's own.
-With --login unified it is the Instagram account again, and must be named by
---account: the access token, of a system user, does not tell it.
-`+exitCodes, subscriptionsListCommand(), subscriptionsSetCommand(), subscriptionsRemoveCommand())
-}
-
-// command returns a sub-command with the flags.
-func (s *subscriptionFlags) command(use, short, long, example string, do action) *cobra.Command {
-	cmd := newCommand(use, short, long, example, 0, do)
-	s.registerAccount(cmd)
-	s.registerSecret(cmd)
-	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is; needed with --login unified)")
-	cmd.Flags().StringVar(&s.app, "app", "", "The `id` of your app, if several are subscribed to the account")
-	return cmd
-}
-
-func subscriptionsListCommand() *cobra.Command {
 	s := new(subscriptionFlags)
-	return s.command("list", "List the apps that are subscribed to an account", `
+	list := s.command("list", "List the apps that are subscribed to an account", `
 Lists the apps that are subscribed to an account, with their fields, as far as
 the access token may see them.
 `+exitCodes, `  $ caddy instagram subscriptions list --token-file token
   $ caddy instagram subscriptions list --account 17841400000000001 --token-file token --json`, s.list)
-}
 
-func subscriptionsSetCommand() *cobra.Command {
-	s := new(subscriptionFlags)
-	cmd := s.command("set", "Subscribe your app to fields of an account", `
+	set := s.command("set", "Subscribe your app to fields of an account", `
 Subscribes your app to fields of an account. They replace those that it was
 subscribed to. Before, it names the fields that Meta would refuse, and the
 permissions that the others need. After, it reads back what holds.
@@ -67,18 +39,36 @@ fields. 'caddy instagram fields' has all names.
   $ caddy instagram subscriptions set --account 17841400000000001 --fields comments,messages --token-file token
   $ caddy instagram subscriptions set --login facebook --account 100000000000001 --fields messages,message_reads --token-file page-token
   $ caddy instagram subscriptions set --login unified --account 17841400000000001 --fields comments,messages --token-file system-token`, s.set)
-	s.registerChange(cmd, fieldsToGet)
-	return cmd
-}
+	s.registerChange(set, fieldsToGet)
 
-func subscriptionsRemoveCommand() *cobra.Command {
-	s := new(subscriptionFlags)
-	cmd := s.command("remove", "End your app's subscription to an account, or to some of its fields", `
+	remove := s.command("remove", "End your app's subscription to an account, or to some of its fields", `
 Ends the subscription of your app to an account, or with --fields only to these
 fields. After, it reads back what holds.
 `+exitCodes, `  $ caddy instagram subscriptions remove --account 17841400000000001 --token-file token
   $ caddy instagram subscriptions remove --account 17841400000000001 --fields mentions --token-file token`, s.remove)
-	s.registerChange(cmd, fieldsToRemove)
+	s.registerChange(remove, fieldsToRemove)
+
+	cmd := &cobra.Command{Use: "subscriptions", Aliases: []string{"subscription"}, Short: "What your app gets of an account"}
+	return group(cmd, `
+Shows and changes what your app is subscribed to of an account, with the
+account's access token (IG_ACCESS_TOKEN or --token-file). The app itself must be
+subscribed to these fields first: in the App Dashboard, or with 'caddy instagram
+callback set'.
+
+The account is an Instagram account. With --login facebook it is the Facebook
+Page that the Instagram account is linked to, and the fields are the Page's own.
+With --login unified it is the Instagram account again, and must be named by
+--account: the access token, of a system user, does not tell it.
+`+exitCodes, list, set, remove)
+}
+
+// command returns a sub-command with the flags.
+func (s *subscriptionFlags) command(use, short, long, example string, do action) *cobra.Command {
+	cmd := newCommand(use, short, long, example, 0, do)
+	s.registerAccount(cmd)
+	s.registerSecret(cmd)
+	cmd.Flags().StringVar(&s.accountID, "account", "", "The `id` of the account (default: whose the token is; needed with --login unified)")
+	cmd.Flags().StringVar(&s.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	return cmd
 }
 
@@ -175,9 +165,6 @@ func (s *subscriptionFlags) change(ctx context.Context, c *console, goal goal) (
 		return wanted, err
 	})
 }
-
-// json returns the fields: an account has no callback.
-func (*subscriptionFlags) json(b graph.Callback) any { return b.Fields }
 
 func (s *subscriptionFlags) write(ctx context.Context, wanted graph.Callback) error {
 	if len(wanted.Fields) == 0 {

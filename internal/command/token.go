@@ -15,16 +15,8 @@ import (
 )
 
 func tokenCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "token", Short: "Whose an access token is, and how long it lives"}, `
-Shows whose an access token is and until when it is valid, and renews one of
-Instagram Login. Tokens of other logins can only be watched. A dead token ends the
-account's webhooks.
-`+exitCodes, tokenShowCommand(), tokenRefreshCommand())
-}
-
-func tokenShowCommand() *cobra.Command {
 	g := new(graphFlags)
-	cmd := newCommand("show", "Show whose an access token is, and until when it is valid", `
+	show := newCommand("show", "Show whose an access token is, and until when it is valid", `
 Shows whose an access token is, and until when it is valid.
 
 Of a token of Instagram Login, Meta tells the end only when it is refreshed. For
@@ -37,9 +29,26 @@ System User), and does not tell which Instagram account it is for.
 `+exitCodes, `  $ caddy instagram token show --token-file token
   $ caddy instagram token show --login facebook --token-file page-token --json
   $ caddy instagram token show --login unified --token-file system-token`, 0, g.showToken)
-	g.registerAccount(cmd)
-	g.registerSecret(cmd)
-	return cmd
+	g.registerAccount(show)
+	g.registerSecret(show)
+
+	refresh := newCommand("refresh", "Renew a long-lived access token of Instagram Login in its file", `
+Renews a long-lived access token of Instagram Login, which must be at least a day
+old and not expired, for 60 more days. The new token replaces the old one in its
+file at once, with the same mode and owner, so it must come from --token-file.
+Run it once a week, by cron for example.
+
+Meta has no such call for tokens of Facebook Login and Unified Login: watch these
+with 'caddy instagram token show'.
+`+exitCodes, `  $ caddy instagram token refresh --token-file token`, 0, g.refreshToken)
+	g.registerAccount(refresh)
+	refresh.Flags().Lookup(g.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
+
+	return group(&cobra.Command{Use: "token", Short: "Whose an access token is, and how long it lives"}, `
+Shows whose an access token is and until when it is valid, and renews one of
+Instagram Login. Tokens of other logins can only be watched. A dead token ends the
+account's webhooks.
+`+exitCodes, show, refresh)
 }
 
 // tokenInfo is the result of show. Times are not there where they are not known,
@@ -127,22 +136,6 @@ func (t *tokenInfo) text(c *console) {
 // until returns a time as text with the days until then.
 func until(t time.Time) string {
 	return fmt.Sprintf("%s (%d days)", timeText(t), int(time.Until(t)/(24*time.Hour)))
-}
-
-func tokenRefreshCommand() *cobra.Command {
-	g := new(graphFlags)
-	cmd := newCommand("refresh", "Renew a long-lived access token of Instagram Login in its file", `
-Renews a long-lived access token of Instagram Login, which must be at least a day
-old and not expired, for 60 more days. The new token replaces the old one in its
-file at once, with the same mode and owner, so it must come from --token-file.
-Run it once a week, by cron for example.
-
-Meta has no such call for tokens of Facebook Login and Unified Login: watch these
-with 'caddy instagram token show'.
-`+exitCodes, `  $ caddy instagram token refresh --token-file token`, 0, g.refreshToken)
-	g.registerAccount(cmd)
-	cmd.Flags().Lookup(g.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
-	return cmd
 }
 
 // refreshedToken is the result of refresh.
