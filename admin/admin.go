@@ -108,9 +108,9 @@ func (a *API) Routes() []caddy.AdminRoute {
 		route(root+"/pause", endpoint{http.MethodPost, "consumer", a.onStore(pause(true))}),
 		route(root+"/resume", endpoint{http.MethodPost, "consumer", a.onStore(pause(false))}),
 		route(root+"/drop", endpoint{http.MethodPost, "consumer", a.onStore(drop)}),
-		route(root+"/check", endpoint{http.MethodPost, "", a.onStore(check)}),
-		route(root+"/backup", endpoint{http.MethodPost, "to", a.onStore(backup)}),
-		route(root+"/compact", endpoint{http.MethodPost, "", a.onStore(compact)}),
+		route(root+"/check", endpoint{http.MethodPost, "", a.onFile(check)}),
+		route(root+"/backup", endpoint{http.MethodPost, "to", a.onFile(backup)}),
+		route(root+"/compact", endpoint{http.MethodPost, "", a.onFile(compact)}),
 	}
 }
 
@@ -198,6 +198,17 @@ func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any
 		}
 		return do(store, r)
 	}
+}
+
+// onFile is onStore for what looks after the file of a store.
+func (a *API) onFile(do func(queue.Maintainer, *request) (any, error)) func(*request) (any, error) {
+	return a.onStore(func(store Store, r *request) (any, error) {
+		m, ok := store.Store.(queue.Maintainer)
+		if !ok {
+			return nil, badRequest("the store %s has no file to look after", store.Name)
+		}
+		return do(m, r)
+	})
 }
 
 // stores returns the stores that can be worked on.

@@ -92,11 +92,7 @@ type Checked struct {
 }
 
 // check looks for damage.
-func check(store Store, r *request) (any, error) {
-	m, err := maintainer(store)
-	if err != nil {
-		return nil, err
-	}
+func check(m queue.Maintainer, r *request) (any, error) {
 	switch err := m.Check(r.Context()); {
 	case r.Context().Err() != nil:
 		return nil, r.Context().Err()
@@ -115,11 +111,7 @@ type BackedUp struct {
 }
 
 // backup copies a store to a new file on the machine of the server.
-func backup(store Store, r *request) (any, error) {
-	m, err := maintainer(store)
-	if err != nil {
-		return nil, err
-	}
+func backup(m queue.Maintainer, r *request) (any, error) {
 	path := r.query.Get("to")
 	if !filepath.IsAbs(path) {
 		return nil, badRequest("to must be the absolute path of the new file: %q", path)
@@ -142,22 +134,9 @@ type Compacted struct {
 }
 
 // compact gives unused space back.
-func compact(store Store, r *request) (any, error) {
-	m, err := maintainer(store)
-	if err != nil {
-		return nil, err
-	}
+func compact(m queue.Maintainer, r *request) (any, error) {
 	before, after, err := m.Compact(r.Context())
 	return Compacted{before, after}, err
-}
-
-// maintainer returns a store as one whose file can be looked after.
-func maintainer(store Store) (queue.Maintainer, error) {
-	m, ok := store.Store.(queue.Maintainer)
-	if !ok {
-		return nil, badRequest("the store %s has no file to look after", store.Name)
-	}
-	return m, nil
 }
 
 // Discarded is the answer to a request to forget events.

@@ -20,8 +20,7 @@ type callbackFlags struct {
 	values           bool
 	verifyToken      secretSource
 
-	client *graph.Client
-	token  graph.Secret // the verify token
+	verify graph.Secret // the verify token
 }
 
 func callbackCommand() *cobra.Command {
@@ -126,7 +125,7 @@ func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result
 	if b.client, err = b.appClient(c); err != nil {
 		return nil, err
 	}
-	if b.token, err = b.verifyToken.read(c); err != nil {
+	if b.verify, err = b.verifyToken.read(c); err != nil {
 		return nil, err
 	}
 	return b.change(ctx, c, func(graph.Callback) (graph.Callback, error) {
@@ -181,7 +180,7 @@ func (b *callbackFlags) write(ctx context.Context, wanted graph.Callback) error 
 	if b.callback == "" {
 		return b.client.RemoveCallback(ctx, b.app, b.object, b.fields)
 	}
-	return b.client.SetCallback(ctx, b.app, wanted, b.token, b.values)
+	return b.client.SetCallback(ctx, b.app, wanted, b.verify, b.values)
 }
 
 // read returns the callback of the object.

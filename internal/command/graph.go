@@ -18,6 +18,7 @@ type graphFlags struct {
 	wait                time.Duration
 	token, secret       secretSource
 
+	client         *graph.Client // once it is made
 	app, accountID string
 	fields         []string
 	dryRun         bool

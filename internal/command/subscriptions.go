@@ -12,10 +12,7 @@ import (
 )
 
 // subscriptionFlags are the flags of `caddy instagram subscriptions`.
-type subscriptionFlags struct {
-	graphFlags
-	client *graph.Client
-}
+type subscriptionFlags struct{ graphFlags }
 
 func subscriptionsCommand() *cobra.Command {
 	s := new(subscriptionFlags)
