@@ -4,8 +4,28 @@ import (
 	"go.uber.org/zap"
 )
 
-// checkpointAfter is how many pages the write-ahead log may have before a checkpoint.
-const checkpointAfter = 8000
+const (
+	// checkpointAfter is how many pages the write-ahead log may have before a checkpoint.
+	checkpointAfter = 8000
+
+	// maxLog is how long the file of the log may stay after it grew as somebody read for long.
+	maxLog = 64 << 20
+)
+
+// onCommit asks for a checkpoint when the write-ahead log is long. The caller holds mu.
+func (s *Store) onCommit(pages int) {
+	if s.logged = int64(pages) * pageSize; !s.isLong() {
+		return
+	}
+	select {
+	case s.checkpoint <- struct{}{}:
+	default:
+	}
+}
+
+// isLong reports whether the log is long, or, while somebody reads, has grown as much since
+// the last checkpoint.
+func (s *Store) isLong() bool { return s.logged > int64(s.read+checkpointAfter)*pageSize }
 
 // checkpoints makes a checkpoint each time that the write-ahead log has become long,
 // until the store is closed.
@@ -45,6 +65,9 @@ func (s *Store) checkpointHere() error {
 	return s.guarded(func() error {
 		left, err := s.db.checkpoint(false)
 		if err == nil {
+			if s.read = 0; left > 0 {
+				s.read = int(s.logged / pageSize)
+			}
 			s.logged = int64(left) * pageSize
 		}
 		return err

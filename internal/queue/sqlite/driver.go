@@ -76,7 +76,7 @@ func connect(path, mode string, cache int) (*conn, error) {
 		err = c.guarded(func() error {
 			return c.script(fmt.Sprintf(`PRAGMA cache_size = -%d; PRAGMA temp_store = memory; PRAGMA synchronous = FULL;
 				PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0;
-				PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF`, cache>>10))
+				PRAGMA journal_size_limit = %d; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF`, cache>>10, maxLog))
 		})
 	}
 	if err != nil {

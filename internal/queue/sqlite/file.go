@@ -210,14 +210,7 @@ func (s *Store) openFile() (err error) {
 	if err != nil {
 		return errors.Join(err, s.abandon())
 	}
-	s.db.onCommit(func(pages int) {
-		if s.logged = int64(pages) * pageSize; pages > checkpointAfter {
-			select {
-			case s.checkpoint <- struct{}{}:
-			default:
-			}
-		}
-	})
+	s.db.onCommit(s.onCommit)
 	return nil
 }
 

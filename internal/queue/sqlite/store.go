@@ -45,6 +45,7 @@ type Store struct {
 	mu      sync.Mutex // guards what follows, and is held for a commit
 	db      *conn      // nil: closed, or to be opened again
 	logged  int64      // bytes in the write-ahead log that may not be in the file yet
+	read    int        // pages that were in it when somebody read in the way of a checkpoint; 0: nobody did
 	memory  memory
 	loaded  bool // memory holds what the file does
 	reserve *reserve
