@@ -92,7 +92,7 @@ func (c *counts) count(state int, n, size int64) {
 }
 
 // bit is the consumer's in the column consumers.
-func (c *consumer) bit() int64 { return 1 << (c.id - 1) }
+func (c *consumer) bit() int64 { return 1 << uint64(c.id-1) }
 
 // wants reports whether an event to which nothing has happened is for the consumer.
 func (c *consumer) wants(id, consumers int64, field string) bool {

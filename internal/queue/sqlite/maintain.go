@@ -33,7 +33,8 @@ var checks = []struct{ sql, wrong string }{
 	{`SELECT s.event FROM status s WHERE s.state = 0 AND s.held = 0 AND s.chain <> 0 AND EXISTS (SELECT 1 FROM status b
 		WHERE b.consumer = s.consumer AND b.chain = s.chain AND b.state = 0 AND b.chain <> 0 AND b.position < s.position)`,
 		"an event may overtake others of its chain: %d"},
-	{`SELECT event FROM status WHERE (state = 0) <> (due IS NOT NULL) OR (state IN (1, 2)) <> (settled IS NOT NULL)`, "a status contradicts itself: %d"},
+	{`SELECT event FROM status WHERE (state = 0) <> (due IS NOT NULL) OR (state IN (1, 2)) <> (settled IS NOT NULL)
+		OR state NOT BETWEEN 0 AND 3 OR lane NOT BETWEEN 0 AND 2`, "a status contradicts itself: %d"},
 	{`SELECT max(id) FROM event HAVING max(id) > (SELECT value FROM meta WHERE key = 'last')`, "an event has a number that is to come: %d"},
 }
 

@@ -83,11 +83,11 @@ func readEvent(s *sqlite3.Stmt, consumer string) *queue.Event {
 		ID:       uint64(s.ColumnInt64(0)),
 		Accepted: timeOf(s.ColumnInt64(1)),
 		Size:     s.ColumnInt(11),
-		State:    states[s.ColumnInt(12)%len(states)],
+		State:    states[uint(s.ColumnInt(12))%uint(len(states))],
 	}
 	copy(e.Signature[:], s.ColumnRawBlob(10))
 	if e.State == queue.Pending {
-		e.Lane = lanes[s.ColumnInt(13)%len(lanes)]
+		e.Lane = lanes[uint(s.ColumnInt(13))%uint(len(lanes))]
 		e.Due = timeOf(s.ColumnInt64(14))
 	}
 	e.Attempts = s.ColumnInt(15)
