@@ -41,6 +41,22 @@ func BenchmarkAcceptBatch(b *testing.B) {
 	b.ReportMetric(float64(n)*1000/b.Elapsed().Seconds(), "events/s")
 }
 
+// BenchmarkAcceptHalfKnown accepts deliveries of 1000 events of which half are duplicates.
+func BenchmarkAcceptHalfKnown(b *testing.B) {
+	s := newStore(b)
+	known := batch("known", 1000)
+	accept(b, s, known...)
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		n++
+		records := append(batch(fmt.Sprint(n), 500), known[:500]...)
+		b.StartTimer()
+		accept(b, s, records...)
+	}
+	b.ReportMetric(float64(n)*1000/b.Elapsed().Seconds(), "events/s")
+}
+
 // BenchmarkAcceptOne accepts deliveries of one event from 64 goroutines.
 func BenchmarkAcceptOne(b *testing.B) {
 	s := newStore(b)
@@ -74,6 +90,14 @@ func BenchmarkSettle(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
+// inUse returns the bytes of the heap.
+func inUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 // TestMillionWaiting looks at the memory that a million waiting events need, most of them
 // of conversations that have one before them.
 func TestMillionWaiting(t *testing.T) {
@@ -81,12 +105,6 @@ func TestMillionWaiting(t *testing.T) {
 		t.Skip("skipped: this takes long, and is run with -large")
 	}
 	s := newStore(t)
-	inUse := func() int64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	before := inUse()
 	const total = 1_000_000
 	for n := 0; n < total; n += 1000 {
@@ -108,4 +126,40 @@ func TestMillionWaiting(t *testing.T) {
 	if more := inUse() - before; more > 64<<20 {
 		t.Errorf("%d MiB more are in use", more>>20)
 	}
+}
+
+// TestMillionRetried looks at the memory that a million conversations need of which each
+// has an event that has failed and another behind it.
+func TestMillionRetried(t *testing.T) {
+	if testing.Short() || !*large {
+		t.Skip("skipped: this takes long, and is run with -large")
+	}
+	s := newStore(t)
+	before := inUse()
+	const total, at = 1_000_000, 1000
+	for n := 0; n < total; n += at {
+		first, second := batch(fmt.Sprint(n, "a"), at), batch(fmt.Sprint(n, "b"), at)
+		for i := range second {
+			second[i].Conversation = first[i].Conversation
+		}
+		accept(t, s, append(first, second...)...)
+		for left := at; left > 0; {
+			events := due(t, s, left)
+			left -= len(events)
+			var all sync.WaitGroup
+			for _, e := range events {
+				all.Go(func() { settle(t, s, e, queue.Outcome{State: queue.Pending, Due: time.Now().Add(time.Hour)}) })
+			}
+			all.Wait()
+		}
+	}
+	if events := due(t, s, 10); len(events) != 0 {
+		t.Errorf("%d events are leased that wait for others", len(events))
+	}
+	if more := inUse() - before; more > 64<<20 {
+		t.Errorf("%d MiB more are in use", more>>20)
+	} else {
+		t.Logf("%d KiB more", more>>10)
+	}
+	check(t, s)
 }
