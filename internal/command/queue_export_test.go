@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,5 +121,35 @@ func TestExportToAFullDiskIsNoSuccess(t *testing.T) {
 	for _, args := range [][]string{nil, {"--json"}} {
 		r := runCommandTo(t.Context(), full{}, "", append([]string{"queue", "export", "--file", path}, args...)...)
 		r.want(t, exitOutput, "", "the events cannot be written: no space left")
+	}
+}
+
+// unread is a standard output that nobody reads any more.
+type unread struct{ begin, end func() }
+
+func (w unread) Write(text []byte) (int, error) {
+	w.begin()
+	w.end()
+	return len(text), nil
+}
+
+// TestExportThatNobodyReadsIsInterrupted ends although the output takes nothing, and
+// writes no end of the JSON object behind half a page.
+func TestExportThatNobodyReadsIsInterrupted(t *testing.T) {
+	t.Parallel()
+	store, _ := newQueue(t)
+	accept(t, store, commented(1)...)
+	s := newQueueServer(t, admin.Store{Store: store, Name: "q"})
+	for _, format := range []string{"--json", "--format=meta"} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		writes := 0
+		out := unread{begin: func() { writes++; interrupt() }, end: func() { <-ended }}
+		r := runCommandTo(ctx, out, "", "queue", "export", format, "--address", s.Listener.Addr().String())
+		r.want(t, exitRefused, "", "interrupted")
+		close(ended)
+		if writes != 1 {
+			t.Errorf("%s: %d writes", format, writes)
+		}
 	}
 }
