@@ -24,7 +24,7 @@ func (a *adminClient) fileCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.withFile(a.command("check", "Look for damage in the file of a queue", `
 Looks for damage in the file of a queue, of the running Caddy or, with --file, of
-a stopped one. It reads the whole file, and changes nothing.
+a stopped one. It reads the whole file, and changes nothing in the queue.
 
 Exit codes:
   0  the file is sound

@@ -26,3 +26,6 @@ func lockFile(path string) (*fileLock, error) {
 func (l *fileLock) release() error {
 	return errors.Join(l.Close(), removeMissing(l.Name()))
 }
+
+// keepOwner does nothing: the directory decides who may open a new file.
+func keepOwner(*os.File, string) {}

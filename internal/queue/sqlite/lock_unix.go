@@ -4,7 +4,10 @@ package sqlite
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +21,12 @@ const lockTimeout = 3 * time.Second
 type fileLock struct{ *os.File }
 
 func lockFile(path string) (*fileLock, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+	} else if err == nil {
+		keepOwner(f, strings.TrimSuffix(path, lockSuffix))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +41,16 @@ func lockFile(path string) (*fileLock, error) {
 		}
 		if !held && !errors.Is(err, unix.EINTR) {
 			return nil, errors.Join(err, f.Close())
+		}
+	}
+}
+
+// keepOwner gives a new file the owner of the queue beside it, if this process may: the
+// user of Caddy must be able to open it when root has looked into a copy.
+func keepOwner(f *os.File, queue string) {
+	if info, err := os.Stat(queue); err == nil {
+		if was, ok := info.Sys().(*syscall.Stat_t); ok {
+			_ = f.Chown(int(was.Uid), int(was.Gid))
 		}
 	}
 }

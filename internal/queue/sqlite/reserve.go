@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/caddy-instagram/webhooks/internal/freespace"
@@ -44,10 +45,14 @@ func (r *reserve) make() error {
 	if free < max(barely, 2*r.size) {
 		return syscall.ENOSPC
 	}
-	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err := removeMissing(r.path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // where no link leads
 	if err != nil {
 		return err
 	}
+	keepOwner(f, strings.TrimSuffix(r.path, reserveSuffix))
 	_, err = f.Write(make([]byte, r.size))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, r.remove())
