@@ -101,16 +101,6 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-func expireAll(t *testing.T, s *Store) {
-	t.Helper()
-	for more := true; more; {
-		var err error
-		if more, err = s.Expire(ctx, queue.Retention{Dedupe: time.Hour}); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestSettlingOnAFullDisk has others fill the disk: nothing is accepted, but settling goes
 // on, and once there is room, the next event is accepted at once.
 func TestSettlingOnAFullDisk(t *testing.T) {

@@ -85,6 +85,17 @@ func statsOf(s *Store) (queue.Stats, error) {
 	return queue.StatsOf(stats, queue.DefaultConsumer), err
 }
 
+// expireAll forgets all that was settled.
+func expireAll(t *testing.T, s *Store) {
+	t.Helper()
+	for more := true; more; {
+		var err error
+		if more, err = s.Expire(ctx, queue.Retention{Dedupe: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestNobodyElseCanReadTheFiles also has a queue that its owner lets a group read.
 func TestNobodyElseCanReadTheFiles(t *testing.T) {
 	t.Parallel()
