@@ -1,0 +1,256 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// acceptance is a delivery on its way into the queue.
+type acceptance struct {
+	queue.Admission
+	records    []queue.Record
+	keys       []string // of the records, to recognise duplicates; "": never one
+	again      []bool   // duplicates within the delivery; nil: none
+	duplicates []bool   // nil: none
+	size       int
+	err        error
+}
+
+// Accept implements queue.Store.
+func (s *Store) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
+	if s.life.Err() != nil {
+		return nil, queue.ErrClosed
+	}
+	if reason := s.unsound.Load(); reason != nil {
+		return nil, *reason
+	}
+	if since := s.since.Load(); since != nil && time.Since(*since) > patience {
+		return nil, errStandby
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
+	a := newAcceptance(records, admission)
+	return call(ctx, s, nil, func(context.Context) ([]bool, error) {
+		if err := s.accepts.Do(a); err != nil {
+			return nil, err
+		}
+		return a.duplicates, a.err
+	})
+}
+
+func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {
+	a := &acceptance{Admission: admission, records: slices.Clone(records), keys: make([]string, len(records))}
+	seen := make(map[string]bool)
+	for i := range a.records {
+		r := &a.records[i]
+		r.Body = slices.Clone(r.Body) // it is the caller's, who may not wait
+		a.size += len(r.Body)
+		if a.Dedupe <= 0 || r.NotUnique {
+			continue
+		}
+		hash := sha256.Sum256([]byte(r.DuplicateKey()))
+		key := uuid.UUID(hash[:16]).String()
+		if seen[key] {
+			if a.again == nil {
+				a.again = make([]bool, len(records))
+			}
+			a.again[i] = true
+			continue
+		}
+		seen[key] = true
+		a.keys[i] = key
+	}
+	return a
+}
+
+// A batch is stored in parts that are not larger, unless a delivery is.
+const (
+	maxEvents = 2000
+	maxBytes  = 16 << 20
+)
+
+// acceptAll stores a batch of deliveries.
+func (s *Store) acceptAll(batch []*acceptance) error {
+	now := time.Now()
+	s.since.Store(&now)
+	defer s.since.Store(nil)
+	if err := s.prepare(s.work); err != nil {
+		return err
+	}
+	for len(batch) > 0 {
+		var part []*acceptance
+		part, batch = divide(batch)
+		err := s.acceptPart(part)
+		if c := code(err); len(part) > 1 && (c == codeFull || c == codeNoConsumer) {
+			for _, a := range part {
+				a.err = s.acceptPart([]*acceptance{a})
+			}
+			continue
+		}
+		for _, a := range part {
+			a.err = err
+		}
+	}
+	s.changed()
+	return nil
+}
+
+// divide returns what can be stored together: with the same limits, and no event twice.
+func divide(batch []*acceptance) (part, rest []*acceptance) {
+	seen := make(map[string]bool)
+	events, bytes := 0, 0
+	for _, a := range batch {
+		fits := len(part) == 0 || events+len(a.records) <= maxEvents && bytes+a.size <= maxBytes &&
+			a.Dedupe == part[0].Dedupe && a.MaxEvents == part[0].MaxEvents && a.MaxBytes == part[0].MaxBytes
+		for _, key := range a.keys {
+			fits = fits && !seen[key]
+		}
+		for _, key := range a.keys {
+			seen[key] = key != ""
+		}
+		if fits {
+			part = append(part, a)
+			events, bytes = events+len(a.records), bytes+a.size
+		} else {
+			rest = append(rest, a)
+		}
+	}
+	return part, rest
+}
+
+// columns are the arguments of the function accept.
+type columns struct {
+	keys, identities, fields, accounts, conversations, urls, origins, secrets []string
+	notUnique                                                                 []bool
+	signatures, bodies                                                        [][]byte
+	names                                                                     []string
+	toEvent, toName                                                           []int32
+	roomEvents, roomBytes                                                     []int64
+	from                                                                      []source
+}
+
+// source is which record a row is.
+type source struct {
+	*acceptance
+	record int
+}
+
+func columnsOf(part []*acceptance) *columns {
+	c := new(columns)
+	numbers := make(map[string]int32)
+	for _, a := range part {
+		for _, name := range a.Recipients() {
+			if numbers[name] == 0 {
+				c.names = append(c.names, name)
+				numbers[name] = int32(len(c.names))
+			}
+		}
+		for i := range a.records {
+			if a.again == nil || !a.again[i] {
+				c.add(a, i, numbers)
+			}
+		}
+	}
+	return c
+}
+
+func (c *columns) add(a *acceptance, i int, numbers map[string]int32) {
+	r := &a.records[i]
+	c.from = append(c.from, source{a, i})
+	c.keys = append(c.keys, a.keys[i])
+	c.identities = append(c.identities, text(r.Identity))
+	c.notUnique = append(c.notUnique, r.NotUnique)
+	c.fields = append(c.fields, text(r.Field))
+	c.accounts = append(c.accounts, text(r.Account))
+	c.conversations = append(c.conversations, text(r.Conversation))
+	c.urls = append(c.urls, text(r.URL))
+	c.origins = append(c.origins, text(r.Origin))
+	c.secrets = append(c.secrets, text(r.Secret))
+	c.signatures = append(c.signatures, r.Signature[:])
+	c.bodies = append(c.bodies, append([]byte{}, r.Body...)) // nil is no body
+	for n, name := range a.Recipients() {
+		if r.IsFor(n) {
+			c.toEvent = append(c.toEvent, int32(len(c.keys)))
+			c.toName = append(c.toName, numbers[name])
+		}
+	}
+}
+
+const acceptSQL = "SELECT {accept}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+
+// acceptPart stores deliveries in one transaction.
+func (s *Store) acceptPart(part []*acceptance) error {
+	c, limits := columnsOf(part), part[0].Admission
+	var has []queue.Stats
+	if limits.MaxEvents > 0 || limits.MaxBytes > 0 {
+		var err error
+		if has, err = s.count(s.work); err != nil {
+			return err
+		}
+		for _, name := range c.names {
+			stats := queue.StatsOf(has, name)
+			c.roomEvents = append(c.roomEvents, room(limits.MaxEvents, stats.Pending))
+			c.roomBytes = append(c.roomBytes, room(limits.MaxBytes, stats.PendingBytes))
+		}
+	}
+	var fresh []int32
+	_, err := retry(s.work, func(ctx context.Context) (_ struct{}, err error) {
+		return struct{}{}, s.pool.QueryRow(ctx, s.sql(acceptSQL), s.durability(), time.Now().UnixMicro(), limits.Dedupe.Microseconds(),
+			c.keys, c.identities, c.notUnique, c.fields, c.accounts, c.conversations, c.urls, c.origins, c.secrets,
+			c.signatures, c.bodies, c.names, c.toEvent, c.toName, c.roomEvents, c.roomBytes).Scan(&fresh)
+	})
+	if code(err) == codeFull && len(part) == 1 {
+		return c.full(err, &limits, has)
+	}
+	if err != nil {
+		return err
+	}
+	s.more(c, fresh)
+	for _, a := range part {
+		a.duplicates = slices.Clone(a.again)
+	}
+	for i, from := range c.from {
+		if _, found := slices.BinarySearch(fresh, int32(i+1)); !found {
+			if from.duplicates == nil {
+				from.duplicates = make([]bool, len(from.records))
+			}
+			from.duplicates[from.record] = true
+		}
+	}
+	return nil
+}
+
+// room returns how much may be added. No limit is no limit.
+func room(limit, has int64) int64 {
+	if limit == 0 {
+		return math.MaxInt64
+	}
+	return limit - has
+}
+
+// full returns why a delivery is refused, from the error of the function.
+func (c *columns) full(err error, limits *queue.Admission, has []queue.Stats) error {
+	refusal := new(pgconn.PgError)
+	errors.As(err, &refusal)
+	var name int
+	var events, bytes int64
+	_, full := fmt.Sscan(refusal.Detail, &name, &events, &bytes)
+	if full == nil {
+		stats := queue.StatsOf(has, c.names[name-1])
+		full = limits.Pending(stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes)
+	}
+	if full == nil {
+		full = queue.ErrFull
+	}
+	return full
+}

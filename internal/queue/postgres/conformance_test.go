@@ -1,0 +1,31 @@
+package postgres
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue/storetest"
+)
+
+// TestConformance holds the store against the contract.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	storetest.Run(t, func(string) storetest.Opener {
+		o := newOptions()
+		return storetest.Opener{
+			Open: func() (queue.Store, error) { return Open(o, zap.NewNop) },
+			// The session of a gateway that crashed ends after a while, which is over here.
+			Crash: func(s queue.Store) error {
+				store := s.(*Store)
+				store.end()
+				store.endWork()
+				store.pool.Close()
+				return execute("UPDATE " + pgx.Identifier{o.Schema, "session"}.Sanitize() + " SET beat = '-infinity'")
+			},
+		}
+	})
+}

@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// connect returns a pool of connections, of which it makes none yet. No statement is
+// prepared, so that poolers such as pgbouncer may be in between.
+func (o *Options) connect() (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(o.DSN)
+	if err != nil {
+		return nil, errors.New("the dsn is none: it looks like postgres://user:password@host/database") // err has parts of it
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.HealthCheckPeriod = o.health
+	if !strings.Contains(o.DSN, "pool_max_conns") {
+		config.MaxConns = 16
+	}
+	// A server that is gone without a word is noticed by TCP: no statement has a timeout.
+	dialer := &net.Dialer{
+		Timeout:         config.ConnConfig.ConnectTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
+		Control:         setUserTimeout,
+	}
+	config.ConnConfig.DialFunc = dialer.DialContext
+	return pgxpool.NewWithConfig(context.Background(), config)
+}
+
+var function = regexp.MustCompile(`\{(\w+)\}`)
+
+// sql puts the schema before names in braces.
+func (s *Store) sql(text string) string {
+	return function.ReplaceAllString(text, pgx.Identifier{s.Schema}.Sanitize()+".$1")
+}
+
+// The errors of the functions.
+const (
+	codeNoConsumer = "IQ001"
+	codeFull       = "IQ002"
+	codeNoSession  = "IQ003"
+	codeTooMany    = "IQ004"
+)
+
+// code returns the SQLSTATE of an error, or "".
+func code(err error) string {
+	if e := new(pgconn.PgError); errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// retry does something again that was undone because others did the like at the same time.
+func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (value T, err error) {
+	for range 5 {
+		value, err = do(ctx)
+		switch code(err) {
+		case "23505", "40001", "40P01", codeNoSession: // unique, serialization, deadlock
+			continue
+		}
+		break
+	}
+	return value, err
+}
+
+var (
+	errPatience = fmt.Errorf("no answer from the database within %s", patience)
+	errStandby  = errors.New("the database does not commit: is its synchronous standby away?")
+	errLost     = fmt.Errorf("%w: its lease was lost, and another gateway may have the event", queue.ErrNotFound)
+)
+
+// sanitize returns an error without what the DSN says. pgx puts users and hosts into its own.
+func sanitize(err error) error {
+	server, dns, op := new(pgconn.PgError), new(net.DNSError), new(net.OpError)
+	switch {
+	case err == nil, errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrVersion), errors.Is(err, queue.ErrFull):
+		return err
+	case errors.As(err, &server):
+		switch server.Code {
+		case codeNoConsumer:
+			return fmt.Errorf("%w: %s", queue.ErrNoConsumer, server.Detail)
+		case codeTooMany:
+			return fmt.Errorf("more than %d consumers", queue.MaxConsumers)
+		case "28P01", "28000", "3D000": // these name user and database
+			return fmt.Errorf("the database refuses the user of the dsn (SQLSTATE %s)", server.Code)
+		}
+		return fmt.Errorf("the database says: %s (SQLSTATE %s)", server.Message, server.Code)
+	case errors.As(err, &dns):
+		return errors.New("the database cannot be reached: its name cannot be resolved")
+	case errors.As(err, &op):
+		return fmt.Errorf("the database cannot be reached: %w", op.Err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("the database cannot be reached: no answer in time")
+	case isOurs(err):
+		return err
+	}
+	return errors.New("the connection to the database broke")
+}
+
+func isOurs(err error) bool {
+	for _, own := range []error{queue.ErrNotFound, queue.ErrLeased, queue.ErrNoConsumer, errPatience, errStandby, context.Canceled} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	return errors.As(err, new(unsound))
+}

@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+)
+
+// unsound is a setting of the database with which nothing is accepted.
+type unsound string
+
+func (u unsound) Error() string { return "the database could lose what it has accepted: " + string(u) }
+
+const settings = `SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
+	pg_is_in_recovery(), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'),
+	count(*) FILTER (WHERE sync_state IS NULL) FROM pg_stat_replication`
+
+// inspect finds out whether the database can be trusted.
+func (s *Store) inspect() {
+	ctx, cancel := context.WithTimeout(s.work, patience)
+	defer cancel()
+	var fsync, fullPages, standbys string
+	var recovering bool
+	var streaming, hidden int // of the latter the user may not see the state
+	err := s.pool.QueryRow(ctx, settings).Scan(&fsync, &fullPages, &standbys, &recovering, &streaming, &hidden)
+	if err != nil {
+		return // the next call finds out
+	}
+	var found unsound
+	switch {
+	case recovering:
+		found = "it is a standby: let the dsn end with target_session_attrs=read-write"
+	case fsync != "on" && !s.unsafe:
+		found = "fsync is off"
+	case fullPages != "on" && !s.unsafe:
+		found = "full_page_writes is off"
+	case s.Local:
+	case standbys == "":
+		found = "synchronous_standby_names is empty: name a standby there, or say 'durable local' if the disk of one server is enough"
+	case streaming+hidden == 0:
+		found = "no synchronous standby is connected"
+	}
+	before := s.unsound.Load()
+	switch {
+	case found == "":
+		s.unsound.Store(nil)
+	case before == nil || *before != found:
+		s.unsound.Store(&found)
+		s.logger().Error("deliveries are refused", zap.Error(found))
+	}
+}

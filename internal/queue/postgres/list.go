@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// eventColumns are what scan reads, after a column and before the body and the history.
+const eventColumns = `e.id, e.identity, e.not_unique, e.conversation, e.account, e.field, e.url, e.origin, e.secret, e.signature, e.accepted,
+	w.state, w.lane, w.lease IS NOT NULL, w.size, w.attempts, coalesce(w.tried, 0), coalesce(w.requeued, 0), w.due, coalesce(w.settled, 0), coalesce(w.error, '')`
+
+var leasedColumns = strings.NewReplacer("e.", "(r_event).", "w.", "(r_work).").Replace(eventColumns + ", e.body, NULL::text[]")
+
+var (
+	states = []queue.State{queue.Pending, queue.Delivered, queue.Dead}
+	lanes  = []queue.Lane{queue.Live, queue.Retried, queue.Replayed}
+)
+
+// scan reads an event. first takes what comes before it.
+func scan(row pgx.CollectableRow, consumer string, first any) (*queue.Event, error) {
+	e := &queue.Event{Consumer: consumer}
+	var id, accepted, tried, requeued, due, settled int64
+	var state, lane int
+	var signature []byte
+	var history []string
+	err := row.Scan(first, &id, &e.Identity, &e.NotUnique, &e.Conversation, &e.Account, &e.Field, &e.URL, &e.Origin, &e.Secret, &signature,
+		&accepted, &state, &lane, &e.InFlight, &e.Size, &e.Attempts, &tried, &requeued, &due, &settled, &e.LastError, &e.Body, &history)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []*string{&e.Identity, &e.Conversation, &e.Account, &e.Field, &e.URL, &e.Origin, &e.Secret, &e.LastError} {
+		*s = untext(*s)
+	}
+	copy(e.Signature[:], signature)
+	e.ID, e.State = uint64(id), states[state]
+	e.Accepted, e.Tried, e.Requeued, e.Settled = fromMicros(accepted), fromMicros(tried), fromMicros(requeued), fromMicros(settled)
+	if e.State == queue.Pending {
+		e.Lane, e.Due = lanes[lane], fromMicros(due)
+	}
+	for _, encoded := range history {
+		a, err := decodeAttempt(encoded)
+		if err != nil {
+			return nil, err
+		}
+		e.History = append(e.History, a)
+	}
+	return e, nil
+}
+
+// selection is what a filter selects, in SQL.
+type selection struct {
+	conditions []string
+	args       []any
+}
+
+const workTables = " FROM {work} w JOIN {event} e ON e.id = w.event JOIN {consumer} c ON c.id = w.consumer WHERE "
+
+func (q *selection) add(condition string, arg any) {
+	q.args = append(q.args, arg)
+	q.conditions = append(q.conditions, fmt.Sprintf(condition, len(q.args)))
+}
+
+func selectionOf(f *queue.Filter) *selection {
+	q := &selection{conditions: []string{"true"}}
+	if f.ID != 0 {
+		q.add("w.event = $%d", int64(f.ID))
+	}
+	if f.Consumer != "" {
+		q.add("c.name = $%d", f.Consumer)
+	}
+	if f.State != "" {
+		q.add("w.state = $%d", stateCodes[f.State])
+	}
+	if f.Field != "" {
+		q.add("e.field = $%d", text(f.Field))
+	}
+	if f.Account != "" {
+		q.add("e.account = $%d", text(f.Account))
+	}
+	if !f.Since.IsZero() {
+		// Times are stored to the microsecond, and one that was cut off counts as it was.
+		q.add("e.accepted >= $%d", f.Since.Add(time.Microsecond-1).UnixMicro())
+	}
+	if f.After != 0 {
+		q.add("w.event > $%d", int64(f.After))
+	}
+	if f.Before != 0 {
+		q.add("w.event < $%d", int64(f.Before))
+	}
+	return q
+}
+
+// sql returns a query for columns, of the first events up to limit if that is not 0.
+func (q *selection) sql(columns, direction string, limit int) string {
+	tables := workTables + strings.Join(q.conditions, " AND ")
+	query := "SELECT " + columns + tables
+	if limit > 0 {
+		query += fmt.Sprintf(" AND w.event IN (SELECT w.event%s GROUP BY w.event ORDER BY w.event %s LIMIT %d)", tables, direction, limit)
+	}
+	return query + " ORDER BY w.event " + direction + `, c.name COLLATE "C"`
+}
+
+// List implements queue.Store.
+func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Event, error) {
+	columns, direction := "c.name, "+eventColumns, "DESC"
+	if f.OldestFirst {
+		direction = "ASC"
+	}
+	columns += map[bool]string{true: ", e.body", false: ", NULL::bytea"}[f.Bodies]
+	columns += map[bool]string{true: ", w.history", false: ", NULL::text[]"}[f.History]
+	q := selectionOf(&f)
+	return call(ctx, s, nil, func(work context.Context) ([]queue.Event, error) {
+		if err := s.prepare(work); err != nil {
+			return nil, err
+		}
+		rows, err := s.pool.Query(work, s.sql(q.sql(columns, direction, f.Limit)), q.args...)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (queue.Event, error) {
+			var consumer string
+			e, err := scan(row, "", &consumer)
+			if err != nil {
+				return queue.Event{}, err
+			}
+			e.Consumer = consumer
+			return *e, nil
+		})
+	})
+}
+
+// perStep is how many events are changed in one transaction.
+const perStep = 1000
+
+// Requeue implements queue.Store.
+func (s *Store) Requeue(ctx context.Context, f queue.Filter, interval time.Duration) (total int, err error) {
+	now := time.Now().UnixMicro()
+	for {
+		var selected int
+		var n int32
+		selected, err = call(ctx, s, nil, func(work context.Context) (int, error) {
+			var events []int64
+			var consumers, states []int32
+			if err := s.prepare(work); err != nil {
+				return 0, err
+			}
+			q := selectionOf(&f)
+			q.add("(w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
+			rows, err := s.pool.Query(work, s.sql(q.sql("w.event, w.consumer, w.state", "ASC", perStep)), q.args...)
+			if err != nil {
+				return 0, err
+			}
+			var event int64
+			var consumer, state int32
+			if _, err := pgx.ForEachRow(rows, []any{&event, &consumer, &state}, func() error {
+				events, consumers, states = append(events, event), append(consumers, consumer), append(states, state)
+				return nil
+			}); err != nil || len(events) == 0 {
+				return 0, err
+			}
+			f.After = uint64(event)
+			return len(events), s.pool.QueryRow(work, s.sql("SELECT {requeue}($1, $2, $3, $4, $5, $6, $7)"), s.durability(), now, int64(total),
+				interval.Microseconds(), events, consumers, states).Scan(&n)
+		})
+		total += int(n)
+		if err != nil || selected < perStep {
+			break
+		}
+	}
+	s.recount()
+	s.changed()
+	return total, err
+}

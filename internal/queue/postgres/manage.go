@@ -1,0 +1,192 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// Join implements queue.Store. While the database is away, it succeeds: they join once that
+// is there, before anything is accepted.
+func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
+	_, err := call(ctx, s, nil, func(work context.Context) (_ struct{}, err error) {
+		if err := s.prepare(work); err != nil {
+			if server := new(pgconn.PgError); errors.As(err, &server) {
+				return struct{}{}, err
+			}
+			s.preparing.Lock()
+			defer s.preparing.Unlock()
+			if !s.prepared.Load() {
+				s.joining = append(s.joining, consumers...)
+				s.logger().Warn("consumers of the queue join once the database is there", zap.Error(sanitize(err)))
+				return struct{}{}, nil
+			}
+		}
+		return struct{}{}, s.join(work, consumers)
+	})
+	s.recount()
+	s.changed()
+	return err
+}
+
+func (s *Store) join(ctx context.Context, consumers []queue.Consumer) error {
+	names, orderings, fields := []string{}, []string{}, []string{}
+	for _, c := range consumers {
+		kept := ""
+		if c.FromKept {
+			wanted := []string{}
+			for _, field := range c.Fields {
+				wanted = append(wanted, text(field))
+			}
+			encoded, err := json.Marshal(wanted)
+			if err != nil {
+				return err
+			}
+			kept = string(encoded)
+		}
+		order := c.Order
+		if order == "" {
+			order = queue.ByConversation
+		}
+		names, orderings, fields = append(names, c.Name), append(orderings, string(order)), append(fields, kept)
+	}
+	_, err := s.pool.Exec(ctx, s.sql("SELECT {join_consumers}($1, $2, $3, $4, $5)"), s.durability(), names, orderings, fields, int32(queue.MaxConsumers))
+	return err
+}
+
+// Pause implements queue.Store.
+func (s *Store) Pause(ctx context.Context, consumer string, paused bool) error {
+	found, err := number[bool](ctx, s, "SELECT {pause}($1, $2, $3)", s.durability(), consumer, paused)
+	if err == nil && !found {
+		err = queue.ErrNoConsumer
+	}
+	s.recount()
+	s.changed()
+	return err
+}
+
+// Discard implements queue.Store.
+func (s *Store) Discard(ctx context.Context, consumer string, id uint64) error {
+	result, err := number[int32](ctx, s, "SELECT {discard}($1, $2, $3)", s.durability(), int64(id), consumer)
+	s.recount()
+	s.changed()
+	return refusal(result, err, queue.ErrNotFound)
+}
+
+// refusal returns the error that a function returned as a number.
+func refusal(result int32, err, notFound error) error {
+	switch {
+	case err != nil:
+		return err
+	case result == 1:
+		return notFound
+	case result == 2:
+		return queue.ErrLeased
+	}
+	return nil
+}
+
+// Drop implements queue.Store.
+func (s *Store) Drop(ctx context.Context, consumer string) error {
+	result, err := number[int32](ctx, s, "SELECT {drop_consumer}($1, $2)", s.durability(), consumer)
+	if err = refusal(result, err, queue.ErrNoConsumer); err != nil {
+		return err
+	}
+	s.recount()
+	s.changed()
+	for more := true; more && err == nil; { // what is left when this ends early, Expire forgets
+		more, err = s.expire(ctx, 0, 0, 0)
+	}
+	return err
+}
+
+// Expire implements queue.Store.
+func (s *Store) Expire(ctx context.Context, r queue.Retention) (more bool, err error) {
+	now := time.Now()
+	more, err = s.expire(ctx, now.Add(-r.Delivered).UnixMicro(), now.Add(-r.Dead).UnixMicro(), now.Add(-r.Dedupe).UnixMicro())
+	s.recount()
+	return more, err
+}
+
+func (s *Store) expire(ctx context.Context, delivered, dead, identities int64) (bool, error) {
+	return number[bool](ctx, s, "SELECT {expire}($1, $2, $3, $4)", delivered, dead, identities, int32(perStep))
+}
+
+// counted are statistics, which cost much.
+type counted struct {
+	all   []queue.Stats
+	until time.Time
+}
+
+// Stats implements queue.Store. They may be some seconds old.
+func (s *Store) Stats(ctx context.Context) ([]queue.Stats, error) {
+	return call(ctx, s, nil, func(work context.Context) ([]queue.Stats, error) {
+		if err := s.prepare(work); err != nil {
+			return nil, err
+		}
+		return s.count(work)
+	})
+}
+
+// count returns statistics, for as long as they may be old.
+func (s *Store) count(ctx context.Context) ([]queue.Stats, error) {
+	s.mu.Lock()
+	last := s.counted
+	s.mu.Unlock()
+	begun := time.Now()
+	if begun.Before(last.until) {
+		return append([]queue.Stats(nil), last.all...), nil
+	}
+	rows, err := s.pool.Query(ctx, s.sql("SELECT name, paused, pending, bytes, leased, dead, delivered, oldest FROM {stats}()"))
+	if err != nil {
+		return nil, err
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (stats queue.Stats, err error) {
+		var oldest int64
+		err = row.Scan(&stats.Consumer, &stats.Paused, &stats.Pending, &stats.PendingBytes, &stats.InFlight, &stats.Dead, &stats.Delivered, &oldest)
+		stats.Oldest = fromMicros(oldest)
+		return stats, err
+	})
+	if err == nil && s.stats > 0 {
+		ended := time.Now()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.counted = counted{append([]queue.Stats(nil), all...), ended.Add(max(s.stats, 20*ended.Sub(begun)))}
+	}
+	return all, err
+}
+
+// recount has the next statistics be counted.
+func (s *Store) recount() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counted = counted{}
+}
+
+// more adds to the statistics what was accepted, so that limits hold until they are counted.
+func (s *Store) more(c *columns, fresh []int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.counted.all) == 0 {
+		return
+	}
+	isFresh := make(map[int32]bool, len(fresh))
+	for _, i := range fresh {
+		isFresh[i] = true
+	}
+	for n, i := range c.toEvent {
+		for at := range s.counted.all {
+			if stats := &s.counted.all[at]; isFresh[i] && stats.Consumer == c.names[c.toName[n]-1] {
+				stats.Pending++
+				stats.PendingBytes += int64(len(c.bodies[i-1]))
+			}
+		}
+	}
+}
