@@ -3,13 +3,13 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -59,7 +59,7 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 			continue
 		}
 		hash := sha256.Sum256([]byte(r.DuplicateKey()))
-		key := uuid.UUID(hash[:16]).String()
+		key := hex.EncodeToString(hash[:16])
 		if seen[key] {
 			if a.again == nil {
 				a.again = make([]bool, len(records))
@@ -204,6 +204,7 @@ func (s *Store) acceptPart(part []*acceptance) error {
 		}
 	}
 	var fresh []int32
+	warnings := s.warnings.Load()
 	_, err := retry(s.work, func(ctx context.Context) (_ struct{}, err error) {
 		return struct{}{}, s.pool.QueryRow(ctx, s.sql(acceptSQL), s.durability(), time.Now().UnixMicro(), limits.Dedupe.Microseconds(),
 			c.keys, c.identities, c.notUnique, c.fields, c.accounts, c.conversations, c.urls, c.origins, c.secrets,
@@ -211,6 +212,9 @@ func (s *Store) acceptPart(part []*acceptance) error {
 	})
 	if code(err) == codeFull && len(part) == 1 {
 		return c.full(err, &limits, has)
+	}
+	if err == nil && s.warnings.Load() != warnings {
+		err = errStandby
 	}
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 				store.end()
 				store.endWork()
 				store.pool.Close()
-				return execute("UPDATE " + pgx.Identifier{o.Schema, "session"}.Sanitize() + " SET beat = '-infinity'")
+				return execute(o.DSN, "UPDATE "+pgx.Identifier{o.Schema, "session"}.Sanitize()+" SET beat = '-infinity'")
 			},
 		}
 	})

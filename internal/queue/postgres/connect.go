@@ -19,15 +19,21 @@ import (
 
 // connect returns a pool of connections, of which it makes none yet. No statement is
 // prepared, so that poolers such as pgbouncer may be in between.
-func (o *Options) connect() (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(o.DSN)
+func (s *Store) connect() (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(s.DSN)
 	if err != nil {
 		return nil, errors.New("the dsn is none: it looks like postgres://user:password@host/database") // err has parts of it
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
-	config.HealthCheckPeriod = o.health
-	if !strings.Contains(o.DSN, "pool_max_conns") {
+	config.HealthCheckPeriod = s.health
+	// A commit whose wait for the standby an operator has cancelled succeeds, with a warning.
+	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			s.warnings.Add(1)
+		}
+	}
+	if !strings.Contains(s.DSN, "pool_max_conns") {
 		config.MaxConns = 16
 	}
 	// A server that is gone without a word is noticed by TCP: no statement has a timeout.

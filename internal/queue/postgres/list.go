@@ -119,6 +119,9 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Event, error)
 		if err := s.prepare(work); err != nil {
 			return nil, err
 		}
+		work, cancel := context.WithCancel(work)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)() // nothing is written
 		rows, err := s.pool.Query(work, s.sql(q.sql(columns, direction, f.Limit)), q.args...)
 		if err != nil {
 			return nil, err
@@ -140,40 +143,49 @@ const perStep = 1000
 
 // Requeue implements queue.Store.
 func (s *Store) Requeue(ctx context.Context, f queue.Filter, interval time.Duration) (total int, err error) {
+	type step struct {
+		selected, requeued int
+		last               int64 // event
+	}
 	now := time.Now().UnixMicro()
-	for {
-		var selected int
-		var n int32
-		selected, err = call(ctx, s, nil, func(work context.Context) (int, error) {
-			var events []int64
-			var consumers, states []int32
-			if err := s.prepare(work); err != nil {
-				return 0, err
+	for more := true; more && err == nil; {
+		var done step
+		filter := f
+		done, err = call(ctx, s, nil, func(work context.Context) (step, error) {
+			events, consumers, states, err := s.requeueable(work, filter, now)
+			if err != nil || len(events) == 0 {
+				return step{}, err
 			}
-			q := selectionOf(&f)
-			q.add("(w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
-			rows, err := s.pool.Query(work, s.sql(q.sql("w.event, w.consumer, w.state", "ASC", perStep)), q.args...)
-			if err != nil {
-				return 0, err
-			}
-			var event int64
-			var consumer, state int32
-			if _, err := pgx.ForEachRow(rows, []any{&event, &consumer, &state}, func() error {
-				events, consumers, states = append(events, event), append(consumers, consumer), append(states, state)
-				return nil
-			}); err != nil || len(events) == 0 {
-				return 0, err
-			}
-			f.After = uint64(event)
-			return len(events), s.pool.QueryRow(work, s.sql("SELECT {requeue}($1, $2, $3, $4, $5, $6, $7)"), s.durability(), now, int64(total),
-				interval.Microseconds(), events, consumers, states).Scan(&n)
+			did := step{selected: len(events), last: events[len(events)-1]}
+			err = s.pool.QueryRow(work, s.sql("SELECT {requeue}($1, $2, $3, $4, $5, $6, $7)"), s.durability(), now, int64(total),
+				interval.Microseconds(), events, consumers, states).Scan(&did.requeued)
+			return did, err
 		})
-		total += int(n)
-		if err != nil || selected < perStep {
-			break
-		}
+		total += done.requeued
+		f.After = max(f.After, uint64(done.last))
+		more = done.selected >= perStep
 	}
 	s.recount()
 	s.changed()
 	return total, err
+}
+
+// requeueable returns the first of what a filter selects and can be requeued.
+func (s *Store) requeueable(ctx context.Context, f queue.Filter, now int64) (events []int64, consumers, states []int32, err error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	q := selectionOf(&f)
+	q.add("(w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
+	rows, err := s.pool.Query(ctx, s.sql(q.sql("w.event, w.consumer, w.state", "ASC", perStep)), q.args...)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var event int64
+	var consumer, state int32
+	_, err = pgx.ForEachRow(rows, []any{&event, &consumer, &state}, func() error {
+		events, consumers, states = append(events, event), append(consumers, consumer), append(states, state)
+		return nil
+	})
+	return events, consumers, states, err
 }

@@ -74,8 +74,9 @@ type Store struct {
 	work    context.Context // ends a little later
 	endWork context.CancelFunc
 
-	unsound atomic.Pointer[unsound]   // why nothing is accepted
-	since   atomic.Pointer[time.Time] // when the accepts that are under way began; nil: none are
+	unsound  atomic.Pointer[unsound]   // why nothing is accepted
+	warnings atomic.Int64              // of the database
+	since    atomic.Pointer[time.Time] // when the accepts that are under way began; nil: none are
 
 	prepared  atomic.Bool
 	preparing sync.Mutex       // held to prepare the database and to begin a session
@@ -99,7 +100,7 @@ func Open(o Options, logger func() *zap.Logger) (*Store, error) {
 	}
 	s := &Store{Options: o, logger: logger, leases: make(map[*queue.Event]held), wake: make(chan struct{}), turns: make(map[string]*turn)}
 	var err error
-	if s.pool, err = o.connect(); err != nil {
+	if s.pool, err = s.connect(); err != nil {
 		return nil, err
 	}
 	s.accepts, s.settles = commit.NewGroup(s.acceptAll), commit.NewGroup(s.settleAll)

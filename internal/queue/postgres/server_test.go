@@ -25,12 +25,10 @@ var server struct {
 }
 
 func TestMain(m *testing.M) {
-	stop, err := startServer()
-	if err != nil {
-		server.absent = err
-	}
+	dsn, stop, err := startServer()
+	server.dsn, server.absent = dsn, err
 	code := m.Run()
-	if stop != nil {
+	if err == nil {
 		stop()
 	}
 	os.Exit(code)
@@ -38,25 +36,25 @@ func TestMain(m *testing.M) {
 
 // startServer starts a server from Debian's package, which only listens on a socket. As it
 // refuses to be root's, it is that of another user.
-func startServer() (stop func(), err error) {
+func startServer() (dsn string, stop func(), err error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) == 0 {
-		return nil, errors.New("PostgreSQL is not installed: apt-get install postgresql")
+		return "", nil, errors.New("PostgreSQL is not installed: apt-get install postgresql")
 	}
 	dir, err := os.MkdirTemp("/tmp", "pg")
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	attributes := new(syscall.SysProcAttr)
 	if os.Getuid() == 0 {
 		owner, err := user.Lookup("postgres")
 		if err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		uid, _ := strconv.Atoi(owner.Uid)
 		gid, _ := strconv.Atoi(owner.Gid)
 		if err := os.Chown(dir, uid, gid); err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
@@ -68,30 +66,30 @@ func startServer() (stop func(), err error) {
 	}
 	data := filepath.Join(dir, "data")
 	if output, err := run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, output)
+		return "", nil, fmt.Errorf("initdb: %w: %s", err, output)
 	}
 	postgres := run("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "max_connections=500", "-c", "shared_buffers=64MB")
 	if postgres.Stderr, err = os.Create(filepath.Join(dir, "log")); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if err := postgres.Start(); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	stop = func() {
 		_ = postgres.Process.Signal(syscall.SIGQUIT)
 		_ = postgres.Wait()
 		_ = os.RemoveAll(dir)
 	}
-	server.dsn = "host=" + dir + " user=postgres dbname=postgres"
+	dsn = "host=" + dir + " user=postgres dbname=postgres"
 	for deadline := time.Now().Add(time.Minute); ; {
-		conn, err := pgx.Connect(context.Background(), server.dsn)
+		conn, err := pgx.Connect(context.Background(), dsn)
 		if err == nil {
-			return stop, conn.Close(context.Background())
+			return dsn, stop, conn.Close(context.Background())
 		}
 		if time.Now().After(deadline) {
 			stop()
-			return nil, err
+			return "", nil, err
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -122,8 +120,8 @@ func newOptions() Options {
 }
 
 // execute does something with the database directly.
-func execute(sql string, args ...any) error {
-	conn, err := pgx.Connect(context.Background(), server.dsn)
+func execute(dsn, sql string, args ...any) error {
+	conn, err := pgx.Connect(context.Background(), dsn)
 	if err != nil {
 		return err
 	}

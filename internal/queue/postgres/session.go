@@ -31,8 +31,9 @@ type held struct {
 	consumer int32
 }
 
-// grace is how much earlier than in the database a session ends here.
-const grace = 2 * time.Second
+// valid is how long a session is valid here after the database has heard of it: a little
+// shorter than there.
+func (s *Store) valid() time.Duration { return s.expiry - s.expiry/5 }
 
 // currentSession returns the session, and begins one if there is none.
 func (s *Store) currentSession(ctx context.Context) (*session, error) {
@@ -54,7 +55,7 @@ func (s *Store) currentSession(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	n.valid, n.lose = context.WithCancel(s.life)
-	n.timer = time.AfterFunc(s.expiry-grace-time.Since(begun), n.lose)
+	n.timer = time.AfterFunc(s.valid()-time.Since(begun), n.lose)
 	context.AfterFunc(n.valid, func() { s.forget(n) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,7 +116,7 @@ func (s *Store) keep() {
 	err := s.pool.QueryRow(ctx, s.sql("SELECT {beat}($1, $2)"), n.id, s.expiry.Seconds()).Scan(&alive)
 	switch {
 	case err == nil && alive:
-		n.timer.Reset(s.expiry - grace - time.Since(begun))
+		n.timer.Reset(s.valid() - time.Since(begun))
 	case err == nil:
 		n.lose()
 	}

@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+// newBenchmark opens a new queue with the timing of users. Its server does not sync.
+func newBenchmark(b *testing.B) *Store {
+	if server.absent != nil {
+		b.Skip(server.absent)
+	}
+	o := newOptions()
+	o.timing = defaultTiming
+	o.unsafe = true
+	s, err := Open(o, zap.NewNop)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	if err := s.Join(b.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func benchmarkRecord(n int64) queue.Record {
+	return queue.Record{
+		Identity: fmt.Sprint("event ", n), Conversation: fmt.Sprint("conversation ", n%10_000), Account: "17841400000000001",
+		Field: "messages", URL: "https://hooks.example.com/webhooks", Origin: "10.0.0.5:4711", Secret: "instagram", Body: make([]byte, 600),
+	}
+}
+
+// acceptMany has 64 callers accept n deliveries of one event.
+func acceptMany(b *testing.B, s *Store, n int64) {
+	var number atomic.Int64
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			for i := number.Add(1); i <= n; i = number.Add(1) {
+				_, err := s.Accept(b.Context(), []queue.Record{benchmarkRecord(i)}, queue.Admission{Dedupe: time.Hour})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func BenchmarkAccept(b *testing.B) {
+	s := newBenchmark(b)
+	b.ResetTimer()
+	acceptMany(b, s, int64(b.N))
+}
+
+// BenchmarkDeliver leases and settles, 64 at a time.
+func BenchmarkDeliver(b *testing.B) {
+	s := newBenchmark(b)
+	acceptMany(b, s, int64(b.N))
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	for left.Load() > 0 {
+		events, _, err := s.Lease(b.Context(), queue.DefaultConsumer, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for _, e := range events {
+			all.Go(func() {
+				if err := s.Settle(b.Context(), e, queue.Outcome{State: queue.Delivered}); err != nil {
+					b.Error(err)
+				}
+				left.Add(-1)
+			})
+		}
+		all.Wait()
+	}
+}

@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
+)
+
+var nop = zap.NewNop
+
+// TestDatabaseIsAway opens a queue whose database is not there: deliveries are refused until
+// it is, and nothing that is said has anything of the DSN.
+func TestDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_, port, _ := net.SplitHostPort(address)
+	listener.Close()
+	o := newShared(10 * time.Second)
+	o.DSN = "postgres://postgres:sesame@" + address + "/postgres"
+	core, logs := observer.New(zapcore.DebugLevel)
+	logger := zap.New(core)
+	s, err := Open(o, func() *zap.Logger { return logger })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Join(t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}, {Name: "crm"}}); err != nil {
+		t.Errorf("a config does not start while the database is away: %v", err)
+	}
+	_, refused := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{})
+	if refused == nil {
+		t.Fatal("accepted without a database")
+	}
+	said := refused.Error()
+	for _, entry := range logs.All() {
+		said += "\n" + entry.Message
+		for _, field := range entry.Context {
+			if err, ok := field.Interface.(error); ok {
+				said += " " + err.Error()
+			}
+		}
+	}
+	for _, secret := range []string{"sesame", port, "postgres:", "user"} {
+		if strings.Contains(said, secret) {
+			t.Errorf("%q is in what is said:\n%s", secret, said)
+		}
+	}
+	if !strings.Contains(said, "connection refused") {
+		t.Errorf("the reason is not in what is said:\n%s", said)
+	}
+	forward(t, address)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		_, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{Consumers: []string{"crm"}, Dedupe: time.Hour})
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("refused though the database is there: %v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// forward has the server be at an address, too.
+func forward(t *testing.T, address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	directory := strings.TrimPrefix(strings.Fields(server.dsn)[0], "host=")
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			database, err := net.Dial("unix", filepath.Join(directory, ".s.PGSQL.5432"))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			for _, pair := range [][2]net.Conn{{client, database}, {database, client}} {
+				go func() {
+					_, _ = io.Copy(pair[0], pair[1])
+					pair[0].Close()
+				}()
+			}
+		}
+	}()
+}
+
+// TestDSNIsWrong tells that without the DSN.
+func TestDSNIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, dsn := range []string{"postgres://ig:sesame@db:port/ig", "sesame", "postgres://ig:ses%zzame@db/ig"} {
+		_, err := Open(Options{DSN: dsn, Schema: "q"}, nop)
+		if err == nil || strings.Contains(err.Error(), "ses") {
+			t.Errorf("opened %s: %v", dsn, err)
+		}
+	}
+}
+
+// TestUnsoundSettings refuses deliveries while the database could lose them, and says why.
+func TestUnsoundSettings(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	for _, c := range []struct {
+		local, unsafe bool
+		want          string
+	}{
+		{true, false, "fsync is off"},
+		{false, true, "synchronous_standby_names is empty"},
+		{true, true, ""},
+	} {
+		o := newOptions()
+		o.Local, o.unsafe = c.local, c.unsafe
+		_, err := openShared(t, o).Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("local %t: %v, want %q", c.local, err, c.want)
+		}
+	}
+}
+
+// TestDuplicateWaitsForStandby has the standby be away. Neither an event nor its
+// duplicate is acknowledged until it is on both servers, even when somebody has cancelled
+// the wait of the former.
+func TestDuplicateWaitsForStandby(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	dsn, stop, err := startServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	o := newShared(time.Hour)
+	o.DSN, o.Local, o.check = dsn, false, time.Hour
+	s := openShared(t, o)
+	s.unsound.Store(nil)
+	standbys := func(names string) {
+		t.Helper()
+		for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + names + "'", "SELECT pg_reload_conf()"} {
+			if err := execute(dsn, sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	send := func(within time.Duration) ([]bool, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		return s.Accept(ctx, []queue.Record{record("a", "1")}, queue.Admission{Dedupe: time.Hour})
+	}
+	standbys("nobody")
+	const waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+	first := make(chan error)
+	go func() {
+		_, err := send(time.Minute)
+		first <- err
+	}()
+	for done := false; !done; {
+		if err := execute(dsn, waiting); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-first:
+			if err == nil {
+				t.Error("acknowledged without the standby")
+			}
+			done = true
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if d, err := send(2 * time.Second); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("its duplicate: %v, %v", d, err)
+	}
+	standbys("")
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		d, err := send(time.Second)
+		if err == nil {
+			if len(d) != 1 || !d[0] {
+				t.Errorf("duplicates %v", d)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
