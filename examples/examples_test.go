@@ -79,6 +79,7 @@ func enterServer(t *testing.T) {
 	t.Setenv("IG_VERIFY_TOKEN", "token")
 	t.Setenv("IG_APP_SECRET", "0123456789abcdef0123456789abcdef")
 	t.Setenv("META_APP_SECRET", "fedcba9876543210fedcba9876543210")
+	t.Setenv("IG_QUEUE_DSN", "postgres://ig:secret@db1,db2/ig")
 	if err := os.MkdirAll("etc/caddy", 0o700); err != nil {
 		t.Fatal(err)
 	}

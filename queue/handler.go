@@ -87,8 +87,8 @@ type Handler struct {
 
 	// MinFreeSpace is how many bytes must stay free on the disk of the store.
 	// Below that the answer is 503, which leaves the space that is needed to
-	// deliver what is in the queue. Caddy warns if there is less at the start.
-	// Default: 104857600 (100 MiB).
+	// deliver what is in the queue. Caddy warns if there is less at the start. It is an
+	// error with `postgres`. Default: 104857600 (100 MiB).
 	MinFreeSpace *int64 `json:"min_free_space,omitempty"`
 
 	// The options of the one consumer, or what they are for those of the Consumers that
@@ -134,6 +134,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	limitsSpace := h.MinFreeSpace != nil
 	h.setDefaults()
 	module, err := ctx.LoadModule(h, "StoreRaw")
 	if err != nil {
@@ -142,6 +143,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	opener, ok := module.(Opener)
 	if !ok {
 		return fmt.Errorf("store: the module %T is no store", module)
+	}
+	if _, remote := opener.(*Postgres); remote && limitsSpace {
+		return errors.New("min_free_space is of no use with postgres, whose disk is that of another machine: remove it")
 	}
 	if err := h.provisionConsumers(ctx); err != nil {
 		return err

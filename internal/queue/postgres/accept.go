@@ -251,7 +251,7 @@ func (c *columns) full(err error, limits *queue.Admission, has []queue.Stats) er
 	_, full := fmt.Sscan(refusal.Detail, &name, &events, &bytes)
 	if full == nil {
 		stats := queue.StatsOf(has, c.names[name-1])
-		full = limits.Pending(stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes)
+		full = limits.Pending(stats.Consumer, stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes)
 	}
 	if full == nil {
 		full = queue.ErrFull

@@ -7,20 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // newBenchmark opens a new queue with the timing of users. Its server does not sync.
 func newBenchmark(b *testing.B) *Store {
-	if server.absent != nil {
-		b.Skip(server.absent)
-	}
-	o := newOptions()
-	o.timing = defaultTiming
-	o.unsafe = true
-	s, err := Open(o, zap.NewNop)
+	s, err := Open(newShared(b, 10*time.Second), nop)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -22,7 +23,7 @@ import (
 func (s *Store) connect() (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(s.DSN)
 	if err != nil {
-		return nil, errors.New("the dsn is none: it looks like postgres://user:password@host/database") // err has parts of it
+		return nil, errDSN // err has parts of it
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
@@ -83,6 +84,7 @@ func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (val
 }
 
 var (
+	errDSN      = errors.New("the dsn cannot be parsed: it looks like postgres://user:password@host/database")
 	errPatience = fmt.Errorf("no answer from the database within %s", patience)
 	errStandby  = errors.New("the database does not commit: is its synchronous standby away?")
 	errLost     = fmt.Errorf("%w: its lease was lost, and another gateway may have the event", queue.ErrNotFound)
@@ -123,4 +125,19 @@ func isOurs(err error) bool {
 		}
 	}
 	return errors.As(err, new(unsound))
+}
+
+// Name returns a name for the queue of a DSN and a schema, which tells it from others and has
+// neither the user nor the host. It returns an error if the DSN is none.
+func Name(dsn, schema string) (string, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return "", errDSN // err has parts of it
+	}
+	servers := fmt.Sprint(config.Database, " ", config.Host, " ", config.Port)
+	for _, other := range config.Fallbacks {
+		servers += fmt.Sprint(" ", other.Host, " ", other.Port)
+	}
+	hash := sha256.Sum256([]byte(servers))
+	return fmt.Sprintf("postgres:%s@%x", schema, hash[:4]), nil
 }

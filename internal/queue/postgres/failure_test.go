@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/caddy-instagram/webhooks/internal/pgtest"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -23,7 +24,6 @@ var nop = zap.NewNop
 // it is, and nothing that is said has anything of the DSN.
 func TestDatabaseIsAway(t *testing.T) {
 	t.Parallel()
-	needServer(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestDatabaseIsAway(t *testing.T) {
 	address := listener.Addr().String()
 	_, port, _ := net.SplitHostPort(address)
 	listener.Close()
-	o := newShared(10 * time.Second)
+	o := newShared(t, 10*time.Second)
 	o.DSN = "postgres://postgres:sesame@" + address + "/postgres"
 	core, logs := observer.New(zapcore.DebugLevel)
 	logger := zap.New(core)
@@ -85,14 +85,13 @@ func forward(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	directory := strings.TrimPrefix(strings.Fields(server.dsn)[0], "host=")
 	go func() {
 		for {
 			client, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			database, err := net.Dial("unix", filepath.Join(directory, ".s.PGSQL.5432"))
+			database, err := net.Dial("unix", filepath.Join(server.Dir, ".s.PGSQL.5432"))
 			if err != nil {
 				client.Close()
 				continue
@@ -121,7 +120,6 @@ func TestDSNIsWrong(t *testing.T) {
 // TestUnsoundSettings refuses deliveries while the database could lose them, and says why.
 func TestUnsoundSettings(t *testing.T) {
 	t.Parallel()
-	needServer(t)
 	for _, c := range []struct {
 		local, unsafe bool
 		want          string
@@ -130,7 +128,7 @@ func TestUnsoundSettings(t *testing.T) {
 		{false, true, "synchronous_standby_names is empty"},
 		{true, true, ""},
 	} {
-		o := newOptions()
+		o := newOptions(t)
 		o.Local, o.unsafe = c.local, c.unsafe
 		_, err := openShared(t, o).Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
@@ -144,20 +142,19 @@ func TestUnsoundSettings(t *testing.T) {
 // the wait of the former.
 func TestDuplicateWaitsForStandby(t *testing.T) {
 	t.Parallel()
-	needServer(t)
-	dsn, stop, err := startServer()
+	o := newShared(t, time.Hour)
+	own, err := pgtest.Start("fsync=off")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stop()
-	o := newShared(time.Hour)
-	o.DSN, o.Local, o.check = dsn, false, time.Hour
+	defer own.Stop()
+	o.DSN, o.Local, o.check = own.DSN, false, time.Hour
 	s := openShared(t, o)
 	s.unsound.Store(nil)
 	standbys := func(names string) {
 		t.Helper()
 		for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + names + "'", "SELECT pg_reload_conf()"} {
-			if err := execute(dsn, sql); err != nil {
+			if err := own.Execute(sql); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -175,7 +172,7 @@ func TestDuplicateWaitsForStandby(t *testing.T) {
 		first <- err
 	}()
 	for done := false; !done; {
-		if err := execute(dsn, waiting); err != nil {
+		if err := own.Execute(waiting); err != nil {
 			t.Fatal(err)
 		}
 		select {

@@ -13,15 +13,6 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// newShared returns the options of a queue for gateways that run as those of users do, but
-// for the time that a session lasts.
-func newShared(expiry time.Duration) Options {
-	o := newOptions()
-	o.timing = defaultTiming
-	o.unsafe, o.expiry, o.beat = true, expiry, expiry/5
-	return o
-}
-
 // openShared opens a queue and has the consumer default join.
 func openShared(t *testing.T, o Options) *Store {
 	t.Helper()
@@ -61,9 +52,8 @@ func lease(t *testing.T, s *Store) (*queue.Event, context.Context) {
 // event is delivered once, and those of a conversation one after another.
 func TestGatewaysKeepOrder(t *testing.T) {
 	t.Parallel()
-	needServer(t)
 	const conversations, each = 7, 40
-	o := newShared(10 * time.Second)
+	o := newShared(t, 10*time.Second)
 	var gateways []*Store
 	for range 3 {
 		gateways = append(gateways, openShared(t, o))
@@ -130,8 +120,7 @@ func TestGatewaysKeepOrder(t *testing.T) {
 // gateway gets the event, and what the first one says of it then is refused.
 func TestLostLease(t *testing.T) {
 	t.Parallel()
-	needServer(t)
-	o := newShared(time.Second)
+	o := newShared(t, time.Second)
 	silent := o
 	silent.beat = time.Hour
 	first, second := openShared(t, silent), openShared(t, o)
@@ -159,8 +148,7 @@ func TestLostLease(t *testing.T) {
 // TestLeaseIsKept has a gateway take longer for an event than a session lasts.
 func TestLeaseIsKept(t *testing.T) {
 	t.Parallel()
-	needServer(t)
-	o := newShared(3 * time.Second)
+	o := newShared(t, 3*time.Second)
 	first, second := openShared(t, o), openShared(t, o)
 	accept(t, first, record("a", "1"))
 	a, valid := lease(t, first)
@@ -181,8 +169,7 @@ func TestLeaseIsKept(t *testing.T) {
 // nothing. One of a lease that somebody else has had since is refused.
 func TestSettleAgain(t *testing.T) {
 	t.Parallel()
-	needServer(t)
-	s := openShared(t, newShared(10*time.Second))
+	s := openShared(t, newShared(t, 10*time.Second))
 	accept(t, s, record("a", "1"), record("b", "1"))
 	a, _ := lease(t, s)
 	settle := func(h held, o queue.Outcome) *settlement {
@@ -218,8 +205,7 @@ func TestSettleAgain(t *testing.T) {
 // TestSchemaIsMadeOnce has many gateways start at the same time.
 func TestSchemaIsMadeOnce(t *testing.T) {
 	t.Parallel()
-	needServer(t)
-	o := newShared(10 * time.Second)
+	o := newShared(t, 10*time.Second)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -238,15 +224,14 @@ func TestSchemaIsMadeOnce(t *testing.T) {
 // that it cannot.
 func TestVersions(t *testing.T) {
 	t.Parallel()
-	needServer(t)
-	o := newOptions()
+	o := newOptions(t)
 	openShared(t, o)
 	table := pgx.Identifier{o.Schema, "version"}.Sanitize()
-	if err := execute(o.DSN, "UPDATE "+table+" SET number = 7"); err != nil {
+	if err := server.Execute("UPDATE " + table + " SET number = 7"); err != nil {
 		t.Fatal(err)
 	}
 	accept(t, openShared(t, o), record("a", ""))
-	if err := execute(o.DSN, "UPDATE "+table+" SET oldest = 2"); err != nil {
+	if err := server.Execute("UPDATE " + table + " SET oldest = 2"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(o, nop); !errors.Is(err, queue.ErrVersion) {
