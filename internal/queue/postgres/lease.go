@@ -37,12 +37,17 @@ type leased struct {
 
 // Lease implements queue.Store.
 func (s *Store) Lease(ctx context.Context, consumer string, limit int) ([]*queue.Event, context.Context, error) {
+	patient, cancel := outlast(ctx, answerGrace)
+	defer cancel()
 	wait := s.pollMin
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
 		s.mu.Lock()
 		wake := s.wake
 		s.mu.Unlock()
-		got, err := call(ctx, s, s.giveBack, func(work context.Context) (leased, error) {
+		got, err := call(patient, s, s.giveBack, func(work context.Context) (leased, error) {
 			t := s.turnOf(consumer)
 			select {
 			case t.lease <- struct{}{}:
@@ -74,6 +79,23 @@ func (s *Store) Lease(ctx context.Context, consumer string, limit int) ([]*queue
 		case <-s.life.Done():
 		}
 		timer.Stop()
+	}
+}
+
+// answerGrace is how much longer than its caller Lease waits for an answer: what is leased by
+// then is the caller's to settle, and is not given back later by somebody else.
+const answerGrace = 2 * time.Second
+
+// outlast returns a context that ends a while after another one, for the same reason.
+func outlast(ctx context.Context, while time.Duration) (context.Context, func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(while, func() { cancel(ctx.Err()) })
+		context.AfterFunc(longer, func() { timer.Stop() })
+	})
+	return longer, func() {
+		stop()
+		cancel(nil)
 	}
 }
 
