@@ -224,7 +224,7 @@ func (s slowToLease) Lease(ctx context.Context, consumer string, limit int) ([]*
 // else begins until it goes on.
 func TestYield(t *testing.T) {
 	t.Parallel()
-	for _, after := range []time.Duration{100, 400, 1000, 1100, 2500} {
+	for _, after := range []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, time.Second, 1100 * time.Millisecond, 2500 * time.Millisecond} {
 		t.Run(after.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -233,7 +233,7 @@ func TestYield(t *testing.T) {
 				for i := range 40 {
 					tr.accept(fmt.Sprint(i), 2)
 				}
-				time.Sleep(after * time.Millisecond)
+				time.Sleep(after)
 				pause := func(paused bool) {
 					if err := tr.store.Pause(t.Context(), DefaultConsumer, paused); err != nil {
 						t.Fatal(err)
