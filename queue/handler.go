@@ -60,8 +60,8 @@ func init() {
 // sent again by hand.
 //
 // An event is delivered at least once. It comes twice only if Caddy, its config, or
-// the connection, ended in the middle of an attempt, with the same
-// `Idempotency-Key`. At a reload and a stop attempts have the `grace_period` of
+// the connection, ended in the middle of an attempt, or the disk failed right after it,
+// with the same `Idempotency-Key`. At a reload and a stop attempts have the `grace_period` of
 // Caddy to end, or 8 seconds if there is none.
 type Handler struct {
 	// StoreRaw is where events are kept. Default: `sqlite`, a file in Caddy's

@@ -26,6 +26,7 @@ func NeedRoot(t testing.TB) {
 
 // Volume is a file system of the test's own.
 type Volume struct {
+	Name  string // of its file system
 	image string // "" for a tmpfs
 	Dir   string // where it is mounted
 }
@@ -50,7 +51,7 @@ var Btrfs = FileSystem{"btrfs", 64 << 20, []string{"--mixed"}}
 // NewVolume mounts a file system.
 func NewVolume(t testing.TB, fs FileSystem) *Volume {
 	t.Helper()
-	v := &Volume{image: filepath.Join(t.TempDir(), "disk"), Dir: t.TempDir()}
+	v := &Volume{Name: fs.Name, image: filepath.Join(t.TempDir(), "disk"), Dir: t.TempDir()}
 	f, err := os.Create(v.image)
 	if err == nil {
 		err = f.Truncate(fs.bytes)
@@ -70,7 +71,7 @@ func NewVolume(t testing.TB, fs FileSystem) *Volume {
 // NewTmpfs mounts a file system that is soon full.
 func NewTmpfs(t testing.TB, bytes int) *Volume {
 	t.Helper()
-	v := &Volume{Dir: t.TempDir()}
+	v := &Volume{Name: "tmpfs", Dir: t.TempDir()}
 	run(t, "mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", bytes), "tmpfs", v.Dir)
 	t.Cleanup(func() { unmount(t, v.Dir) })
 	return v
