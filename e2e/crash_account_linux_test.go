@@ -17,17 +17,17 @@ type queueAccount struct {
 	*harness.Ledger                   // of mids
 	sent            [crashSenders]int // messages of each conversation that are acknowledged, from 0 on
 
-	crashes  int
-	seen     int            // attempts that were looked at
-	taken    map[string]int // messages of each conversation that were taken, from 0 on
-	since    map[string]int // crashes before the last of these was taken
-	settled  map[string]int // messages that are known to be settled, from 0 on
-	open     int            // messages that were taken and not settled at a crash
+	crashes int
+	seen    int            // attempts that were looked at
+	taken   map[string]int // messages of each conversation that were taken, from 0 on
+	since   map[string]int // crashes before the last of these was taken
+	settled map[string]int // messages that are known to be settled, from 0 on
+	open    int            // messages that were taken and not settled at a crash
 
 	// mayRepeat says that a message may also come again when the disk failed as it was settled:
 	// whether that is stored is known only later then.
 	mayRepeat bool
-	repeated int            // messages that were taken again
+	repeated  int // messages that were taken again
 }
 
 func newQueueAccount() *queueAccount {
