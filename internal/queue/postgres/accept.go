@@ -101,7 +101,7 @@ func (s *Store) acceptAll(batch []*acceptance) error {
 			a.err = err
 		}
 	}
-	s.changed()
+	s.lower(math.MaxInt64) // what is new comes last
 	return nil
 }
 

@@ -1,11 +1,14 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
@@ -58,21 +61,40 @@ func BenchmarkAccept(b *testing.B) {
 func BenchmarkDeliver(b *testing.B) {
 	s := newBenchmark(b)
 	acceptMany(b, s, int64(b.N))
-	var left atomic.Int64
-	left.Store(int64(b.N))
 	b.ResetTimer()
-	for left.Load() > 0 {
+	deliverMany(b, s, b.N)
+}
+
+// BenchmarkDeliverDuringDump does so while somebody holds a snapshot, as a dump does: what the
+// database cannot clean up is in the way.
+func BenchmarkDeliverDuringDump(b *testing.B) {
+	s := newBenchmark(b)
+	acceptMany(b, s, int64(b.N))
+	conn, err := pgx.Connect(b.Context(), server.DSN)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(b.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1"); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	deliverMany(b, s, b.N)
+}
+
+func deliverMany(b *testing.B, s *Store, n int) {
+	for n > 0 {
 		events, _, err := s.Lease(b.Context(), queue.DefaultConsumer, 64)
 		if err != nil {
 			b.Fatal(err)
 		}
+		n -= len(events)
 		var all sync.WaitGroup
 		for _, e := range events {
 			all.Go(func() {
 				if err := s.Settle(b.Context(), e, queue.Outcome{State: queue.Delivered}); err != nil {
 					b.Error(err)
 				}
-				left.Add(-1)
 			})
 		}
 		all.Wait()

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,8 +14,13 @@ import (
 type turn struct {
 	lease chan struct{} // has a token while somebody asks: others would ask the same
 	odd   int32         // 0 or 1: which of the lanes gets more
-	low   int64         // no live event before it was free when somebody asked last
-	full  time.Time     // when somebody asked without low
+
+	// No live event before low is free, as far as this gateway knows: the rows of those that
+	// were stay in the index while somebody holds a snapshot. What others have freed is
+	// found when the whole index is read, which was at full.
+	low     int64
+	lowered bool // since somebody asked
+	full    time.Time
 }
 
 func (s *Store) turnOf(consumer string) *turn {
@@ -108,7 +114,7 @@ func (s *Store) lease(ctx context.Context, t *turn, consumer string, limit int) 
 	}
 	t.odd = 1 - t.odd
 	now, number := time.Now(), got.session.next()
-	rows, err := s.pool.Query(ctx, s.sql(leaseSQL), s.durability(), consumer, number, int32(limit), t.odd, int64(0), now.UnixMicro())
+	rows, err := s.pool.Query(ctx, s.sql(leaseSQL), s.durability(), consumer, number, int32(limit), t.odd, s.lowOf(t, now), now.UnixMicro())
 	if err != nil {
 		return got, err
 	}
@@ -135,7 +141,48 @@ func (s *Store) lease(ctx context.Context, t *turn, consumer string, limit int) 
 	for _, e := range got.events {
 		s.leases[e] = held{got.session, number, id}
 	}
+	t.raise(got.events, limit)
 	return got, nil
+}
+
+// lowOf returns where to begin in the index.
+func (s *Store) lowOf(t *turn, now time.Time) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.lowered = false
+	if now.Sub(t.full) >= s.pollMax {
+		t.full, t.low = now, 0
+	}
+	return t.low
+}
+
+// raise takes note that what is before the last live event that was leased is not free. The
+// caller holds mu.
+func (t *turn) raise(events []*queue.Event, limit int) {
+	live, high := 0, int64(0)
+	for _, e := range events {
+		if e.Lane == queue.Live {
+			live, high = live+1, max(high, int64(e.ID)+1)
+		}
+	}
+	switch {
+	case t.lowered || live == 0:
+	case live < limit:
+		t.low = max(t.low, high)
+	default:
+		t.low = high
+	}
+}
+
+// lower takes note that the event low is free, and wakes who waits for it.
+func (s *Store) lower(low int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.wake)
+	s.wake = make(chan struct{})
+	for _, t := range s.turns {
+		t.low, t.lowered = min(t.low, low), t.lowered || low < math.MaxInt64
+	}
 }
 
 // giveBack releases what nobody waits for any more.
@@ -151,7 +198,6 @@ type settlement struct {
 	queue.Outcome
 	held
 	lost bool
-	err  error
 }
 
 // Settle implements queue.Store. It can be repeated when it has failed.
@@ -183,7 +229,7 @@ func (s *Store) Settle(ctx context.Context, event *queue.Event, o queue.Outcome)
 	return err
 }
 
-const settleSQL = "SELECT {settle}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+const settleSQL = "SELECT r_ended, r_low FROM {settle}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 var stateCodes = map[queue.State]int32{queue.Pending: 0, queue.Delivered: 1, queue.Dead: 2}
 
@@ -201,9 +247,10 @@ func (s *Store) settleAll(batch []*settlement) error {
 		states, due, tried = append(states, state), append(due, micros(item.Outcome.Due)), append(tried, micros(item.Ended))
 		errs, attempts = append(errs, text(item.Error)), append(attempts, encodeAttempt(&item.Attempt))
 	}
+	var low int64
 	done, err := retry(s.work, func(ctx context.Context) (done []int32, err error) {
 		err = s.pool.QueryRow(ctx, s.sql(settleSQL), s.durability(), time.Now().UnixMicro(), events, consumers, leases, states, due, tried,
-			errs, attempts).Scan(&done)
+			errs, attempts).Scan(&done, &low)
 		return done, err
 	})
 	if err != nil {
@@ -215,6 +262,6 @@ func (s *Store) settleAll(batch []*settlement) error {
 	for _, i := range done {
 		batch[i-1].lost = false
 	}
-	s.changed()
+	s.lower(low)
 	return nil
 }

@@ -201,16 +201,8 @@ func (s *Store) durability() string {
 	return "on"
 }
 
-// changed wakes who waits for events.
-func (s *Store) changed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.wake)
-	s.wake = make(chan struct{})
-	for _, t := range s.turns {
-		t.low = 0
-	}
-}
+// changed wakes who waits for events: any may be free.
+func (s *Store) changed() { s.lower(0) }
 
 // Interface guard
 var _ queue.Store = (*Store)(nil)

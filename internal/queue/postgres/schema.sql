@@ -244,14 +244,13 @@ BEGIN
     RETURN lowest;
 END $$;
 
--- settle ends leases, and returns those that it has ended, now or before, by number from 1.
--- p_state is -1 for an event that is released.
+-- settle ends leases, and returns those that it has ended, now or before, by number from 1,
+-- and the first event that may be free now. p_state is -1 for an event that is released.
 CREATE FUNCTION settle(p_commit text, p_now bigint, p_events bigint[], p_consumers int[], p_leases bigint[], p_states int[],
-    p_due bigint[], p_ended bigint[], p_errors text[], p_attempts text[]) RETURNS int[] LANGUAGE plpgsql SET search_path FROM CURRENT
+    p_due bigint[], p_ended bigint[], p_errors text[], p_attempts text[]) RETURNS TABLE (r_ended int[], r_low bigint) LANGUAGE plpgsql SET search_path FROM CURRENT
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
     SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    ended int[];
     consumers int[];
     chains bigint[];
     lines smallint[];
@@ -273,14 +272,15 @@ BEGIN
         FROM unnest(p_events, p_consumers, p_leases, p_states, p_due, p_ended, p_errors, p_attempts)
             AS t (event, consumer, lease, state, due, ended, error, attempt)
         WHERE w.event = t.event AND w.consumer = t.consumer AND w.lease = t.lease
-        RETURNING w.consumer, w.chain, w.line, w.state
+        RETURNING w.event, w.consumer, w.chain, w.line, w.state, w.lane
     )
-    SELECT array_agg(d.consumer), array_agg(d.chain), array_agg(d.line) INTO consumers, chains, lines
-        FROM done d WHERE d.state > 0 AND d.chain IS NOT NULL;
-    PERFORM promote(consumers, chains, lines);
-    SELECT coalesce(array_agg(i), '{}') INTO ended FROM unnest(p_events, p_consumers, p_leases) WITH ORDINALITY AS t (event, consumer, lease, i)
+    SELECT array_agg(d.consumer) FILTER (WHERE d.state > 0), array_agg(d.chain) FILTER (WHERE d.state > 0),
+        array_agg(d.line) FILTER (WHERE d.state > 0), min(CASE WHEN d.line = 1 THEN 0 WHEN d.state = 0 AND d.lane = 0 THEN d.event END)
+        INTO consumers, chains, lines, r_low FROM done d WHERE d.chain IS NOT NULL OR d.state = 0;
+    r_low := coalesce(least(r_low, promote(consumers, chains, lines)), 9223372036854775807);
+    SELECT coalesce(array_agg(i), '{}') INTO r_ended FROM unnest(p_events, p_consumers, p_leases) WITH ORDINALITY AS t (event, consumer, lease, i)
         JOIN work w USING (event, consumer) WHERE w.last = t.lease;
-    RETURN ended;
+    RETURN NEXT;
 END $$;
 
 -- forget removes work, which is locked and not leased, and the events that nobody has then.

@@ -60,6 +60,9 @@ func (s *Store) currentSession(ctx context.Context) (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = n
+	for _, t := range s.turns {
+		t.full = time.Time{}
+	}
 	return n, nil
 }
 
