@@ -24,6 +24,9 @@ type Server struct {
 	// DSN is where it is.
 	DSN string
 
+	program  string
+	args     []string
+	as       func(*exec.Cmd)
 	postgres *exec.Cmd
 }
 
@@ -48,13 +51,11 @@ func Start(settings ...string) (*Server, error) {
 
 func (s *Server) start(bin string, settings []string) error {
 	data := filepath.Join(s.Dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	args := []string{"-D", data, "-k", s.Dir, "-c", "listen_addresses=", "-c", "max_connections=500", "-c", "shared_buffers=64MB"}
+	s.program, s.as = filepath.Join(bin, "postgres"), func(*exec.Cmd) {}
+	s.args = []string{"-D", data, "-k", s.Dir, "-c", "listen_addresses=", "-c", "max_connections=500", "-c", "shared_buffers=64MB"}
 	for _, setting := range settings {
-		args = append(args, "-c", setting)
+		s.args = append(s.args, "-c", setting)
 	}
-	postgres := exec.Command(filepath.Join(bin, "postgres"), args...)
-	initdb.Dir, postgres.Dir = s.Dir, s.Dir
 	if os.Getuid() == 0 {
 		owner, err := user.Lookup("postgres")
 		if err != nil {
@@ -65,18 +66,27 @@ func (s *Server) start(bin string, settings []string) error {
 		if err := os.Chown(s.Dir, int(uid), int(gid)); err != nil {
 			return err
 		}
-		runAs(initdb, uint32(uid), uint32(gid))
-		runAs(postgres, uint32(uid), uint32(gid))
+		s.as = func(cmd *exec.Cmd) { runAs(cmd, uint32(uid), uint32(gid)) }
 	}
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	initdb.Dir = s.Dir
+	s.as(initdb)
 	if output, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, output)
 	}
-	log, err := os.Create(filepath.Join(s.Dir, "log"))
+	return s.Run()
+}
+
+// Run starts the server again after Crash, and returns when it can be used.
+func (s *Server) Run() error {
+	log, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	postgres.Stderr = log
+	postgres := exec.Command(s.program, s.args...)
+	postgres.Dir, postgres.Stderr = s.Dir, log
+	s.as(postgres)
 	if err := postgres.Start(); err != nil {
 		return err
 	}
@@ -90,11 +100,17 @@ func (s *Server) start(bin string, settings []string) error {
 	}
 }
 
-// Stop ends the server at once and removes what it has.
+// Crash ends the server at once: it writes nothing more, and recovers from its log the next time.
+func (s *Server) Crash() {
+	quit(s.postgres.Process)
+	_ = s.postgres.Wait()
+	s.postgres = nil
+}
+
+// Stop ends the server and removes what it has.
 func (s *Server) Stop() {
 	if s.postgres != nil {
-		quit(s.postgres.Process)
-		_ = s.postgres.Wait()
+		s.Crash()
 	}
 	_ = os.RemoveAll(s.Dir)
 }

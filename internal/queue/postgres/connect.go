@@ -60,6 +60,10 @@ const (
 	codeFull       = "IQ002"
 	codeNoSession  = "IQ003"
 	codeTooMany    = "IQ004"
+
+	codeUnique        = "23505"
+	codeSerialization = "40001"
+	codeDeadlock      = "40P01"
 )
 
 // code returns the SQLSTATE of an error, or "".
@@ -75,7 +79,7 @@ func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (val
 	for range 5 {
 		value, err = do(ctx)
 		switch code(err) {
-		case "23505", "40001", "40P01", codeNoSession: // unique, serialization, deadlock
+		case codeUnique, codeSerialization, codeDeadlock, codeNoSession:
 			continue
 		}
 		break

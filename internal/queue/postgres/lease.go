@@ -112,18 +112,26 @@ func (s *Store) lease(ctx context.Context, t *turn, consumer string, limit int) 
 	if got.session, err = s.currentSession(ctx); err != nil {
 		return got, err
 	}
-	t.odd = 1 - t.odd
-	now, number := time.Now(), got.session.next()
-	rows, err := s.pool.Query(ctx, s.sql(leaseSQL), s.durability(), consumer, number, int32(limit), t.odd, s.lowOf(t, now), now.UnixMicro())
-	if err != nil {
+	if err := s.settleUnknown(ctx, got.session); err != nil {
 		return got, err
 	}
+	t.odd = 1 - t.odd
+	now, number := time.Now(), got.session.next()
+	rows, _ := s.pool.Query(ctx, s.sql(leaseSQL), s.durability(), consumer, number, int32(limit), t.odd, s.lowOf(t, now), now.UnixMicro())
 	var id int32
 	got.events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*queue.Event, error) {
 		return scan(row, consumer, &id)
 	})
-	if code(err) == codeNoSession {
+	switch code(err) {
+	case codeNoSession:
 		got.lose()
+	case codeNoConsumer, codeUnique, codeSerialization, codeDeadlock: // nothing is leased
+	default:
+		if err != nil {
+			got.session.mu.Lock()
+			got.unknown = append(got.unknown, number)
+			got.session.mu.Unlock()
+		}
 	}
 	if err != nil {
 		return got, err

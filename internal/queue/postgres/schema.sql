@@ -27,9 +27,10 @@ CREATE TABLE dropped (consumer int PRIMARY KEY, mark bigint NOT NULL DEFAULT 0);
 
 -- The gateways that are running. What one has leased is free again without its session.
 CREATE TABLE session (
-    id   int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    host text NOT NULL,
-    beat timestamptz NOT NULL DEFAULT clock_timestamp()
+    id    int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    host  text NOT NULL,
+    beat  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    fence bigint NOT NULL DEFAULT 0 -- no lease up to this one is given any more
 );
 
 -- By which duplicates are recognised: a hash of identity and secret.
@@ -188,15 +189,18 @@ CREATE FUNCTION lease(p_commit text, p_consumer text, p_lease bigint, p_limit in
 DECLARE
     c consumer;
     got bigint[];
+    s session;
 BEGIN
     PERFORM set_config('synchronous_commit', p_commit, true), pg_advisory_xact_lock_shared(members());
     SELECT * INTO c FROM consumer WHERE name = p_consumer;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no consumer' USING ERRCODE = 'IQ001', DETAIL = p_consumer;
     END IF;
-    PERFORM FROM session WHERE id = p_lease >> 32;
+    SELECT * INTO s FROM session WHERE id = p_lease >> 32;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no session' USING ERRCODE = 'IQ003';
+    ELSIF p_lease <= s.fence THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = '40001';
     END IF;
     IF c.paused THEN
         RETURN;
@@ -469,6 +473,15 @@ BEGIN
     PERFORM pg_advisory_xact_lock(members());
     DELETE FROM session WHERE id = ANY(p_ids);
     UPDATE work SET lease = NULL WHERE lease IS NOT NULL AND lease >> 32 = ANY(p_ids);
+END $$;
+
+-- release gives back leases whose answers the gateway did not get: those that are under way
+-- are waited for, and those that are yet to begin are not given.
+CREATE FUNCTION release(p_leases bigint[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(members());
+    UPDATE session SET fence = greatest(fence, l) FROM (SELECT max(x) AS l FROM unnest(p_leases) AS t (x)) AS m WHERE id = l >> 32;
+    UPDATE work SET lease = NULL WHERE lease = ANY(p_leases);
 END $$;
 
 -- beat says that a gateway is alive, ends the sessions of others that are not, and reports

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,9 @@ type session struct {
 	lose    context.CancelFunc
 	timer   *time.Timer // loses it
 	numbers atomic.Uint32
+
+	mu      sync.Mutex
+	unknown []int64 // leases that may have been given, but whose answers did not come
 }
 
 // held is a lease.
@@ -68,6 +72,21 @@ func (s *Store) currentSession(ctx context.Context) (*session, error) {
 
 // next returns a number for a lease.
 func (n *session) next() int64 { return int64(n.id)<<32 | int64(n.numbers.Add(1)) }
+
+// settleUnknown gives back what nobody here knows to be leased: the session keeps it from others.
+func (s *Store) settleUnknown(ctx context.Context, n *session) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.unknown) == 0 {
+		return nil
+	}
+	if _, err := s.pool.Exec(ctx, s.sql("SELECT {release}($1)"), n.unknown); err != nil {
+		return err
+	}
+	n.unknown = nil
+	s.changed()
+	return nil
+}
 
 // forget forgets the leases of a session that ended.
 func (s *Store) forget(n *session) {
