@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -159,29 +160,23 @@ func TestDuplicateWaitsForStandby(t *testing.T) {
 			}
 		}
 	}
+	identity := ""
 	send := func(within time.Duration) ([]bool, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		return s.Accept(ctx, []queue.Record{record("a", "1")}, queue.Admission{Dedupe: time.Hour})
+		return s.Accept(ctx, []queue.Record{record(identity, "1")}, queue.Admission{Dedupe: time.Hour})
 	}
 	standbys("nobody")
 	const waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-	first := make(chan error)
-	go func() {
-		_, err := send(time.Minute)
-		first <- err
-	}()
-	for done := false; !done; {
-		if err := own.Execute(waiting); err != nil {
-			t.Fatal(err)
+	// The server takes note of the setting a little later: until then, events are acknowledged.
+	for n := 1; ; n++ {
+		identity = fmt.Sprint("a ", n)
+		err := sendAndCancel(t, own, waiting, send)
+		if err != nil {
+			break
 		}
-		select {
-		case err := <-first:
-			if err == nil {
-				t.Error("acknowledged without the standby")
-			}
-			done = true
-		case <-time.After(20 * time.Millisecond):
+		if n == 200 {
+			t.Fatal("acknowledged without the standby")
 		}
 	}
 	if d, err := send(2 * time.Second); !errors.Is(err, context.DeadlineExceeded) {
@@ -198,6 +193,26 @@ func TestDuplicateWaitsForStandby(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
+		}
+	}
+}
+
+// sendAndCancel sends an event, and has what it waits for cancelled meanwhile.
+func sendAndCancel(t *testing.T, server *pgtest.Server, cancel string, send func(time.Duration) ([]bool, error)) error {
+	t.Helper()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := send(time.Minute)
+		sent <- err
+	}()
+	for {
+		select {
+		case err := <-sent:
+			return err
+		case <-time.After(20 * time.Millisecond):
+			if err := server.Execute(cancel); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
