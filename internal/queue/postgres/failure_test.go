@@ -182,12 +182,16 @@ func TestDuplicateWaitsForStandby(t *testing.T) {
 	if d, err := send(2 * time.Second); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("its duplicate: %v, %v", d, err)
 	}
+	other := openShared(t, o) // a config starts meanwhile
 	standbys("")
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		d, err := send(time.Second)
 		if err == nil {
 			if len(d) != 1 || !d[0] {
 				t.Errorf("duplicates %v", d)
+			}
+			if e, _ := lease(t, other); e.Conversation != "1" {
+				t.Errorf("leased %s", e.Identity)
 			}
 			break
 		}

@@ -13,27 +13,37 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// Join implements queue.Store. While the database is away, it succeeds: they join once that
-// is there, before anything is accepted.
+// Join implements queue.Store. While the database or its standby is away, it succeeds: they
+// join once that is there, before anything is accepted.
 func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
-	_, err := call(ctx, s, nil, func(work context.Context) (_ struct{}, err error) {
+	patient, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
+	_, err := call(patient, s, nil, func(work context.Context) (_ struct{}, err error) {
 		if err := s.prepare(work); err != nil {
 			if server := new(pgconn.PgError); errors.As(err, &server) {
 				return struct{}{}, err
 			}
-			s.preparing.Lock()
-			defer s.preparing.Unlock()
-			if !s.prepared.Load() {
-				s.joining = append(s.joining, consumers...)
-				s.logger().Warn("consumers of the queue join once the database is there", zap.Error(sanitize(err)))
-				return struct{}{}, nil
-			}
+			s.joinLater(consumers, err)
+			return struct{}{}, nil
 		}
 		return struct{}{}, s.join(work, consumers)
 	})
+	if errors.Is(err, errPatience) {
+		s.joinLater(consumers, err)
+		err = nil
+	}
 	s.recount()
 	s.changed()
 	return err
+}
+
+// joinLater has consumers join before anything else is done.
+func (s *Store) joinLater(consumers []queue.Consumer, err error) {
+	s.logger().Warn("consumers of the queue join once the database can be used", zap.Error(sanitize(err)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.joining = append(s.joining, consumers...)
+	s.prepared.Store(false)
 }
 
 func (s *Store) join(ctx context.Context, consumers []queue.Consumer) error {

@@ -79,13 +79,13 @@ type Store struct {
 	since    atomic.Pointer[time.Time] // when the accepts that are under way began; nil: none are
 
 	prepared  atomic.Bool
-	preparing sync.Mutex       // held to prepare the database and to begin a session
-	joining   []queue.Consumer // that join once the database is there
-	failed    error            // the last preparation
+	preparing sync.Mutex // held to prepare the database and to begin a session
+	failed    error      // the last preparation
 	failedAt  time.Time
 
-	mu      sync.Mutex // guards what follows
-	session *session   // nil: none, or lost
+	mu      sync.Mutex       // guards what follows
+	joining []queue.Consumer // that join once the database can be used
+	session *session         // nil: none, or lost
 	leases  map[*queue.Event]held
 	wake    chan struct{} // closed when something may have become due
 	turns   map[string]*turn

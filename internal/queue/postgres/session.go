@@ -163,13 +163,18 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	s.inspect()
-	if s.joining != nil {
-		if err := s.join(ctx, s.joining); err != nil {
+	s.mu.Lock()
+	waiting := s.joining
+	s.mu.Unlock()
+	if len(waiting) > 0 {
+		if err := s.join(ctx, waiting); err != nil {
 			return err
 		}
-		s.joining = nil
 	}
-	s.prepared.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.joining = s.joining[len(waiting):]
+	s.prepared.Store(len(s.joining) == 0)
 	return nil
 }
 
