@@ -47,10 +47,12 @@ func (a *App) Behave(rules ...Rule) {
 // Up opens the port.
 func (a *App) Up(t testing.TB) {
 	t.Helper()
-	listener, err := net.Listen("tcp", a.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var listener net.Listener
+	Wait(t, "the port of the application is free", func() (free bool) {
+		var err error
+		listener, err = net.Listen("tcp", a.Addr)
+		return err == nil
+	})
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.server = &http.Server{Handler: a}

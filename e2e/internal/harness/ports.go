@@ -81,17 +81,8 @@ func nextBlock() bool {
 	return true
 }
 
-func isFree(port int) bool {
-	listener, err := listen(port)
-	if err != nil || listener.Close() != nil {
-		return false
-	}
-	awaitForks()
-	return true
-}
-
-// awaitForks returns once the port of a listener that was closed is no longer in use: a
-// process that is just being started has a copy of it until it runs its program.
+// awaitForks returns once the port of a listener that was closed is hardly in use any more:
+// a process that is just being started has a copy of it until it runs its program.
 func awaitForks() {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
