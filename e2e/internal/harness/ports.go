@@ -16,6 +16,10 @@ var ports struct {
 	sync.Mutex
 	next, end int
 	blocks    []net.Listener // on the first port of each block
+
+	// Before the first process is started, package os forks once without a lock, which also
+	// copies listeners. It does so as well when it is asked for a process.
+	forked sync.Once
 }
 
 // The blocks lie below the ports that systems take for outgoing connections, so
@@ -47,6 +51,7 @@ func address(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 func findPort() (int, error) {
 	ports.Lock()
 	defer ports.Unlock()
+	ports.forked.Do(func() { _, _ = os.FindProcess(os.Getpid()) })
 	for range 2 * blockSize {
 		if ports.next == ports.end && !nextBlock() {
 			break
