@@ -293,7 +293,8 @@ func TestPause(t *testing.T) {
 		}
 		return stats[0].Paused
 	}
-	for path, want := range map[string]bool{"pause": true, "resume": false} {
+	for _, path := range []string{"pause", "resume"} { // in this order
+		want := path == "pause"
 		if got := get[Paused](t, []Store{store}, "POST", "/instagram/queue/"+path+"?consumer=bot"); got != (Paused{"bot", want}) || paused() != want {
 			t.Errorf("%s: %+v", path, got)
 		}
