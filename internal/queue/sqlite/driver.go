@@ -28,7 +28,8 @@ import (
 // chosen because its API is SQLite's own, without the pool of database/sql and its
 // goroutine, because it locks by open file description where the system can, so that no
 // other descriptor that is closed drops its locks, and because it allocates the shared
-// memory before it is mapped, which makes a full disk an error instead of a SIGBUS.
+// memory before it is mapped, which makes a full disk an error instead of a SIGBUS on most
+// file systems: see fault.go for the others.
 type conn struct {
 	*sqlite3.Conn
 	path   string

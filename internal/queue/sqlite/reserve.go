@@ -3,7 +3,6 @@ package sqlite
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,10 +63,7 @@ func (r *reserve) make() error {
 // remove gives the room up.
 func (r *reserve) remove() error {
 	r.made = false
-	if err := os.Remove(r.path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return removeMissing(r.path)
 }
 
 func fullError(path string, why error) error {
