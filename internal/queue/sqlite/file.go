@@ -63,9 +63,7 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 	if err != nil {
 		return errors.Join(err, s.closeFile(), s.lock.release())
 	}
-	if err := s.reserve.make(); err != nil {
-		s.reserve.made = false // nothing is accepted until there is room
-	}
+	_ = s.reserve.make() // if that fails, nothing is accepted until there is room
 	return nil
 }
 
@@ -77,7 +75,7 @@ func createMissing(path string) error {
 	}
 	unfinished := path + ".new"
 	for _, old := range []string{unfinished, unfinished + "-journal"} {
-		if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeMissing(old); err != nil {
 			return err
 		}
 	}

@@ -200,14 +200,7 @@ func (t *txn) sweep() (more bool, err error) {
 // leave removes what a dropped consumer has of an event, or all of it if nobody else has
 // the event.
 func (t *txn) leave(c *consumer, id, delivery int64) error {
-	needed, err := t.isNeeded(c, id)
-	switch {
-	case err != nil:
-		return err
-	case !needed:
-		return t.remove(id, delivery)
-	}
-	if err := t.change(dropAttempts, c.id, id); err != nil {
+	if removed, err := t.letGo(c, id, delivery); err != nil || removed {
 		return err
 	}
 	return t.change(dropStatus, c.id, id)

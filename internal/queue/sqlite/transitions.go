@@ -1,8 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
-
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -232,17 +230,26 @@ func (t *txn) forget(c *consumer, id int64, w *standing) error {
 		c.rows--
 	}
 	c.counts.count(w.state, -1, w.size)
-	needed, err := t.isNeeded(c, id)
-	if err != nil || !needed {
-		return cmp.Or(err, t.remove(id, w.delivery))
-	}
-	if err := t.change(dropAttempts, c.id, id); err != nil {
+	switch removed, err := t.letGo(c, id, w.delivery); {
+	case err != nil || removed:
 		return err
-	}
-	if id <= c.mark() { // where an event without a status row is nothing to the consumer
+	case id <= c.mark(): // where an event without a status row is nothing to the consumer
 		return t.change(dropStatus, c.id, id)
 	}
 	return t.change(putForgotten, c.id, id)
+}
+
+// letGo removes an event if nobody but a consumer has it, and reports whether it did. Else
+// it removes what the consumer has of it, but the status row.
+func (t *txn) letGo(c *consumer, id, delivery int64) (removed bool, err error) {
+	needed, err := t.isNeeded(c, id)
+	switch {
+	case err != nil:
+		return false, err
+	case !needed:
+		return true, t.remove(id, delivery)
+	}
+	return false, t.change(dropAttempts, c.id, id)
 }
 
 const selectNeed = `SELECT e.consumers, e.field, s.state FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id WHERE e.id = ?`
