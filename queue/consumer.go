@@ -85,7 +85,7 @@ const maxConsumers = 32
 
 // consumerDefaults are the options of a consumer that are not set.
 var consumerDefaults = Consumer{
-	Order: orderConversation,
+	Order: string(queue.ByConversation),
 	Retry: Retry{
 		First: caddy.Duration(time.Second),
 		Max:   caddy.Duration(10 * time.Minute),
@@ -132,7 +132,8 @@ func (c *Consumer) ValidateOptions() error {
 		return fmt.Errorf("retry first (%s) must not be longer than retry max (%s)",
 			time.Duration(c.Retry.First), time.Duration(c.Retry.Max))
 	}
-	if err := option.OneOf("order", c.Order, orderConversation, orderAccount, orderNone); err != nil {
+	if err := option.OneOf("order", c.Order,
+		string(queue.ByConversation), string(queue.ByAccount), string(queue.Unordered)); err != nil {
 		return err
 	}
 	if c.Concurrency < 0 || c.Concurrency > maxConcurrency {

@@ -12,13 +12,6 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// The values of order.
-const (
-	orderConversation = "conversation"
-	orderAccount      = "account"
-	orderNone         = "none"
-)
-
 // Retry tells when an event that could not be delivered is tried again: after a
 // random time (full jitter) up to a bound that doubles with each attempt.
 type Retry struct {

@@ -66,7 +66,7 @@ func TestStoreOutlivesConfigs(t *testing.T) {
 
 	// With other settings: they differ from those of another config.
 	next := newStubConfig(t)
-	nextHandler := next.mustHandler(t, s, func(h *Handler) { h.Order = orderNone })
+	nextHandler := next.mustHandler(t, s, func(h *Handler) { h.Order = string(queue.Unordered) })
 	next.start(t)
 	if h.queue.store != nextHandler.queue.store {
 		t.Error("the new config opened a store of its own")
