@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -98,10 +99,7 @@ func (p *Postgres) Provision(caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("dsn: %w", err)
 	}
-	p.options = postgres.Options{DSN: dsn, Schema: p.Schema, Local: p.Durable == durableLocal}
-	if p.options.Schema == "" {
-		p.options.Schema = "instagram"
-	}
+	p.options = postgres.Options{DSN: dsn, Schema: cmp.Or(p.Schema, "instagram"), Local: p.Durable == durableLocal}
 	p.name, err = postgres.Name(dsn, p.options.Schema)
 	return err
 }

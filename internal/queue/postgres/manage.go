@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,10 +62,7 @@ func (s *Store) join(ctx context.Context, consumers []queue.Consumer) error {
 			}
 			kept = string(encoded)
 		}
-		order := c.Order
-		if order == "" {
-			order = queue.ByConversation
-		}
+		order := cmp.Or(c.Order, queue.ByConversation)
 		names, orderings, fields = append(names, c.Name), append(orderings, string(order)), append(fields, kept)
 	}
 	_, err := s.pool.Exec(ctx, s.sql("SELECT {join_consumers}($1, $2, $3, $4, $5)"), s.durability(), names, orderings, fields, int32(queue.MaxConsumers))
