@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"hash/fnv"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -40,11 +42,9 @@ func chainOf(sequence string) int64 {
 	if sequence == "" {
 		return 0
 	}
-	hash := uint64(14695981039346656037)
-	for i := range len(sequence) {
-		hash = (hash ^ uint64(sequence[i])) * 1099511628211
-	}
-	return max(1, int64(hash>>1))
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(sequence)) // never fails
+	return max(1, int64(hash.Sum64()>>1))
 }
 
 // eventColumns are what readEvent reads, of an event e, its delivery d and its status s.
