@@ -140,7 +140,7 @@ func (s *Store) lease(ctx context.Context, t *turn, consumer string, limit int) 
 		var next *int64
 		err = s.pool.QueryRow(ctx, s.sql("SELECT {next_due}($1, $2)"), consumer, now.UnixMicro()).Scan(&next)
 		if next != nil {
-			got.next = fromMicros(*next)
+			got.next = queue.FromMicros(*next)
 		}
 		return got, err
 	}
@@ -252,7 +252,7 @@ func (s *Store) settleAll(batch []*settlement) error {
 			state = -1
 		}
 		events, leases, consumers = append(events, int64(item.ID)), append(leases, item.lease), append(consumers, item.consumer)
-		states, due, tried = append(states, state), append(due, micros(item.Outcome.Due)), append(tried, micros(item.Ended))
+		states, due, tried = append(states, state), append(due, queue.Micros(item.Outcome.Due)), append(tried, queue.Micros(item.Ended))
 		errs, attempts = append(errs, text(item.Error)), append(attempts, encodeAttempt(&item.Attempt))
 	}
 	var low int64

@@ -39,9 +39,9 @@ func scan(row pgx.CollectableRow, consumer string, first any) (*queue.Event, err
 	}
 	copy(e.Signature[:], signature)
 	e.ID, e.State = uint64(id), states[state]
-	e.Accepted, e.Tried, e.Requeued, e.Settled = fromMicros(accepted), fromMicros(tried), fromMicros(requeued), fromMicros(settled)
+	e.Accepted, e.Tried, e.Requeued, e.Settled = queue.FromMicros(accepted), queue.FromMicros(tried), queue.FromMicros(requeued), queue.FromMicros(settled)
 	if e.State == queue.Pending {
-		e.Lane, e.Due = lanes[lane], fromMicros(due)
+		e.Lane, e.Due = lanes[lane], queue.FromMicros(due)
 	}
 	for _, encoded := range history {
 		a, err := decodeAttempt(encoded)

@@ -159,7 +159,7 @@ func (s *Store) count(ctx context.Context) ([]queue.Stats, error) {
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (stats queue.Stats, err error) {
 		var oldest int64
 		err = row.Scan(&stats.Consumer, &stats.Paused, &stats.Pending, &stats.PendingBytes, &stats.InFlight, &stats.Dead, &stats.Delivered, &oldest)
-		stats.Oldest = fromMicros(oldest)
+		stats.Oldest = queue.FromMicros(oldest)
 		return stats, err
 	})
 	if err == nil && s.stats > 0 {

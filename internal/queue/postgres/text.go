@@ -30,21 +30,6 @@ func untext(s string) string {
 	return s
 }
 
-// micros returns a time as it is stored. 0 is no time.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-func fromMicros(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(n)
-}
-
 // attempt is a queue.Attempt as it is stored.
 type attempt struct {
 	Ended  int64  `json:"ended"`
@@ -55,7 +40,7 @@ type attempt struct {
 }
 
 func encodeAttempt(a *queue.Attempt) string {
-	encoded, err := json.Marshal(attempt{micros(a.Ended), int64(a.Took), a.Status, text(a.Error), a.Answer})
+	encoded, err := json.Marshal(attempt{queue.Micros(a.Ended), int64(a.Took), a.Status, text(a.Error), a.Answer})
 	if err != nil {
 		panic(err) // it has nothing that JSON cannot hold
 	}
@@ -65,5 +50,5 @@ func encodeAttempt(a *queue.Attempt) string {
 func decodeAttempt(encoded string) (queue.Attempt, error) {
 	var a attempt
 	err := json.Unmarshal([]byte(encoded), &a)
-	return queue.Attempt{Ended: fromMicros(a.Ended), Took: time.Duration(a.Took), Status: a.Status, Error: untext(a.Error), Answer: a.Answer}, err
+	return queue.Attempt{Ended: queue.FromMicros(a.Ended), Took: time.Duration(a.Took), Status: a.Status, Error: untext(a.Error), Answer: a.Answer}, err
 }

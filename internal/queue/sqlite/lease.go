@@ -114,7 +114,7 @@ func (t *txn) lease(c *consumer, limit int) (events []*queue.Event, next time.Ti
 		case l.heads[laneRetried].id != 0:
 			lane = laneRetried
 		case l.heads[laneReplayed].id == 0, l.next == l.now: // there may be others
-			return events, timeOf(l.next), nil
+			return events, queue.FromMicros(l.next), nil
 		}
 		e, err := l.take(lane)
 		if err != nil {
@@ -315,7 +315,7 @@ func (l *leaser) takeByID(id int64, open bool) (e *queue.Event, err error) {
 func (l *leaser) lease(e *queue.Event, chain int64, open bool) {
 	id := int64(e.ID)
 	e.InFlight = true
-	begun := &lease{chain: chain, open: open, attempts: int64(e.Attempts), tried: micros(e.Tried), size: int64(e.Size)}
+	begun := &lease{chain: chain, open: open, attempts: int64(e.Attempts), tried: queue.Micros(e.Tried), size: int64(e.Size)}
 	for code, lane := range lanes {
 		if lane == e.Lane {
 			begun.lane = code

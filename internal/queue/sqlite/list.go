@@ -148,7 +148,7 @@ func (c *conn) addHistories(consumers []*consumer, events []queue.Event) error {
 		at := slices.IndexFunc(consumers, func(c *consumer) bool { return c.name == e.Consumer })
 		if err := c.each(func(row *sqlite3.Stmt) bool {
 			e.History = append(e.History, queue.Attempt{
-				Ended:  timeOf(row.ColumnInt64(0)),
+				Ended:  queue.FromMicros(row.ColumnInt64(0)),
 				Took:   time.Duration(row.ColumnInt64(1)) * time.Microsecond,
 				Status: row.ColumnInt(2),
 				Error:  row.ColumnText(3),

@@ -81,19 +81,19 @@ func readEvent(s *sqlite3.Stmt, consumer string) *queue.Event {
 		},
 		Consumer: consumer,
 		ID:       uint64(s.ColumnInt64(0)),
-		Accepted: timeOf(s.ColumnInt64(1)),
+		Accepted: queue.FromMicros(s.ColumnInt64(1)),
 		Size:     s.ColumnInt(11),
 		State:    states[uint(s.ColumnInt(12))%uint(len(states))],
 	}
 	copy(e.Signature[:], s.ColumnRawBlob(10))
 	if e.State == queue.Pending {
 		e.Lane = lanes[uint(s.ColumnInt(13))%uint(len(lanes))]
-		e.Due = timeOf(s.ColumnInt64(14))
+		e.Due = queue.FromMicros(s.ColumnInt64(14))
 	}
 	e.Attempts = s.ColumnInt(15)
-	e.Tried = timeOf(s.ColumnInt64(16))
-	e.Requeued = timeOf(s.ColumnInt64(17))
-	e.Settled = timeOf(s.ColumnInt64(18))
+	e.Tried = queue.FromMicros(s.ColumnInt64(16))
+	e.Requeued = queue.FromMicros(s.ColumnInt64(17))
+	e.Settled = queue.FromMicros(s.ColumnInt64(18))
 	e.LastError = s.ColumnText(19)
 	return e
 }

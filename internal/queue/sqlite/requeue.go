@@ -30,7 +30,7 @@ func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.
 		err := s.do(ctx, &operation{apply: func(t *txn) error {
 			n = 0
 			for i := range events {
-				at := micros(due.Add(time.Duration(n) * interval))
+				at := queue.Micros(due.Add(time.Duration(n) * interval))
 				c := t.memory.consumer(events[i].Consumer)
 				if c == nil {
 					continue // dropped meanwhile

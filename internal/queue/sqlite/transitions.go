@@ -63,9 +63,9 @@ func (t *txn) settle(c *consumer, id int64, o queue.Outcome) error {
 			lane = laneRetried
 		}
 		if tried == nil && !o.Ended.IsZero() {
-			tried = micros(o.Ended)
+			tried = queue.Micros(o.Ended)
 		}
-		due = micros(o.Due)
+		due = queue.Micros(o.Due)
 	} else {
 		settled = t.now
 	}
@@ -105,7 +105,7 @@ func (t *txn) addAttempt(c *consumer, id int64, a *queue.Attempt) error {
 	if a.Answer != nil {
 		answer = a.Answer
 	}
-	err := t.change(addAttempt, c.id, id, micros(a.Ended), a.Took.Microseconds(), a.Status, textOrNull(a.Error), answer)
+	err := t.change(addAttempt, c.id, id, queue.Micros(a.Ended), a.Took.Microseconds(), a.Status, textOrNull(a.Error), answer)
 	if err == nil {
 		err = t.change(dropOldAttempt, c.id, id, queue.MaxHistory)
 	}

@@ -180,7 +180,7 @@ func (t *txn) oldest(c *consumer) (oldest time.Time, more bool, err error) {
 		return time.Time{}, c.cursor < t.memory.last, err
 	}
 	accepted, err := t.db.number(`SELECT accepted FROM event WHERE id = ?`, id)
-	return timeOf(accepted), false, err
+	return queue.FromMicros(accepted), false, err
 }
 
 // skip moves the cursor of a consumer on to the first event that waits for it, which it
@@ -194,20 +194,4 @@ func (t *txn) skip(c *consumer) (id int64, err error) {
 		}
 	}
 	return id, err
-}
-
-// timeOf returns a time of the file.
-func timeOf(micros int64) time.Time {
-	if micros == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(micros)
-}
-
-// micros returns a time as it is in the file: 0 for none.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
 }
