@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -59,7 +60,8 @@ func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
 	return o, nil
 }
 
-// Stores returns the stores that are open in this process, by name.
+// Stores returns the stores that are open in this process, by name. Of two with one name,
+// as there are during a reload if one of them cannot be read, it returns the usable one.
 func Stores() []*SharedStore {
 	var all []*SharedStore
 	stores.Range(func(_, value any) bool {
@@ -68,8 +70,10 @@ func Stores() []*SharedStore {
 		}
 		return true
 	})
-	slices.SortFunc(all, func(a, b *SharedStore) int { return strings.Compare(a.name, b.name) })
-	return all
+	slices.SortFunc(all, func(a, b *SharedStore) int {
+		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.unusable(), b.unusable()))
+	})
+	return slices.CompactFunc(all, func(a, b *SharedStore) bool { return a.name == b.name })
 }
 
 // Name returns the name of the store, such as the path of its file.

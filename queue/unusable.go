@@ -22,6 +22,14 @@ func openUnusable(name string, logger *zap.Logger, err error) *SharedStore {
 	return o
 }
 
+// unusable returns 1 for a store that cannot be read, else 0.
+func (o *SharedStore) unusable() int {
+	if _, is := o.Store.(unusable); is {
+		return 1
+	}
+	return 0
+}
+
 // Join implements queue.Store, so that the config starts.
 func (unusable) Join(context.Context, []queue.Consumer) error { return nil }
 

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -41,11 +43,20 @@ func TestStoreOfANewerVersion(t *testing.T) {
 		t.Errorf("the other queue does not work: %v", err)
 	}
 
+	still := newStubConfig(t) // cannot read it either
+	still.mustHandler(t, newer)
+	still.start(t)
+	onlyStore(t, newer.key)
+	c.unload()
+
 	newer.openError = nil
 	next := newStubConfig(t)
 	again := next.mustHandler(t, newer)
 	next.start(t)
-	c.unload()
+	if got := onlyStore(t, newer.key); got != again.queue.store {
+		t.Errorf("during the reload, the store is the one that %v", got.Store)
+	}
+	still.unload()
 	if _, err := serveStub(again, stubDelivery(stubComment)); err != nil || len(newer.taken()) != 1 {
 		t.Errorf("the store that can be opened does not work: %v", err)
 	}
@@ -56,4 +67,24 @@ func TestStoreOfANewerVersion(t *testing.T) {
 			t.Error("the store that could not be opened is still there")
 		}
 	}
+}
+
+// onlyStore returns the store with a name, which the gauges show once.
+func onlyStore(t *testing.T, name string) *SharedStore {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(gauges{})
+	if _, err := registry.Gather(); err != nil {
+		t.Error(err)
+	}
+	var found []*SharedStore
+	for _, s := range Stores() {
+		if s.Name() == name {
+			found = append(found, s)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d stores have the name %s", len(found), name)
+	}
+	return found[0]
 }
