@@ -105,7 +105,7 @@ func (a *appCallbacks) text(c *console) {
 		}
 		rows = append(rows, []string{b.Object, active, b.URL, namesText(b.Fields)})
 	}
-	c.table(rows...)
+	c.list(1, rows)
 }
 
 func (b *callbackFlags) set(ctx context.Context, c *console, _ []string) (result, error) {

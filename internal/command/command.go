@@ -50,6 +50,8 @@ object holds "error". Messages for people go to the standard error.
 		checkCommand(),
 	)
 	cmd.PersistentFlags().Bool("json", false, "Print JSON")
+	cmd.PersistentFlags().Bool("wide", false, "Print tables whole, on a narrow terminal too")
+	addCompletions(cmd)
 	refuseFlags(cmd, exitInput)
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := cmd.ValidateFlagGroups(); err != nil {

@@ -25,7 +25,7 @@ type console struct {
 	in        io.Reader
 	out, err  io.Writer
 	json      bool
-	width     int    // of out in columns, if it is a terminal; else 0
+	width     int    // of out in columns, if it is a terminal, and without --wide; else 0
 	colour    bool   // out is a terminal, and shows colours
 	taken     string // what the standard input was taken for
 	outputErr error  // why not all could be printed
@@ -34,13 +34,17 @@ type console struct {
 func newConsole(cmd *cobra.Command) *console {
 	asJSON, _ := cmd.Flags().GetBool("json") // there is such a flag
 	out := cmd.OutOrStdout()
+	width := terminalWidth(out)
+	if wide, _ := cmd.Flags().GetBool("wide"); wide {
+		width = 0
+	}
 	return &console{
 		flags:  cmd.Flags(),
 		in:     cmd.InOrStdin(),
 		out:    out,
 		err:    cmd.ErrOrStderr(),
 		json:   asJSON,
-		width:  terminalWidth(out),
+		width:  width,
 		colour: terminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
 }
@@ -96,6 +100,26 @@ func (c *console) printed(err error) {
 	if c.outputErr == nil {
 		c.outputErr = err
 	}
+}
+
+// raw prints bytes as they are, except to a terminal, which would obey some of them.
+func (c *console) raw(text []byte) {
+	if !terminal(c.out) {
+		_, err := c.out.Write(text)
+		c.printed(err)
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		c.printf("%s\n", strings.TrimRight(line, "\r\n"))
+	}
+}
+
+// encode prints a value as JSON: on one line, unless there is an indent.
+func (c *console) encode(v any, indent string) {
+	encoder := json.NewEncoder(c.out)
+	encoder.SetIndent("", indent)
+	encoder.SetEscapeHTML(false)
+	c.printed(encoder.Encode(v))
 }
 
 // note prints to the standard error, next to the result.
@@ -179,10 +203,7 @@ func (c *console) finish(found result, err error) (status int) {
 		if p != nil {
 			found.fail(p)
 		}
-		encoder := json.NewEncoder(c.out)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		c.printed(encoder.Encode(found))
+		c.encode(found, "  ")
 	} else if found != nil {
 		found.text(c)
 	}

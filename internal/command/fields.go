@@ -93,7 +93,7 @@ func (t *fieldTable) text(c *console) {
 		}
 		rows = append(rows, []string{f.Name, cmp.Or(f.Page, "-"), f.Family, instagram, facebook, unified, f.Identity})
 	}
-	c.table(rows...)
+	c.list(0, rows)
 	c.printf("\nPermissions that every field needs besides:\n")
 	rows = nil
 	for _, l := range t.Logins {

@@ -170,7 +170,9 @@ func (a *adminClient) consumerCommand(use, short, long, example, path string, r 
 		a.consumer = args[0]
 		return ifDone(r, a.change(ctx, http.MethodPost, path, nil, answer))
 	}
-	return a.withFile(a.command(use, short, long, example, 1, do))
+	cmd := a.withFile(a.command(use, short, long, example, 1, do))
+	cmd.ValidArgsFunction = consumers
+	return cmd
 }
 
 // pausedConsumer is the result of pause and resume.

@@ -66,12 +66,12 @@ func (s *queueStatus) text(c *console) {
 		accepting := "accepted"
 		switch {
 		case !store.RefusingSince.IsZero():
-			accepting = "refused since " + ago(store.RefusingSince, now)
+			accepting = "refused since " + c.ago(store.RefusingSince, now)
 		case s.Stopped:
 			accepting = "stopped"
 		}
 		if store.Counts == nil {
-			rows = append(rows, []string{store.Store, "?", "?", "?", "?", "?", "?", "?", accepting})
+			rows = append(rows, []string{c.shortPath(store.Store), "?", "?", "?", "?", "?", "?", "?", accepting})
 			continue
 		}
 		consumers := store.Consumers
@@ -81,30 +81,23 @@ func (s *queueStatus) text(c *console) {
 		for _, of := range consumers {
 			name := consumerText(&of)
 			several = several || name != queue.DefaultConsumer
-			row := []string{store.Store, name}
+			row := []string{c.shortPath(store.Store), name}
 			for _, count := range []int64{of.Pending, 0, of.InFlight, of.Dead, of.Delivered} {
 				row = append(row, strconv.FormatInt(count, 10))
 			}
 			row[3] = sizeText(of.PendingBytes)
-			rows = append(rows, append(row, ago(of.Oldest, now), accepting))
+			rows = append(rows, append(row, c.ago(of.Oldest, now), accepting))
 		}
 	}
-	rows = withoutConsumer(rows, !several)
-	if _, width := columns(rows); c.width == 0 || c.width >= width {
-		c.table(rows...)
-		return
+	c.list(0, withoutConsumer(rows, !several))
+}
+
+// shortPath returns a path, or only its last part where there is little room.
+func (c *console) shortPath(path string) string {
+	if slash := strings.LastIndexByte(path, '/'); c.width > 0 && slash > 0 {
+		return "…" + path[slash:]
 	}
-	// A block for each, as that of show: a terminal would break the rows.
-	for i, row := range rows[1:] {
-		if i > 0 {
-			c.printf("\n")
-		}
-		var block [][]string
-		for j, cell := range row {
-			block = append(block, []string{strings.ToLower(rows[0][j]), cell})
-		}
-		c.table(block...)
-	}
+	return path
 }
 
 // consumerText returns the name of a consumer, and why it gets nothing.
@@ -140,8 +133,8 @@ func queueListCommand(a *adminClient) *cobra.Command {
 	var limit int
 	cmd := a.command("list", "List events, the newest first", `
 Lists events, the newest first, without their bodies, once for each consumer that
-has it. On a terminal, each has the error of its last attempt in a line of its own;
-elsewhere that is the last column.
+has it. The last column is the error of the last attempt; on a terminal that is too
+narrow for it, it is in a line of its own.
 `+queueExitCodes, `  $ caddy instagram queue list --state dead
   $ caddy instagram queue list --field comments --since 24h --limit 1000 --json
   $ caddy instagram queue list --file /var/lib/caddy/.local/share/caddy/instagram/queue.db --state pending`,
@@ -200,7 +193,7 @@ func (l *queueList) text(c *console) {
 		several = several || consumerOf(e) != queue.DefaultConsumer
 		rows = append(rows, []string{
 			strconv.FormatUint(e.ID, 10), consumerOf(e), stateOf(e), e.Field, cmp.Or(e.Account, "-"), sizeText(int64(e.Size)),
-			ago(e.Accepted, now), strconv.Itoa(e.Attempts), ago(e.Due, now), e.LastError,
+			c.ago(e.Accepted, now), strconv.Itoa(e.Attempts), c.ago(e.Due, now), e.LastError,
 		})
 	}
 	c.list(1, withoutConsumer(rows, !several))

@@ -97,7 +97,7 @@ func (e *queueEvent) printHistory(c *console, now time.Time) {
 		if strings.HasPrefix(answer, why) {
 			why = ""
 		}
-		rows = append(rows, []string{ago(a.Ended, now), took.String(), status, why, sanitize.Text(answer, maxAnswer)})
+		rows = append(rows, []string{c.ago(a.Ended, now), took.String(), status, why, sanitize.Text(answer, maxAnswer)})
 	}
 	if len(rows) > 1 {
 		c.printf("\n")

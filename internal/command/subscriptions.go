@@ -119,7 +119,7 @@ func (a *accountSubscriptions) text(c *console) {
 	for _, s := range a.Subscriptions {
 		rows = append(rows, []string{s.App, namesText(s.Fields)})
 	}
-	c.table(rows...)
+	c.list(1, rows)
 }
 
 func (s *subscriptionFlags) set(ctx context.Context, c *console, _ []string) (result, error) {

@@ -1,0 +1,37 @@
+package command
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/graph"
+)
+
+// TestTablesFit80Columns prints the tables with the longest rows there are. Piped, they
+// are whole.
+func TestTablesFit80Columns(t *testing.T) {
+	t.Parallel()
+	fields, err := listFields(t.Context(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	every := graph.InstagramLogin.Fields()
+	for name, r := range map[string]result{
+		"fields":        fields,
+		"subscriptions": &accountSubscriptions{Subscriptions: []graph.Subscription{{App: "1234567890123456", Fields: every}}},
+		"callbacks":     &appCallbacks{Callbacks: []graph.Callback{{Object: "instagram", URL: "https://hooks.example.com/webhooks", Fields: every}}},
+	} {
+		var piped, out bytes.Buffer
+		r.text(&console{out: &piped})
+		r.text(&console{out: &out, err: new(bytes.Buffer), width: 80})
+		for line := range strings.Lines(out.String()) {
+			if n := len([]rune(strings.TrimSpace(line))); n > 80 && !strings.HasPrefix(line, "  ") {
+				t.Errorf("%s: a row has %d columns: %s", name, n, line)
+			}
+		}
+		if out.String() == piped.String() {
+			t.Errorf("%s: it fits anyway", name)
+		}
+	}
+}
