@@ -5,6 +5,7 @@ package examples_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 	"testing"
 )
 
-// TestQuickStart does what the README's quick start says, on a free port, and
+// TestQuickStart does what the README's quick start says, on free ports, and
 // then the same by hand. It holds what that prints and writes against what is
 // shown.
 func TestQuickStart(t *testing.T) {
@@ -25,34 +26,122 @@ func TestQuickStart(t *testing.T) {
 			t.Skipf("skipped: the quick start needs %s: %v", tool, err)
 		}
 	}
-	quick := blocks(t, "../README.md", "Quick start", 4)
+	quick := blocks(t, "../README.md", "Quick start", 7)
 	byHand := blocks(t, "../docs/simulate.md", "By hand, with curl and openssl", 5)
-	if !strings.HasPrefix(quick[0], "go run ./cmd/caddy run --config examples/quickstart/Caddyfile\n") {
-		t.Fatalf("the quick start begins with another command than this test knows: %s", quick[0])
+	if quick[0] != "go build -o caddy ./cmd/caddy\n./caddy run --config examples/quickstart/Caddyfile\n" || quick[1] != "./caddy instagram listen :9000\n" {
+		t.Fatalf("the quick start begins with other commands than this test knows: %q", quick[:2])
 	}
 	dir := t.TempDir()
-	address := freeAddress(t)
-	binary := filepath.Join(dir, "caddy")
-	local := func(s string) string {
-		return strings.NewReplacer("localhost:8080", address, "http://:8080", "http://"+strings.TrimPrefix(address, "127.0.0.1"), "go run ./cmd/caddy", binary).Replace(s)
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "caddy"), "../cmd/caddy").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
 	}
-	startGateway(t, dir, binary, local)
-
-	for _, step := range []struct{ command, prints string }{{quick[1], quick[2]}, {byHand[0], byHand[1]}, {byHand[2], byHand[3]}} {
-		cmd := exec.Command("sh", "-eu", "-c", local(step.command))
+	receiver := receiveAt(t, dir, "127.0.0.1:0")
+	address := freeAddress(t)
+	local := func(s string) string {
+		return strings.NewReplacer("localhost:8080", address, "http://:8080", "http://"+strings.TrimPrefix(address, "127.0.0.1"),
+			"localhost:9000", receiver.address, "go run ./cmd/caddy", "./caddy").Replace(s)
+	}
+	startGateway(t, dir, local)
+	run := func(command string) string {
+		t.Helper()
+		cmd := exec.Command("sh", "-eu", "-c", local(command))
+		cmd.Dir = dir
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatalf("%s\n%v %s", cmd, err, &stderr)
 		}
-		if got, want := untimed(string(out)), untimed(step.prints); got != want {
-			t.Errorf("%s\nprints %q, the README says %q", cmd, got, want)
+		return untimed(string(out))
+	}
+	prints := func(command, want string) {
+		t.Helper()
+		if got, want := run(command), untimed(want); got != want {
+			t.Errorf("%s\nprints %q, the README says %q", command, got, want)
 		}
 	}
-	lines, err := os.ReadFile(filepath.Join(dir, "instagram-events.jsonl"))
-	if want := quick[3] + byHand[4]; err != nil || string(lines) != want {
-		t.Errorf("the file holds %q, %v; the README says %q", lines, err, want)
+
+	prints(quick[2], quick[3])
+	for line := range strings.Lines(quick[4]) {
+		clock := regexp.MustCompile(`^\d\d:\d\d:\d\d`)
+		if got := receiver.next(t); clock.ReplaceAllString(got, "") != clock.ReplaceAllString(line, "") {
+			t.Errorf("the receiver prints %q, the README says %q", got, line)
+		}
+	}
+	receiver.stop(t)
+	export, _, _ := strings.Cut(quick[2], "\n")
+	if got := run(export + "\n" + quick[5]); !strings.Contains(got, "\naccepted      1 of 1, 1 events\n") {
+		t.Errorf("while the receiver is down: %s", got)
+	}
+	receiver = receiveAt(t, dir, receiver.address)
+	receiver.next(t)
+	if got := receiver.next(t); !strings.Contains(got, "  200     retry      comments  ") {
+		t.Errorf("the receiver that is back prints %q", got)
+	}
+	receiver.stop(t)
+
+	prints(byHand[0], byHand[1])
+	prints(byHand[2], byHand[3])
+	text, err := os.ReadFile(filepath.Join(dir, "instagram-events.jsonl"))
+	lines := strings.SplitAfter(string(text), "\n")
+	if err != nil || len(lines) != 4 || lines[0] != quick[6] || lines[2] != byHand[4] {
+		t.Errorf("the file holds %q, %v; the README says %q and %q", text, err, quick[6], byHand[4])
+	}
+}
+
+// receiver is `caddy instagram listen`.
+type receiver struct {
+	cmd     *exec.Cmd
+	out     *bufio.Reader
+	address string
+}
+
+func receiveAt(t *testing.T, dir, address string) *receiver {
+	t.Helper()
+	r := &receiver{cmd: exec.Command("./caddy", "instagram", "listen", address)}
+	r.cmd.Dir = dir
+	out, err := r.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes, err := r.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.cmd.Process.Kill() }) // unless it was stopped
+	r.out = bufio.NewReader(out)
+	note, _ := bufio.NewReader(notes).ReadString('\n') // what is read tells
+	if _, err := fmt.Sscanf(note, "Listening at %s", &r.address); err != nil {
+		t.Fatalf("it said %q", note)
+	}
+	r.address = strings.TrimSuffix(r.address, ";")
+	return r
+}
+
+// next returns the next line that the receiver prints.
+func (r *receiver) next(t *testing.T) string {
+	t.Helper()
+	line, err := r.out.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+// stop is Ctrl+C.
+func (r *receiver) stop(t *testing.T) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if summary := r.next(t); summary != "1 event received.\n" {
+		t.Errorf("at its end the receiver prints %q", summary)
+	}
+	if err := r.cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -85,7 +174,7 @@ func blocks(t *testing.T, path, chapter string, n int) (found []string) {
 	return found
 }
 
-func startGateway(t *testing.T, dir, binary string, local func(string) string) {
+func startGateway(t *testing.T, dir string, local func(string) string) {
 	t.Helper()
 	config, err := os.ReadFile("quickstart/Caddyfile")
 	if err != nil {
@@ -95,10 +184,7 @@ func startGateway(t *testing.T, dir, binary string, local func(string) string) {
 	if err := os.WriteFile(path, []byte(local(string(config))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/caddy").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
-	cmd := exec.Command(binary, "run", "--config", path)
+	cmd := exec.Command("./caddy", "run", "--config", path)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	stderr, err := cmd.StderrPipe()

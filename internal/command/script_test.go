@@ -42,12 +42,15 @@ func TestScripts(t *testing.T) {
 			// The race detector would wait for a second at the end of each command.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("VERSION", graph.DefaultVersion)
+			env.Values["receiver"] = new(*background)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"instagram":  instagram,
 			"graph":      startGraph,
 			"receiver":   startReceiver,
+			"receive":    receive,
+			"received":   received,
 			"site":       startSite,
 			"queue-file": keepQueue,
 			"queue":      serveQueue,
