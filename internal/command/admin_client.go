@@ -214,20 +214,29 @@ func (a *adminClient) ask(_ context.Context, method, uri string) (*response, err
 	// Caddy's client uses no connection twice, and would keep each open.
 	header := http.Header{"Connection": {"close"}}
 	resp, err := caddycmd.AdminAPIRequest(a.at, method, uri, header, nil)
-	r := new(response)
 	if err != nil {
-		text, answered := strings.CutPrefix(err.Error(), "caddy responded with error: HTTP ")
-		if !answered {
-			return nil, err
+		if r := answered(err); r != nil {
+			return r, nil
 		}
-		status, body, _ := strings.Cut(text, ": ")
-		r.status, _ = strconv.Atoi(status)
-		r.text.WriteString(body)
-		return r, nil
+		return nil, err
 	}
 	defer resp.Body.Close()
+	r := new(response)
 	_, err = io.Copy(&r.text, resp.Body)
 	return r, err
+}
+
+// answered returns the answer that an error of Caddy's client stands for, or nil.
+func answered(err error) *response {
+	text, is := strings.CutPrefix(err.Error(), "caddy responded with error: HTTP ")
+	if !is {
+		return nil
+	}
+	r := new(response)
+	status, body, _ := strings.Cut(text, ": ")
+	r.status, _ = strconv.Atoi(status)
+	r.text.WriteString(body)
+	return r
 }
 
 // rejection is what the admin API says when it refuses a request.

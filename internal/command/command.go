@@ -22,7 +22,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "instagram",
-		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, simulate, listen, check",
+		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, simulate, replay, listen, check",
 		CobraFunc: root,
 	})
 }
@@ -47,6 +47,7 @@ object holds "error". Messages for people go to the standard error.
 		signCommand(),
 		queueCommand(),
 		simulateCommand(),
+		replayCommand(),
 		listenCommand(),
 		checkCommand(),
 	)

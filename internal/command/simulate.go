@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"github.com/spf13/cobra"
 
@@ -33,8 +32,10 @@ type simulation struct {
 	made          simulate.Sample
 	file, fromLog string
 	count         int
+	print         bool
 
-	run simulate.Run
+	run   simulate.Run
+	probe bool // send a forged delivery at the end
 
 	tls tlsFlags
 
@@ -45,7 +46,7 @@ type simulation struct {
 }
 
 func simulateCommand() *cobra.Command {
-	s := &simulation{secret: appSecret, token: verifyToken}
+	s := &simulation{secret: appSecret, token: verifyToken, probe: true}
 	cmd := newCommand("simulate --to <url>", "Play Meta against a receiver of webhooks", `
 Plays Meta against a receiver of webhooks: ours or any other.
 
@@ -65,6 +66,9 @@ With --retry, what is not answered with 200 is sent again at once, then after
 entry.time. It goes on even if nobody answers the verification request. Messages
 of an account that fail for 15 minutes bring an alert; after an hour the account
 is unsubscribed, and gets no more. --speedup 3600 makes an hour of this a second.
+
+With --print, nothing is sent: the deliveries are printed, byte for byte as they
+would stand on the wire, with their headers and signatures.
 
 The ledger has the identity of each event that was answered with 200, one a
 line, and is added to. --verify compares it with the files that instagram_file
@@ -99,6 +103,9 @@ Exit codes:
   $ caddy instagram simulate --to https://hooks.example.com/webhooks --app-secret-file secret \
       --cert client.pem --key client.key --batch 1000
 
+  # What a delivery of messages looks like
+  $ caddy instagram simulate --print --field messages --app-secret made-up
+
   # The Test button of the App Dashboard; then the events of yesterday again
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --test-button
   $ caddy instagram simulate --to http://localhost:8080/webhooks --app-secret-file secret --from-log events.jsonl`,
@@ -120,6 +127,7 @@ func (s *simulation) register(cmd *cobra.Command) {
 	f.StringVar(&s.fromLog, "from-log", "", "Send the events of this `file` instead, which instagram_file wrote")
 	f.BoolVar(&s.made.TestButton, "test-button", false, "Send what the Test button of the App Dashboard sends")
 	f.IntVar(&s.count, "count", 0, "The `number` of deliveries; 0 only verifies (default: one for each field, or all of --from-log)")
+	f.BoolVar(&s.print, "print", false, "Send nothing, but print the deliveries as they would be sent")
 	f.IntVar(&s.made.Batch, "batch", 1, "The `number` of updates in a delivery, up to 1000")
 	f.Float64Var(&s.run.Rate, "rate", 0, "The `number` of deliveries a second (default: as fast as possible)")
 	f.IntVar(&s.run.Concurrency, "concurrency", 1, "The `number` of requests under way at a time; 1 keeps the order")
@@ -141,6 +149,8 @@ func (s *simulation) register(cmd *cobra.Command) {
 	for _, pair := range [][]string{
 		{"file", "from-log"}, {"file", "field"}, {"file", "test-button"}, {"file", "batch"},
 		{"from-log", "field"}, {"from-log", "test-button"}, {"test-button", "batch"}, {"verify", "verify-queue"},
+		{"print", "ledger"}, {"print", "verify"}, {"print", "verify-queue"}, {"print", "retry"},
+		{"print", "duplicates"}, {"print", "out-of-order"}, {"print", "bad-signatures"},
 	} {
 		cmd.MarkFlagsMutuallyExclusive(pair...)
 	}
@@ -149,7 +159,7 @@ func (s *simulation) register(cmd *cobra.Command) {
 // noRun gives an error the exit code exitNoRun.
 func noRun(err error) error { return &failure{exitNoRun, err} }
 
-// simulate does what the flags say, and judges what came of it.
+// simulate does what the flags say.
 func (s *simulation) simulate(ctx context.Context, c *console, args []string) (result, error) {
 	if len(args) > 0 {
 		// They are not repeated: they may be secrets in the wrong place.
@@ -158,11 +168,18 @@ func (s *simulation) simulate(ctx context.Context, c *console, args []string) (r
 	if err := s.validate(c); err != nil {
 		return nil, noRun(err)
 	}
-	r := new(simulated)
-	do := s.play
-	if s.to == "" {
-		do = s.compare
+	switch {
+	case s.print:
+		return nil, withStatus(exitNoRun, s.show(ctx, c))
+	case s.to == "":
+		return s.judge(ctx, c, s.compare)
 	}
+	return s.judge(ctx, c, s.play)
+}
+
+// judge does a run, or a comparison, and judges what came of it.
+func (s *simulation) judge(ctx context.Context, c *console, do func(context.Context, *console, *simulated) error) (result, error) {
+	r := new(simulated)
 	err := do(ctx, c, r)
 	if r.Summary != nil && r.Signatures != signaturesUnchecked {
 		r.Accepted, r.Acknowledged = &r.Summary.Accepted, &r.Summary.Acknowledged
@@ -178,21 +195,8 @@ func (s *simulation) simulate(ctx context.Context, c *console, args []string) (r
 	return r, err
 }
 
-// compare verifies a ledger without a run.
-func (s *simulation) compare(ctx context.Context, _ *console, r *simulated) error {
-	ledger, err := simulate.ReadLedger(s.ledger)
-	if err != nil {
-		return err
-	}
-	r.Ledger = new(ledger.Len())
-	return s.verifyLedger(ctx, r, ledger)
-}
-
 // play sends what there is to send, and verifies the ledger.
 func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err error) {
-	if !c.flags.Changed("seed") {
-		s.made.Seed = rand.Uint64()
-	}
 	client, token, err := s.client(c)
 	if err != nil {
 		return err
@@ -231,28 +235,19 @@ func (s *simulation) play(ctx context.Context, c *console, r *simulated) (err er
 			return fmt.Errorf("the run was cut short: %w", err)
 		}
 		r.verifyAgain(ctx, client, token)
-		s.probe(ctx, client, r)
+		if s.probe {
+			s.forge(ctx, client, r)
+		}
 	}
 	return s.verifyLedger(ctx, r, ledger)
 }
 
-// verifyLedger looks for the events of the ledger where the flags say.
-func (s *simulation) verifyLedger(ctx context.Context, r *simulated, ledger *simulate.Ledger) (err error) {
-	switch {
-	case s.verifyQueue:
-		r.Verified, err = ledger.Verify(queued(ctx, &s.queue))
-	case len(s.verify) > 0:
-		r.Verified, err = ledger.Verify(simulate.EventFiles(s.verify...))
-	}
-	if err != nil {
-		return fmt.Errorf("verifying the ledger: %w", err)
-	}
-	return nil
-}
-
 // validate returns an error for flags that do not go together or are out of range.
 func (s *simulation) validate(c *console) error {
-	if s.to == "" && (s.ledger == "" || len(s.verify) == 0 && !s.verifyQueue) {
+	if s.print && c.json {
+		return errors.New("--print prints requests, not JSON: leave out --json")
+	}
+	if s.to == "" && !s.print && (s.ledger == "" || len(s.verify) == 0 && !s.verifyQueue) {
 		return errors.New("--to is needed, or --ledger and --verify or --verify-queue")
 	}
 	for _, flag := range []string{"address", "config", "adapter", "store"} {

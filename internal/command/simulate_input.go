@@ -1,11 +1,13 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"strconv"
@@ -32,7 +34,7 @@ func (s *simulation) client(c *console) (*simulate.Client, string, error) {
 	case !only && secret == "":
 		return nil, "", s.secret.missing()
 	}
-	to := &simulate.Client{URL: s.to, Secret: string(secret)}
+	to := &simulate.Client{URL: cmp.Or(s.to, printedURL), Secret: string(secret)}
 	if to.Roots, to.Certificate, err = s.tls.read(true); err != nil {
 		return nil, "", err
 	}
@@ -49,11 +51,14 @@ func (s *simulation) deliveries(c *console) (_ simulate.Deliveries, total int, e
 	end = func() {}
 	total = s.count
 	counted := c.flags.Changed("count")
+	if !c.flags.Changed("seed") {
+		s.made.Seed = rand.Uint64()
+	}
 	switch {
 	case s.fromLog != "":
 		log, err := os.Open(s.fromLog)
 		if err != nil {
-			return nil, 0, nil, fmt.Errorf("--from-log: %w", err)
+			return nil, 0, nil, fmt.Errorf("the event file: %w", err)
 		}
 		end = func() { _ = log.Close() } // it was only read
 		all := simulate.Replay(untilNow(log), s.made.Batch)
@@ -78,6 +83,38 @@ func (s *simulation) deliveries(c *console) (_ simulate.Deliveries, total int, e
 		s.made.Now = time.Now
 	}
 	return simulate.Take(s.made.Deliveries(), total), total, end, nil
+}
+
+// printedURL is where printed deliveries go to, unless --to says it.
+const printedURL = "https://hooks.example.com/webhooks"
+
+// show prints the deliveries as they would be sent, with an empty line between them.
+func (s *simulation) show(ctx context.Context, c *console) error {
+	client, _, err := s.client(c)
+	if err != nil {
+		return err
+	}
+	deliveries, _, end, err := s.deliveries(c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	between := ""
+	for body, err := range deliveries {
+		switch {
+		case errors.Is(err, simulate.ErrMalformed):
+			c.note("Left out: %s", err)
+			continue
+		case err != nil:
+			return err
+		}
+		request := append([]byte(between), client.Request(body)...)
+		between = "\r\n\r\n"
+		if err := await(ctx, func() error { c.raw(request); return c.outputErr }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // untilNow reads a regular file as far as it goes now: the receiver may add to it
@@ -111,6 +148,30 @@ func (s *share) String() string { return strconv.FormatFloat(float64(*s), 'f', -
 
 // Type returns the name of the flag's value in help texts.
 func (s *share) Type() string { return "share" }
+
+// compare verifies a ledger without a run.
+func (s *simulation) compare(ctx context.Context, _ *console, r *simulated) error {
+	ledger, err := simulate.ReadLedger(s.ledger)
+	if err != nil {
+		return err
+	}
+	r.Ledger = new(ledger.Len())
+	return s.verifyLedger(ctx, r, ledger)
+}
+
+// verifyLedger looks for the events of the ledger where the flags say.
+func (s *simulation) verifyLedger(ctx context.Context, r *simulated, ledger *simulate.Ledger) (err error) {
+	switch {
+	case s.verifyQueue:
+		r.Verified, err = ledger.Verify(queued(ctx, &s.queue))
+	case len(s.verify) > 0:
+		r.Verified, err = ledger.Verify(simulate.EventFiles(s.verify...))
+	}
+	if err != nil {
+		return fmt.Errorf("verifying the ledger: %w", err)
+	}
+	return nil
+}
 
 // queued returns the identities of all events in a queue, the newest first. Only
 // a page of the list is in memory at a time. Events that are accepted meanwhile

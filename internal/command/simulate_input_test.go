@@ -1,6 +1,8 @@
 package command
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +14,7 @@ import (
 	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -64,7 +67,7 @@ func TestSimulateRefusesFlags(t *testing.T) {
 		{"--file: it is longer than 64 MiB", []string{"--to", to, "--app-secret-file", secret, "--file", sparse(t, maxBody+1)}},
 		{"holds no certificate in PEM", []string{"--to", to, "--app-secret-file", secret, "--ca", secret}},
 		{"--file: ", []string{"--to", to, "--app-secret-file", secret, "--file", "none"}},
-		{"--from-log: ", []string{"--to", to, "--app-secret-file", secret, "--from-log", "none"}},
+		{"the event file: ", []string{"--to", to, "--app-secret-file", secret, "--from-log", "none"}},
 		{"opening the ledger: ", []string{"--to", to, "--app-secret-file", secret, "--ledger", t.TempDir()}},
 		{"opening the ledger: ", []string{"--ledger", "none", "--verify", "none"}},
 		{"verifying the ledger: ", []string{"--ledger", secret, "--verify", "none"}},
@@ -262,5 +265,41 @@ func TestShare(t *testing.T) {
 		if s := new(share); s.Set(text) == nil || *s != 0 {
 			t.Errorf("%q is taken as %v", text, *s)
 		}
+	}
+}
+
+// TestSimulatePrintsWhatItSends compares what is printed with what comes over the wire.
+func TestSimulatePrintsWhatItSends(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	first := make(chan []byte, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		var raw bytes.Buffer
+		in := bufio.NewReader(io.TeeReader(conn, &raw))
+		if r, err := http.ReadRequest(in); err == nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+		first <- raw.Bytes()
+		_, _ = io.WriteString(conn, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+	}()
+	args := []string{"--to", "http://" + listener.Addr().String() + "/hooks", "--app-secret-file", secretFile(t), "--file", writeFile(t, "body", "{\"a\": \"\\u00e4\x1b\"}\r\n")}
+	code, out, errs := simulateIn(t, "", append(args, "--print")...)
+	if code != 0 || errs != "" {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	if code, _, errs := simulateIn(t, "", args...); code != 1 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	if sent := string(<-first); sent != out {
+		t.Errorf("printed %q, sent %q", out, sent)
 	}
 }

@@ -64,10 +64,10 @@ const (
 	signaturesUnknown   = "unknown"
 )
 
-// probe finds out what an answer of 200 proves. If a forged delivery gets it, too,
+// forge finds out what an answer of 200 proves. If a forged delivery gets it, too,
 // an authentic one may have reached nobody: Caddy answers 200 where no handler takes
 // a request. It sends what the Test button sends, which concerns nobody.
-func (s *simulation) probe(ctx context.Context, client *simulate.Client, r *simulated) {
+func (s *simulation) forge(ctx context.Context, client *simulate.Client, r *simulated) {
 	switch {
 	case r.Summary.Accepted == 0 || ctx.Err() != nil:
 		return

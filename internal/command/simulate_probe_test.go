@@ -177,8 +177,8 @@ func TestSimulateGoesOnBehindTornLines(t *testing.T) {
 	}{
 		"torn":       {torn, 0, "left out      1 malformed lines\n", "", 10},
 		"compressed": {packed.String(), 0, "left out      1 malformed lines\n", "", 10},
-		"cut off":    {string(cut), 2, "\nincomplete    line ", "Error: --from-log: line ", -1},
-		"no events":  {"hello\nworld\n", 2, "left out      2 malformed lines\n", "Error: --from-log: none of the lines holds an event, of 2\n", 0},
+		"cut off":    {string(cut), 2, "\nincomplete    line ", "Error: the event file: line ", -1},
+		"no events":  {"hello\nworld\n", 2, "left out      2 malformed lines\n", "Error: the event file: none of the lines holds an event, of 2\n", 0},
 		"empty":      {"", 0, "deliveries    0\n", "", 0},
 	} {
 		p := newReceiver(t)

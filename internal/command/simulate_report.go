@@ -70,9 +70,9 @@ func (r *simulated) unsent() error {
 	switch s := r.Summary; {
 	case s == nil:
 	case s.Incomplete != "":
-		return fmt.Errorf("--from-log: %s; what could be read was sent", s.Incomplete)
+		return fmt.Errorf("the event file: %s; what could be read was sent", s.Incomplete)
 	case s.Deliveries == 0 && s.Malformed > 0:
-		return fmt.Errorf("--from-log: none of the lines holds an event, of %d", s.Malformed)
+		return fmt.Errorf("the event file: none of the lines holds an event, of %d", s.Malformed)
 	}
 	return nil
 }

@@ -158,6 +158,14 @@ func (c *Client) Forge(ctx context.Context, body []byte) Outcome {
 	return c.deliver(ctx, NewDelivery(forgedKey, body))
 }
 
+// Request returns what Deliver sends, as it stands on the wire. The URL must be valid.
+func (c *Client) Request(body []byte) []byte {
+	if c.Validate() != nil {
+		return nil
+	}
+	return NewDelivery(c.Secret, body).Append(nil, c.to)
+}
+
 func (c *Client) deliver(ctx context.Context, d *Delivery) Outcome {
 	if err := c.Validate(); err != nil {
 		return Outcome{Err: err}

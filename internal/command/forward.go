@@ -1,0 +1,53 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/simulate"
+)
+
+// forwardTimeout is how long an attempt of a queue may take by default, too.
+const forwardTimeout = 30 * time.Second
+
+// stored asks for an event with its body, whichever consumers have it.
+func (a *adminClient) stored(ctx context.Context, id uint64) (*admin.Event, error) {
+	var found []*admin.Event
+	query := url.Values{"before": {strconv.FormatUint(id+1, 10)}, "limit": {"1"}, "bodies": {"true"}}
+	err := a.read(ctx, http.MethodGet, "/events", query, &found)
+	if err == nil && (len(found) == 0 || found[0].ID != id) {
+		err = refused(rejection{errors.New("the store has no such event")})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// forward sends a copy of a stored event as the queue sends the event itself, signed with
+// the secret of the client. The queue knows nothing of it.
+func forward(ctx context.Context, to *simulate.Client, e *admin.Event) simulate.Outcome {
+	hash := hmac.New(sha256.New, []byte(to.Secret))
+	hash.Write(e.Bytes())
+	r, err := queue.NewRequest(ctx, &queue.Event{Consumer: e.Consumer, Record: queue.Record{
+		Identity: e.Identity, URL: to.URL, Body: e.Bytes(), Signature: [sha256.Size]byte(hash.Sum(nil)),
+	}})
+	if err != nil {
+		return simulate.Outcome{Err: err}
+	}
+	r.Header.Set("User-Agent", "") // not Go's
+	var request bytes.Buffer
+	if err := r.Write(&request); err != nil {
+		return simulate.Outcome{Err: err}
+	}
+	return to.Send(ctx, request.Bytes())
+}
