@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 	queuehandler "github.com/caddy-instagram/webhooks/queue"
 )
@@ -41,6 +42,9 @@ func init() {
 // `POST /instagram/queue/check` | Looks for damage in the file of a store
 // `POST /instagram/queue/backup` | Copies a store to a new file
 // `POST /instagram/queue/compact` | Gives unused space of the file back
+// `GET /instagram/overview` | Shows how queues, consumers, accounts and app secrets are doing
+// `GET /instagram/refusals` | Lists the last requests that were refused
+// `GET /instagram/live` | Tells what happens as it happens, as server-sent events
 type API struct {
 	// Stores returns the stores to work on. Default: all that are open in this
 	// process at the time of a request.
@@ -49,6 +53,9 @@ type API struct {
 	// MaxBodies is how many bytes of bodies one answer lists, unless it is a
 	// single body. Default: 8 MiB.
 	MaxBodies int `json:"-"`
+
+	// Feed is what happens. Default: that of this process.
+	Feed *live.Feed `json:"-"`
 }
 
 // Store is an open store, as the admin API works on it.
@@ -97,6 +104,9 @@ const (
 func (a *API) Routes() []caddy.AdminRoute {
 	const root = "/instagram/queue"
 	return []caddy.AdminRoute{
+		route("/instagram/overview", endpoint{http.MethodGet, "", a.overview}),
+		route("/instagram/refusals", endpoint{http.MethodGet, "", a.refusals}),
+		{Pattern: "/instagram/live", Handler: caddy.AdminHandlerFunc(a.watch)},
 		route(root, endpoint{http.MethodGet, "consumer", a.status}),
 		route(root+"/events", endpoint{http.MethodGet, selection + paging + " after order bodies", a.onStore(a.list)}),
 		route(root+"/events/{id}",
@@ -272,4 +282,7 @@ func apiError(err error) error {
 }
 
 // Interface guards
-var _ caddy.AdminRouter = (*API)(nil)
+var (
+	_ caddy.AdminRouter = (*API)(nil)
+	_ caddy.Provisioner = (*API)(nil)
+)

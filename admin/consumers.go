@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -38,6 +39,10 @@ type Consumer struct {
 	// InConfig tells whether the running config has the consumer. It is nil if there
 	// is no running config.
 	InConfig *bool `json:"in_config,omitempty"`
+
+	// LastError is why an attempt last failed, since the process began. Only an overview
+	// has it.
+	LastError *live.LastError `json:"last_error,omitempty"`
 
 	Counts
 }
@@ -68,7 +73,9 @@ func (c *Counts) add(of *Counts) {
 
 // status shows all stores, or the one that was chosen. If a consumer was chosen, it
 // shows those that have it.
-func (a *API) status(r *request) (any, error) {
+func (a *API) status(r *request) (any, error) { return a.statuses(r) }
+
+func (a *API) statuses(r *request) ([]Status, error) {
 	stores := a.stores()
 	if name := r.query.Get("store"); name != "" {
 		store, err := a.store(name)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -208,10 +209,14 @@ func (s *leakSearch) sendAll(t *testing.T, caddy *leakCaddy, paths ...string) {
 // end stops Caddy and returns all that it told anyone.
 func (s *leakSearch) end(t *testing.T, caddy *leakCaddy) map[string]string {
 	t.Helper()
-	config, metrics := caddy.AdminGet(t, "/config/"), caddy.AdminGet(t, "/metrics")
+	told := make(map[string]string)
+	for _, path := range []string{"/config/", "/metrics", "/instagram/overview", "/instagram/refusals"} {
+		told["admin "+path] = caddy.AdminGet(t, path)
+	}
 	caddy.Stop() // for what it says at its end
 	places := caddy.Written(t)
-	places["admin /config/"], places["admin /metrics"], places["responses"] = config, metrics, s.answers.String()
+	maps.Copy(places, told)
+	places["responses"] = s.answers.String()
 	return places
 }
 

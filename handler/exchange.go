@@ -51,8 +51,13 @@ func (x *exchange) end() {
 	x.h.monitor.observe(x)
 	x.log.Access(x.delivery.Size(), x.w.status, x.w.size, x.w.Header())
 	x.body.end()
+	watched := x.h.feed.Watched()
+	if watched {
+		x.delivery.Events() // while there is something to split
+	}
 	x.delivery.End()
 	x.buffer.free()
+	x.publish(watched)
 }
 
 // verify answers the request that Meta sends when a callback URL is set (see
@@ -77,6 +82,7 @@ func (x *exchange) authenticate() error {
 	}
 	x.authentic = true
 	x.secret, x.buffer, x.body = secret, buffer, &x.first
+	secret.matched.Set(x.log.Start)
 	x.body.reader.Reset(buffer.Bytes())
 	x.delivery.Body, x.delivery.Secret, x.delivery.Signer = buffer.Bytes(), secret.name, secret
 	x.w.delivery, x.w.accept2xx = &x.delivery, x.h.Accept2xx
@@ -111,6 +117,7 @@ func (x *exchange) reject(rejected *rejection) error {
 		redact(x.r)
 	}
 	x.rejection = rejected
+	x.h.feed.Refuse(x.log.Start, rejected.reason.name, rejected.reason.status, rejected.err, clientIPOf(x.r))
 	x.h.logRejection(x.r, rejected)
 	return caddyhttp.Error(rejected.reason.status, caddyhttp.HandlerError{
 		Err:        rejected.err,

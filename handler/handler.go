@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/internal/accesslog"
 	"github.com/caddy-instagram/webhooks/internal/app"
+	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -93,6 +94,7 @@ type Handler struct {
 	tokens  [][sha256.Size]byte // hashes
 	secrets []*secret
 	metrics *metrics
+	feed    *live.Feed
 	log     *accesslog.Logger
 	logger  *zap.Logger
 	lines   *throttle.Throttle[lineKind]
@@ -135,6 +137,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.countWith(shared)
+	h.publishTo(live.Shared)
 	h.logTo(ctx.Logger(), ctx.Logger(new(caddyhttp.App)))
 	return nil
 }
@@ -145,6 +148,14 @@ func (h *Handler) countWith(m *metrics) {
 	for _, s := range h.secrets {
 		s.accepted = m.deliveries.WithLabelValues(accepted, s.name)
 		s.unhandled = m.deliveries.WithLabelValues(unhandled.name, s.name)
+	}
+}
+
+// publishTo makes feed the feed of h.
+func (h *Handler) publishTo(feed *live.Feed) {
+	h.feed = feed
+	for _, s := range h.secrets {
+		s.matched = feed.AppSecret(s.name)
 	}
 }
 

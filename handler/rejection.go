@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 )
 
@@ -98,12 +97,11 @@ func (h *Handler) logRejection(r *http.Request, rejected *rejection) {
 	if !ok {
 		return
 	}
-	clientIP, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	h.logger.Warn("request refused",
 		zap.String("reason", rejected.reason.name),
 		zap.Int("status", rejected.reason.status),
 		zap.String("detail", rejected.err.Error()),
-		zap.String("client_ip", clientIP),
+		zap.String("client_ip", clientIPOf(r)),
 		zap.String("remote_addr", r.RemoteAddr),
 		zap.String("method", r.Method),
 		zap.Int("left_out", leftOut))

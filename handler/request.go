@@ -54,6 +54,12 @@ func dropQuery(r *http.Request) {
 	r.RequestURI, _, _ = strings.Cut(r.RequestURI, "?")
 }
 
+// clientIPOf returns the address that a request came from, by way of trusted proxies.
+func clientIPOf(r *http.Request) string {
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
+}
+
 // setBody gives r a body of known length, which has neither a transfer coding
 // nor trailer fields.
 func setBody(r *http.Request, body io.ReadCloser, length int) {

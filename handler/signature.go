@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/secretcheck"
 )
@@ -40,6 +41,7 @@ type secret struct {
 	macs sync.Pool // of *mac
 
 	accepted, unhandled prometheus.Counter // of deliveries
+	matched             *live.Moment
 }
 
 // mac is one reusable HMAC state with room for its sum.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
@@ -54,6 +55,7 @@ func newFixture(t testing.TB, adjust ...func(*Handler)) *fixture {
 	core, logs := observer.New(zap.DebugLevel)
 	logger := zap.New(core)
 	h.countWith(newMetrics())
+	h.publishTo(live.New())
 	h.logTo(logger, logger.Named("http"))
 	return &fixture{Handler: h, logs: logs, server: new(caddyhttp.Server)}
 }

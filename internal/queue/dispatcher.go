@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
@@ -46,6 +47,7 @@ type Dispatcher struct {
 	store    Store
 	backend  Backend
 	policy   Policy
+	consumer *live.Consumer
 	logger   *zap.Logger
 	logLimit throttle.Throttle[logKind]
 
@@ -87,6 +89,7 @@ func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logg
 		store:         store,
 		backend:       backend,
 		policy:        policy,
+		consumer:      live.Shared.Consumer(policy.Consumer),
 		logger:        logger,
 		roomAvailable: make(chan struct{}, 1),
 		pace:          pace{limit: 1, max: policy.Concurrency},

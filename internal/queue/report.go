@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/live"
 )
 
 // logKind is a kind of log line. Of each kind there is at most one a second.
@@ -21,10 +23,31 @@ const (
 	msgDropped = "the consumer was dropped from the queue: nothing is delivered to it until Caddy reloads"
 )
 
+// publish counts an attempt that was not cut short, and tells who watches how it ended:
+// with what may stand in a log.
+func (d *Dispatcher) publish(e *Event, r result) {
+	switch {
+	case r.cut:
+		return
+	case r.reason == "":
+		d.consumer.Delivered(r.Ended)
+	default:
+		d.consumer.Failed(r.Ended, r.cause)
+	}
+	if feed := d.consumer.Feed(); feed.Watched() {
+		feed.Publish(live.Event{
+			Kind: live.Attempt, Time: r.Ended.UTC(), Took: r.Took.Seconds(), Status: r.Status, Reason: r.reason, Error: r.cause,
+			Consumer: d.policy.Consumer, ID: e.ID, Try: e.Attempts + 1,
+			Field: e.Field, Account: e.Account, Conversation: e.Conversation,
+		})
+	}
+}
+
 // report counts and logs how an attempt failed. Nothing of the event or of the
 // answer goes into the log.
 func (d *Dispatcher) report(l lease, r result, o Outcome) {
 	e := l.Event
+	d.publish(e, r)
 	if r.reason != "" && !r.cut {
 		metrics.failures.WithLabelValues(d.policy.Consumer, reasonLabel(r.reason)).Inc()
 	}
