@@ -78,10 +78,14 @@ type openFiles struct {
 // OpenFilename implements vfs.VFSFilename.
 func (o *openFiles) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	file, flags, err := o.VFSFilename.OpenFilename(name, flags)
-	if err == nil {
-		o.files = append(o.files, file)
+	if err != nil {
+		return nil, flags, err
 	}
-	return file, flags, err
+	if flags&vfs.OPEN_WAL != 0 {
+		file = &logFile{File: file}
+	}
+	o.files = append(o.files, file)
+	return file, flags, nil
 }
 
 // closeFiles closes the files, and so ends the locks. One that is closed already says nothing.
