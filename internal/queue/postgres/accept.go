@@ -34,18 +34,22 @@ func (s *Store) Accept(ctx context.Context, records []queue.Record, admission qu
 	if reason := s.unsound.Load(); reason != nil {
 		return nil, *reason
 	}
-	if since := s.since.Load(); since != nil && time.Since(*since) > patience {
+	if s.acceptsSince(patience) {
 		return nil, errStandby
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
 	a := newAcceptance(records, admission)
-	return call(ctx, s, nil, func(context.Context) ([]bool, error) {
+	duplicates, err := call(ctx, s, nil, func(context.Context) ([]bool, error) {
 		if err := s.accepts.Do(a); err != nil {
 			return nil, err
 		}
 		return a.duplicates, a.err
 	})
+	if reason := s.unsound.Load(); reason != nil && errors.Is(err, errPatience) {
+		err = *reason // found meanwhile
+	}
+	return duplicates, err
 }
 
 func newAcceptance(records []queue.Record, admission queue.Admission) *acceptance {

@@ -26,7 +26,7 @@ func (s *Store) connect() (*pgxpool.Pool, error) {
 		return nil, errDSN // err has parts of it
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.ConnConfig.ConnectTimeout = 2 * time.Second // then the next server is tried
 	config.HealthCheckPeriod = s.health
 	// A commit whose wait for the standby an operator has cancelled succeeds, with a warning.
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
@@ -40,10 +40,16 @@ func (s *Store) connect() (*pgxpool.Pool, error) {
 	// A server that is gone without a word is noticed by TCP: no statement has a timeout.
 	dialer := &net.Dialer{
 		Timeout:         config.ConnConfig.ConnectTimeout,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3},
 		Control:         setUserTimeout,
 	}
 	config.ConnConfig.DialFunc = dialer.DialContext
+	// So is a gateway, by the server: what it was doing may hold locks that others wait for.
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `SELECT set_config('tcp_keepalives_idle', '2', false), set_config('tcp_keepalives_interval', '1', false),
+			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '5000', false)`)
+		return err
+	}
 	return pgxpool.NewWithConfig(context.Background(), config)
 }
 

@@ -138,6 +138,35 @@ func TestUnsoundSettings(t *testing.T) {
 	}
 }
 
+// TestLocalWaitsForNoStandby has the standby be away of a server that commits wait for, unless
+// they say that they do not.
+func TestLocalWaitsForNoStandby(t *testing.T) {
+	t.Parallel()
+	o := newShared(t, time.Second)
+	own, err := pgtest.Start("fsync=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	o.DSN = own.DSN
+	s := openShared(t, o)
+	for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"} {
+		if err := own.Execute(sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accept(t, s, record("a", "1"))
+	a, valid := lease(t, s)
+	select {
+	case <-valid.Done():
+		t.Error("the lease is lost")
+	case <-time.After(3 * o.expiry):
+	}
+	if err := s.Settle(t.Context(), a, queue.Outcome{State: queue.Delivered}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDuplicateWaitsForStandby has the standby be away. Neither an event nor its
 // duplicate is acknowledged until it is on both servers, even when somebody has cancelled
 // the wait of the former.
@@ -149,7 +178,7 @@ func TestDuplicateWaitsForStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	o.DSN, o.Local, o.check = own.DSN, false, time.Hour
+	o.DSN, o.Local, o.check, o.pollMax = own.DSN, false, time.Hour, time.Hour
 	s := openShared(t, o)
 	s.unsound.Store(nil)
 	standbys := func(names string) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -14,6 +15,19 @@ func (u unsound) Error() string { return "the database could lose what it has ac
 const settings = `SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
 	pg_is_in_recovery(), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'),
 	count(*) FILTER (WHERE sync_state IS NULL) FROM pg_stat_replication`
+
+// inspectAgain inspects while nothing is accepted, or what is takes long.
+func (s *Store) inspectAgain() {
+	if s.unsound.Load() != nil || s.acceptsSince(time.Second) {
+		s.inspect()
+	}
+}
+
+// acceptsSince reports whether the accepts that are under way have taken so long.
+func (s *Store) acceptsSince(while time.Duration) bool {
+	since := s.since.Load()
+	return since != nil && time.Since(*since) > while
+}
 
 // inspect finds out whether the database can be trusted.
 func (s *Store) inspect() {

@@ -115,7 +115,9 @@ func Open(o Options, logger func() *zap.Logger) (*Store, error) {
 	if err != nil {
 		logger().Error("the database of the queue cannot be used yet: deliveries are refused until it can", zap.Error(err))
 	}
-	go s.watch()
+	go s.repeat(s.beat, s.keep)
+	go s.repeat(s.check, s.inspect)
+	go s.repeat(s.pollMax, s.inspectAgain)
 	return s, nil
 }
 
@@ -133,7 +135,7 @@ func (s *Store) Close() error {
 		session.lose()
 		ctx, cancel := context.WithTimeout(s.work, 2*time.Second)
 		defer cancel()
-		_, err := s.pool.Exec(ctx, s.sql("SELECT {leave}($1)"), []int32{session.id})
+		_, err := s.pool.Exec(ctx, s.sql("SELECT {leave}($1, $2)"), s.durability(), []int32{session.id})
 		if err != nil { // then it expires
 			s.logger().Warn("what was leased is free a little later", zap.Error(sanitize(err)))
 		}

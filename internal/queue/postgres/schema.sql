@@ -468,37 +468,38 @@ BEGIN
 END $$;
 
 -- leave ends sessions, and gives back what they had leased.
-CREATE FUNCTION leave(p_ids int[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION leave(p_commit text, p_ids int[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(members());
+    PERFORM set_config('synchronous_commit', p_commit, true), pg_advisory_xact_lock(members());
     DELETE FROM session WHERE id = ANY(p_ids);
     UPDATE work SET lease = NULL WHERE lease IS NOT NULL AND lease >> 32 = ANY(p_ids);
 END $$;
 
 -- release gives back leases whose answers the gateway did not get: those that are under way
 -- are waited for, and those that are yet to begin are not given.
-CREATE FUNCTION release(p_leases bigint[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION release(p_commit text, p_leases bigint[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(members());
+    PERFORM set_config('synchronous_commit', p_commit, true), pg_advisory_xact_lock(members());
     UPDATE session SET fence = greatest(fence, l) FROM (SELECT max(x) AS l FROM unnest(p_leases) AS t (x)) AS m WHERE id = l >> 32;
     UPDATE work SET lease = NULL WHERE lease = ANY(p_leases);
 END $$;
 
 -- beat says that a gateway is alive, ends the sessions of others that are not, and reports
--- whether the gateway still has its own.
-CREATE FUNCTION beat(p_id int, p_expiry float8) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+-- whether the gateway still has its own. A standby that takes over must know of it, too.
+CREATE FUNCTION beat(p_commit text, p_id int, p_expiry float8) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
+    PERFORM set_config('synchronous_commit', p_commit, true);
     IF EXISTS (SELECT FROM session WHERE beat < clock_timestamp() - make_interval(secs => p_expiry)) THEN
         PERFORM pg_advisory_xact_lock(members());
-        PERFORM leave(array_agg(id)) FROM session WHERE beat < clock_timestamp() - make_interval(secs => p_expiry);
+        PERFORM leave(p_commit, array_agg(id)) FROM session WHERE beat < clock_timestamp() - make_interval(secs => p_expiry);
     END IF;
     UPDATE session SET beat = clock_timestamp() WHERE id = p_id;
     RETURN FOUND;
 END $$;
 
 -- enter begins the session of a gateway.
-CREATE FUNCTION enter(p_host text, p_expiry float8) RETURNS int LANGUAGE sql SET search_path FROM CURRENT AS $$
-    SELECT beat(0, p_expiry);
+CREATE FUNCTION enter(p_commit text, p_host text, p_expiry float8) RETURNS int LANGUAGE sql SET search_path FROM CURRENT AS $$
+    SELECT beat(p_commit, 0, p_expiry);
     INSERT INTO session (host) VALUES (p_host) RETURNING id;
 $$;
 

@@ -55,7 +55,7 @@ func (s *Store) currentSession(ctx context.Context) (*session, error) {
 	host, _ := os.Hostname()
 	begun := time.Now()
 	n := new(session)
-	if err := s.pool.QueryRow(ctx, s.sql("SELECT {enter}($1, $2)"), text(host), s.expiry.Seconds()).Scan(&n.id); err != nil {
+	if err := s.pool.QueryRow(ctx, s.sql("SELECT {enter}($1, $2, $3)"), s.durability(), text(host), s.expiry.Seconds()).Scan(&n.id); err != nil {
 		return nil, err
 	}
 	n.valid, n.lose = context.WithCancel(s.life)
@@ -80,7 +80,7 @@ func (s *Store) settleUnknown(ctx context.Context, n *session) error {
 	if len(n.unknown) == 0 {
 		return nil
 	}
-	if _, err := s.pool.Exec(ctx, s.sql("SELECT {release}($1)"), n.unknown); err != nil {
+	if _, err := s.pool.Exec(ctx, s.sql("SELECT {release}($1, $2)"), s.durability(), n.unknown); err != nil {
 		return err
 	}
 	n.unknown = nil
@@ -103,22 +103,16 @@ func (s *Store) forget(n *session) {
 	}
 }
 
-// watch keeps the session, and looks at the settings of the database, until Close.
-func (s *Store) watch() {
-	beat, check := time.NewTicker(s.beat), time.NewTicker(s.check)
-	defer beat.Stop()
-	defer check.Stop()
+// repeat does something at each interval until Close.
+func (s *Store) repeat(interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-s.life.Done():
 			return
-		case <-beat.C:
-			s.keep()
-			if s.unsound.Load() != nil {
-				s.inspect()
-			}
-		case <-check.C:
-			s.inspect()
+		case <-ticker.C:
+			do()
 		}
 	}
 }
@@ -135,7 +129,7 @@ func (s *Store) keep() {
 	defer cancel()
 	begun := time.Now()
 	var alive bool
-	err := s.pool.QueryRow(ctx, s.sql("SELECT {beat}($1, $2)"), n.id, s.expiry.Seconds()).Scan(&alive)
+	err := s.pool.QueryRow(ctx, s.sql("SELECT {beat}($1, $2, $3)"), s.durability(), n.id, s.expiry.Seconds()).Scan(&alive)
 	switch {
 	case err == nil && alive:
 		n.timer.Reset(s.valid() - time.Since(begun))

@@ -12,7 +12,7 @@ func setUserTimeout(network, _ string, c syscall.RawConn) (err error) {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil
 	}
-	const milliseconds = 10_000
+	const milliseconds = 5000
 	failed := c.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds)
 	})
