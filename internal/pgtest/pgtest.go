@@ -16,23 +16,44 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Server is a server that runs. It only listens on a socket.
+// Server is a server for tests. It only listens on a socket, unless a setting says more.
 type Server struct {
-	// Dir is where its socket, its log and its data are.
+	// Dir is where its socket and its log are.
 	Dir string
+
+	// Data is where its data are: in Dir, unless that is changed before Init or Follow.
+	Data string
 
 	// DSN is where it is.
 	DSN string
 
-	program  string
-	args     []string
-	as       func(*exec.Cmd)
-	postgres *exec.Cmd
+	// Inside calls start, which starts the process. It can be set before Init or Follow, to
+	// have the process start in a network of its own.
+	Inside func(start func() error) error
+
+	bin   string // where the programs are
+	args  []string
+	as    func(*exec.Cmd)
+	exec  *exec.Cmd
+	ended chan struct{} // closed when the process has ended; nil before the first
 }
 
-// Start starts a new server, with settings such as "fsync=off". As it refuses to be root's,
-// it is that of the user postgres then.
+// Start starts a new server, with settings such as "fsync=off".
 func Start(settings ...string) (*Server, error) {
+	s, err := New(settings...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Init(); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// New returns a server that is not started yet. As it refuses to be root's, it is that of the
+// user postgres then.
+func New(settings ...string) (*Server, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) == 0 {
 		return nil, errors.New("PostgreSQL is not installed: apt-get install postgresql")
@@ -41,90 +62,147 @@ func Start(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Dir: dir, DSN: "host=" + dir + " user=postgres dbname=postgres"}
-	if err := s.start(filepath.Dir(found[len(found)-1]), settings); err != nil {
-		s.Stop()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *Server) start(bin string, settings []string) error {
-	data := filepath.Join(s.Dir, "data")
-	s.program, s.as = filepath.Join(bin, "postgres"), func(*exec.Cmd) {}
-	s.args = []string{"-D", data, "-k", s.Dir, "-c", "listen_addresses=", "-c", "max_connections=500", "-c", "shared_buffers=64MB"}
-	for _, setting := range settings {
-		s.args = append(s.args, "-c", setting)
-	}
+	s := &Server{Dir: dir, Data: filepath.Join(dir, "data"), DSN: "host=" + dir + " user=postgres dbname=postgres"}
+	s.bin, s.as = filepath.Dir(found[len(found)-1]), func(*exec.Cmd) {}
+	s.Inside = func(start func() error) error { return start() }
+	s.args = []string{"-k", s.Dir, "-c", "listen_addresses=", "-c", "max_connections=500", "-c", "shared_buffers=64MB"}
+	s.Set(settings...)
 	if os.Getuid() == 0 {
 		owner, err := user.Lookup("postgres")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		uid, _ := strconv.ParseUint(owner.Uid, 10, 32)
 		gid, _ := strconv.ParseUint(owner.Gid, 10, 32)
 		if err := os.Chown(s.Dir, int(uid), int(gid)); err != nil {
-			return err
+			return nil, err
 		}
 		s.as = func(cmd *exec.Cmd) { runAs(cmd, uint32(uid), uint32(gid)) }
 	}
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	initdb.Dir = s.Dir
-	s.as(initdb)
-	if output, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, output)
+	return s, nil
+}
+
+// Set adds settings for the next start.
+func (s *Server) Set(settings ...string) {
+	for _, setting := range settings {
+		s.args = append(s.args, "-c", setting)
+	}
+}
+
+// Init makes a database and starts the server.
+func (s *Server) Init() error {
+	if err := s.run("initdb", "-D", s.Data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"); err != nil {
+		return err
+	}
+	const trust = "local all,replication all trust\nhost all all all trust\n"
+	if err := os.WriteFile(filepath.Join(s.Data, "pg_hba.conf"), []byte(trust), 0o600); err != nil {
+		return err
 	}
 	return s.Run()
 }
 
-// Run starts the server again after Crash, and returns when it can be used.
+// run runs a program of PostgreSQL.
+func (s *Server) run(name string, args ...string) error {
+	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	cmd.Dir = s.Dir
+	s.as(cmd)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, output)
+	}
+	return nil
+}
+
+// Run starts the server again, unless it runs, and returns when it can be used.
 func (s *Server) Run() error {
-	log, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
+	if s.HasEnded() {
+		if err := s.start(); err != nil {
+			return err
+		}
 	}
-	defer log.Close()
-	postgres := exec.Command(s.program, s.args...)
-	postgres.Dir, postgres.Stderr = s.Dir, log
-	s.as(postgres)
-	if err := postgres.Start(); err != nil {
-		return err
-	}
-	s.postgres = postgres
 	for deadline := time.Now().Add(time.Minute); ; {
 		err := s.Execute("SELECT 1")
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
+		if s.HasEnded() {
+			log, _ := os.ReadFile(s.log())
+			return fmt.Errorf("the server has ended: %s", log[max(0, len(log)-2000):])
+		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (s *Server) log() string { return filepath.Join(s.Dir, "log") }
+
+func (s *Server) start() error {
+	log, err := os.OpenFile(s.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	postgres := exec.Command(filepath.Join(s.bin, "postgres"), append([]string{"-D", s.Data}, s.args...)...)
+	postgres.Dir, postgres.Stderr = s.Dir, log
+	s.as(postgres)
+	if err := s.Inside(postgres.Start); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	s.exec, s.ended = postgres, ended
+	go func() {
+		_ = postgres.Wait()
+		close(ended)
+	}()
+	return nil
+}
+
+// HasEnded reports whether the process of the server has ended, or was never started.
+func (s *Server) HasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return s.ended == nil
 	}
 }
 
 // Crash ends the server at once: it writes nothing more, and recovers from its log the next time.
 func (s *Server) Crash() {
-	quit(s.postgres.Process)
-	_ = s.postgres.Wait()
-	s.postgres = nil
+	if s.ended == nil {
+		return
+	}
+	quit(s.exec)
+	<-s.ended
 }
 
 // Stop ends the server and removes what it has.
 func (s *Server) Stop() {
-	if s.postgres != nil {
-		s.Crash()
-	}
+	s.Crash()
+	_ = os.RemoveAll(s.Data)
 	_ = os.RemoveAll(s.Dir)
 }
 
 // Execute does something with the database.
 func (s *Server) Execute(sql string, args ...any) error {
+	return s.connected(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql, args...)
+		return err
+	})
+}
+
+// Query asks the database for one value.
+func Query[T any](s *Server, sql string) (value T, err error) {
+	err = s.connected(func(ctx context.Context, conn *pgx.Conn) error { return conn.QueryRow(ctx, sql).Scan(&value) })
+	return value, err
+}
+
+func (s *Server) connected(do func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.DSN)
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, sql, args...)
-	return errors.Join(err, conn.Close(ctx))
+	return errors.Join(do(ctx, conn), conn.Close(ctx))
 }
 
 // Need skips a test for want of a server, with the error of Start, unless it must not be

@@ -1,12 +1,9 @@
-//go:build !unix
+//go:build !linux
 
 package pgtest
 
-import (
-	"os"
-	"os/exec"
-)
+import "os/exec"
 
 func runAs(*exec.Cmd, uint32, uint32) {}
 
-func quit(p *os.Process) { _ = p.Kill() }
+func quit(p *exec.Cmd) { _ = p.Process.Kill() }
