@@ -8,7 +8,8 @@
 //   - [PHP] is a real php-fpm.
 //   - [Client] and [NewDelivery] send what Meta sends, over each [Protocol].
 //   - [Ledger] records what was acknowledged, and [Load] keeps many senders
-//     busy, for tests in which Caddy or its disk fails ([Volume]).
+//     busy, for tests in which Caddy, its disk ([Volume]) or the way to its
+//     database ([Network]) fails.
 //
 // A test reads from top to bottom:
 //

@@ -55,8 +55,8 @@ func (l *Ledger) setClosed(closed bool) {
 	l.closed = closed
 }
 
-// refuse counts a delivery that was refused.
-func (l *Ledger) refuse() {
+// Refuse counts a delivery that was refused.
+func (l *Ledger) Refuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused++

@@ -40,7 +40,7 @@ func StartLoad(
 				case outcome.OK():
 					ledger.Add(ids...)
 				case outcome.Status == http.StatusServiceUnavailable:
-					ledger.refuse()
+					ledger.Refuse()
 				default:
 					t.Errorf("an authentic delivery was answered with %d", outcome.Status)
 				}

@@ -12,16 +12,16 @@ import (
 	"unsafe"
 )
 
-// NeedRoot skips a test that mounts file systems, but not in CI.
+// NeedRoot skips a test that mounts file systems or makes networks, but not in CI.
 func NeedRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatal("CI must run as root: this test mounts file systems")
+		t.Fatal("CI must run as root: this test mounts file systems or makes networks")
 	}
-	t.Skip("skipped: this test mounts file systems, which needs root")
+	t.Skip("skipped: this test mounts file systems or makes networks, which needs root")
 }
 
 // Volume is a file system of the test's own.
