@@ -18,7 +18,7 @@ type Cluster struct {
 func NewCluster(servers int, settings ...string) (*Cluster, error) {
 	c := new(Cluster)
 	for range servers {
-		s, err := New(append([]string{"synchronous_standby_names=ANY 1 (*)", "wal_keep_size=64MB"}, settings...)...)
+		s, err := New(append([]string{"synchronous_standby_names=ANY 1 (*)", "wal_keep_size=64MB", "wal_retrieve_retry_interval=200ms"}, settings...)...)
 		if err != nil {
 			c.Stop()
 			return nil, err
