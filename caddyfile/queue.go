@@ -36,7 +36,7 @@ import (
 //	    dead        <statuses...>
 //	    <directives...>
 //
-//	    to <name> {
+//	    to <name> [<matcher>] {
 //	        from kept
 //	        # what stands above, from fields on
 //	    }
@@ -59,14 +59,23 @@ func parseQueue(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	case len(q.Consumers) == 0:
 		q.Routes, err = parseRoutes(h, block, directives, options)
 	case len(directives) > 0:
-		d := option.Dispenser(directives[0])
-		err = d.Errf("%s must be in the block of a to, as this queue has consumers: the options beside them are %s",
-			d.Val(), options.Names())
+		err = besideConsumers(directives[0], options)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return q, nil
+}
+
+// besideConsumers returns an error for what stands beside the consumers of a queue and is no option.
+func besideConsumers(directive caddyfile.Segment, options *option.Table) error {
+	d := option.Dispenser(directive)
+	if strings.HasPrefix(d.Val(), "@") {
+		return d.Errf("%s must be defined outside of instagram_queue to be the matcher of a to, or in the block of a to for its directives",
+			d.Val())
+	}
+	return d.Errf("%s must be in the block of a to, as this queue has consumers: the options beside them are %s",
+		d.Val(), options.Names())
 }
 
 // queueOptions lists the options. An incomplete line of the store would mean the default place.
@@ -108,12 +117,23 @@ func consumerOptions(c *queue.Consumer) []*option.Option {
 
 // parseConsumer parses the block of a consumer, from a dispenser that has come to its to.
 func parseConsumer(h httpcaddyfile.Helper, d *caddyfile.Dispenser, q *queue.Handler) error {
-	const usage = "to takes the name of a consumer and a block with a handler that takes its events"
+	const usage = "to takes the name of a consumer, a matcher if there is one, and a block with a handler that takes its events"
 	to := d.Token()
 	if !d.NextArg() {
 		return d.Err(usage)
 	}
 	c := queue.Named{Name: d.Val()}
+	if d.NextArg() {
+		set, ok, err := h.WithDispenser(caddyfile.NewDispenser(caddyfile.Segment{d.Token()})).MatcherToken()
+		switch {
+		case err != nil:
+			return d.WrapErr(err)
+		case !ok:
+			return d.Err(usage)
+		case set != nil: // else it is *
+			c.MatcherSetsRaw = caddyhttp.RawMatcherSets{set}
+		}
+	}
 	block := caddyfile.Segment{to}
 	for d.Next() {
 		block = append(block, d.Token())

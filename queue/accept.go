@@ -30,9 +30,9 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	defer giveBack(text)
 	store.accepting.RLock()
 	defer store.accepting.RUnlock()
-	records := records(r, d, &store.recipients, text)
-	if len(records) == 0 {
-		return nil
+	records, err := records(r, d, &store.recipients, text)
+	if err != nil || len(records) == 0 {
+		return err
 	}
 	duplicates, err := store.Accept(r.Context(), records, queue.Admission{
 		Consumers: store.recipients.names,
@@ -96,17 +96,17 @@ func giveBack(text *[]byte) {
 }
 
 // records returns what is to be stored of a delivery. Their bodies are in text.
-func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) []queue.Record {
+func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) ([]queue.Record, error) {
 	events := d.Events()
 	records := make([]queue.Record, 0, len(events))
 	url, origin := urlOf(r), originOf(r).String()
-	var set uint64 // who gets the event
+	var set, ifMatching uint64 // who gets the event
 	for i := range events {
 		e := &events[i]
 		if i == 0 || e.Field != events[i-1].Field {
-			set = to.of(e.Field)
+			set, ifMatching = to.of(e.Field)
 		}
-		if set == 0 {
+		if set|ifMatching == 0 {
 			queue.Count(queue.ResultSkipped, "", e.Field, 1)
 			continue
 		}
@@ -130,8 +130,19 @@ func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) [
 			// Backends may drop duplicates by it.
 			last.Identity += "/" + rand.Text()
 		}
+		if ifMatching == 0 {
+			continue
+		}
+		matching, err := to.matching(ifMatching, *last)
+		if err != nil {
+			return nil, err
+		}
+		if last.For |= matching; last.For == 0 {
+			queue.Count(queue.ResultSkipped, "", e.Field, 1)
+			records, *text = records[:len(records)-1], (*text)[:start]
+		}
 	}
-	return records
+	return records, nil
 }
 
 // maxURL bounds the URL of a delivery in bytes: each event is stored with it, and

@@ -11,22 +11,24 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
+// prepare returns the request of an attempt as the server would pass it to its routes.
+func (q *runner) prepare(w http.ResponseWriter, r *http.Request) *http.Request {
+	repl := caddy.NewReplacer()
+	if d := event.FromContext(r.Context()); d != nil {
+		repl.Map(d.Lookup)
+	}
+	r = caddyhttp.PrepareRequest(r, repl, w, q.server)
+	if o := queue.OriginFromContext(r.Context()); o != nil {
+		setVars(r.Context(), o)
+	}
+	return r
+}
+
 // backend returns routes for requests that did not come through a server.
 func (q *runner) backend(list caddyhttp.RouteList) queue.Backend {
-	server, _ := q.ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if server == nil {
-		server = new(caddyhttp.Server)
-	}
 	routes := list.Compile(caddyhttp.HandlerFunc(unhandled))
 	return func(w http.ResponseWriter, r *http.Request) error {
-		repl := caddy.NewReplacer()
-		if d := event.FromContext(r.Context()); d != nil {
-			repl.Map(d.Lookup)
-		}
-		r = caddyhttp.PrepareRequest(r, repl, w, server)
-		if o := queue.OriginFromContext(r.Context()); o != nil {
-			setVars(r.Context(), o)
-		}
+		r = q.prepare(w, r)
 		err := routes.ServeHTTP(w, r)
 		if d := event.FromContext(r.Context()); err == nil && d != nil {
 			err = d.Failure() // whoever answered for it

@@ -74,7 +74,16 @@ type Named struct {
 	// that come.
 	From string `json:"from,omitempty"`
 
+	// MatcherSetsRaw select the events for the consumer, among those of its fields, as the
+	// matchers of a route do. They are evaluated once, when an event comes, with the request
+	// of the first attempt to deliver it. What could not be taken apart must match too. If a
+	// matcher fails, the delivery is answered with 503. Cannot be used with `from`. Default:
+	// all events match.
+	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
+
 	Consumer
+
+	matchers caddyhttp.MatcherSets
 }
 
 // fromKept is the value of from.
@@ -158,6 +167,9 @@ func (n *Named) ValidateOptions() error {
 	if n.From != "" && n.From != fromKept {
 		return fmt.Errorf("from %q is unknown: there is only from kept", n.From)
 	}
+	if n.From != "" && len(n.MatcherSetsRaw)+len(n.matchers) > 0 {
+		return errors.New("from kept cannot be used with a matcher, which selects events when they come: use fields instead, or begin with what comes")
+	}
 	return n.Consumer.ValidateOptions()
 }
 
@@ -201,6 +213,9 @@ func (h *Handler) provisionConsumers(ctx caddy.Context) error {
 	for i := range h.Consumers {
 		c := &h.Consumers[i]
 		c.inherit(&h.Consumer)
+		if err := c.provisionMatchers(ctx); err != nil {
+			return c.explain(fmt.Errorf("match: %w", err))
+		}
 		if err := c.Routes.Provision(ctx); err != nil {
 			return c.explain(fmt.Errorf("routes: %w", err))
 		}
@@ -213,6 +228,15 @@ func (h *Handler) provisionConsumers(ctx caddy.Context) error {
 	}
 	option.LogUnknownFields(ctx.Logger(), fields)
 	return nil
+}
+
+// provisionMatchers loads the matchers.
+func (n *Named) provisionMatchers(ctx caddy.Context) error {
+	modules, err := ctx.LoadModule(n, "MatcherSetsRaw")
+	if err != nil {
+		return err
+	}
+	return n.matchers.FromInterface(modules)
 }
 
 // joined is how the store knows the consumer.

@@ -37,7 +37,7 @@ func TestConsumersInherit(t *testing.T) {
 		h.DeadStatus = []int{422}
 		h.Keep.Answers = new(false)
 		routes := h.Consumers[0].Routes
-		h.Consumers[0] = Named{"all", "kept", Consumer{
+		h.Consumers[0] = Named{Name: "all", From: "kept", Consumer: Consumer{
 			Fields:      []string{"comments"},
 			Order:       "none",
 			Retry:       Retry{First: 1, Max: 2, For: 3},
@@ -106,6 +106,8 @@ func TestConsumersThatMakeNoSense(t *testing.T) {
 		{"no routes", with(func(c *Named) { c.Routes = nil }), "consumer crm: instagram_queue needs a handler"},
 		{"bad route", with(func(c *Named) { c.Routes = stubRoutes(`{"handler":"nonesuch"}`) }), "consumer crm: routes: "},
 		{"from", with(func(c *Named) { c.From = "now" }), `consumer crm: from "now" is unknown: there is only from kept`},
+		{"from kept with a matcher", with(func(c *Named) { c.From = "kept"; matching(`{"path":["/"]}`)(c) }), "consumer crm: from kept cannot be used with a matcher"},
+		{"bad matcher", with(matching(`{"nonesuch":{}}`)), "consumer crm: match: "},
 		{"order", with(func(c *Named) { c.Order = "random" }), `consumer crm: order "random" is none of`},
 		{"timeout", with(func(c *Named) { c.Timeout = -1 }), "consumer crm: timeout must not be negative"},
 		{"negative rate", with(func(c *Named) { c.Rate = -1 }), "consumer crm: rate is in attempts a second and must be at least one a day: -1"},

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/caddy-instagram/webhooks/event"
@@ -16,36 +17,84 @@ var ErrInConfig = errors.New("the consumer is in the config: remove it there fir
 // moment, both of which accept: an event must be missed neither by a consumer that is new
 // nor, as the new config may yet fail, by one that goes.
 type recipients struct {
-	names  []string
-	fields [][]string // that each of them wants; empty: all
+	names   []string
+	configs [][]selector // of each of them, one for each config that has it
+}
+
+// selector selects the events that a consumer gets by a config.
+type selector struct {
+	*runner
+	*Named
 }
 
 func recipientsOf(running []*runner) (r recipients) {
 	for _, q := range running {
 		for i := range q.handler.Consumers {
-			c := &q.handler.Consumers[i]
-			switch known := slices.Index(r.names, c.Name); {
-			case known < 0:
-				r.names = append(r.names, c.Name)
-				r.fields = append(r.fields, c.Fields)
-			case len(c.Fields) == 0:
-				r.fields[known] = nil
-			case len(r.fields[known]) > 0:
-				r.fields[known] = append(slices.Clip(r.fields[known]), c.Fields...)
+			s := selector{q, &q.handler.Consumers[i]}
+			if known := slices.Index(r.names, s.Name); known >= 0 {
+				r.configs[known] = append(r.configs[known], s)
+				continue
 			}
+			r.names = append(r.names, s.Name)
+			r.configs = append(r.configs, []selector{s})
 		}
 	}
 	return r
 }
 
-// of returns who gets an event of a field, as queue.Record.For, or 0 if nobody does.
-func (r *recipients) of(field string) (set uint64) {
-	for i, fields := range r.fields {
-		if event.Selects(fields, field) {
-			set |= 1 << i
+// of returns who gets an event of a field, as queue.Record.For, and who gets it if it
+// matches.
+func (r *recipients) of(field string) (set, ifMatching uint64) {
+	for i, configs := range r.configs {
+		for _, s := range configs {
+			if !event.Selects(s.Fields, field) {
+				continue
+			}
+			if len(s.matchers) == 0 {
+				set |= 1 << i
+			} else {
+				ifMatching |= 1 << i
+			}
 		}
 	}
-	return set
+	return set, ifMatching &^ set
+}
+
+// matching returns those in a set whose matchers an event matches.
+func (r *recipients) matching(set uint64, e queue.Record) (matching uint64, err error) {
+	for i, configs := range r.configs {
+		if set>>i&1 == 0 {
+			continue
+		}
+		for _, s := range configs {
+			if !event.Selects(s.Fields, e.Field) {
+				continue
+			}
+			matches, err := s.matches(e)
+			if err != nil {
+				return 0, err
+			}
+			if matches {
+				matching |= 1 << i
+				break
+			}
+		}
+	}
+	return matching, nil
+}
+
+// matches reports whether the request of the first attempt to deliver an event matches.
+func (s selector) matches(e queue.Record) (bool, error) {
+	r, err := queue.NewRequest(context.Background(), &queue.Event{Record: e, Consumer: s.Name})
+	if err != nil {
+		return false, err
+	}
+	matches, err := s.matchers.AnyMatchWithError(s.prepare(nil, r))
+	if err != nil {
+		// The error may quote what people wrote. Matchers log it themselves.
+		return false, fmt.Errorf("the matcher of the consumer %s failed: see its own line in the log", s.Name)
+	}
+	return matches, nil
 }
 
 // join has the consumers of a queue get what is accepted from now on. Nothing is accepted

@@ -23,6 +23,7 @@ type runner struct {
 	opener   Opener
 	settings any // of the handler, as they were configured
 	ctx      caddy.Context
+	server   *caddyhttp.Server // that the handler is in, or an empty one
 	logger   *zap.Logger
 
 	users       int           // handlers that were given this queue
@@ -35,11 +36,16 @@ type runner struct {
 }
 
 func newRunner(ctx caddy.Context, h *Handler, opener Opener, settings any) *runner {
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server == nil {
+		server = new(caddyhttp.Server)
+	}
 	return &runner{
 		handler:  h,
 		opener:   opener,
 		settings: settings,
 		ctx:      ctx,
+		server:   server,
 		logger:   ctx.Logger(),
 		ready:    make(chan struct{}),
 	}

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
@@ -98,7 +97,7 @@ func NewDispatcher(store Store, backend Backend, policy Policy, logger *zap.Logg
 		d.rate = rate.NewLimiter(rate.Limit(policy.Rate), 1)
 	}
 	d.leasing, d.stopLeasing = context.WithCancel(context.Background())
-	d.attempting, d.cutAttempts = context.WithCancel(context.WithValue(context.Background(), http.LocalAddrContextKey, loopbackAddr))
+	d.attempting, d.cutAttempts = context.WithCancel(context.Background())
 	d.settling, d.stopSettlements = context.WithCancel(context.Background())
 	return d
 }

@@ -63,6 +63,7 @@ func NewRequest(ctx context.Context, e *Event) (*http.Request, error) {
 	if scheme == "https" {
 		r.TLS = overTLS
 	}
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, loopbackAddr)
 	if e.Origin != "" {
 		o := ParseOrigin(e.Origin)
 		o.apply(r)
