@@ -9,33 +9,45 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// queueAccount knows what was acknowledged, and what the application may get when.
-// Each sender has a conversation of its own, and sends what was not acknowledged
-// again, as Meta does: so no message may be missing, and none may come twice,
-// but for those under way at a crash.
+// queueAccount knows what was acknowledged. Each sender has a conversation of its own, and
+// sends what was not acknowledged again, as Meta does.
 type queueAccount struct {
 	*harness.Ledger                   // of mids
 	sent            [crashSenders]int // messages of each conversation that are acknowledged, from 0 on
 
 	crashes int
+
+	// mayRepeat says that a message may also come again when the disk failed as it was settled:
+	// whether that is stored is known only later then.
+	mayRepeat bool
+}
+
+// consumerAccount knows what a consumer may get when: no message may be missing, and none
+// may come twice, but for those under way at a crash.
+type consumerAccount struct {
+	*queueAccount
+	name string
+	app  *harness.App
+
 	seen    int            // attempts that were looked at
 	taken   map[string]int // messages of each conversation that were taken, from 0 on
 	since   map[string]int // crashes before the last of these was taken
 	settled map[string]int // messages that are known to be settled, from 0 on
 	open    int            // messages that were taken and not settled at a crash
 
-	// mayRepeat says that a message may also come again when the disk failed as it was settled:
-	// whether that is stored is known only later then.
-	mayRepeat bool
-	repeated  int // messages that were taken again
+	repeated int // messages that were taken again
 }
 
-func newQueueAccount() *queueAccount {
-	return &queueAccount{
-		Ledger:  harness.NewLedger(),
-		taken:   make(map[string]int),
-		since:   make(map[string]int),
-		settled: make(map[string]int),
+// consumer starts the application of a consumer.
+func (l *queueAccount) consumer(t *testing.T, name string) *consumerAccount {
+	t.Helper()
+	return &consumerAccount{
+		queueAccount: l,
+		name:         name,
+		app:          harness.StartApp(t),
+		taken:        make(map[string]int),
+		since:        make(map[string]int),
+		settled:      make(map[string]int),
 	}
 }
 
@@ -73,17 +85,20 @@ func (l *queueAccount) acknowledged(conversation string) int {
 // checkAttempts looks at the attempts that were made since the last call. Each is for
 // the message after those of its conversation that were taken, or for the last of
 // these, if a crash came after that.
-func (l *queueAccount) checkAttempts(t *testing.T, attempts []harness.Attempt) {
+func (l *consumerAccount) checkAttempts(t *testing.T) {
 	t.Helper()
+	attempts := l.app.WaitIdle(t)
 	for i := range attempts[l.seen:] {
 		a := &attempts[l.seen+i]
 		conversation, n := a.Message(t)
 		next := l.taken[conversation]
-		switch {
+		switch name := a.Header.Get("X-Instagram-Consumer"); {
+		case name != l.name:
+			t.Errorf("%s: an attempt says that it is for %q", l.name, name)
 		case n < l.settled[conversation]:
-			t.Errorf("message %d of %s was settled and came again", n, conversation)
+			t.Errorf("%s: message %d of %s was settled and came again", l.name, n, conversation)
 		case n != next && (n != next-1 || l.since[conversation] == l.crashes && !l.mayRepeat):
-			t.Errorf("message %d of %s came when %d was due", n, conversation, next)
+			t.Errorf("%s: message %d of %s came when %d was due", l.name, n, conversation, next)
 		}
 		if !a.Delivered() {
 			continue
@@ -98,18 +113,22 @@ func (l *queueAccount) checkAttempts(t *testing.T, attempts []harness.Attempt) {
 	for conversation, n := range l.taken {
 		// A sender that was cut off knows less than Caddy has.
 		if n > l.acknowledged(conversation)+3 {
-			t.Errorf("%d messages of %s came, at most %d were sent", n, conversation, l.acknowledged(conversation)+3)
+			t.Errorf("%s: %d messages of %s came, at most %d were sent", l.name, n, conversation, l.acknowledged(conversation)+3)
 		}
 	}
 }
 
 // checkStored compares what was acknowledged, and what was delivered until a crash,
 // with what is in the file after it.
-func (l *queueAccount) checkStored(t *testing.T, events []queue.Event) {
+func (l *consumerAccount) checkStored(t *testing.T, events []queue.Event) {
 	t.Helper()
 	stored := make(map[string]int)
-	pending, open := 0, 0
+	all, pending, open := 0, 0, 0
 	for _, e := range events { // the newest first
+		if e.Consumer != l.name {
+			continue
+		}
+		all++
 		conversation, number, _ := strings.Cut(e.Identity[strings.LastIndexByte(e.Identity, '/')+1:], ".")
 		n, err := strconv.Atoi(number)
 		if err != nil {
@@ -119,13 +138,13 @@ func (l *queueAccount) checkStored(t *testing.T, events []queue.Event) {
 		taken := n < l.taken[conversation]
 		switch {
 		case e.State == queue.Dead:
-			t.Errorf("%s is dead: %s", e.Identity, e.LastError)
+			t.Errorf("%s: %s is dead: %s", l.name, e.Identity, e.LastError)
 		case e.State == queue.Delivered && !taken:
-			t.Errorf("%s is delivered, but the application has not taken it", e.Identity)
+			t.Errorf("%s: %s is delivered, but the application has not taken it", l.name, e.Identity)
 		case e.State == queue.Delivered:
 			l.settled[conversation] = max(l.settled[conversation], n+1)
 		case taken && n != l.taken[conversation]-1:
-			t.Errorf("%s is to come again, after later ones", e.Identity)
+			t.Errorf("%s: %s is to come again, after later ones", l.name, e.Identity)
 		case taken && l.since[conversation] == l.crashes:
 			open++
 		}
@@ -136,33 +155,32 @@ func (l *queueAccount) checkStored(t *testing.T, events []queue.Event) {
 	for sender := range crashSenders {
 		conversation := strconv.Itoa(sender)
 		if n := l.acknowledged(conversation); stored[conversation] < n {
-			t.Errorf("%d of %d acknowledged messages of %s are lost", n-stored[conversation], n, conversation)
+			t.Errorf("%s: %d of %d acknowledged messages of %s are lost", l.name, n-stored[conversation], n, conversation)
 		}
 	}
 	if open > maxRepeated {
-		t.Errorf("%d messages are taken and not settled, want at most %d", open, maxRepeated)
+		t.Errorf("%s: %d messages are taken and not settled, want at most %d", l.name, open, maxRepeated)
 	}
 	acknowledged, _ := l.Count()
-	t.Logf("crash %d: %d messages acknowledged, %d stored, of these %d pending; %d are taken and not settled",
-		l.crashes, acknowledged, len(events), pending, open)
+	t.Logf("crash %d: %d messages acknowledged, %d stored for %s, of these %d pending; %d are taken and not settled",
+		l.crashes, acknowledged, all, l.name, pending, open)
 	l.open += open
-	l.crashes++
 }
 
 // checkEnd fails the test unless everything has come, and nothing again but what
 // was not settled at a crash.
-func (l *queueAccount) checkEnd(t *testing.T) {
+func (l *consumerAccount) checkEnd(t *testing.T) {
 	t.Helper()
 	if l.repeated != l.open && !l.mayRepeat {
-		t.Errorf("%d messages came again, want the %d that were not settled at a crash", l.repeated, l.open)
+		t.Errorf("%s: %d messages came again, want the %d that were not settled at a crash", l.name, l.repeated, l.open)
 	}
 	for sender := range crashSenders {
 		conversation := strconv.Itoa(sender)
 		if n := l.acknowledged(conversation); l.taken[conversation] < n {
-			t.Errorf("%d messages of %s came, %d are acknowledged", l.taken[conversation], conversation, n)
+			t.Errorf("%s: %d messages of %s came, %d are acknowledged", l.name, l.taken[conversation], conversation, n)
 		}
 	}
 	acknowledged, refused := l.Count()
-	t.Logf("%d rounds: %d messages acknowledged, %d deliveries refused with 503, %d came again after a crash",
-		l.crashes, acknowledged, refused, l.repeated)
+	t.Logf("%d rounds: %d messages acknowledged, %d deliveries refused with 503; %d attempts for %s, %d messages came again after a crash",
+		l.crashes, acknowledged, refused, l.seen, l.name, l.repeated)
 }
