@@ -35,8 +35,17 @@ func TestSharedQueueSurvivesCrashes(t *testing.T) {
 	q := startShared(t, func() *pgtest.Server { return c.Primary }, "", func(int) string { return c.DSN() })
 	failures := []failure{
 		{"gateway killed", 1, q.killGateway},
-		{"primary killed", 3, func(t *testing.T, _ *rand.Rand) {
+		{"primary killed", 3, func(t *testing.T, rng *rand.Rand) {
 			old := c.Primary
+			if rng.IntN(2) == 0 { // with commits that no standby has
+				if err := c.Detach(); err != nil {
+					t.Fatal(err)
+				}
+				harness.Wait(t, "a commit waits for a standby", func() bool {
+					n, err := pgtest.Query[int](old, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+					return err == nil && n > 0
+				})
+			}
 			old.Crash()
 			q.takeOver(t, c)
 			rejoin(t, c, old)

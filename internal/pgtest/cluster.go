@@ -104,13 +104,29 @@ func (c *Cluster) Promote() error {
 		if s == old || s.HasEnded() {
 			continue
 		}
-		for _, sql := range []string{"ALTER SYSTEM SET primary_conninfo = '" + c.Primary.DSN + "'", "SELECT pg_reload_conf()"} {
-			if err := s.Execute(sql); err != nil {
-				return err
-			}
+		if err := s.receive(c.Primary.DSN); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// Detach has no standby receive anything any more, until there is another primary.
+func (c *Cluster) Detach() error {
+	for _, s := range c.Standbys() {
+		if err := s.receive(""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receive has a standby receive from another server.
+func (s *Server) receive(dsn string) error {
+	if err := s.Execute("ALTER SYSTEM SET primary_conninfo = '" + dsn + "'"); err != nil {
+		return err
+	}
+	return s.Execute("SELECT pg_reload_conf()")
 }
 
 // Connected returns when so many standbys are connected.
