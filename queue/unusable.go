@@ -50,6 +50,7 @@ func (u unusable) Accept(context.Context, []queue.Record, queue.Admission) ([]bo
 }
 func (u unusable) Settle(context.Context, *queue.Event, queue.Outcome) error { return u.err }
 func (u unusable) List(context.Context, queue.Filter) ([]queue.Event, error) { return nil, u.err }
+func (u unusable) Last(context.Context) (uint64, error)                      { return 0, u.err }
 func (u unusable) Requeue(context.Context, queue.Filter, time.Duration) (int, error) {
 	return 0, u.err
 }

@@ -51,6 +51,10 @@ type Store interface {
 	// If the filter has an ID and selects nothing, it may return ErrNotFound.
 	List(ctx context.Context, filter Filter) ([]Event, error)
 
+	// Last returns the highest ID that an event was given so far, or 0. It may return a
+	// higher number.
+	Last(ctx context.Context) (id uint64, err error)
+
 	// Requeue makes the dead and delivered events that the filter selects pending
 	// again, in the lane Replayed, one per interval, and makes those due at once
 	// that wait for their time to come. It returns the number of both; events that
@@ -330,6 +334,8 @@ type Filter struct {
 	Consumer       string
 	State          State
 	Field, Account string
+	Conversation   string
+	Error          string    // begins the last error
 	Since          time.Time // accepted at this time or later
 	After, Before  uint64    // bounds of the ID, exclusive
 	Limit          int       // how many events to return; all that have the same ID count as one

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -250,10 +251,20 @@ func (s *Store) List(ctx context.Context, f queue.Filter) (list []queue.Event, e
 	return list, nil
 }
 
+// Last implements queue.Store.
+func (s *Store) Last(ctx context.Context) (uint64, error) {
+	if err := s.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	return s.lastID, nil
+}
+
 func selects(f *queue.Filter, e *event) bool {
 	return (f.ID == 0 || f.ID == e.ID) && (f.Consumer == "" || f.Consumer == e.Consumer) &&
 		(f.State == "" || f.State == e.State) &&
 		(f.Field == "" || f.Field == e.Field) && (f.Account == "" || f.Account == e.Account) &&
+		(f.Conversation == "" || f.Conversation == e.Conversation) && strings.HasPrefix(e.LastError, f.Error) &&
 		!e.Accepted.Before(f.Since) && e.ID > f.After && (f.Before == 0 || e.ID < f.Before)
 }
 

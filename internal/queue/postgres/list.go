@@ -83,6 +83,12 @@ func selectionOf(f *queue.Filter) *selection {
 	if f.Account != "" {
 		q.add("e.account = $%d", text(f.Account))
 	}
+	if f.Conversation != "" {
+		q.add("e.conversation = $%d", text(f.Conversation))
+	}
+	if f.Error != "" {
+		q.add("starts_with(w.error, $%d)", text(f.Error))
+	}
 	if !f.Since.IsZero() {
 		// Times are stored to the microsecond, and one that was cut off counts as it was.
 		q.add("e.accepted >= $%d", f.Since.Add(time.Microsecond-1).UnixMicro())
@@ -135,6 +141,17 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Event, error)
 			e.Consumer = consumer
 			return *e, nil
 		})
+	})
+}
+
+// Last implements queue.Store.
+func (s *Store) Last(ctx context.Context) (uint64, error) {
+	return call(ctx, s, nil, func(work context.Context) (id uint64, err error) {
+		if err := s.prepare(work); err != nil {
+			return 0, err
+		}
+		err = s.pool.QueryRow(work, s.sql("SELECT coalesce(max(id), 0) FROM {event}")).Scan(&id)
+		return id, err
 	})
 }
 

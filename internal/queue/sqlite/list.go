@@ -27,6 +27,19 @@ func (s *Store) List(ctx context.Context, filter queue.Filter) (found []queue.Ev
 	return found, err
 }
 
+// Last implements queue.Store.
+func (s *Store) Last(ctx context.Context) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isClosed() {
+		return 0, queue.ErrClosed
+	}
+	return uint64(s.memory.last), nil
+}
+
 // scan calls visit with some of the events that a filter selects at a time, of at most n
 // ids: the newest first, or the oldest.
 func (s *Store) scan(ctx context.Context, filter queue.Filter, n int, visit func([]queue.Event) error) error {
@@ -220,6 +233,8 @@ func (s source) listing(c *consumer, f *queue.Filter) (sql string, args []any) {
 	add(f.Before != 0, s.id+" < ?", f.Before)
 	add(f.Field != "", "e.field = ?", f.Field)
 	add(f.Account != "", "e.account = ?", f.Account)
+	add(f.Conversation != "", "e.conversation = ?", f.Conversation)
+	add(f.Error != "", "instr(s.error, ?) = 1", f.Error)
 	add(!f.Since.IsZero(), "e.accepted >= ?", f.Since.UnixMicro())
 	order, body := " DESC", "NULL"
 	if f.OldestFirst {

@@ -146,6 +146,8 @@ func (m *machine) filter(t *rapid.T) (f queue.Filter) {
 	f.State = rapid.SampledFrom([]queue.State{"", queue.Dead, queue.Delivered, queue.Pending}).Draw(t, "state")
 	f.Field = rapid.SampledFrom([]string{"", "", "comments", "live_comments"}).Draw(t, "field")
 	f.Account = rapid.SampledFrom([]string{"", "", "1", "3"}).Draw(t, "account")
+	f.Conversation = rapid.SampledFrom([]string{"", "", "", "one", "four"}).Draw(t, "conversation")
+	f.Error = rapid.SampledFrom([]string{"", "", "", "5", "refused"}).Draw(t, "error")
 	if rapid.Bool().Draw(t, "since") {
 		f.Since = now().Add(-duration.Draw(t, "ago"))
 	}

@@ -86,7 +86,7 @@ func listFilters(t *testing.T, s *store) {
 		{"a", "comments", "1"}, {"b", "messages", "1"}, {"c", "comments", "2"}, {"d", "messages", "2"}, {"e", "comments", "1"},
 	} {
 		e := record(r.identity, "")
-		e.Field, e.Account = r.field, r.account
+		e.Field, e.Account, e.Conversation = r.field, r.account, r.identity+"/%"
 		s.accept(e)
 		time.Sleep(time.Minute)
 	}
@@ -96,6 +96,9 @@ func listFilters(t *testing.T, s *store) {
 	s.fail(leased[2], time.Hour)
 	s.release(leased[3]) // e stays leased
 	a, c, e := leased[0].ID, leased[2].ID, leased[4].ID
+	if last, err := s.Last(t.Context()); err != nil || last < e {
+		t.Errorf("the highest id is %d %v, want at least %d", last, err, e)
+	}
 	for _, tc := range []struct {
 		filter queue.Filter
 		want   string
@@ -114,6 +117,14 @@ func listFilters(t *testing.T, s *store) {
 		{queue.Filter{Field: "comments", Account: "1"}, "ea"},
 		{queue.Filter{Field: "comments", Account: "1", State: queue.Delivered}, "a"},
 		{queue.Filter{Field: "mentions"}, ""},
+		{queue.Filter{Conversation: "b/%"}, "b"},
+		{queue.Filter{Conversation: "b/"}, ""},
+		{queue.Filter{Error: "50"}, "c"},
+		{queue.Filter{Error: "410"}, "b"},
+		{queue.Filter{Error: "5%0"}, ""},
+		{queue.Filter{Error: "10"}, ""},
+		{queue.Filter{Error: "410", State: queue.Delivered}, ""},
+		{queue.Filter{Error: "410", State: queue.Dead}, "b"},
 		{queue.Filter{Since: begin}, "edcba"},
 		{queue.Filter{Since: begin.Add(2 * time.Minute)}, "edc"},
 		{queue.Filter{Since: begin.Add(2*time.Minute + time.Microsecond)}, "ed"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -231,6 +232,7 @@ func selects(f queue.Filter, e *entry) bool {
 	return (f.ID == 0 || f.ID == e.ID) && (f.Consumer == "" || f.Consumer == e.Consumer) &&
 		(f.State == "" || f.State == e.State) &&
 		(f.Field == "" || f.Field == e.Field) && (f.Account == "" || f.Account == e.Account) &&
+		(f.Conversation == "" || f.Conversation == e.Conversation) && strings.HasPrefix(e.LastError, f.Error) &&
 		!e.Accepted.Before(f.Since) && e.ID > f.After && (f.Before == 0 || e.ID < f.Before)
 }
 
