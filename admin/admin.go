@@ -44,6 +44,10 @@ func init() {
 // `POST /instagram/queue/compact` | Gives unused space of the file back
 // `GET /instagram/overview` | Shows how queues, consumers, accounts and app secrets are doing
 // `GET /instagram/refusals` | Lists the last requests that were refused
+// `GET /instagram/events` | Lists events, those that are found within a moment
+// `GET /instagram/events/{id}` | Shows an event with what is private in its body masked
+// `POST /instagram/events/{id}/reveal` | Shows the body as it is, and logs that
+// `GET /instagram/dead` | Lists the causes of dead letters
 // `GET /instagram/live` | Tells what happens as it happens, as server-sent events
 type API struct {
 	// Stores returns the stores to work on. Default: all that are open in this
@@ -96,7 +100,7 @@ func (*API) CaddyModule() caddy.ModuleInfo {
 
 // The parameters that select events. All endpoints have the parameter store.
 const (
-	selection = "consumer state field account since"
+	selection = "consumer state field account conversation cause since"
 	paging    = " before limit"
 )
 
@@ -106,6 +110,10 @@ func (a *API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		route("/instagram/overview", endpoint{http.MethodGet, "", a.overview}),
 		route("/instagram/refusals", endpoint{http.MethodGet, "", a.refusals}),
+		route("/instagram/events", endpoint{http.MethodGet, selection + " before limit id test echo failed", a.onStore(events)}),
+		route("/instagram/events/{id}", endpoint{http.MethodGet, "consumer", a.onStore(detail)}),
+		route("/instagram/events/{id}/reveal", endpoint{http.MethodPost, "by", a.onStore(reveal)}),
+		route("/instagram/dead", endpoint{http.MethodGet, "consumer", a.onStore(causes)}),
 		{Pattern: "/instagram/live", Handler: caddy.AdminHandlerFunc(a.watch)},
 		route(root, endpoint{http.MethodGet, "consumer", a.status}),
 		route(root+"/events", endpoint{http.MethodGet, selection + paging + " after order bodies", a.onStore(a.list)}),

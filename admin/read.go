@@ -75,11 +75,7 @@ func sameID(events []queue.Event) []queue.Event {
 // isFull reports whether as many events were listed as the filter allows, so that there
 // may be more. It counts as the filter does.
 func isFull(events []queue.Event, filter queue.Filter) bool {
-	n := 0
-	for ; len(events) > 0; n++ {
-		events = events[len(sameID(events)):]
-	}
-	return n == filter.Limit
+	return idsOf(events) == filter.Limit
 }
 
 // find returns the events that the filter selects, of which there must be one.

@@ -105,6 +105,7 @@ const (
 // filter returns what selects events.
 func (r *request) filter() (f queue.Filter, err error) {
 	f.Consumer, f.Field, f.Account = r.consumer, r.query.Get("field"), r.query.Get("account")
+	f.Conversation, f.Error = r.query.Get("conversation"), r.query.Get("cause")
 	states := []queue.State{"", queue.Pending, queue.Delivered, queue.Dead}
 	if f.State = queue.State(r.query.Get("state")); !slices.Contains(states, f.State) {
 		return f, badRequest("the state %q is none of pending, delivered and dead", f.State)
