@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -194,7 +195,7 @@ func (c *consumer) freshArgs(more ...any) []any {
 
 var (
 	allEvents = source{eventTables, `(s.state < 3 OR ` + isFresh + `)`, "e.id"}
-	delivered = source{eventTables, "s.state = 1", "e.id"}
+	delivered = source{` FROM status s` + fromStatus, "s.consumer = ? AND s.state = 1", "s.event"}
 	dead      = source{` FROM status s INDEXED BY status_dead` + fromStatus, "s.consumer = ? AND s.state = 2", "s.event"}
 	// Pending events are found by their status, if something has happened to them, and
 	// otherwise in the log behind the mark.
@@ -222,6 +223,11 @@ func (s source) listing(c *consumer, f *queue.Filter) (sql string, args []any) {
 	if s == allEvents || s == fresh {
 		args = c.freshArgs()
 	}
+	after := f.After
+	if s == fresh {
+		// SQLite uses one bound of a range: the higher one must be that of isFresh.
+		args[1], after = max(c.cursor, int64(min(after, math.MaxInt64))), 0
+	}
 	add := func(is bool, condition string, arg any) {
 		if is {
 			where += " AND " + condition
@@ -229,7 +235,7 @@ func (s source) listing(c *consumer, f *queue.Filter) (sql string, args []any) {
 		}
 	}
 	add(f.ID != 0, s.id+" = ?", f.ID)
-	add(f.After != 0, s.id+" > ?", f.After)
+	add(after != 0, s.id+" > ?", after)
 	add(f.Before != 0, s.id+" < ?", f.Before)
 	add(f.Field != "", "e.field = ?", f.Field)
 	add(f.Account != "", "e.account = ?", f.Account)
