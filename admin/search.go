@@ -149,38 +149,46 @@ func (s *search) run(ctx context.Context) (found []queue.Event, next uint64, err
 		for high := in.high; high >= in.low; {
 			started := time.Now()
 			low := max(in.low, max(high, step)-step+1)
-			events, next, err := s.look(ctx, span{low, high}, left)
+			events, looked, err := s.look(ctx, span{low, high}, left)
+			if err != nil {
+				return nil, 0, err
+			}
 			found = append(found, events...)
 			left -= idsOf(events)
 			switch {
-			case err != nil || next != 0:
-				return found, next, err
-			case s.isOver(ctx, span{low, high}):
+			case left == 0, looked > 1 && time.Since(begin) > searchTime:
+				return found, looked, nil
+			case s.isOver(ctx, span{looked, high}):
 				return found, 0, nil
-			case time.Since(begin) > searchTime && low > 1:
-				return found, low, nil
-			case time.Since(started) < quickStep && !s.filter.Bodies && step < math.MaxInt64:
-				step *= 2
+			case looked == low && time.Since(started) < quickStep:
+				step = min(2*step, math.MaxInt64)
 			}
-			high = low - 1
+			high = looked - 1
 		}
 	}
 	return found, 0, nil
 }
 
-// look returns up to limit events of a span. If it did not look at the whole span, it
-// returns where to go on.
-func (s *search) look(ctx context.Context, in span, limit int) (found []queue.Event, next uint64, err error) {
+// look returns up to limit events of a span, and down to which id it has looked.
+func (s *search) look(ctx context.Context, in span, limit int) (found []queue.Event, looked uint64, err error) {
 	filter := s.filter
 	filter.After, filter.Before, filter.Bodies = in.low-1, in.high+1, false
 	if filter.Limit = limit; s.conditions != nil {
-		filter.Limit = 0
+		filter.Limit = firstStep
 	}
 	events, err := s.store.List(ctx, filter)
-	if err == nil && s.filter.Bodies {
-		events, next, err = s.addBodies(ctx, filter, events)
+	if err != nil {
+		return nil, 0, err
 	}
-	for i := 0; i < len(events) && err == nil; {
+	if looked = in.low; isFull(events, filter) {
+		looked = events[len(events)-1].ID
+	}
+	if s.filter.Bodies && len(events) > 0 {
+		if events, looked, err = s.addBodies(ctx, filter, events, looked); err != nil {
+			return nil, 0, err
+		}
+	}
+	for i := 0; i < len(events); {
 		same := sameID(events[i:])
 		i += len(same)
 		n := len(found)
@@ -196,35 +204,27 @@ func (s *search) look(ctx context.Context, in span, limit int) (found []queue.Ev
 			}
 		}
 	}
-	return found, next, err
+	return found, looked, nil
 }
 
 // addBodies returns the first of the events with their bodies, as many as it has room for,
-// and where to go on if these are not all. One that is too large comes without: it is a
+// and down to which id these are. An event that is too large comes without: it is a
 // delivery that could not be taken apart.
-func (s *search) addBodies(ctx context.Context, filter queue.Filter, events []queue.Event) (read []queue.Event, next uint64, err error) {
+func (s *search) addBodies(ctx context.Context, filter queue.Filter, events []queue.Event, looked uint64) ([]queue.Event, uint64, error) {
 	total, n := 0, 0
-	for n < len(events) {
-		if total += events[n].Size; total > maxLook {
-			break
-		}
+	for n < len(events) && total+events[n].Size <= maxLook {
+		total += events[n].Size
 		n++
 	}
-	switch {
-	case len(events) == 0:
-		return nil, 0, nil
-	case n < len(events):
-		// The consumers of an event stay together.
-		cut := events[:max(n, 1)]
-		next = cut[len(cut)-1].ID
-		if n == 0 {
-			return sameID(events), next, nil
-		}
-		events = cut
+	if n == 0 {
+		return sameID(events), events[0].ID, nil
 	}
-	filter.After, filter.Before, filter.Bodies = events[len(events)-1].ID-1, events[0].ID+1, true
-	read, err = s.store.List(ctx, filter)
-	return read, next, err
+	if n < len(events) {
+		looked = events[n-1].ID // the consumers of an event stay together
+	}
+	filter.After, filter.Before, filter.Limit, filter.Bodies = events[n-1].ID-1, events[0].ID+1, 0, true
+	read, err := s.store.List(ctx, filter)
+	return read, looked, err
 }
 
 // isOver reports whether all that is before a span is too old to be selected.
