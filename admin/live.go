@@ -23,9 +23,6 @@ func (a *API) feed() *live.Feed {
 	return live.Shared
 }
 
-// refusals lists the last refusals.
-func (a *API) refusals(*request) (any, error) { return a.feed().Refusals(), nil }
-
 // Overview is how all that runs in this process is doing.
 type Overview struct {
 	Now    time.Time `json:"now"`
