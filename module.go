@@ -9,6 +9,7 @@ import (
 	_ "github.com/caddy-instagram/webhooks/caddyfile"
 	_ "github.com/caddy-instagram/webhooks/file"
 	_ "github.com/caddy-instagram/webhooks/handler"
+	_ "github.com/caddy-instagram/webhooks/inspector"
 	_ "github.com/caddy-instagram/webhooks/internal/command"
 	_ "github.com/caddy-instagram/webhooks/internal/loadcheck"
 	_ "github.com/caddy-instagram/webhooks/matcher"

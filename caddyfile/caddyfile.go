@@ -10,9 +10,10 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("instagram_webhook", parseWebhook)
 	httpcaddyfile.RegisterDirective("instagram_file", parseFile)
 	httpcaddyfile.RegisterHandlerDirective("instagram_queue", parseQueue)
+	httpcaddyfile.RegisterHandlerDirective("instagram_inspector", parseInspector)
 
 	// Each is inserted right after forward_auth: the last one here runs first.
-	for _, directive := range []string{"instagram_queue", "instagram_file", "instagram_webhook"} {
+	for _, directive := range []string{"instagram_inspector", "instagram_queue", "instagram_file", "instagram_webhook"} {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "forward_auth")
 	}
 }
