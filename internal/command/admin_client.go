@@ -32,7 +32,8 @@ type adminClient struct {
 	send   func(ctx context.Context, method, uri string) (*response, error) // nil: not connected
 	at     string                                                           // whom it asks
 	opened *sqlite.Store
-	info   os.FileInfo // of the file, before anything was done
+	api    http.Handler // of the file; nil: that of a running Caddy is asked
+	info   os.FileInfo  // of the file, before anything was done
 }
 
 // command returns a sub-command that asks the admin API.
@@ -173,14 +174,14 @@ func (a *adminClient) open() (err error) {
 		return err
 	}
 	a.opened = store
-	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: a.file}} }}
+	a.api = (&admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: a.file}} }}).Handler()
 	a.send = func(ctx context.Context, method, uri string) (*response, error) {
 		req, err := http.NewRequestWithContext(ctx, method, uri, nil)
 		if err != nil {
 			return nil, err
 		}
 		resp := new(response)
-		api.Handler().ServeHTTP(resp, req)
+		a.api.ServeHTTP(resp, req)
 		return resp, nil
 	}
 	return nil

@@ -22,7 +22,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "instagram",
-		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, simulate, replay, listen, check",
+		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, inspect, simulate, replay, listen, check",
 		CobraFunc: root,
 	})
 }
@@ -46,6 +46,7 @@ object holds "error". Messages for people go to the standard error.
 		tokenCommand(),
 		signCommand(),
 		queueCommand(),
+		inspectCommand(),
 		simulateCommand(),
 		replayCommand(),
 		listenCommand(),

@@ -110,6 +110,12 @@ func (c *Caddy) Run(args ...string) (string, error) {
 	return string(out), err
 }
 
+// StartCommand starts a command of Caddy that goes on until it is stopped.
+func (c *Caddy) StartCommand(t testing.TB, args ...string) *Process {
+	t.Helper()
+	return startFor(t, "caddy "+args[0], c.Command(args...))
+}
+
 // Command is a command of Caddy in the environment of this one.
 func (c *Caddy) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(caddyBinary, args...)
