@@ -17,10 +17,12 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // timeout bounds every wait.
-const timeout = 30 * time.Second
+const timeout = harness.Timeout
 
 // tab is a tab of the browser, with a profile of its own.
 type tab struct {

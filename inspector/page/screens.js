@@ -47,7 +47,7 @@ function draw(view, { stores, minutes, accounts, app_secrets, expiries }, refres
         { name: "Name", cell: (s) => cut(s.name) },
         { name: "Matched last", class: "right", cell: (s) => s.last ? ago(s.last) : "not since the start" },
       ]),
-      section("Certificates, CAs and tokens", "None is known.", expiries, [
+      expiries && section("Certificates, CAs and tokens", "None is known.", expiries, [
         { name: "What", cell: (e) => cut(e.what) },
         { name: "Ends", class: "right", cell: (e) => moment(e.ends, true) },
         { name: "Left", class: "right", cell: left },
