@@ -10,17 +10,17 @@ import (
 
 // data is what a fake has to tell.
 type data struct {
-	stores, accounts, secrets, expiries, refusals, findings []m
-	minutes                                                 m
-	events                                                  []*event // the newest first
-	dead                                                    m
-	headers                                                 [][]string
+	stores, accounts, secrets, refusals []m
+	minutes                             m
+	events                              []*event // the newest first
+	dead                                m
+	headers                             [][]string
 }
 
 func (d *data) overview(allow []string) m {
 	return m{
 		"user": "alice", "allow": allow, "now": before(0), "stores": d.stores, "minutes": d.minutes,
-		"accounts": d.accounts, "app_secrets": d.secrets, "expiries": d.expiries,
+		"accounts": d.accounts, "app_secrets": d.secrets,
 	}
 }
 
@@ -73,17 +73,6 @@ func calm() data {
 			{"account": "17841400008460056", "field": "story_insights", "last": before(31 * time.Hour)},
 		},
 		secrets: []m{{"name": "instagram", "last": before(2 * time.Second)}, {"name": "instagram-old", "last": before(19 * 24 * time.Hour)}, {"name": "facebook"}},
-		expiries: []m{
-			{"what": "hooks.example.com, certificate", "ends": before(-61*24*time.Hour - time.Hour)},
-			{"what": "meta-outbound-api-ca-2025-12.pem", "ends": before(-1492*24*time.Hour - time.Hour)},
-			{"what": "access token of 17841405822304914", "ends": before(-12*24*time.Hour - time.Hour)},
-		},
-		findings: []m{
-			{"level": "ok", "what": "The verification request is answered"},
-			{"level": "ok", "what": "The certificate is trusted", "detail": "hooks.example.com, until 30 January"},
-			{"level": "warning", "what": "The app secret instagram-old has matched nothing for 19 days", "detail": "If Meta signs with instagram now, remove it."},
-			{"level": "error", "what": "client_cert is demanded, but no TLS policy asks for one", "detail": "Put client_auth { mode request } into the site's tls."},
-		},
 		headers: [][]string{
 			{"Content-Type", "application/json"}, {"User-Agent", "facebookexternalua"},
 			{"X-Hub-Signature-256", "sha256=$IG_APP_SECRET"}, {"Idempotency-Key", "instagram/" + account + "/messages/aWdfZAG1faXRlbToxOk"},

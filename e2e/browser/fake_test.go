@@ -36,7 +36,8 @@ type fake struct {
 	data   data
 
 	mu    sync.Mutex
-	posts []string // method and URL of each change, without the prefix api/
+	posts []string // path and parameters of each change
+	store string   // of the last list of events
 	live  map[reader]bool
 }
 
@@ -97,6 +98,9 @@ func (f *fake) answer(do func(*http.Request) any) http.HandlerFunc {
 // for long enough.
 func (f *fake) list(r *http.Request) any {
 	query := r.URL.Query()
+	f.mu.Lock()
+	f.store = query.Get("store")
+	f.mu.Unlock()
 	limit := int(atoi(query.Get("limit")))
 	found := []m{}
 	looked := 0
@@ -166,8 +170,6 @@ func (f *fake) change(r *http.Request) any {
 		return m{"body": f.find(parts[1]).raw}
 	case path == "retry" || path == "discard":
 		return m{"events": 27}
-	case path == "check":
-		return m{"findings": f.data.findings}
 	default:
 		return m{"events": 1}
 	}

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -137,5 +138,35 @@ func TestReadOnly(t *testing.T) {
 	b.waitText("#toasts", "You may only look")
 	if asked := f.changes(); len(asked) != 0 {
 		t.Errorf("it asked for %q", asked)
+	}
+}
+
+// TestStores chooses one of two stores.
+func TestStores(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, calm())
+	other := maps.Clone(f.data.stores[0])
+	other["store"] = "/var/lib/caddy/other.db"
+	f.data.stores = append(f.data.stores, other)
+	b := open(t, f.page(), "#events")
+	asked := func() string {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.store
+	}
+	b.loaded()
+	if store := asked(); store != f.data.stores[0]["store"] {
+		t.Errorf("it asked the store %q", store)
+	}
+	b.run("{ const s = document.querySelector('#store select'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); }")
+	b.wait("location.hash.includes('other.db')")
+	b.loaded()
+	if store := asked(); store != other["store"] {
+		t.Errorf("it asked the store %q", store)
+	}
+	b.click("Overview")
+	b.waitText(".status", "other.db")
+	if n := eval[int](b, "document.querySelectorAll('.status').length"); n != 1 {
+		t.Errorf("%d stores are shown", n)
 	}
 }

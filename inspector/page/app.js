@@ -4,7 +4,7 @@ import { button, dialog, h, link, server, toast } from "./base.js";
 import live from "./live.js";
 import events from "./events.js";
 import event from "./event.js";
-import { check, dead, overview, refusals } from "./screens.js";
+import { dead, overview, refusals } from "./screens.js";
 
 const screens = {
   overview: ["Overview", overview],
@@ -13,18 +13,18 @@ const screens = {
   event: ["Event", event],
   dead: ["Dead letters", dead],
   refusals: ["Refusals", refusals],
-  check: ["Check", check],
 };
 
 const element = (id) => document.getElementById(id);
 const main = element("main");
 let view; // the screen that is shown
+let fallback = ""; // the store, if there are several and the address of the page names none
 let about; // the first answer of overview: who looks, what is allowed, which consumers there are
 
 async function show() {
   const [, path, id, query] = location.hash.match(/^#?([^/?]*)\/?([^?]*)\??(.*)/);
   const name = Object.hasOwn(screens, path) ? path : "overview";
-  const { store = "", ...parameters } = Object.fromEntries(new URLSearchParams(query));
+  const { store = fallback, ...parameters } = Object.fromEntries(new URLSearchParams(query));
   server.store = store;
   navigation(name);
   if (view?.name === name && view.update) return view.update(parameters);
@@ -66,7 +66,8 @@ function who() {
   element("user").textContent = about.user ?? "";
   const stores = (about.stores ?? []).map((s) => s.store);
   if (stores.length < 2) return;
-  server.store ||= stores[0];
+  fallback = stores[0];
+  server.store ||= fallback;
   const onchange = (e) => {
     server.store = e.target.value;
     location.hash = link(view.name === "event" ? "events" : view.name);

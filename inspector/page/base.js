@@ -53,14 +53,12 @@ export const tableRow = (columns, row) => h("tr", { role: "row" },
 const format = (options) => new Intl.DateTimeFormat("en-GB", options);
 const clock = format({ timeStyle: "medium" });
 const day = format({ day: "numeric", month: "short" });
-const year = format({ dateStyle: "medium" });
 
-// moment is a time of day, with the date unless that is today, or only the date.
-export function moment(time, dateOnly) {
+// moment is a time of day, with the date unless that is today.
+export function moment(time) {
   const date = new Date(time);
   const today = date.toDateString() === new Date().toDateString();
-  return h("time", { datetime: time, title: time },
-    dateOnly ? year.format(date) : (today ? "" : day.format(date) + " ") + clock.format(date));
+  return h("time", { datetime: time, title: time }, (today ? "" : day.format(date) + " ") + clock.format(date));
 }
 
 export const since = (time) => (Date.now() - Date.parse(time)) / 1000;
@@ -110,7 +108,7 @@ export const server = {
 };
 
 export function address(path, parameters) {
-  const store = /^(overview|live|refusals|check)/.test(path) ? "" : server.store;
+  const store = /^(overview|live|refusals)/.test(path) ? "" : server.store;
   return new URL(path + query({ store, ...parameters }), root);
 }
 

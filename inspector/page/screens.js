@@ -1,15 +1,14 @@
-// The screens that are read from top to bottom: overview, dead letters by cause, refusals, and what
-// a check finds.
+// The screens that are read from top to bottom: overview, dead letters by cause, and refusals.
 
 import {
-  ago, button, chip, cut, empty, eventLink, h, link, moment, note, number, plural, server, since, swap, table, toast,
+  ago, button, chip, cut, empty, eventLink, h, link, moment, note, number, plural, server, swap, table, toast,
 } from "./base.js";
 import { change } from "./change.js";
 
 const EVERY = 5000; // milliseconds between two overviews
 const MOST = 100; // rows of a list
 
-// overview shows whether Caddy accepts, whether it delivers, and what ends soon.
+// overview shows whether Caddy accepts, and whether it delivers.
 export async function overview(view) {
   const { body, signal } = view;
   const refresh = async () => swap(body, draw(view, await server.get("overview", {}, signal), refresh));
@@ -29,7 +28,7 @@ export async function overview(view) {
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-function draw(view, { stores, minutes, accounts, app_secrets, expiries }, refresh) {
+function draw(view, { stores, minutes, accounts, app_secrets }, refresh) {
   minutes ??= {};
   const shown = (stores ?? []).filter((s) => !server.store || s.store === server.store);
   return [
@@ -46,18 +45,8 @@ function draw(view, { stores, minutes, accounts, app_secrets, expiries }, refres
       section("App secrets", "The config has none.", app_secrets, [
         { name: "Name", cell: (s) => cut(s.name) },
         { name: "Matched last", class: "right", cell: (s) => s.last ? ago(s.last) : "not since the start" },
-      ]),
-      expiries && section("Certificates, CAs and tokens", "None is known.", expiries, [
-        { name: "What", cell: (e) => cut(e.what) },
-        { name: "Ends", class: "right", cell: (e) => moment(e.ends, true) },
-        { name: "Left", class: "right", cell: left },
-      ])),
+      ], app_secrets?.length > 1 && "One that matches nothing any more can go.")),
   ];
-}
-
-function left({ ends }) {
-  const days = Math.floor(-since(ends) / 86400);
-  return h("span", { class: days < 30 && "bad" }, days < 0 ? "ended" : plural(days, "day"));
 }
 
 function status({ store, refusing_since, error }) {
@@ -88,11 +77,11 @@ function consumer(view, store, c, counts = {}, refresh) {
     c.last_error && h("p", { class: "error" }, ago(c.last_error.time), ": ", c.last_error.error));
 }
 
-function section(title, none, list, columns) {
+function section(title, none, list, columns, words) {
   list ??= [];
   return h("section", { class: "card" }, h("h2", {}, title),
     list.length ? table(title, columns, list.slice(0, 20)) : note(none),
-    list.length > 20 && note(`and ${list.length - 20} more`));
+    list.length > 20 && note(`and ${list.length - 20} more`), note(words));
 }
 
 const BARS = 144; // of ten minutes
@@ -198,28 +187,4 @@ function summary(reason, all, current) {
       h("a", { href: link("refusals", { reason: !current && reason }), "aria-current": current && "true", "data-key": reason }, cut(reason)),
       chip("dead", String(all[0].status)), note(number(count), "×, last ", ago(all[0].time))),
     h("p", {}, all[0].advice ?? all[0].detail));
-}
-
-// check shows what `caddy instagram check --no-deliveries` finds in this site.
-export function check({ body, signal }) {
-  const kinds = { ok: "delivered", warning: "pending", error: "dead" };
-  const result = h("div", { "aria-live": "polite" },
-    empty("Not checked yet", "Secrets, certificates and routes are examined as Meta would meet them. Nothing is delivered."));
-  const run = async () => {
-    go.disabled = true;
-    swap(result, note("Checking…"));
-    try {
-      const { findings } = await server.post("check", {}, signal);
-      const bad = findings.filter((f) => f.level !== "ok").length;
-      swap(result,
-        h("p", { class: bad ? "status bad" : "status" }, h("strong", {}, bad ? plural(bad, "finding") + " to look at" : "All is well")),
-        h("ul", { class: "card findings" }, findings.map((f) =>
-          h("li", {}, chip(kinds[f.level], f.level), h("div", {}, f.what, h("p", { class: "note" }, f.detail))))));
-    } catch (error) {
-      swap(result, h("p", { class: "failure", role: "alert" }, error.message));
-    }
-    go.disabled = false;
-  };
-  const go = button("Run the check", run, { class: "primary" });
-  swap(body, h("p", {}, go), result);
 }
