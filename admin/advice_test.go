@@ -16,7 +16,7 @@ func TestAdvice(t *testing.T) {
 	}
 	link := regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
 	documented := make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| \\d{3} \\| (.*) \\| (.*) \\|$").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| \d{3} \| (.*) \| (.*) \|$`).FindAllStringSubmatch(string(page), -1) {
 		for _, reason := range strings.Split(row[1], ", ") {
 			documented[strings.Trim(reason, "`")] = strings.ReplaceAll(link.ReplaceAllString(row[2], "$1"), "`", "")
 		}

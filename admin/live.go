@@ -136,7 +136,7 @@ func (a *API) watch(w http.ResponseWriter, r *http.Request) error {
 	}
 	s := &stream{w: w, control: http.NewResponseController(w)}
 	_ = s.control.SetReadDeadline(time.Time{}) // that of the admin endpoint is for requests that end soon
-	defer s.control.SetWriteDeadline(time.Time{})
+	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	s.text = append(s.text, "retry: 1000\n\n"...)
