@@ -70,8 +70,9 @@ type Store struct {
 	Name string
 
 	// RefusingSince is when the store began to refuse deliveries; it is zero
-	// while it accepts them.
+	// while it accepts them. Refusal is why it does, or would.
 	RefusingSince time.Time
+	Refusal       error
 
 	// Running is the running config, as far as it uses the store. It is nil if the
 	// server is stopped.
@@ -236,7 +237,7 @@ func (a *API) stores() []Store {
 	}
 	var all []Store
 	for _, s := range queuehandler.Stores() {
-		all = append(all, Store{s.Store, s.Name(), s.RefusingSince(), s})
+		all = append(all, Store{s.Store, s.Name(), s.RefusingSince(), s.Refusal(), s})
 	}
 	return all
 }
@@ -279,7 +280,7 @@ func apiError(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrNoConsumer):
 		status = http.StatusNotFound
-	case errors.Is(err, queue.ErrLeased), errors.Is(err, queuehandler.ErrInConfig), errors.Is(err, fs.ErrExist):
+	case errors.Is(err, queue.ErrLeased), errors.Is(err, queuehandler.ErrInConfig), errors.Is(err, queue.ErrElsewhere), errors.Is(err, fs.ErrExist):
 		status = http.StatusConflict
 	case errors.Is(err, queue.ErrVersion):
 		status = http.StatusNotImplemented

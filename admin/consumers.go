@@ -27,8 +27,27 @@ type Status struct {
 	// config, and has nothing, is left out.
 	Consumers []Consumer `json:"consumers,omitempty"`
 
-	// RefusingSince is when the store began to refuse deliveries.
-	RefusingSince time.Time `json:"refusing_since,omitzero"`
+	// RefusingSince is when the store began to refuse deliveries. RefusingBecause is why it
+	// does, or would if there were any.
+	RefusingSince   time.Time `json:"refusing_since,omitzero"`
+	RefusingBecause string    `json:"refusing_because,omitempty"`
+
+	// Gateways are those that share the store, by name, and Differences is what should be
+	// the same on all of them and is not, in words.
+	Gateways    []Gateway `json:"gateways,omitempty"`
+	Differences []string  `json:"differences,omitempty"`
+}
+
+// Gateway is a process that uses a store which several share.
+type Gateway struct {
+	Name string `json:"gateway"`
+	This bool   `json:"this"` // it is the one that is asked
+
+	Since time.Time `json:"since"` // when it opened the store
+	Seen  time.Time `json:"seen"`  // when the store last heard of it
+
+	Program string `json:"program"` // its version
+	Schema  int    `json:"schema"`  // the version of the store that it is made for
 }
 
 // Consumer is what a store holds for a consumer.
@@ -36,8 +55,8 @@ type Consumer struct {
 	Name   string `json:"consumer"`
 	Paused bool   `json:"paused"`
 
-	// InConfig tells whether the running config has the consumer. It is nil if there
-	// is no running config.
+	// InConfig tells whether the running config has the consumer, of this gateway or of one
+	// that shares the store. It is nil if there is no running config.
 	InConfig *bool `json:"in_config,omitempty"`
 
 	// LastError is why an attempt last failed, since the process began. Only an overview
@@ -88,6 +107,9 @@ func (a *API) statuses(r *request) ([]Status, error) {
 	var missing error
 	for _, s := range stores {
 		shown := Status{Store: s.Name, RefusingSince: s.RefusingSince.UTC()}
+		if s.Refusal != nil {
+			shown.RefusingBecause = s.Refusal.Error()
+		}
 		stats, err := s.consumers(r.Context(), r.consumer)
 		if _, isMissing := errors.AsType[caddy.APIError](err); isMissing {
 			missing = err
@@ -99,8 +121,9 @@ func (a *API) statuses(r *request) ([]Status, error) {
 		} else {
 			shown.Counts = new(Counts)
 		}
+		configured := shown.share(r.Context(), s)
 		for _, of := range stats {
-			c := s.newConsumer(of)
+			c := s.newConsumer(of, configured)
 			shown.add(&c.Counts)
 			if r.consumer != "" || c.Counts != (Counts{}) || c.InConfig == nil || *c.InConfig {
 				shown.Consumers = append(shown.Consumers, c)
@@ -114,13 +137,37 @@ func (a *API) statuses(r *request) ([]Status, error) {
 	return all, nil
 }
 
+// share adds the gateways that share a store, and returns the consumers in their configs.
+func (shown *Status) share(ctx context.Context, s Store) (configured []string) {
+	if s.Running != nil {
+		configured = s.Running.Consumers()
+	}
+	sharer, ok := s.Store.(queue.Sharer)
+	if !ok {
+		return configured
+	}
+	all, _, err := sharer.Gateways(ctx)
+	if err != nil {
+		shown.Error = err.Error()
+	}
+	for i := range all {
+		g := &all[i]
+		shown.Gateways = append(shown.Gateways, Gateway{g.Name, g.This, g.Since.UTC(), g.Seen.UTC(), g.Program, g.Schema})
+		for _, c := range g.Recipients {
+			configured = append(configured, c.Name)
+		}
+	}
+	shown.Differences = queue.Differences(all)
+	return configured
+}
+
 // newConsumer returns what the store holds for a consumer as the admin API shows it.
-func (s Store) newConsumer(of queue.Stats) Consumer {
+func (s Store) newConsumer(of queue.Stats, configured []string) Consumer {
 	c := Consumer{Name: of.Consumer, Paused: of.Paused, Counts: Counts{
 		of.Pending, of.PendingBytes, of.InFlight, of.Dead, of.Delivered, of.Oldest.UTC(),
 	}}
 	if s.Running != nil {
-		c.InConfig = new(slices.Contains(s.Running.Consumers(), c.Name))
+		c.InConfig = new(slices.Contains(configured, c.Name))
 	}
 	return c
 }

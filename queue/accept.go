@@ -26,26 +26,53 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	if len(r.Host)+len(r.URL.RawPath)+len(r.URL.Path)+len(r.URL.RawQuery) > maxURL {
 		return errLongURL
 	}
+	for range maxLearning {
+		var generation int64
+		if generation, err = h.offer(r, d, store); !errors.Is(err, queue.ErrOutdated) {
+			return err
+		}
+		if err := store.relearn(r.Context(), generation); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// maxLearning is how often a delivery is offered to the store while others change who its
+// recipients are.
+const maxLearning = 3
+
+// offer has the store accept the events for the recipients of this moment, and returns their
+// generation.
+func (h *Handler) offer(r *http.Request, d *event.Delivery, store *SharedStore) (int64, error) {
 	text := bodies.Get().(*[]byte)
 	defer giveBack(text)
 	store.accepting.RLock()
 	defer store.accepting.RUnlock()
-	records, err := records(r, d, &store.recipients, text)
-	if err != nil || len(records) == 0 {
-		return err
-	}
-	duplicates, err := store.Accept(r.Context(), records, queue.Admission{
-		Consumers: store.recipients.names,
-		Dedupe:    time.Duration(*h.Dedupe),
-		MaxEvents: h.MaxPending,
-		MaxBytes:  h.MaxPendingSize,
-		MinFree:   *h.MinFreeSpace,
-	})
+	to := &store.recipients
+	records, skipped, err := records(r, d, to, text)
 	if err != nil {
-		return err
+		return to.generation, err
+	}
+	var duplicates []bool
+	if len(records) > 0 || to.generation != 0 { // other gateways may have somebody who wants them
+		duplicates, err = store.Accept(r.Context(), records, queue.Admission{
+			Consumers:  to.names,
+			Dedupe:     time.Duration(*h.Dedupe),
+			MaxEvents:  h.MaxPending,
+			MaxBytes:   h.MaxPendingSize,
+			MinFree:    *h.MinFreeSpace,
+			Generation: to.generation,
+		})
+		if err != nil {
+			return to.generation, err
+		}
 	}
 	count(records, duplicates)
-	return nil
+	for _, field := range skipped {
+		queue.Count(queue.ResultSkipped, "", field, 1)
+	}
+	return to.generation, nil
 }
 
 // count counts what was accepted, by runs of the same field: looking a counter up
@@ -95,10 +122,11 @@ func giveBack(text *[]byte) {
 	}
 }
 
-// records returns what is to be stored of a delivery. Their bodies are in text.
-func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) ([]queue.Record, error) {
+// records returns what is to be stored of a delivery, and the fields of what nobody wants.
+// The bodies of the records are in text.
+func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) (records []queue.Record, skipped []string, err error) {
 	events := d.Events()
-	records := make([]queue.Record, 0, len(events))
+	records = make([]queue.Record, 0, len(events))
 	url, origin := urlOf(r), originOf(r).String()
 	var set, ifMatching uint64 // who gets the event
 	for i := range events {
@@ -107,7 +135,7 @@ func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) (
 			set, ifMatching = to.of(e.Field)
 		}
 		if set|ifMatching == 0 {
-			queue.Count(queue.ResultSkipped, "", e.Field, 1)
+			skipped = append(skipped, e.Field)
 			continue
 		}
 		start := len(*text)
@@ -135,14 +163,14 @@ func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) (
 		}
 		matching, err := to.matching(ifMatching, *last)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if last.For |= matching; last.For == 0 {
-			queue.Count(queue.ResultSkipped, "", e.Field, 1)
+			skipped = append(skipped, e.Field)
 			records, *text = records[:len(records)-1], (*text)[:start]
 		}
 	}
-	return records, nil
+	return records, skipped, nil
 }
 
 // maxURL bounds the URL of a delivery in bytes: each event is stored with it, and

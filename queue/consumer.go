@@ -2,6 +2,8 @@ package queue
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -83,7 +85,8 @@ type Named struct {
 
 	Consumer
 
-	matchers caddyhttp.MatcherSets
+	matchers    caddyhttp.MatcherSets
+	matcherHash string // tells them from others, without the secrets that they may have
 }
 
 // fromKept is the value of from.
@@ -232,6 +235,13 @@ func (h *Handler) provisionConsumers(ctx caddy.Context) error {
 
 // provisionMatchers loads the matchers.
 func (n *Named) provisionMatchers(ctx caddy.Context) error {
+	if len(n.MatcherSetsRaw) > 0 {
+		text, err := json.Marshal(n.MatcherSetsRaw)
+		if err != nil {
+			return err
+		}
+		n.matcherHash = fmt.Sprintf("%.4x", sha256.Sum256(text))
+	}
 	modules, err := ctx.LoadModule(n, "MatcherSetsRaw")
 	if err != nil {
 		return err

@@ -13,12 +13,14 @@ import (
 // ErrInConfig is why a consumer cannot be dropped.
 var ErrInConfig = errors.New("the consumer is in the config: remove it there first")
 
-// recipients are the consumers of all running configs. At a reload there are two for a
-// moment, both of which accept: an event must be missed neither by a consumer that is new
-// nor, as the new config may yet fail, by one that goes.
+// recipients are the consumers of all running configs, those of other gateways among them.
+// At a reload there are two for a moment, both of which accept: an event must be missed
+// neither by a consumer that is new nor, as the new config may yet fail, by one that goes.
+// If gateways share a store, one is reloaded after the other.
 type recipients struct {
-	names   []string
-	configs [][]selector // of each of them, one for each config that has it
+	names      []string
+	configs    [][]selector // of each of them, one for each config that has it
+	generation int64        // of the gateways
 }
 
 // selector selects the events that a consumer gets by a config.
@@ -27,19 +29,31 @@ type selector struct {
 	*Named
 }
 
-func recipientsOf(running []*runner) (r recipients) {
+func recipientsOf(running []*runner, others ...queue.Gateway) (r recipients) {
 	for _, q := range running {
 		for i := range q.handler.Consumers {
-			s := selector{q, &q.handler.Consumers[i]}
-			if known := slices.Index(r.names, s.Name); known >= 0 {
-				r.configs[known] = append(r.configs[known], s)
-				continue
+			r.add(selector{q, &q.handler.Consumers[i]})
+		}
+	}
+	own := slices.Clone(r.names)
+	for i := range others {
+		for _, other := range others[i].Recipients {
+			// Matchers are known only where they are configured.
+			if !other.Matching || !slices.Contains(own, other.Name) {
+				r.add(selector{Named: &Named{Name: other.Name, Consumer: Consumer{Fields: other.Fields}}})
 			}
-			r.names = append(r.names, s.Name)
-			r.configs = append(r.configs, []selector{s})
 		}
 	}
 	return r
+}
+
+func (r *recipients) add(s selector) {
+	if known := slices.Index(r.names, s.Name); known >= 0 {
+		r.configs[known] = append(r.configs[known], s)
+		return
+	}
+	r.names = append(r.names, s.Name)
+	r.configs = append(r.configs, []selector{s})
 }
 
 // of returns who gets an event of a field, as queue.Record.For, and who gets it if it
@@ -98,7 +112,8 @@ func (s selector) matches(e queue.Record) (bool, error) {
 }
 
 // join has the consumers of a queue get what is accepted from now on. Nothing is accepted
-// meanwhile: it would be missed by those that begin with what the store keeps.
+// meanwhile: it would be missed by those that begin with what the store keeps. Other
+// gateways are told before, for the same reason.
 func (o *SharedStore) join(ctx context.Context, q *runner) error {
 	var consumers []queue.Consumer
 	for i := range q.handler.Consumers {
@@ -108,11 +123,14 @@ func (o *SharedStore) join(ctx context.Context, q *runner) error {
 	defer o.joining.Unlock()
 	o.accepting.Lock()
 	defer o.accepting.Unlock()
+	running := append(slices.Clip(o.running), q)
+	o.describe(running)
 	if err := o.Join(ctx, consumers); err != nil {
+		o.describe(o.running)
 		return err
 	}
-	o.running = append(slices.Clip(o.running), q)
-	o.recipients = recipientsOf(o.running)
+	o.running = running
+	_ = o.learn(ctx) // else the first delivery does
 	return nil
 }
 
@@ -124,8 +142,11 @@ func (o *SharedStore) leave(q *runner) {
 	defer o.accepting.Unlock()
 	o.running = slices.DeleteFunc(slices.Clone(o.running), func(other *runner) bool { return other == q })
 	if len(o.running) > 0 {
-		o.recipients = recipientsOf(o.running)
+		generation := o.recipients.generation
+		o.recipients = recipientsOf(o.running, o.others...)
+		o.recipients.generation = generation
 	}
+	o.describe(o.running)
 }
 
 // Consumers returns the names of the consumers that the running config has. At a reload,

@@ -142,7 +142,7 @@ func (q *runner) warnOfLeft() {
 	all, _ := q.store.Stats(context.Background()) // a store that fails says so elsewhere
 	for _, stats := range all {
 		name := stats.Consumer
-		if stats.Pending == 0 || slices.ContainsFunc(q.handler.Consumers, func(c Named) bool { return c.Name == name }) {
+		if stats.Pending == 0 || slices.ContainsFunc(q.handler.Consumers, func(c Named) bool { return c.Name == name }) || q.store.isElsewhere(name) {
 			continue
 		}
 		q.logger.Warn(fmt.Sprintf("the consumer %s is no longer in the config, and %d events wait for it: put it into the config again, or give them up with 'caddy instagram queue drop %s'",

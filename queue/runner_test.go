@@ -133,13 +133,14 @@ func TestRefusalIsComplainedAbout(t *testing.T) {
 		lines("error", 1)
 		time.Sleep(7 * time.Minute)
 		lines("error", 1)
-		if got := o.RefusingSince(); !got.Equal(start) {
-			t.Errorf("refusing since %v, want %v", got, start)
+		accept(queue.ErrVersion)
+		if got, why := o.RefusingSince(), o.Refusal(); !got.Equal(start) || !errors.Is(why, queue.ErrVersion) {
+			t.Errorf("refusing since %v, want %v: %v", got, start, why)
 		}
 		accept(nil)
 		lines("info", 1)
-		if got := o.RefusingSince(); !got.IsZero() {
-			t.Errorf("refusing since %v, but it accepts", got)
+		if got := o.RefusingSince(); !got.IsZero() || o.Refusal() != nil {
+			t.Errorf("refusing since %v, but it accepts: %v", got, o.Refusal())
 		}
 
 		// A new refusal is complained about anew, one that has ended is not.

@@ -30,11 +30,13 @@ type SharedStore struct {
 
 	mu      sync.Mutex
 	loggers []*zap.Logger // of the configs that use it, the newest last
+	refusal error         // the last one
 
 	joining    sync.Mutex   // held while it changes who the consumers are
 	accepting  sync.RWMutex // read-locked while something is accepted
 	running    []*runner    // that deliver, the newest last
-	recipients recipients   // of what is accepted
+	others     []queue.Gateway
+	recipients recipients // of what is accepted
 }
 
 func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
@@ -114,7 +116,7 @@ func (o *SharedStore) Accept(ctx context.Context, records []queue.Record, admiss
 	switch {
 	case err == nil:
 		o.accepted()
-	case ctx.Err() == nil && !errors.Is(err, queue.ErrClosed): // else it says nothing of the store
+	case ctx.Err() == nil && !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrOutdated): // else it says nothing of the store
 		o.refused(err)
 	}
 	return duplicates, err
@@ -124,7 +126,23 @@ func (o *SharedStore) Accept(ctx context.Context, records []queue.Record, admiss
 // zero time while it accepts them.
 func (o *SharedStore) RefusingSince() time.Time { return o.refusing.Since() }
 
+// Refusal returns why the store refuses deliveries, or nil while it accepts them.
+func (o *SharedStore) Refusal() error {
+	if o.RefusingSince().IsZero() {
+		if sharer, ok := o.Store.(queue.Sharer); ok {
+			return sharer.Refuses()
+		}
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.refusal
+}
+
 func (o *SharedStore) refused(err error) {
+	o.mu.Lock()
+	o.refusal = err
+	o.mu.Unlock()
 	o.refusing.Fail(func() {
 		o.log().Error("refusing deliveries: they cannot be stored", zap.String("store", o.name), zap.Error(err))
 	}, func(lasted time.Duration) {

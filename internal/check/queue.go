@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -160,9 +161,13 @@ func quoted(argument string) string {
 func (r *run) accepting(s admin.Status) {
 	f := Finding{Check: QueueAccepting, Subject: s.Store, Status: Fault}
 	switch {
-	case !s.RefusingSince.IsZero():
-		f.Text = fmt.Sprintf("Deliveries have been refused since %s (%s): they cannot be stored.", day(s.RefusingSince), age(s.RefusingSince))
-		f.Advice = "Make room on the disk, or raise max_pending; Caddy's log says which."
+	case !s.RefusingSince.IsZero() || s.RefusingBecause != "":
+		f.Text = "Deliveries are refused"
+		if !s.RefusingSince.IsZero() {
+			f.Text = fmt.Sprintf("Deliveries have been refused since %s (%s)", day(s.RefusingSince), age(s.RefusingSince))
+		}
+		f.Text += fmt.Sprintf(": %s.", cmp.Or(s.RefusingBecause, "they cannot be stored"))
+		f.Advice = "Mend that: make room on the disk, for example, or raise max_pending."
 		if s.Error != "" {
 			f.Text += fmt.Sprintf(" The queue does not tell how it is: %s.", s.Error)
 			f.Advice = "Mend what the error says; Caddy's log has more."

@@ -23,9 +23,9 @@ func queueStatusCommand(a *adminClient) *cobra.Command {
 	return a.withConsumer(a.withFile(a.command("status", "Show how much is in the queues", `
 Shows for each store, and each consumer of it, how many events are pending, are
 being delivered, are dead, and are kept after their delivery; when the oldest
-pending one was accepted; and since when deliveries are refused because they cannot
-be stored, if they are. It tells which consumers are paused, and which are not in the
-config any more.
+pending one was accepted; and since when and why deliveries are refused, if they
+are. It tells which consumers are paused, and which are not in the config any more.
+If several gateways share a store, it lists them, and what is configured differently.
 `+queueExitCodes, `  $ caddy instagram queue status
   $ caddy instagram queue status --address unix//run/caddy/admin.sock --json
   $ caddy instagram queue status --file /var/lib/caddy/.local/share/caddy/instagram/queue.db`, 0, a.status)))
@@ -67,6 +67,8 @@ func (s *queueStatus) text(c *console) {
 		switch {
 		case !store.RefusingSince.IsZero():
 			accepting = "refused since " + c.ago(store.RefusingSince, now)
+		case store.RefusingBecause != "":
+			accepting = "refused"
 		case s.Stopped:
 			accepting = "stopped"
 		}
@@ -90,6 +92,34 @@ func (s *queueStatus) text(c *console) {
 		}
 	}
 	c.list(0, withoutConsumer(rows, !several))
+	for i := range s.Stores {
+		printShared(c, &s.Stores[i], now)
+	}
+}
+
+// printShared prints why a store refuses deliveries, and who shares it.
+func printShared(c *console, store *admin.Status, now time.Time) {
+	if store.RefusingBecause != "" {
+		c.printf("\n%s refuses deliveries: %s\n", store.Store, store.RefusingBecause)
+	}
+	rows := [][]string{{"GATEWAY OF " + c.shortPath(store.Store), "RUNS SINCE", "LAST SEEN", "VERSION", "SCHEMA"}}
+	for _, g := range store.Gateways {
+		name := g.Name
+		if g.This {
+			name += " (this one)"
+		}
+		rows = append(rows, []string{name, c.ago(g.Since, now), c.ago(g.Seen, now), g.Program, strconv.Itoa(g.Schema)})
+	}
+	if len(rows) > 1 {
+		c.printf("\n")
+		c.list(0, rows)
+	}
+	if len(store.Differences) > 0 {
+		c.printf("\nThe gateways of %s are configured differently:\n", store.Store)
+	}
+	for _, difference := range store.Differences {
+		c.printf("  %s\n", difference)
+	}
 }
 
 // shortPath returns a path, or only its last part where there is little room.

@@ -31,12 +31,12 @@ func TestQueueStatus(t *testing.T) {
 	lease(t, a)
 	b, _ := newQueue(t)
 	s := newQueueServer(t, admin.Store{Store: a, Name: "a.db"}, admin.Store{Store: b, Name: "b.db",
-		RefusingSince: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)})
+		RefusingSince: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Refusal: errors.New("the disk is full")})
 
 	r := s.run(t, "status")
 	r.want(t, 0, "STORE", "")
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
-	if len(lines) != 3 || !strings.HasSuffix(lines[1], "accepted") || !strings.Contains(lines[2], "refused since 2026-02-03 04:05:06 UTC (") || !strings.HasSuffix(lines[2], "d ago)") {
+	if len(lines) != 5 || lines[4] != "b.db refuses deliveries: the disk is full" || !strings.HasSuffix(lines[1], "accepted") || !strings.Contains(lines[2], "refused since 2026-02-03 04:05:06 UTC (") || !strings.HasSuffix(lines[2], "d ago)") {
 		t.Errorf("printed\n%s", r.out)
 	}
 	row := []string{"a.db", "3", sizeText(total), "3", "2", "0", ""}

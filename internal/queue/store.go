@@ -71,7 +71,7 @@ type Store interface {
 	Pause(ctx context.Context, consumer string, paused bool) error
 
 	// Drop forgets a consumer and all that it has. It returns ErrLeased while an event is
-	// leased for it.
+	// leased for it, and ErrElsewhere while another gateway has it.
 	Drop(ctx context.Context, consumer string) error
 
 	// Expire forgets some of the events and identities whose retention is over,
@@ -117,6 +117,7 @@ var (
 	ErrLeased   = errors.New("the event is being delivered just now")
 
 	ErrNoConsumer = errors.New("there is no such consumer")
+	ErrElsewhere  = errors.New("the consumer is in the config of another gateway: remove it there first")
 
 	// ErrVersion is returned when a store is opened that a newer version of the program
 	// has written.
@@ -316,6 +317,10 @@ type Admission struct {
 	// MinFree is how many bytes must stay free where the store keeps its events,
 	// if the store knows. 0 means no limit.
 	MinFree int64
+
+	// Generation is that of the gateways from whose consumers it was worked out who gets
+	// the events. If it is over, Accept returns ErrOutdated. 0 is never over.
+	Generation int64
 }
 
 // Recipients returns the names of those who get the events.

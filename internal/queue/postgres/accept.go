@@ -31,11 +31,8 @@ func (s *Store) Accept(ctx context.Context, records []queue.Record, admission qu
 	if s.life.Err() != nil {
 		return nil, queue.ErrClosed
 	}
-	if reason := s.unsound.Load(); reason != nil {
-		return nil, *reason
-	}
-	if s.acceptsSince(patience) {
-		return nil, errStandby
+	if err := s.Refuses(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
@@ -109,13 +106,14 @@ func (s *Store) acceptAll(batch []*acceptance) error {
 	return nil
 }
 
-// divide returns what can be stored together: with the same limits, and no event twice.
+// divide returns what can be stored together: with the same limits and generation, and no
+// event twice.
 func divide(batch []*acceptance) (part, rest []*acceptance) {
 	seen := make(map[string]bool)
 	events, bytes := 0, 0
 	for _, a := range batch {
 		fits := len(part) == 0 || events+len(a.records) <= maxEvents && bytes+a.size <= maxBytes &&
-			a.Dedupe == part[0].Dedupe && a.MaxEvents == part[0].MaxEvents && a.MaxBytes == part[0].MaxBytes
+			a.Dedupe == part[0].Dedupe && a.Generation == part[0].Generation && a.MaxEvents == part[0].MaxEvents && a.MaxBytes == part[0].MaxBytes
 		for _, key := range a.keys {
 			fits = fits && !seen[key]
 		}
@@ -190,7 +188,7 @@ func (c *columns) add(a *acceptance, i int, numbers map[string]int32) {
 	}
 }
 
-const acceptSQL = "SELECT {accept}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+const acceptSQL = "SELECT {accept}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
 
 // acceptPart stores deliveries in one transaction.
 func (s *Store) acceptPart(part []*acceptance) error {
@@ -210,12 +208,15 @@ func (s *Store) acceptPart(part []*acceptance) error {
 	var fresh []int32
 	warnings := s.warnings.Load()
 	_, err := retry(s.work, func(ctx context.Context) (_ struct{}, err error) {
-		return struct{}{}, s.pool.QueryRow(ctx, s.sql(acceptSQL), s.durability(), time.Now().UnixMicro(), limits.Dedupe.Microseconds(),
+		return struct{}{}, s.pool.QueryRow(ctx, s.sql(acceptSQL), s.durability(), limits.Generation, time.Now().UnixMicro(), limits.Dedupe.Microseconds(),
 			c.keys, c.identities, c.notUnique, c.fields, c.accounts, c.conversations, c.urls, c.origins, c.secrets,
 			c.signatures, c.bodies, c.names, c.toEvent, c.toName, c.roomEvents, c.roomBytes).Scan(&fresh)
 	})
 	if code(err) == codeFull && len(part) == 1 {
 		return c.full(err, &limits, has)
+	}
+	if code(err) == codeNoStandbys {
+		s.judge(noStandbys)
 	}
 	if err == nil && s.warnings.Load() != warnings {
 		err = errStandby

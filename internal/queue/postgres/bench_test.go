@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/caddy-instagram/webhooks/internal/pgtest"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -99,4 +100,42 @@ func deliverMany(b *testing.B, s *Store, n int) {
 		}
 		all.Wait()
 	}
+}
+
+// BenchmarkSize measures what docs/several-gateways.md says of disks: how large an event is in
+// the tables and indexes, and how much is logged to accept and to deliver it.
+func BenchmarkSize(b *testing.B) {
+	own, err := pgtest.Start("fsync=off", "wal_compression=lz4", "max_wal_size=8GB")
+	pgtest.Need(b, err)
+	b.Cleanup(own.Stop)
+	o := newShared(b, 10*time.Second)
+	o.DSN = own.DSN
+	s, err := Open(o, nop)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	if err := s.Join(b.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		b.Fatal(err)
+	}
+	ask := func(sql string, args ...any) (n float64) {
+		if err := s.pool.QueryRow(b.Context(), s.sql(sql), args...).Scan(&n); err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	const logged = "SELECT (pg_current_wal_lsn() - '0/0')::float8"
+	const tables = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::float8 FROM pg_class WHERE relkind = 'r' AND relnamespace = $1::regnamespace AND relname = ANY($2)"
+	name := pgx.Identifier{o.Schema}.Sanitize()
+	events, identities := []string{"event", "work", "chain"}, []string{"identity"}
+	size, before := ask(tables, name, events), ask(logged)
+	acceptMany(b, s, int64(b.N))
+	n := float64(b.N)
+	b.ReportMetric((ask(tables, name, events)-size)/n, "B-waiting/event")
+	b.ReportMetric(ask(tables, name, identities)/n, "B-identity/event")
+	b.ReportMetric((ask(logged)-before)/n, "B-WAL-accept/event")
+	before = ask(logged)
+	deliverMany(b, s, b.N)
+	b.ReportMetric((ask(tables, name, events)-size)/n, "B-delivered/event")
+	b.ReportMetric((ask(logged)-before)/n, "B-WAL-deliver/event")
 }

@@ -66,7 +66,11 @@ const (
 	codeFull       = "IQ002"
 	codeNoSession  = "IQ003"
 	codeTooMany    = "IQ004"
+	codeOutdated   = "IQ005"
+	codeNoStandbys = "IQ006"
+	codeMigrated   = "IQ007" // by another gateway
 
+	codeExists        = "42P07" // a table
 	codeUnique        = "23505"
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
@@ -110,6 +114,10 @@ func sanitize(err error) error {
 		switch server.Code {
 		case codeNoConsumer:
 			return fmt.Errorf("%w: %s", queue.ErrNoConsumer, server.Detail)
+		case codeOutdated:
+			return queue.ErrOutdated
+		case codeNoStandbys:
+			return noStandbys
 		case codeTooMany:
 			return fmt.Errorf("more than %d consumers", queue.MaxConsumers)
 		case "28P01", "28000", "3D000": // these name user and database

@@ -131,10 +131,26 @@ func TestUnsoundSettings(t *testing.T) {
 	} {
 		o := newOptions(t)
 		o.Local, o.unsafe = c.local, c.unsafe
-		_, err := openShared(t, o).Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{})
+		s := openShared(t, o)
+		_, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("local %t: %v, want %q", c.local, err, c.want)
 		}
+		if why := s.Refuses(); !errors.Is(why, err) {
+			t.Errorf("local %t: it says that it refuses for %v, not %v", c.local, why, err)
+		}
+	}
+}
+
+// TestStandbyThatTakesOver has the setting be lost between two looks at it.
+func TestStandbyThatTakesOver(t *testing.T) {
+	t.Parallel()
+	o := newOptions(t)
+	o.Local = false
+	s := openShared(t, o)
+	s.unsound.Store(nil)
+	if _, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{}); !errors.Is(err, noStandbys) || !errors.Is(s.Refuses(), noStandbys) {
+		t.Errorf("accepted, %v, and goes on: %v", err, s.Refuses())
 	}
 }
 
@@ -189,21 +205,22 @@ func TestDuplicateWaitsForStandby(t *testing.T) {
 			}
 		}
 	}
-	identity := ""
+	identity, via := "", s
 	send := func(within time.Duration) ([]bool, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		return s.Accept(ctx, []queue.Record{record(identity, "1")}, queue.Admission{Dedupe: time.Hour})
+		return via.Accept(ctx, []queue.Record{record(identity, "1")}, queue.Admission{Dedupe: time.Hour})
 	}
 	standbys("nobody")
 	const waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-	// The server takes note of the setting a little later: until then, events are acknowledged.
+	// The server takes note of the setting a little later.
 	for n := 1; ; n++ {
 		identity = fmt.Sprint("a ", n)
 		err := sendAndCancel(t, own, waiting, send)
-		if err != nil {
+		if err != nil && !errors.Is(err, noStandbys) {
 			break
 		}
+		s.unsound.Store(nil)
 		if n == 200 {
 			t.Fatal("acknowledged without the standby")
 		}
@@ -213,6 +230,8 @@ func TestDuplicateWaitsForStandby(t *testing.T) {
 	}
 	other := openShared(t, o) // a config starts meanwhile
 	standbys("")
+	o.Local = true
+	via = openShared(t, o)
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		d, err := send(time.Second)
 		if err == nil {

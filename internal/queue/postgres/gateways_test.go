@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -217,24 +215,5 @@ func TestSchemaIsMadeOnce(t *testing.T) {
 	stats, err := open(t, o).Stats(t.Context())
 	if err != nil || len(stats) != 1 || stats[0].Pending != 1 {
 		t.Errorf("stats %+v, %v, want one event", stats, err)
-	}
-}
-
-// TestVersions opens queues that newer versions have made: one that this can use, and one
-// that it cannot.
-func TestVersions(t *testing.T) {
-	t.Parallel()
-	o := newOptions(t)
-	openShared(t, o)
-	table := pgx.Identifier{o.Schema, "version"}.Sanitize()
-	if err := server.Execute("UPDATE " + table + " SET number = 7"); err != nil {
-		t.Fatal(err)
-	}
-	accept(t, openShared(t, o), record("a", ""))
-	if err := server.Execute("UPDATE " + table + " SET oldest = 2"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(o, nop); !errors.Is(err, queue.ErrVersion) {
-		t.Errorf("opened: %v", err)
 	}
 }

@@ -12,6 +12,10 @@ type unsound string
 
 func (u unsound) Error() string { return "the database could lose what it has accepted: " + string(u) }
 
+// noStandbys is looked for by each acceptance, too: a standby that has taken over may not have
+// that setting.
+const noStandbys unsound = "synchronous_standby_names is empty: name a standby there, or say 'durable local' if the disk of one server is enough"
+
 const settings = `SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
 	pg_is_in_recovery(), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'),
 	count(*) FILTER (WHERE sync_state IS NULL) FROM pg_stat_replication`
@@ -50,15 +54,26 @@ func (s *Store) inspect() {
 		found = "full_page_writes is off"
 	case s.Local:
 	case standbys == "":
-		found = "synchronous_standby_names is empty: name a standby there, or say 'durable local' if the disk of one server is enough"
+		found = noStandbys
 	case streaming+hidden == 0:
 		found = "no synchronous standby is connected"
 	}
+	if !s.Local && hidden > 0 {
+		s.unseen.Do(func() {
+			s.logger().Warn("the user of the dsn may not see which standbys are synchronous: make it a member of pg_monitor")
+		})
+	}
+	s.judge(found)
+}
+
+// judge takes note of what was found. Nothing is found if the database can be trusted.
+func (s *Store) judge(found unsound) {
 	before := s.unsound.Load()
 	switch {
-	case found == "":
+	case found == "" && before != nil:
 		s.unsound.Store(nil)
-	case before == nil || *before != found:
+		s.logger().Info("the database can be trusted again")
+	case found != "" && (before == nil || *before != found):
 		s.unsound.Store(&found)
 		s.logger().Error("deliveries are refused", zap.Error(found))
 	}

@@ -20,7 +20,7 @@ func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
 	patient, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
 	_, err := call(patient, s, nil, func(work context.Context) (_ struct{}, err error) {
-		if err := s.prepare(work); err != nil {
+		if _, err := s.currentSession(work); err != nil {
 			if server := new(pgconn.PgError); errors.As(err, &server) {
 				return struct{}{}, err
 			}
@@ -97,13 +97,21 @@ func refusal(result int32, err, notFound error) error {
 		return notFound
 	case result == 2:
 		return queue.ErrLeased
+	case result == 3:
+		return queue.ErrElsewhere
 	}
 	return nil
 }
 
 // Drop implements queue.Store.
 func (s *Store) Drop(ctx context.Context, consumer string) error {
-	result, err := number[int32](ctx, s, "SELECT {drop_consumer}($1, $2)", s.durability(), consumer)
+	own := int32(0)
+	s.mu.Lock()
+	if s.session != nil { // what it says may be old
+		own = s.session.id
+	}
+	s.mu.Unlock()
+	result, err := number[int32](ctx, s, "SELECT {drop_consumer}($1, $2, $3)", s.durability(), own, consumer)
 	if err = refusal(result, err, queue.ErrNoConsumer); err != nil {
 		return err
 	}

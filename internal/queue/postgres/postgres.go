@@ -26,6 +26,10 @@ var schema string
 // version is that of the schema.
 const version = 1
 
+// migrations bring the schema from one version to the next, functions included: the first
+// one from version 1 to 2. Older gateways go on with theirs meanwhile, unless oldest is set.
+var migrations []string
+
 // Options are where a queue is, and how durable.
 type Options struct {
 	DSN    string
@@ -74,17 +78,23 @@ type Store struct {
 	work    context.Context // ends a little later
 	endWork context.CancelFunc
 
+	opened   time.Time
 	unsound  atomic.Pointer[unsound]   // why nothing is accepted
+	unseen   sync.Once                 // it was said that the state of standbys cannot be seen
 	warnings atomic.Int64              // of the database
 	since    atomic.Pointer[time.Time] // when the accepts that are under way began; nil: none are
 
 	prepared  atomic.Bool
-	preparing sync.Mutex // held to prepare the database and to begin a session
-	failed    error      // the last preparation
+	layout    atomic.Int64 // version of the schema
+	preparing sync.Mutex   // held to prepare the database and to begin a session
+	failed    error        // the last preparation
 	failedAt  time.Time
+
+	differences string // between gateways, that compare has logged
 
 	mu      sync.Mutex       // guards what follows
 	joining []queue.Consumer // that join once the database can be used
+	about   string           // what this gateway says of itself
 	session *session         // nil: none, or lost
 	leases  map[*queue.Event]held
 	wake    chan struct{} // closed when something may have become due
@@ -98,7 +108,11 @@ func Open(o Options, logger func() *zap.Logger) (*Store, error) {
 	if o.timing == (timing{}) {
 		o.timing = defaultTiming
 	}
-	s := &Store{Options: o, logger: logger, leases: make(map[*queue.Event]held), wake: make(chan struct{}), turns: make(map[string]*turn)}
+	s := &Store{
+		Options: o, logger: logger, opened: time.Now(),
+		leases: make(map[*queue.Event]held), wake: make(chan struct{}), turns: make(map[string]*turn),
+	}
+	s.about = s.describe(nil, nil)
 	var err error
 	if s.pool, err = s.connect(); err != nil {
 		return nil, err
@@ -117,6 +131,7 @@ func Open(o Options, logger func() *zap.Logger) (*Store, error) {
 	}
 	go s.repeat(s.beat, s.keep)
 	go s.repeat(s.check, s.inspect)
+	go s.repeat(s.check, s.compare)
 	go s.repeat(s.pollMax, s.inspectAgain)
 	return s, nil
 }
@@ -206,5 +221,8 @@ func (s *Store) durability() string {
 // changed wakes who waits for events: any may be free.
 func (s *Store) changed() { s.lower(0) }
 
-// Interface guard
-var _ queue.Store = (*Store)(nil)
+// Interface guards
+var (
+	_ queue.Store  = (*Store)(nil)
+	_ queue.Sharer = (*Store)(nil)
+)

@@ -33,6 +33,10 @@ CREATE TABLE session (
     fence bigint NOT NULL DEFAULT 0 -- no lease up to this one is given any more
 );
 
+-- What the gateways that are running say of themselves, in JSON. It is not in session, whose
+-- rows change all the time.
+CREATE TABLE gateway (session int PRIMARY KEY, about text NOT NULL);
+
 -- By which duplicates are recognised: a hash of identity and secret.
 CREATE TABLE identity (key uuid PRIMARY KEY, accepted bigint NOT NULL);
 CREATE INDEX identity_accepted ON identity (accepted);
@@ -91,6 +95,13 @@ CREATE FUNCTION members() RETURNS bigint STABLE LANGUAGE sql SET search_path FRO
     SELECT 'version'::regclass::oid::bigint
 $$;
 
+-- generation is another number as soon as other gateways are running, one of them says
+-- something else of itself, or there are other consumers.
+CREATE FUNCTION generation() RETURNS bigint STABLE LANGUAGE sql SET search_path FROM CURRENT AS $$
+    SELECT hashtextextended(coalesce((SELECT string_agg(session || about, '' ORDER BY session) FROM gateway), '') ||
+        coalesce((SELECT string_agg(name, ' ' ORDER BY id) FROM consumer), ''), 0)
+$$;
+
 -- The chain of a conversation or an account.
 CREATE FUNCTION chain_of(key text) RETURNS bigint IMMUTABLE LANGUAGE sql AS $$
     SELECT CASE WHEN key <> '' THEN ('x' || encode(substr(sha256(convert_to(key, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint END
@@ -99,8 +110,8 @@ $$;
 -- accept stores the events of deliveries and returns which are no duplicates, by number
 -- from 1. p_keys is '' where there are none; p_to says which event is for which of p_names,
 -- by number. A duplicate locks the row of its identity, and so waits until that is
--- replicated, too.
-CREATE FUNCTION accept(p_commit text, p_now bigint, p_dedupe bigint, p_keys text[], p_identity text[], p_not_unique boolean[],
+-- replicated, too. p_generation is 0, or the one from which it was worked out who gets what.
+CREATE FUNCTION accept(p_commit text, p_generation bigint, p_now bigint, p_dedupe bigint, p_keys text[], p_identity text[], p_not_unique boolean[],
     p_field text[], p_account text[], p_conversation text[], p_url text[], p_origin text[], p_secret text[],
     p_signature bytea[], p_body bytea[], p_names text[], p_to_event int[], p_to_name int[],
     p_room_events bigint[], p_room_bytes bigint[]) RETURNS int[] LANGUAGE plpgsql SET search_path FROM CURRENT
@@ -112,6 +123,12 @@ DECLARE
     much record;
 BEGIN
     PERFORM set_config('synchronous_commit', p_commit, true), pg_advisory_xact_lock_shared(members());
+    IF p_commit = 'on' AND current_setting('synchronous_standby_names') = '' THEN
+        RAISE EXCEPTION 'no standbys' USING ERRCODE = 'IQ006';
+    END IF;
+    IF p_generation <> 0 AND p_generation <> generation() THEN
+        RAISE EXCEPTION 'outdated' USING ERRCODE = 'IQ005';
+    END IF;
     SELECT array_agg(c.id ORDER BY i), array_agg(c.ordering ORDER BY i) INTO ids, orderings
         FROM unnest(p_names) WITH ORDINALITY AS n (name, i) LEFT JOIN consumer c USING (name);
     IF array_position(ids, NULL) IS NOT NULL THEN
@@ -448,9 +465,9 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- drop_consumer returns 1 if there is no such consumer, and 2 if an event is leased for it. What it has
--- is removed by expire.
-CREATE FUNCTION drop_consumer(p_commit text, p_name text) RETURNS int LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+-- drop_consumer returns 1 if there is no such consumer, 2 if an event is leased for it, and 3
+-- if a gateway with another session has it. What it has is removed by expire.
+CREATE FUNCTION drop_consumer(p_commit text, p_session int, p_name text) RETURNS int LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     c int;
 BEGIN
@@ -462,6 +479,10 @@ BEGIN
     IF EXISTS (SELECT FROM work WHERE lease IS NOT NULL AND consumer = c) THEN
         RETURN 2;
     END IF;
+    IF EXISTS (SELECT FROM gateway g, json_array_elements(g.about::json->'consumers') AS j
+        WHERE g.session <> p_session AND j->>'name' = p_name) THEN
+        RETURN 3;
+    END IF;
     DELETE FROM consumer WHERE id = c;
     INSERT INTO dropped VALUES (c);
     RETURN 0;
@@ -472,6 +493,7 @@ CREATE FUNCTION leave(p_commit text, p_ids int[]) RETURNS void LANGUAGE plpgsql 
 BEGIN
     PERFORM set_config('synchronous_commit', p_commit, true), pg_advisory_xact_lock(members());
     DELETE FROM session WHERE id = ANY(p_ids);
+    DELETE FROM gateway WHERE session = ANY(p_ids);
     UPDATE work SET lease = NULL WHERE lease IS NOT NULL AND lease >> 32 = ANY(p_ids);
 END $$;
 
@@ -498,9 +520,10 @@ BEGIN
 END $$;
 
 -- enter begins the session of a gateway.
-CREATE FUNCTION enter(p_commit text, p_host text, p_expiry float8) RETURNS int LANGUAGE sql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION enter(p_commit text, p_host text, p_expiry float8, p_about text) RETURNS int LANGUAGE sql SET search_path FROM CURRENT AS $$
     SELECT beat(p_commit, 0, p_expiry);
-    INSERT INTO session (host) VALUES (p_host) RETURNING id;
+    WITH n AS (INSERT INTO session (host) VALUES (p_host) RETURNING id)
+        INSERT INTO gateway SELECT id, p_about FROM n RETURNING session;
 $$;
 
 -- stats counts what there is for each consumer.

@@ -23,6 +23,7 @@ type session struct {
 	lose    context.CancelFunc
 	timer   *time.Timer // loses it
 	numbers atomic.Uint32
+	said    atomic.Pointer[string] // what the database knows of the gateway
 
 	mu      sync.Mutex
 	unknown []int64 // leases that may have been given, but whose answers did not come
@@ -39,25 +40,33 @@ type held struct {
 // shorter than there.
 func (s *Store) valid() time.Duration { return s.expiry - s.expiry/5 }
 
-// currentSession returns the session, and begins one if there is none.
+// currentSession returns the session, and begins one if there is none. The database knows
+// then what this gateway says of itself.
 func (s *Store) currentSession(ctx context.Context) (*session, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	s.preparing.Lock()
 	defer s.preparing.Unlock()
+	return s.begin(ctx)
+}
+
+// begin is currentSession for who holds preparing.
+func (s *Store) begin(ctx context.Context) (*session, error) {
 	s.mu.Lock()
-	current := s.session
+	current, about := s.session, s.about
 	s.mu.Unlock()
 	if current != nil && current.valid.Err() == nil {
-		return current, nil
+		return current, s.say(ctx, current)
 	}
 	host, _ := os.Hostname()
 	begun := time.Now()
 	n := new(session)
-	if err := s.pool.QueryRow(ctx, s.sql("SELECT {enter}($1, $2, $3)"), s.durability(), text(host), s.expiry.Seconds()).Scan(&n.id); err != nil {
+	row := s.pool.QueryRow(ctx, s.sql("SELECT {enter}($1, $2, $3, $4)"), s.durability(), text(host), s.expiry.Seconds(), about)
+	if err := row.Scan(&n.id); err != nil {
 		return nil, err
 	}
+	n.said.Store(&about)
 	n.valid, n.lose = context.WithCancel(s.life)
 	n.timer = time.AfterFunc(s.valid()-time.Since(begun), n.lose)
 	context.AfterFunc(n.valid, func() { s.forget(n) })
@@ -129,13 +138,21 @@ func (s *Store) keep() {
 	defer cancel()
 	begun := time.Now()
 	var alive bool
-	err := s.pool.QueryRow(ctx, s.sql("SELECT {beat}($1, $2, $3)"), s.durability(), n.id, s.expiry.Seconds()).Scan(&alive)
+	var layout int64
+	err := s.pool.QueryRow(ctx, s.sql("SELECT {beat}($1, $2, $3), number FROM {version}"), s.durability(), n.id, s.expiry.Seconds()).
+		Scan(&alive, &layout)
 	switch {
-	case err == nil && alive:
+	case err != nil:
+		return
+	case alive:
 		n.timer.Reset(s.valid() - time.Since(begun))
-	case err == nil:
+	default:
 		n.lose()
 	}
+	if layout != s.layout.Load() { // a newer gateway has changed it
+		s.prepared.Store(false)
+	}
+	_ = s.say(ctx, n) // else the next time
 }
 
 // prepare makes the schema, unless it is there, and has consumers join who could not. It
@@ -153,7 +170,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return s.failed
 	}
 	defer func() { s.failed, s.failedAt = err, time.Now() }()
-	if err := s.migrate(ctx); err != nil {
+	if err := s.migrate(ctx, version, migrations); err != nil {
 		return err
 	}
 	s.inspect()
@@ -161,6 +178,10 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	waiting := s.joining
 	s.mu.Unlock()
 	if len(waiting) > 0 {
+		// What others accept from then on is for them, too.
+		if _, err := s.begin(ctx); err != nil {
+			return err
+		}
 		if err := s.join(ctx, waiting); err != nil {
 			return err
 		}
@@ -172,34 +193,50 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// migrate brings the schema to this version.
-func (s *Store) migrate(ctx context.Context) error {
+// migrate brings the schema to a version.
+func (s *Store) migrate(ctx context.Context, version int64, migrations []string) error {
 	var exists bool
 	const find = "SELECT EXISTS (SELECT FROM information_schema.tables WHERE table_schema = $1 AND table_name = 'version')"
 	if err := s.pool.QueryRow(ctx, find, s.Schema).Scan(&exists); err != nil {
 		return err
 	}
 	if !exists {
-		if err := s.create(ctx); err != nil && code(err) != "42P07" { // another gateway was faster
+		if err := s.script(ctx, schema); err != nil && code(err) != codeExists { // another gateway was faster
 			return err
 		}
 	}
-	var number, oldest int
-	if err := s.pool.QueryRow(ctx, s.sql("SELECT number, oldest FROM {version}")).Scan(&number, &oldest); err != nil {
-		return err
+	var number, oldest int64
+	for {
+		if err := s.pool.QueryRow(ctx, s.sql("SELECT number, oldest FROM {version}")).Scan(&number, &oldest); err != nil {
+			return err
+		}
+		if number >= version {
+			break
+		}
+		if err := s.script(ctx, fmt.Sprintf(nextVersion, number)+migrations[number-1]); err != nil && code(err) != codeMigrated {
+			return err
+		}
 	}
 	if oldest > version {
 		return fmt.Errorf("%w: the schema is of version %d, and this program knows %d", queue.ErrVersion, number, version)
 	}
-	if number > version {
+	if number > version && number != s.layout.Load() {
 		s.logger().Warn("the schema of the queue is of a newer version than this gateway, which can use it still: update the gateway",
-			zap.Int("schema", number), zap.Int("gateway", version))
+			zap.Int64("schema", number), zap.Int64("gateway", version))
 	}
+	s.layout.Store(number)
 	return nil
 }
 
-// create makes the schema, in one transaction that is one message.
-func (s *Store) create(ctx context.Context) error {
+const nextVersion = `DO $$ BEGIN
+	UPDATE version SET number = number + 1 WHERE number = %d;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'migrated' USING ERRCODE = '` + codeMigrated + `';
+	END IF;
+END $$;`
+
+// script changes the schema, in one transaction that is one message, while nobody else does.
+func (s *Store) script(ctx context.Context, sql string) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -208,6 +245,6 @@ func (s *Store) create(ctx context.Context) error {
 	name := pgx.Identifier{s.Schema}.Sanitize()
 	quoted := "'" + strings.ReplaceAll(name, "'", "''") + "'"
 	_, err = conn.Conn().PgConn().Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('instagram_queue '||"+quoted+"));"+
-		"CREATE SCHEMA IF NOT EXISTS "+name+";SELECT set_config('search_path', "+quoted+", true);"+schema).ReadAll()
+		"CREATE SCHEMA IF NOT EXISTS "+name+";SELECT set_config('search_path', "+quoted+", true);"+sql).ReadAll()
 	return err
 }
