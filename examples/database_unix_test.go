@@ -1,0 +1,163 @@
+//go:build unix
+
+package examples_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-instagram/webhooks/internal/pgtest"
+	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue/postgres"
+)
+
+// database is a server that database.sh starts, as the compose file does.
+type database struct {
+	name, dir, port string
+	reserved        net.Listener // keeps the port until the start
+	cmd             *exec.Cmd
+}
+
+// newDatabase prepares a server, with a port of its own in place of an address of its own.
+func newDatabase(t *testing.T, name string) *database {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", name) // the path of a Unix socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return &database{name: name, dir: dir, port: strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), reserved: listener}
+}
+
+// programs returns where those of PostgreSQL are.
+func programs(t *testing.T) string {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if len(found) == 0 {
+		pgtest.Need(t, errors.New("PostgreSQL is not installed: apt-get install postgresql"))
+	}
+	return found[len(found)-1]
+}
+
+// owner is who the servers belong to: they refuse to be root's.
+func owner(t *testing.T) *syscall.Credential {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	found, err := user.Lookup("postgres")
+	pgtest.Need(t, err)
+	uid, _ := strconv.ParseUint(found.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(found.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+// start starts a server, of which one is the primary.
+func (d *database) start(t *testing.T, primary *database) {
+	t.Helper()
+	host := primary.name
+	if primary != d {
+		host = "127.0.0.1"
+	}
+	_ = d.reserved.Close()
+	script, err := os.ReadFile(filepath.Join(severalGateways, "database.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := owner(t)
+	if as != nil {
+		if err := os.Chown(d.dir, int(as.Uid), int(as.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.cmd = exec.Command("sh", "-c", string(script), "database.sh", "-k", d.dir, "-c", "port="+d.port)
+	d.cmd.Dir = d.dir
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true}
+	d.cmd.Env = append(os.Environ(), "PATH="+programs(t)+":"+os.Getenv("PATH"), "PGDATA="+filepath.Join(d.dir, "data"),
+		"NAME="+d.name, "PRIMARY="+host, "PGPORT="+primary.port, "GATEWAY_PASSWORD=sesame", "REPLICATION_PASSWORD=opensesame")
+	var output strings.Builder
+	d.cmd.Stdout, d.cmd.Stderr = &output, &output
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := d.cmd
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGQUIT)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s:\n%s", d.name, &output)
+		}
+	})
+}
+
+// TestDatabaseScript starts a primary and a standby as the example does, and has the standby
+// take over.
+func TestDatabaseScript(t *testing.T) {
+	db1, db2 := newDatabase(t, "db1"), newDatabase(t, "db2")
+	db1.start(t, db1)
+	db2.start(t, db1)
+	dsn := fmt.Sprintf("postgres://gateway:sesame@127.0.0.1:%s,127.0.0.1:%s/instagram?target_session_attrs=read-write", db1.port, db2.port)
+	store, err := postgres.Open(postgres.Options{DSN: dsn, Schema: "instagram"}, zap.NewNop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Join(t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	accepts := func(when string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		for {
+			sent++
+			_, err := store.Accept(ctx, []queue.Record{{Identity: fmt.Sprint(sent), Body: []byte("{}")}}, queue.Admission{Dedupe: time.Hour})
+			if err == nil {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%s: %v", when, err)
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+	accepts("once both run")
+	if err := db1.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = db1.cmd.Wait()
+	promote := exec.Command(filepath.Join(programs(t), "pg_ctl"), "promote", "--pgdata="+filepath.Join(db2.dir, "data"))
+	promote.SysProcAttr = &syscall.SysProcAttr{Credential: owner(t)}
+	if out, err := promote.CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if err := os.RemoveAll(filepath.Join(db1.dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	db1.start(t, db2)
+	accepts("with the standby as the primary")
+	list, err := store.List(t.Context(), queue.Filter{OldestFirst: true, Limit: 1})
+	if err != nil || len(list) != 1 {
+		t.Errorf("listed %v, %v", list, err)
+	}
+}
