@@ -22,7 +22,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "instagram",
-		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, inspect, simulate, replay, listen, check",
+		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, inspect, simulate, replay, listen, tail, check",
 		CobraFunc: root,
 	})
 }
@@ -50,6 +50,7 @@ object holds "error". Messages for people go to the standard error.
 		simulateCommand(),
 		replayCommand(),
 		listenCommand(),
+		tailCommand(),
 		checkCommand(),
 	)
 	cmd.PersistentFlags().Bool("json", false, "Print JSON")

@@ -145,6 +145,10 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *listener) answerVerification(w http.ResponseWriter, r *http.Request) {
+	if r.FormValue(meta.ParamMode) != meta.ModeSubscribe {
+		http.Error(w, "this is no verification request", http.StatusBadRequest)
+		return
+	}
 	if l.verify != "" && !hmac.Equal([]byte(r.FormValue(meta.ParamToken)), []byte(l.verify)) {
 		http.Error(w, "wrong verify token", http.StatusForbidden)
 		return

@@ -93,16 +93,10 @@ func registerSelection(cmd *cobra.Command, state string) {
 	flags.String("since", "", "Only those accepted since this `time`: 2026-01-31T08:00:00Z, or 24h for a day ago")
 }
 
-// selected returns these flags as parameters. It notes that the field may be misspelt:
-// then there is no event of it, which looks as if all were well.
-func selected(c *console) url.Values {
-	query := make(url.Values)
-	for _, name := range selection {
-		if value := c.flags.Lookup(name).Value.String(); value != "" {
-			query.Set(name, value)
-		}
-	}
-	if field := query.Get("field"); len(field) > maxName {
+// noteField notes that the name of a field may be misspelt: then there is no event of it,
+// which looks as if all were well.
+func noteField(c *console, field string) {
+	if len(field) > maxName {
 		// It is not repeated: it may be a secret in the wrong place.
 		c.note("Note: the name after --field is longer than that of any field")
 	} else if field != "" {
@@ -110,6 +104,17 @@ func selected(c *console) url.Values {
 			c.note("Note: %s", warning)
 		}
 	}
+}
+
+// selected returns these flags as parameters.
+func selected(c *console) url.Values {
+	query := make(url.Values)
+	for _, name := range selection {
+		if value := c.flags.Lookup(name).Value.String(); value != "" {
+			query.Set(name, value)
+		}
+	}
+	noteField(c, query.Get("field"))
 	if ago, err := caddy.ParseDuration(query.Get("since")); err == nil && ago >= 0 {
 		// A time is the same for all pages.
 		query.Set("since", time.Now().Add(-ago).UTC().Format(time.RFC3339Nano))

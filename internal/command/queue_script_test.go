@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http/httptest"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
@@ -55,7 +57,8 @@ func serveQueue(ts *testscript.TestScript, neg bool, args []string) {
 	store, err := sqlite.Open(ts.MkAbs(args[0]), zap.NewNop)
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(store.Close()) })
-	api := &admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: name}} }}
+	api := &admin.API{Feed: ts.Value("feed").(*live.Feed), Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: name}} }}
+	ts.Check(api.Provision(caddy.Context{})) // a reload ends streams by the next one
 	server := httptest.NewServer(api.Handler())
 	ts.Defer(server.Close)
 	ts.Setenv("QUEUE", server.Listener.Addr().String())

@@ -20,6 +20,7 @@ import (
 	_ "github.com/caddy-instagram/webhooks/internal/command"
 	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
+	"github.com/caddy-instagram/webhooks/internal/live"
 )
 
 // marker stands in every secret of the scripts, and must stand in no output.
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 			// The race detector would wait for a second at the end of each command.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("VERSION", graph.DefaultVersion)
-			env.Values["receiver"] = new(*background)
+			env.Values["receiver"], env.Values["tail"], env.Values["feed"] = new(*background), new(*background), live.New()
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -51,6 +52,10 @@ func TestScripts(t *testing.T) {
 			"receiver":   startReceiver,
 			"receive":    receive,
 			"received":   received,
+			"tail":       tail,
+			"tailed":     tailed,
+			"happens":    happens,
+			"reload":     reload,
 			"site":       startSite,
 			"queue-file": keepQueue,
 			"queue":      serveQueue,
