@@ -345,7 +345,7 @@ func translate(path string, err error) error {
 		return failure{damage{fmt.Errorf("the file %s is no queue, or is damaged: %w", path, err)}}
 	case errors.Is(err, sqlite3.CORRUPT):
 		return failure{damage{fmt.Errorf("the queue %s is damaged: %w", path, err)}}
-	case errors.Is(err, sqlite3.FULL), errors.Is(err, sqlite3.IOERR) && isFull(path):
+	case errors.Is(err, sqlite3.FULL), errors.Is(err, syscall.ENOSPC), errors.Is(err, sqlite3.IOERR) && isFull(path):
 		return failure{fmt.Errorf("%w: writing %s: %w", queue.ErrFull, path, syscall.ENOSPC)}
 	case errors.Is(err, sqlite3.BUSY):
 		return failure{fmt.Errorf("the queue %s is in use by another program: %w", path, err)}

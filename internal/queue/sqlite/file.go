@@ -52,12 +52,15 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 	case err != nil:
 		return fmt.Errorf("opening the queue %s: %w", s.path, err)
 	}
-	if err = createMissing(s.path); err == nil {
-		err = s.examine(acceptLoss)
+	openKnown := func() error {
+		if err := s.examine(acceptLoss); err != nil {
+			return err
+		}
+		return s.openFile()
 	}
-	if err == nil {
-		if err = s.openFile(); errors.Is(err, queue.ErrFull) && s.reserve.remove() == nil {
-			err = s.openFile()
+	if err = createMissing(s.path); err == nil {
+		if err = openKnown(); errors.Is(err, queue.ErrFull) && s.reserve.remove() == nil {
+			err = openKnown()
 		}
 	}
 	if err != nil {
@@ -125,8 +128,12 @@ func (s *Store) examine(acceptLoss bool) error {
 	case hasWAL && !usesWAL:
 		return s.foreign()
 	case hasWAL:
-		if there, err := s.readMeta(readOnly); err != nil || there.session != here.session {
+		switch there, err := s.readMeta(readOnly); {
+		case err == nil && there.session == here.session:
+		case err == nil, errors.Is(err, ErrDamaged), errors.Is(err, queue.ErrVersion), errors.Is(err, sqlite3.ERROR):
 			return errors.Join(err, s.foreign())
+		default: // the disk fails: the log may well be its own
+			return err
 		}
 	case usesWAL && here.open && missing && !acceptLoss:
 		return fmt.Errorf("%w: %s. If this is a copy, copy %s as well, or make copies with 'caddy instagram queue backup'. "+

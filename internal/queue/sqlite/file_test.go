@@ -79,6 +79,32 @@ func TestRestoredFile(t *testing.T) {
 	}
 }
 
+// TestLogThatCannotBeRead opens what a crash has left while the disk fails: nobody is told
+// to remove the log.
+func TestLogThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	accept(t, s, record("a", ""))
+	path := filepath.Join(t.TempDir(), "queue.db")
+	for _, suffix := range []string{"", walSuffix} {
+		if err := copyFile(s.path+suffix, path+suffix); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(path+shmSuffix, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, zap.NewNop); err == nil || strings.Contains(err.Error(), "remove") {
+		t.Errorf("opened: %v", err)
+	}
+	if err := os.Remove(path + shmSuffix); err != nil {
+		t.Fatal(err)
+	}
+	if stats, err := statsOf(openStore(t, path)); err != nil || stats.Pending != 1 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+}
+
 // TestCheckpointHalfway opens a queue that is left by a crash in a checkpoint, or by one for
 // which the disk was too full: the file begins with its newest page, and ends too early.
 func TestCheckpointHalfway(t *testing.T) {

@@ -218,3 +218,12 @@ func TestOpenOnAFullDisk(t *testing.T) {
 		t.Errorf("%+v, %v", stats, err)
 	}
 }
+
+// TestFullByItsError has a file system be full that tells of free space, as btrfs can.
+func TestFullByItsError(t *testing.T) {
+	t.Parallel()
+	err := translate(t.TempDir(), &os.PathError{Op: "truncate", Path: "queue.db-shm", Err: syscall.ENOSPC})
+	if !isFullError(err) {
+		t.Errorf("got %v", err)
+	}
+}
