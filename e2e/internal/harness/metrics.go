@@ -19,9 +19,9 @@ func (c *Caddy) Metrics(t testing.TB) string {
 	return ours.String()
 }
 
-// lookupMetric returns the value of a metric with its labels, as it is written
+// LookupMetric returns the value of a metric with its labels, as it is written
 // but for the prefix caddy_instagram_, and whether it is there.
-func (c *Caddy) lookupMetric(t testing.TB, name string) (value float64, found bool) {
+func (c *Caddy) LookupMetric(t testing.TB, name string) (value float64, found bool) {
 	t.Helper()
 	for line := range strings.Lines(c.Metrics(t)) {
 		text, ok := strings.CutPrefix(line, "caddy_instagram_"+name+" ")
@@ -37,17 +37,17 @@ func (c *Caddy) lookupMetric(t testing.TB, name string) (value float64, found bo
 	return 0, false
 }
 
-// Metric is lookupMetric with 0 for a metric that is not there.
+// Metric is LookupMetric with 0 for a metric that is not there.
 func (c *Caddy) Metric(t testing.TB, name string) float64 {
 	t.Helper()
-	value, _ := c.lookupMetric(t, name)
+	value, _ := c.LookupMetric(t, name)
 	return value
 }
 
 // CheckMetric fails the test if a metric is not there or has another value.
 func (c *Caddy) CheckMetric(t testing.TB, name string, want float64) {
 	t.Helper()
-	if got, found := c.lookupMetric(t, name); got != want || !found {
+	if got, found := c.LookupMetric(t, name); got != want || !found {
 		t.Errorf("%s is %v (found: %t), want %v", name, got, found, want)
 	}
 }
