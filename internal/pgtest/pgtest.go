@@ -112,23 +112,25 @@ func (s *Server) run(name string, args ...string) error {
 	return nil
 }
 
-// Run starts the server again, unless it runs, and returns when it can be used.
+// Run starts the server again, unless it runs, and returns when it can be used. One that is
+// about to end is started, too.
 func (s *Server) Run() error {
-	if s.HasEnded() {
-		if err := s.start(); err != nil {
-			return err
+	started := false
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		switch {
+		case s.HasEnded() && started:
+			log, _ := os.ReadFile(s.log())
+			return fmt.Errorf("the server has ended: %s", log[max(0, len(log)-2000):])
+		case s.HasEnded():
+			if err := s.start(); err != nil {
+				return err
+			}
+			started = true
 		}
-	}
-	for deadline := time.Now().Add(time.Minute); ; {
 		err := s.Execute("SELECT 1")
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		if s.HasEnded() {
-			log, _ := os.ReadFile(s.log())
-			return fmt.Errorf("the server has ended: %s", log[max(0, len(log)-2000):])
-		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
