@@ -73,7 +73,7 @@ func (q *sharedQueue) killGateway(t *testing.T, rng *rand.Rand) {
 
 // maxRecovery is how long it may take until deliveries are acknowledged again, on a machine
 // that is busy with other tests.
-const maxRecovery = 20 * time.Second
+const maxRecovery = 45 * time.Second
 
 // takeOver has a standby take over.
 func (q *sharedQueue) takeOver(t *testing.T, c *pgtest.Cluster) {
@@ -260,7 +260,7 @@ func TestSharedQueueSurvivesDatabaseAway(t *testing.T) {
 					return c.Primary.Execute("SELECT pg_switch_wal()") != nil || c.Primary.HasEnded()
 				})
 			}
-			waitRefused(t, q.Ledger, 1+rng.IntN(200))
+			waitRefused(t, q.Ledger, 1+rng.IntN(100))
 			disk.MakeRoom(t)
 			q.back(t, c.Primary)
 		}},
@@ -270,7 +270,7 @@ func TestSharedQueueSurvivesDatabaseAway(t *testing.T) {
 			g.Stop()
 			g.Start(t, g.site)
 			g.Deliver(t, harness.Messages("away.0"), http.StatusServiceUnavailable)
-			waitRefused(t, q.Ledger, 1+rng.IntN(2000))
+			waitRefused(t, q.Ledger, 1+rng.IntN(500))
 			q.back(t, c.Primary)
 		}},
 	}

@@ -37,10 +37,17 @@ type sharedQueue struct {
 
 // Each sender has conversations of its own.
 const (
-	sharedSenders       = 16
-	conversations       = 4 * sharedSenders
-	deliveriesPerSecond = 200
+	sharedSenders = 16
+	conversations = 4 * sharedSenders
 )
+
+// deliveriesPerSecond are fewer with the race detector, which leaves little of the processor.
+func deliveriesPerSecond() rate.Limit {
+	if harness.RaceEnabled {
+		return 50
+	}
+	return 200
+}
 
 // startShared starts gateways, each with a DSN of its own. The options are those of the store.
 func startShared(t *testing.T, primary func() *pgtest.Server, options string, dsn func(gateway int) string) *sharedQueue {
@@ -123,7 +130,7 @@ func waitAccepting(t *testing.T, gateways ...*gateway) {
 // startLoad has the senders deliver, until stop is called.
 func (q *sharedQueue) startLoad(t *testing.T) (stop func()) {
 	ctx, end := context.WithCancel(t.Context())
-	pace := rate.NewLimiter(deliveriesPerSecond, 1)
+	pace := rate.NewLimiter(deliveriesPerSecond(), 1)
 	var running sync.WaitGroup
 	for sender := range sharedSenders {
 		running.Go(func() { q.send(ctx, t, sender, pace) })
@@ -232,9 +239,9 @@ func (q *sharedQueue) fail(t *testing.T, f failure, round int) {
 	q.behave(round)
 	stop := q.startLoad(t)
 	defer stop()
-	harness.WaitClosed(t, "deliveries are acknowledged", q.After(1+rng.IntN(200)))
+	harness.WaitClosed(t, "deliveries are acknowledged", q.After(1+rng.IntN(100)))
 	f.strike(t, rng)
-	harness.WaitClosed(t, "deliveries are acknowledged again", q.After(1+rng.IntN(200)))
+	harness.WaitClosed(t, "deliveries are acknowledged again", q.After(1+rng.IntN(100)))
 	stop()
 	q.rounds[f.name]++
 	q.open += f.gateways * maxRepeated

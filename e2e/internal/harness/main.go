@@ -53,7 +53,7 @@ func buildCaddy(dir string) error {
 		caddyBinary += ".exe"
 	}
 	args := []string{"build", "-o", caddyBinary}
-	if raceEnabled {
+	if RaceEnabled {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, "../cmd/caddy")...)

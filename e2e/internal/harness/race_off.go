@@ -2,5 +2,5 @@
 
 package harness
 
-// raceEnabled makes Caddy race-enabled like the tests.
-const raceEnabled = false
+// RaceEnabled makes Caddy race-enabled like the tests.
+const RaceEnabled = false

@@ -2,5 +2,5 @@
 
 package harness
 
-// raceEnabled makes Caddy race-enabled like the tests.
-const raceEnabled = true
+// RaceEnabled makes Caddy race-enabled like the tests.
+const RaceEnabled = true
