@@ -248,7 +248,8 @@ func (q *sharedQueue) fail(t *testing.T, f failure, round int) {
 	q.checkConsumers(t)
 	q.checkStored(t)
 	acknowledged, refused := q.Count()
-	t.Logf("round %d (%s): %d messages acknowledged, %d deliveries refused so far", round, f.name, acknowledged, refused)
+	t.Logf("round %d (%s, -crash.seed=%d): %d messages acknowledged, %d deliveries refused so far",
+		round, f.name, *crashSeed, acknowledged, refused)
 }
 
 // checkConsumers looks at all attempts until now. What a gateway had under way may come again

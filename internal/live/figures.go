@@ -99,7 +99,9 @@ func (f *Feed) Consumer(name string) *Consumer {
 	f.figures.mu.Lock()
 	defer f.figures.mu.Unlock()
 	c := named(&f.consumers, name, maxConsumers)
-	c.feed = f
+	if c.feed == nil { // else others read it
+		c.feed = f
+	}
 	return c
 }
 

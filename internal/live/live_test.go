@@ -218,3 +218,20 @@ func publish(f *Feed, from, to int) {
 		f.Publish(Event{Kind: Delivery})
 	}
 }
+
+// TestConsumerIsShared has a config begin to use a consumer that another one uses already.
+func TestConsumerIsShared(t *testing.T) {
+	t.Parallel()
+	feed := New()
+	first := feed.Consumer("crm")
+	var second *Consumer
+	var wg sync.WaitGroup
+	wg.Go(func() { second = feed.Consumer("crm") })
+	if first.Feed() != feed {
+		t.Error("the consumer is not of its feed")
+	}
+	wg.Wait()
+	if second != first {
+		t.Error("there are two consumers of a name")
+	}
+}
