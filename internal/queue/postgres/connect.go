@@ -26,7 +26,7 @@ func (s *Store) connect() (*pgxpool.Pool, error) {
 		return nil, errDSN // err has parts of it
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	config.ConnConfig.ConnectTimeout = 2 * time.Second // then the next server is tried
+	config.ConnConfig.ConnectTimeout = s.timing.connect
 	config.HealthCheckPeriod = s.health
 	// A commit whose wait for the standby an operator has cancelled succeeds, with a warning.
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {

@@ -46,6 +46,7 @@ type Options struct {
 type timing struct {
 	pollMin, pollMax time.Duration // between questions for what others have made due
 	beat, expiry     time.Duration // of the session; expiry is on the clock of the database
+	connect          time.Duration // until the next server is tried
 	check            time.Duration // between looks at the settings of the database
 	health           time.Duration // between looks at the connections that are idle
 	stats            time.Duration // how long they may be old; 0: they are always counted
@@ -54,7 +55,7 @@ type timing struct {
 
 var defaultTiming = timing{
 	pollMin: 5 * time.Millisecond, pollMax: 250 * time.Millisecond,
-	beat: 2 * time.Second, expiry: 10 * time.Second,
+	beat: 2 * time.Second, expiry: 10 * time.Second, connect: 2 * time.Second,
 	check: time.Minute, health: time.Minute, stats: time.Second,
 }
 

@@ -35,17 +35,17 @@ func newOptions(t testing.TB) Options {
 	const never = 1e6 * time.Hour
 	return Options{
 		DSN: server.DSN, Schema: fmt.Sprintf("queue %d", schemas.Add(1)), Local: true,
-		timing: timing{pollMin: never, pollMax: never, beat: never, expiry: never, check: never, health: never, unsafe: true},
+		timing: timing{pollMin: never, pollMax: never, beat: never, expiry: never, connect: never, check: never, health: never, unsafe: true},
 	}
 }
 
 // newShared returns the options of a queue for gateways that run as those of users do, but
-// for the time that a session lasts.
+// for the time that a session lasts, and that a busy machine may take to connect.
 func newShared(t testing.TB, expiry time.Duration) Options {
 	t.Helper()
 	o := newOptions(t)
 	o.timing = defaultTiming
-	o.unsafe, o.expiry, o.beat = true, expiry, expiry/5
+	o.unsafe, o.expiry, o.beat, o.connect = true, expiry, expiry/5, time.Minute
 	return o
 }
 
