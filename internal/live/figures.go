@@ -83,7 +83,6 @@ func (f *figures) AppSecret(name string) *Moment {
 
 // Consumer is how attempts of a consumer ended.
 type Consumer struct {
-	feed              *Feed
 	delivered, failed Minutes
 	last              atomic.Pointer[LastError]
 }
@@ -95,14 +94,10 @@ type LastError struct {
 }
 
 // Consumer returns the consumer with a name.
-func (f *Feed) Consumer(name string) *Consumer {
-	f.figures.mu.Lock()
-	defer f.figures.mu.Unlock()
-	c := named(&f.consumers, name, maxConsumers)
-	if c.feed == nil { // else others read it
-		c.feed = f
-	}
-	return c
+func (f *figures) Consumer(name string) *Consumer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return named(&f.consumers, name, maxConsumers)
 }
 
 // named returns what has a name, which is forgotten at once if there are too many.
@@ -138,9 +133,6 @@ func (f *figures) LastError(consumer string) *LastError {
 	}
 	return nil
 }
-
-// Feed returns the feed of which the consumer is a part.
-func (c *Consumer) Feed() *Feed { return c.feed }
 
 // Accepted counts a delivery that was answered with 200.
 func (f *figures) Accepted(at time.Time) { f.accepted.Add(at) }

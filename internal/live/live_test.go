@@ -227,10 +227,11 @@ func TestConsumerIsShared(t *testing.T) {
 	var second *Consumer
 	var wg sync.WaitGroup
 	wg.Go(func() { second = feed.Consumer("crm") })
-	if first.Feed() != feed {
+	first.Failed(time.Now(), "why")
+	wg.Wait()
+	if last := feed.LastError("crm"); last == nil || last.Error != "why" {
 		t.Error("the consumer is not of its feed")
 	}
-	wg.Wait()
 	if second != first {
 		t.Error("there are two consumers of a name")
 	}

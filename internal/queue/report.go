@@ -34,8 +34,8 @@ func (d *Dispatcher) publish(e *Event, r result) {
 	default:
 		d.consumer.Failed(r.Ended, r.cause)
 	}
-	if feed := d.consumer.Feed(); feed.Watched() {
-		feed.Publish(live.Event{
+	if live.Shared.Watched() {
+		live.Shared.Publish(live.Event{
 			Kind: live.Attempt, Time: r.Ended.UTC(), Took: r.Took.Seconds(), Status: r.Status, Reason: r.reason, Error: r.cause,
 			Consumer: d.policy.Consumer, ID: e.ID, Try: e.Attempts + 1,
 			Field: e.Field, Account: e.Account, Conversation: e.Conversation,
