@@ -139,7 +139,7 @@ func parse(callback string) (*url.URL, error) {
 		return nil, errors.New("the callback URL names no host")
 	case to.User != nil || to.Fragment != "":
 		return nil, errors.New("the callback URL must have no user and no fragment")
-	case to.Scheme == "http" && !local(to.Hostname()):
+	case to.Scheme == "http" && !IsLocal(to.Hostname()):
 		return nil, errors.New("secrets are not sent unencrypted: the callback URL must begin with https://, as Meta calls nothing else, or be on this machine")
 	}
 	return to, nil
@@ -160,8 +160,8 @@ func (r *run) normalizeURL() {
 	r.url = &normalized
 }
 
-// local reports whether a host is this machine by its very name.
-func local(host string) bool {
+// IsLocal reports whether a host is this machine by its very name.
+func IsLocal(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -3,8 +3,6 @@ package command
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/url"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
@@ -36,14 +35,14 @@ func (a *adminClient) stored(ctx context.Context, id uint64) (*admin.Event, erro
 // forward sends a copy of a stored event as the queue sends the event itself, signed with
 // the secret of the client. The queue knows nothing of it.
 func forward(ctx context.Context, to *simulate.Client, e *admin.Event) simulate.Outcome {
-	hash := hmac.New(sha256.New, []byte(to.Secret))
-	hash.Write(e.Bytes())
 	r, err := queue.NewRequest(ctx, &queue.Event{Consumer: e.Consumer, Record: queue.Record{
-		Identity: e.Identity, URL: to.URL, Body: e.Bytes(), Signature: [sha256.Size]byte(hash.Sum(nil)),
+		Identity: e.Identity, URL: to.URL, Body: e.Bytes(),
 	}})
 	if err != nil {
 		return simulate.Outcome{Err: err}
 	}
+	_, signature := simulate.Signatures(to.Secret, e.Bytes())
+	r.Header.Set(meta.HeaderSignature, signature)
 	r.Header.Set("User-Agent", "") // not Go's
 	var request bytes.Buffer
 	if err := r.Write(&request); err != nil {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os/exec"
 	"os/user"
 	"runtime"
@@ -23,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/inspector"
+	"github.com/caddy-instagram/webhooks/internal/check"
 )
 
 func inspectCommand() *cobra.Command {
@@ -108,7 +108,7 @@ func (f flushing) Write(text []byte) (int, error) {
 
 // serveInspector serves the page until ctx ends.
 func serveInspector(ctx context.Context, c *console, api http.Handler, listen string, open bool) error {
-	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
+	if host, _, err := net.SplitHostPort(listen); err != nil || !check.IsLocal(host) {
 		return errors.New("--listen must be an address of this machine alone, such as 127.0.0.1:8000: from elsewhere, use ssh -L")
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
@@ -129,12 +129,6 @@ func serveInspector(ctx context.Context, c *console, api http.Handler, listen st
 		return refused(err)
 	}
 	return nil
-}
-
-// isLoopback reports whether a host is this machine, and can be nothing else.
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // door lets one browser in: whoever has the token, once, and then a cookie.
@@ -163,11 +157,11 @@ func newDoor(address string, inside *inspector.Server) *door {
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
-		host = r.Host
+		host = strings.Trim(r.Host, "[]") // of an address in brackets
 	}
 	cookie, _ := r.Cookie(d.name)
 	switch {
-	case !isLoopback(host):
+	case !check.IsLocal(host):
 		http.Error(w, "this page is for this machine alone", http.StatusForbidden)
 	case cookie != nil && isEqual(cookie.Value, d.cookie):
 		d.inside.Serve(w, r, d.user)

@@ -27,6 +27,9 @@ const (
 	forwarded = "forwarded" // a copy, by this command
 )
 
+// tailStates are those that can be asked for.
+var tailStates = []string{accepted, refusedAs, delivered, failed}
+
 func tailCommand() *cobra.Command {
 	t := &tail{secret: appSecret}
 	cmd := t.command("tail", "Watch what happens, as it happens", `
@@ -59,7 +62,7 @@ Exit codes:
 	f.StringSliceVar(&t.states, "state", nil, "Only what is in one of these `states`: accepted, refused, delivered or failed, with commas in between")
 	f.StringVar(&t.to, "forward", "", "Send a copy of each event to this `URL`")
 	t.secret.register(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("state", proposed(accepted, refusedAs, delivered, failed)) // there is such a flag
+	_ = cmd.RegisterFlagCompletionFunc("state", proposed(tailStates...)) // there is such a flag
 	return cmd
 }
 
@@ -110,9 +113,8 @@ func (t *tail) tail(ctx context.Context, c *console, _ []string) (result, error)
 
 func (t *tail) prepare(c *console) error {
 	t.c = c
-	all := []string{accepted, refusedAs, delivered, failed}
 	for _, state := range t.states {
-		if !slices.Contains(all, state) {
+		if !slices.Contains(tailStates, state) {
 			return errors.New("--state is one of accepted, refused, delivered and failed, or several with commas in between")
 		}
 	}
