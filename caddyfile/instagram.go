@@ -1,0 +1,29 @@
+package caddyfile
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-instagram/webhooks/internal/app"
+	"github.com/caddy-instagram/webhooks/internal/option"
+)
+
+// parseInstagram parses the global option instagram. Syntax:
+//
+//	instagram {
+//	}
+func parseInstagram(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next() // consume the option's name
+	if existing != nil {
+		return nil, d.Err("instagram is given twice")
+	}
+	if d.NextArg() {
+		return nil, d.ArgErr()
+	}
+	config := new(app.App)
+	if err := option.NewTable("instagram").ParseBlock(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "instagram", Value: caddyconfig.JSON(config, nil)}, nil
+}
