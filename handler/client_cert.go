@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/placeholder"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
@@ -78,7 +79,7 @@ func (c *ClientCert) provision(ctx caddy.Context) error {
 		c.CommonNames = []string{meta.ClientCommonName}
 	}
 	for i, name := range c.CommonNames {
-		if c.CommonNames[i], err = resolve(name); err != nil {
+		if c.CommonNames[i], err = placeholder.Resolve(name); err != nil {
 			return fmt.Errorf("common_name %d: %w", i+1, err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/placeholder"
 	"github.com/caddy-instagram/webhooks/internal/secretcheck"
 )
 
@@ -68,7 +69,7 @@ func provisionSecrets(configured []AppSecret, warnings *secretWarnings) ([]*secr
 			return nil, fmt.Errorf("two app secrets have the name %q", name)
 		}
 		names[name] = true
-		key, err := resolve(c.Secret)
+		key, err := placeholder.Resolve(c.Secret)
 		if err != nil {
 			return nil, fmt.Errorf("app_secret %q: %w", name, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/caddy-instagram/webhooks/internal/meta"
+	"github.com/caddy-instagram/webhooks/internal/placeholder"
 )
 
 // provisionTokens returns the SHA-256 of each verify token. Comparing hashes takes
@@ -23,7 +24,7 @@ func provisionTokens(tokens []string, warnings *secretWarnings) ([][sha256.Size]
 	}
 	hashes := make([][sha256.Size]byte, len(tokens))
 	for i, token := range tokens {
-		resolved, err := resolve(token)
+		resolved, err := placeholder.Resolve(token)
 		if err != nil {
 			return nil, fmt.Errorf("verify_token %d: %w", i+1, err)
 		}

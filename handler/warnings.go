@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/app"
+	"github.com/caddy-instagram/webhooks/internal/placeholder"
 	"github.com/caddy-instagram/webhooks/internal/secretcheck"
 )
 
@@ -54,7 +55,7 @@ func (w *secretWarnings) remember(what, value string) string {
 
 // warn logs a problem, unless another handler of this config has logged it.
 func (w *secretWarnings) warn(message, what, configured, problem string) {
-	if !isSinglePlaceholder(configured) {
+	if !placeholder.IsSingle(configured) {
 		configured = ""
 	}
 	if !w.config.Once(fmt.Sprint(message, what, configured, problem)) {

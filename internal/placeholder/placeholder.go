@@ -1,4 +1,5 @@
-package handler
+// Package placeholder resolves the placeholders of secrets once, when a config is loaded.
+package placeholder
 
 import (
 	"errors"
@@ -11,12 +12,12 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// resolve replaces the placeholders in a token, secret or name once, at load.
+// Resolve replaces the placeholders in a token, secret or name once, at load.
 // Its errors never repeat the value: that may be half of a secret.
-func resolve(value string) (string, error) {
+func Resolve(value string) (string, error) {
 	resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
 	switch {
-	case err != nil && isSinglePlaceholder(value):
+	case err != nil && IsSingle(value):
 		return "", explain(value, err)
 	case err != nil:
 		return "", errors.New("a placeholder in it is unknown or resolves to nothing; escape a literal { as \\{")
@@ -28,9 +29,9 @@ func resolve(value string) (string, error) {
 	return resolved, nil
 }
 
-// isSinglePlaceholder reports whether value is nothing but {env.NAME} or
+// IsSingle reports whether value is nothing but {env.NAME} or
 // {file.PATH}, which may be named in an error.
-func isSinglePlaceholder(value string) bool {
+func IsSingle(value string) bool {
 	return (strings.HasPrefix(value, "{env.") || strings.HasPrefix(value, "{file.")) &&
 		strings.IndexByte(value, '}') == len(value)-1
 }
