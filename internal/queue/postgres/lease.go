@@ -65,7 +65,10 @@ func (s *Store) Lease(ctx context.Context, consumer string, limit int) ([]*queue
 			}
 			return s.lease(work, t, consumer, limit)
 		})
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, nil, ctx.Err()
+		case err != nil:
 			return nil, nil, err
 		}
 		if len(got.events) > 0 {
