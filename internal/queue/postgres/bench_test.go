@@ -27,6 +27,25 @@ func newBenchmark(b *testing.B) *Store {
 	return s
 }
 
+// newReplicated opens a new queue as users have it, with a synchronous standby.
+func newReplicated(b *testing.B) *Store {
+	cluster, err := pgtest.NewCluster(2, "max_wal_size=4GB")
+	pgtest.Need(b, err)
+	b.Cleanup(cluster.Stop)
+	if err := cluster.Init(); err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(Options{DSN: cluster.DSN(), Schema: "instagram"}, nop)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	if err := s.Join(b.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
 func benchmarkRecord(n int64) queue.Record {
 	return queue.Record{
 		Identity: fmt.Sprint("event ", n), Conversation: fmt.Sprint("conversation ", n%10_000), Account: "17841400000000001",
@@ -36,12 +55,16 @@ func benchmarkRecord(n int64) queue.Record {
 
 // acceptMany has 64 callers accept n deliveries of one event.
 func acceptMany(b *testing.B, s *Store, n int64) {
+	_, generation, err := s.Gateways(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
 	var number atomic.Int64
 	var all sync.WaitGroup
 	for range 64 {
 		all.Go(func() {
 			for i := number.Add(1); i <= n; i = number.Add(1) {
-				_, err := s.Accept(b.Context(), []queue.Record{benchmarkRecord(i)}, queue.Admission{Dedupe: time.Hour})
+				_, err := s.Accept(b.Context(), []queue.Record{benchmarkRecord(i)}, queue.Admission{Dedupe: time.Hour, Generation: generation})
 				if err != nil {
 					b.Error(err)
 					return
@@ -56,6 +79,14 @@ func BenchmarkAccept(b *testing.B) {
 	s := newBenchmark(b)
 	b.ResetTimer()
 	acceptMany(b, s, int64(b.N))
+}
+
+// BenchmarkAcceptReplicated waits for the standby, and for who may have joined.
+func BenchmarkAcceptReplicated(b *testing.B) {
+	s := newReplicated(b)
+	b.ResetTimer()
+	acceptMany(b, s, int64(b.N))
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepts/s")
 }
 
 // BenchmarkDeliver leases and settles, 64 at a time.

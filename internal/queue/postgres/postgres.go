@@ -1,7 +1,7 @@
 // Package postgres keeps a queue in a PostgreSQL database that several gateways share.
-// schema.sql says what is in it, and holds a function for each thing that is done.
+// schema.sql says what is in it, and functions.sql has a function for each thing that is done.
 //
-// To read the package, begin there, then go on with postgres.go (how a call is made),
+// To read the package, begin with these, then go on with postgres.go (how a call is made),
 // session.go (whose leases are valid), accept.go, lease.go and list.go.
 package postgres
 
@@ -23,12 +23,18 @@ import (
 //go:embed schema.sql
 var schema string
 
-// version is that of the schema.
-const version = 1
+//go:embed functions.sql
+var functions string
 
-// migrations bring the schema from one version to the next, functions included: the first
-// one from version 1 to 2. Older gateways go on with theirs meanwhile, unless oldest is set.
-var migrations []string
+// version is that of the schema.
+const version = 2
+
+// migrations bring the tables from one version to the next: the first one from version 1 to
+// 2. The functions are written again after them. Older gateways go on meanwhile, unless
+// oldest is set.
+var migrations = []string{
+	"CREATE TABLE generation (number bigint NOT NULL); INSERT INTO generation VALUES (1);",
+}
 
 // Options are where a queue is, and how durable.
 type Options struct {

@@ -201,7 +201,7 @@ func (s *Store) migrate(ctx context.Context, version int64, migrations []string)
 		return err
 	}
 	if !exists {
-		if err := s.script(ctx, schema); err != nil && code(err) != codeExists { // another gateway was faster
+		if err := s.script(ctx, schema+functions); err != nil && code(err) != codeExists { // another gateway was faster
 			return err
 		}
 	}
@@ -213,7 +213,8 @@ func (s *Store) migrate(ctx context.Context, version int64, migrations []string)
 		if number >= version {
 			break
 		}
-		if err := s.script(ctx, fmt.Sprintf(nextVersion, number)+migrations[number-1]); err != nil && code(err) != codeMigrated {
+		steps := fmt.Sprintf(setVersion, version, number) + strings.Join(migrations[number-1:], ";") + ";" + functions
+		if err := s.script(ctx, steps); err != nil && code(err) != codeMigrated {
 			return err
 		}
 	}
@@ -228,8 +229,8 @@ func (s *Store) migrate(ctx context.Context, version int64, migrations []string)
 	return nil
 }
 
-const nextVersion = `DO $$ BEGIN
-	UPDATE version SET number = number + 1 WHERE number = %d;
+const setVersion = `DO $$ BEGIN
+	UPDATE version SET number = %d WHERE number = %d;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'migrated' USING ERRCODE = '` + codeMigrated + `';
 	END IF;

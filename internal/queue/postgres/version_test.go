@@ -75,11 +75,12 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// layoutOf returns the tables, indexes and functions of a queue, without their schema.
+// layoutOf returns the tables, indexes, triggers and functions of a queue, without their schema.
 func layoutOf(t *testing.T, s *Store) (all []string) {
 	t.Helper()
 	const layout = `SELECT concat_ws(' ', 'column', table_name, column_name, data_type, is_nullable, column_default) FROM information_schema.columns WHERE table_schema = $1
 		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = $1
+		UNION ALL SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
 		UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
 		ORDER BY 1`
 	rows, err := s.pool.Query(t.Context(), layout, s.Schema)
@@ -139,11 +140,11 @@ func TestSchemaThatIsTooNew(t *testing.T) {
 	o := newOptions(t)
 	running := openShared(t, o)
 	accept(t, running, record("a", ""))
-	if err := server.Execute("UPDATE " + pgx.Identifier{o.Schema, "version"}.Sanitize() + " SET number = 7, oldest = 2"); err != nil {
+	if err := server.Execute("UPDATE " + pgx.Identifier{o.Schema, "version"}.Sanitize() + " SET number = 7, oldest = 3"); err != nil {
 		t.Fatal(err)
 	}
 	running.keep()
-	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 1"
+	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 2"
 	_, err := running.Accept(t.Context(), []queue.Record{record("b", "")}, queue.Admission{})
 	if !errors.Is(err, queue.ErrVersion) || err.Error() != says {
 		t.Errorf("accepted, %v, want: %s", err, says)
