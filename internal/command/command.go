@@ -22,7 +22,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "instagram",
-		Short:     "Helps with Instagram webhooks: subscriptions, callback, fields, token, sign, queue, inspect, simulate, replay, listen, tail, check",
+		Short:     "Helps with Instagram webhooks: init, subscriptions, callback, fields, token, sign, queue, inspect, simulate, replay, listen, tail, check",
 		CobraFunc: root,
 	})
 }
@@ -40,6 +40,7 @@ stands for. One final newline is left out. Secrets are never printed.
 With --json, a sub-command prints one JSON object. If the sub-command fails, the
 object holds "error". Messages for people go to the standard error.
 `+exitCodes,
+		initCommand(),
 		subscriptionsCommand(),
 		callbackCommand(),
 		fieldsCommand(),

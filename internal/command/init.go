@@ -1,0 +1,243 @@
+package command
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/caddy-instagram/webhooks/contrib"
+	"github.com/caddy-instagram/webhooks/internal/graph"
+)
+
+func initCommand() *cobra.Command {
+	s := &setup{secret: appSecret}
+	cmd := newCommand("init", "Write a Caddyfile, an environment file and a systemd unit", `
+Writes what a gateway needs into a directory: a Caddyfile, a file with its secrets
+that only its owner can read, and a systemd unit. The verify token is made up. No
+file is overwritten. On a terminal, it asks for what the flags do not say.
+
+The events are for an application in PHP (--to php), for one that listens on HTTP
+(--to http), or for files (--to file).
+
+Exit codes:
+  0  done
+  1  wrong usage, or a file exists or cannot be written: nothing is left behind
+`+outputCode, `  $ caddy instagram init
+  $ caddy instagram init --domain hooks.example.com --to php --target /srv/webhooks
+  $ caddy instagram init --domain hooks.example.com --to http --target localhost:9000 --dir /etc/caddy`,
+		0, s.run)
+	s.secret.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&s.Domain, "domain", "", "The `name` that Meta reaches this machine by, such as hooks.example.com")
+	f.StringVar(&s.To, "to", "", "Who gets the events: `php|http|file`")
+	f.StringVar(&s.Target, "target", "", "The directory of index.php, the address of the application, or the file: a `place`")
+	f.StringVar(&s.dir, "dir", ".", "The `directory` to write to")
+	return cmd
+}
+
+// setup is what init is told.
+type setup struct {
+	secret             secretSource
+	Domain, To, Target string
+	dir                string
+}
+
+// kinds are the values of --to, with what --target is and its default.
+var kinds = map[string]struct{ what, standard string }{
+	"php":  {"the directory of index.php", "/srv/webhooks"},
+	"http": {"the address of the application", "localhost:9000"},
+	"file": {"the file for the events", "/var/lib/caddy-instagram/events.jsonl"},
+}
+
+var (
+	domainPattern  = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	addressPattern = regexp.MustCompile(`^(https?://)?(\[[0-9a-fA-F:]+\]|[a-zA-Z0-9.-]+)(:[0-9]{1,5})?$`)
+	pathPattern    = regexp.MustCompile(`^/[\pL\pN/_.+@,=-]+$`)
+)
+
+func (s *setup) run(_ context.Context, c *console, _ []string) (result, error) {
+	secret, err := s.secret.lookup(c)
+	if err != nil {
+		return nil, err
+	}
+	s.secret.warn(c, secret)
+	if strings.ContainsAny(string(secret), " \"'\\$#`") {
+		return nil, errors.New("the app secret has characters that an environment file would change: it is none of Meta's")
+	}
+	if err := s.ask(c); err != nil {
+		return nil, err
+	}
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	written := &setUp{Directory: dir, Callback: "https://" + s.Domain + "/webhooks", HasSecret: secret != ""}
+	return ifDone(written, s.write(dir, secret))
+}
+
+// ask asks on a terminal for what the flags do not say.
+func (s *setup) ask(c *console) error {
+	in, isFile := c.in.(*os.File)
+	if !isFile || !term.IsTerminal(int(in.Fd())) || c.taken != "" {
+		return nil
+	}
+	lines := bufio.NewReader(io.LimitReader(c.in, 64<<10))
+	for _, question := range []struct {
+		answer *string
+		text   func() string
+	}{
+		{&s.Domain, func() string { return "Domain of this gateway, such as hooks.example.com: " }},
+		{&s.To, func() string { return "Who gets the events, php, http or file: " }},
+		{&s.Target, func() string {
+			kind := kinds[s.To]
+			return fmt.Sprintf("Where is %s? [%s] ", kind.what, kind.standard)
+		}},
+	} {
+		if *question.answer != "" || question.answer == &s.Target && kinds[s.To].what == "" {
+			continue
+		}
+		fmt.Fprint(c.err, question.text())
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		*question.answer = strings.TrimSpace(line)
+	}
+	return nil
+}
+
+// validate sets what has a default, and returns an error for what would not be a word
+// of a Caddyfile.
+func (s *setup) validate() error {
+	kind, known := kinds[s.To]
+	if s.Target == "" {
+		s.Target = kind.standard
+	}
+	pattern, like := pathPattern, "an absolute path"
+	if s.To == "http" {
+		pattern, like = addressPattern, "like localhost:9000 or https://app.example.com"
+	}
+	switch {
+	case !domainPattern.MatchString(s.Domain):
+		return errors.New("--domain must be the name that Meta reaches this machine by, such as hooks.example.com")
+	case !known:
+		return errors.New("--to must be php, http or file")
+	case !pattern.MatchString(s.Target):
+		return fmt.Errorf("--target must be %s: %s", like, kind.what)
+	}
+	return nil
+}
+
+//go:embed init.Caddyfile
+var caddyfileTemplate string
+
+// write writes the files, or none of them.
+func (s *setup) write(dir string, secret graph.Secret) (err error) {
+	var config bytes.Buffer
+	if err := template.Must(template.New("").Parse(caddyfileTemplate)).Execute(&config, s); err != nil {
+		return err
+	}
+	var token [32]byte
+	_, _ = rand.Read(token[:]) // it never fails
+	environment := fmt.Sprintf("IG_VERIFY_TOKEN=%s\nIG_APP_SECRET=%s\n", hex.EncodeToString(token[:]), string(secret))
+	unit, err := s.unit(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name, content string
+		mode          fs.FileMode
+	}{
+		{"Caddyfile", config.String(), 0o644},
+		{"environment", environment, 0o600},
+		{"caddy-instagram.service", unit, 0o644},
+	} {
+		path := filepath.Join(dir, file.name)
+		if err := create(path, file.content, file.mode); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				_ = os.Remove(path) // it was made just now
+			}
+		}()
+	}
+	return nil
+}
+
+// create writes a file that does not exist.
+func create(path, content string, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}
+
+// unit returns the systemd unit of the packages for this program and directory.
+func (s *setup) unit(dir string) (string, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if strings.ContainsAny(program+dir, " \t\"'\\$%") {
+		return "", errors.New("systemd would take the path of this program or of --dir apart: give it one without spaces, quotes, $, % and \\")
+	}
+	unit := strings.NewReplacer("/usr/bin/caddy-instagram", program, "/etc/caddy-instagram", dir).Replace(contrib.Unit)
+	var more string
+	switch {
+	case s.To == "php":
+		more = "# Of the socket of PHP-FPM.\nSupplementaryGroups=www-data\n"
+	case s.To == "file" && filepath.Dir(s.Target) != "/var/lib/caddy-instagram":
+		more = "ReadWritePaths=" + filepath.Dir(s.Target) + "\n"
+	}
+	return strings.Replace(unit, "\n[Install]", more+"\n[Install]", 1), nil
+}
+
+// setUp is the result of init.
+type setUp struct {
+	outcome
+	Directory string `json:"directory"`
+	Callback  string `json:"callback_url"`
+	HasSecret bool   `json:"has_app_secret"`
+}
+
+func (s *setUp) text(c *console) {
+	step := 0
+	next := func(format string, args ...any) {
+		step++
+		c.printf("\n%d. "+format, append([]any{step}, args...)...)
+	}
+	environment := filepath.Join(s.Directory, "environment")
+	c.printf("Wrote Caddyfile, environment and caddy-instagram.service to %s.\n", s.Directory)
+	if !s.HasSecret {
+		next("Put the app secret into %s, as IG_APP_SECRET.\n   It stands in the App Dashboard: with Instagram Login under Instagram › API setup,\n   with Facebook Login under App settings › Basic.\n", environment)
+	}
+	next("Start the gateway, as root:\n     systemctl enable --now %s\n   or, without systemd:\n     caddy run --config %s --envfile %s\n",
+		filepath.Join(s.Directory, "caddy-instagram.service"), filepath.Join(s.Directory, "Caddyfile"), environment)
+	next("In the App Dashboard, under Webhooks, press Verify and save with\n     Callback URL  %s\n     Verify token  the value of IG_VERIFY_TOKEN in %s\n", s.Callback, environment)
+	next("Choose the fields there, and subscribe the account:\n     caddy instagram subscriptions set --account <id> --fields comments,messages --token-file <file>\n")
+	next("Look for mistakes:\n     caddy instagram check %s --config %s\n", s.Callback, filepath.Join(s.Directory, "Caddyfile"))
+}
