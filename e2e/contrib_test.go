@@ -60,9 +60,7 @@ func TestQueriesFindMetrics(t *testing.T) {
 	}
 	for _, expr := range regexp.MustCompile(`(?m)^ *expr: (.*)$`).FindAllStringSubmatch(string(rules), -1) {
 		query(t, server, expr[1])
-		for _, name := range regexp.MustCompile(`caddy_instagram_\w+`).FindAllString(expr[1], -1) {
-			queries = append(queries, name)
-		}
+		queries = append(queries, regexp.MustCompile(`caddy_instagram_\w+`).FindAllString(expr[1], -1)...)
 	}
 	if len(queries) < 15 {
 		t.Errorf("only %d queries", len(queries))
@@ -112,7 +110,7 @@ func query(t *testing.T, server, expr string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck
+	defer response.Body.Close()
 	var answer struct {
 		Status, Error string
 		Data          struct{ Result []json.RawMessage }
