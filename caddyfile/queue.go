@@ -20,6 +20,7 @@ import (
 //	    store  <module> [<args...>]
 //	    dedupe <duration>|off
 //	    keep   [delivered <duration>] [dead <duration>] [answers on|off]
+//	    unsent keep|erase
 //	    max_pending    <number>|<size>
 //	    min_free_space <size>
 //
@@ -90,6 +91,7 @@ func queueOptions(h httpcaddyfile.Helper, q *queue.Handler) *option.Table {
 			option.DurationOr("dead", "30d", "0", &q.Keep.Dead),
 			option.OnOff("answers", &q.Keep.Answers),
 		),
+		option.Word("unsent", "keep or erase", &q.Unsent),
 		option.Func("max_pending", "a number of events, or a size such as 1GiB", limitPending).Repeatable(),
 		option.SizeOrZero("min_free_space", "100MiB", &q.MinFreeSpace),
 		option.Custom("to", func(d *caddyfile.Dispenser) error { return parseConsumer(h, d, q) }).Repeatable(),

@@ -99,3 +99,7 @@ func (e *Event) about() *details {
 	}
 	return e.details
 }
+
+// MessageID returns the id of the message that the event is or is about, as Meta gives it
+// ("mid"). It is empty if there is none.
+func (e *Event) MessageID() string { return e.about().mid }

@@ -29,6 +29,9 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	for range maxLearning {
 		var generation int64
 		if generation, err = h.offer(r, d, store); !errors.Is(err, queue.ErrOutdated) {
+			if err == nil && h.takesBack(d) {
+				store.yieldAll()
+			}
 			return err
 		}
 		if err := store.relearn(r.Context(), generation); err != nil {
@@ -50,7 +53,7 @@ func (h *Handler) offer(r *http.Request, d *event.Delivery, store *SharedStore) 
 	store.accepting.RLock()
 	defer store.accepting.RUnlock()
 	to := &store.recipients
-	records, skipped, err := records(r, d, to, text)
+	records, skipped, err := h.records(r, d, to, text)
 	if err != nil {
 		return to.generation, err
 	}
@@ -124,7 +127,7 @@ func giveBack(text *[]byte) {
 
 // records returns what is to be stored of a delivery, and the fields of what nobody wants.
 // The bodies of the records are in text.
-func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) (records []queue.Record, skipped []string, err error) {
+func (h *Handler) records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) (records []queue.Record, skipped []string, err error) {
 	events := d.Events()
 	records = make([]queue.Record, 0, len(events))
 	url, origin := urlOf(r), originOf(r).String()
@@ -153,6 +156,10 @@ func records(r *http.Request, d *event.Delivery, to *recipients, text *[]byte) (
 			Body:         (*text)[start:len(*text):len(*text)],
 		})
 		last := &records[len(records)-1]
+		if h.Unsent == unsentErase {
+			last.Message = messageOf(e)
+			last.TakesBack = e.Unsent && last.Message != ""
+		}
 		last.Signature = d.Signer.Sign(last.Body)
 		if last.NotUnique {
 			// Backends may drop duplicates by it.

@@ -22,6 +22,7 @@ func (h *Handler) described() map[string]string {
 		"dedupe":                duration(*h.Dedupe),
 		"keep delivered":        duration(*h.Keep.Delivered),
 		"keep dead":             duration(*h.Keep.Dead),
+		"unsent":                h.Unsent,
 		"keep answers":          strconv.FormatBool(*h.Keep.Answers),
 		"max_pending":           limit(h.MaxPending),
 		"max_pending, in bytes": limit(h.MaxPendingSize),

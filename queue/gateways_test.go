@@ -129,7 +129,7 @@ func TestDescribed(t *testing.T) {
 	})
 	got := h.described()
 	for name, want := range map[string]string{
-		"dedupe": "48h", "keep delivered": "24h", "keep dead": "10h0m5s", "keep answers": "true", "max_pending": "5", "max_pending, in bytes": "no limit",
+		"dedupe": "48h", "keep delivered": "24h", "keep dead": "10h0m5s", "keep answers": "true", "unsent": "keep", "max_pending": "5", "max_pending, in bytes": "no limit",
 		"fields of crm": "comments messages", "order of crm": "conversation", "matcher of crm": "68966c45", "matcher": "none", "retry of crm": "first 1s max 10m for 36h", "timeout of crm": "30s",
 		"concurrency of crm": "32", "rate of crm": "0.5", "dead of crm": "[409 422]",
 		"fields": "all", "order": "none", "retry": "first 1s max 10m for 36h", "timeout": "1m30s", "concurrency": "32", "rate": "no limit", "dead": "[]",

@@ -77,6 +77,12 @@ type Handler struct {
 	// Keep is how long events are kept after they were delivered or given up.
 	Keep Keep `json:"keep,omitzero"`
 
+	// Unsent says what becomes of a message, and of its edits, when who wrote it takes it
+	// back: with `erase`, what is stored of it is erased. Consumers that had it keep it
+	// themselves, and get the event that tells of it; others get only that. With `keep`, it
+	// is delivered and kept as ever. Default: `keep`.
+	Unsent string `json:"unsent,omitempty"`
+
 	// MaxPending is how many events may wait for one consumer. Beyond that the answer
 	// is 503. Default: no limit.
 	MaxPending int64 `json:"max_pending,omitempty"`

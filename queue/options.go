@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/caddy-instagram/webhooks/internal/option"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -47,6 +48,12 @@ type Keep struct {
 // set, in bytes.
 const DefaultMinFreeSpace = 100 << 20
 
+// The values of unsent.
+const (
+	unsentKeep  = "keep"
+	unsentErase = "erase"
+)
+
 func (h *Handler) setDefaults() {
 	if h.StoreRaw == nil {
 		h.StoreRaw = caddyconfig.JSON(map[string]string{"module": "sqlite"}, nil)
@@ -56,6 +63,7 @@ func (h *Handler) setDefaults() {
 	h.Keep.Delivered = cmp.Or(h.Keep.Delivered, new(caddy.Duration(24*time.Hour)))
 	h.Keep.Dead = cmp.Or(h.Keep.Dead, new(caddy.Duration(30*24*time.Hour)))
 	h.Keep.Answers = cmp.Or(h.Keep.Answers, new(true))
+	h.Unsent = cmp.Or(h.Unsent, unsentKeep)
 	h.MinFreeSpace = cmp.Or(h.MinFreeSpace, new(int64(DefaultMinFreeSpace)))
 }
 
@@ -76,6 +84,9 @@ func (h *Handler) ValidateOptions() error {
 		if d < 0 {
 			return fmt.Errorf("%s must not be negative: %s", name, time.Duration(d))
 		}
+	}
+	if err := option.OneOf("unsent", h.Unsent, unsentKeep, unsentErase); err != nil {
+		return err
 	}
 	if h.MaxPending < 0 || h.MaxPendingSize < 0 {
 		return errors.New("max_pending must not be negative")

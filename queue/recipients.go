@@ -162,17 +162,31 @@ func (o *SharedStore) Pause(ctx context.Context, consumer string, paused bool) e
 	if err := o.Store.Pause(ctx, consumer, paused); err != nil || !paused {
 		return err
 	}
+	o.yield(func(name string) bool { return name == consumer })
+	return nil
+}
+
+// Erase erases what events hold of people. No attempt to deliver one begins here once it was
+// erased.
+func (o *SharedStore) Erase(ctx context.Context, e queue.Erasure) (int, error) {
+	e.Erased = o.yieldAll
+	return o.Store.Erase(ctx, e)
+}
+
+func (o *SharedStore) yieldAll() { o.yield(func(string) bool { return true }) }
+
+// yield has the dispatchers of some consumers give back what has not begun.
+func (o *SharedStore) yield(which func(consumer string) bool) {
 	o.accepting.RLock()
 	running := o.running
 	o.accepting.RUnlock()
 	for _, q := range running {
 		for i := range q.handler.Consumers {
-			if q.handler.Consumers[i].Name == consumer {
+			if which(q.handler.Consumers[i].Name) {
 				q.dispatchers[i].Yield()
 			}
 		}
 	}
-	return nil
 }
 
 // Drop forgets a consumer and all that it has. It returns ErrInConfig if the running

@@ -139,6 +139,7 @@ func (s *stubStore) Lease(ctx context.Context, _ string, _ int) ([]*queue.Event,
 func (s *stubStore) Settle(context.Context, *queue.Event, queue.Outcome) error { return nil }
 func (s *stubStore) List(context.Context, queue.Filter) ([]queue.Event, error) { return nil, nil }
 func (s *stubStore) Last(context.Context) (uint64, error)                      { return 0, nil }
+func (s *stubStore) Erase(context.Context, queue.Erasure) (int, error)         { return 0, nil }
 func (s *stubStore) Discard(context.Context, string, uint64) error             { return queue.ErrNotFound }
 func (s *stubStore) Pause(context.Context, string, bool) error                 { return nil }
 func (s *stubStore) Drop(context.Context, string) error                        { return nil }

@@ -54,10 +54,11 @@ func (u unusable) Last(context.Context) (uint64, error)                      { r
 func (u unusable) Requeue(context.Context, queue.Filter, time.Duration) (int, error) {
 	return 0, u.err
 }
-func (u unusable) Discard(context.Context, string, uint64) error { return u.err }
-func (u unusable) Pause(context.Context, string, bool) error     { return u.err }
-func (u unusable) Drop(context.Context, string) error            { return u.err }
-func (u unusable) Stats(context.Context) ([]queue.Stats, error)  { return nil, u.err }
+func (u unusable) Erase(context.Context, queue.Erasure) (int, error) { return 0, u.err }
+func (u unusable) Discard(context.Context, string, uint64) error     { return u.err }
+func (u unusable) Pause(context.Context, string, bool) error         { return u.err }
+func (u unusable) Drop(context.Context, string) error                { return u.err }
+func (u unusable) Stats(context.Context) ([]queue.Stats, error)      { return nil, u.err }
 
 // Check and the other methods implement queue.Maintainer, to say what is wrong.
 func (u unusable) Check(context.Context) error                   { return u.err }

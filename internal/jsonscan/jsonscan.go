@@ -5,6 +5,8 @@ package jsonscan
 import (
 	"encoding/json"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxDepth limits the nesting of arrays and objects in a value that is skipped, and
@@ -322,4 +324,44 @@ func AppendCompact(dst []byte, text string) []byte {
 		}
 	}
 	return dst
+}
+
+// HasScalar reports whether a string or a number in text is exactly value, the names of
+// members among them. Text that is not JSON has it if it stands there as a word.
+func HasScalar(text, value string) bool {
+	if !strings.Contains(text, value) && !strings.Contains(text, `\`) {
+		return false
+	}
+	if !Valid(text) {
+		return hasWord(text, value)
+	}
+	for s := (Scanner{Text: text}); s.Pos < len(text); {
+		switch c := s.Peek(); {
+		case c == '"' || c == '-' || '0' <= c && c <= '9':
+			if s.Scalar() == value {
+				return true
+			}
+		default:
+			s.Pos++
+		}
+	}
+	return false
+}
+
+// hasWord reports whether word stands in text, between characters that are not of a word.
+func hasWord(text, word string) bool {
+	inWord := func(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+	for at := 0; word != ""; {
+		n := strings.Index(text[at:], word)
+		if n < 0 {
+			return false
+		}
+		before, _ := utf8.DecodeLastRuneInString(text[:at+n])
+		after, _ := utf8.DecodeRuneInString(text[at+n+len(word):])
+		if !inWord(before) && !inWord(after) {
+			return true
+		}
+		at += n + 1
+	}
+	return false
 }

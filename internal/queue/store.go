@@ -57,7 +57,7 @@ type Store interface {
 
 	// Requeue makes the dead and delivered events that the filter selects pending
 	// again, in the lane Replayed, one per interval, and makes those due at once
-	// that wait for their time to come. It returns the number of both; events that
+	// that wait for their time to come. What was erased is never pending again. It returns the number of both; events that
 	// are leased or due stay as they are. If it fails midway, those already requeued
 	// stay so. It ignores the filter's Limit, OldestFirst, Bodies and History.
 	Requeue(ctx context.Context, filter Filter, interval time.Duration) (int, error)
@@ -65,6 +65,16 @@ type Store interface {
 	// Discard forgets an event for a consumer, or for all of them if none is named. It
 	// returns ErrNotFound if there is no such event, and ErrLeased while it is leased.
 	Discard(ctx context.Context, consumer string, id uint64) error
+
+	// Erase erases what the events hold of people that an Erasure selects, as they are when
+	// it begins, whatever their state and whoever has them: the body and the signature, the
+	// conversation, what applications answered, and the errors that may quote it. The rest
+	// of an event stays, so that duplicates and order hold. A pending event becomes Erased
+	// at once, also if it is leased: then it is delivered if that was its last attempt, but
+	// never tried again. Erase returns how many events there are. Nothing of what it has
+	// erased is left in the files of a store, but for what the store says. If it fails
+	// midway, what it has erased stays so, and the rest is found by the next one.
+	Erase(ctx context.Context, erasure Erasure) (int, error)
 
 	// Pause ends or begins a pause of a consumer. It lasts until it is ended, even if the
 	// store is closed meanwhile.
@@ -188,6 +198,12 @@ type Record struct {
 	Account string // id of the account that the event belongs to
 	Field   string // webhook field, such as "comments"
 
+	// Message is the message that the event is, or is a part of, if it is to be erased when
+	// it is taken back; else it is empty. TakesBack says that the event takes it back: Accept
+	// erases what was accepted of the message before, because of BecauseTakenBack.
+	Message   string
+	TakesBack bool
+
 	// URL is the URL that the delivery was sent to: scheme, host, path and query.
 	URL string
 
@@ -221,6 +237,7 @@ const (
 	Pending   State = "pending"   // to be delivered, now or later
 	Delivered State = "delivered" // the backend has it
 	Dead      State = "dead"      // a dead letter: given up
+	Erased    State = "erased"    // it was pending when it was erased: nobody gets it
 )
 
 // Lane is the queue that a pending event waits in.
@@ -262,8 +279,13 @@ type Event struct {
 	LastError string
 
 	// Due is when a pending event may next be leased; it is zero in the lane Live.
-	// Settled is when the event was delivered or became a dead letter.
+	// Settled is when the event was delivered, became a dead letter, or was Erased.
 	Due, Settled time.Time
+
+	// ErasedAt is when the event was erased, and ErasedBecause why. The time is zero if it
+	// was not.
+	ErasedAt      time.Time
+	ErasedBecause string
 
 	// History is the last MaxHistory attempts, the oldest first. An event that was
 	// delivered by the first attempt has none, and some may be missing of one that was tried
@@ -350,7 +372,8 @@ type Filter struct {
 }
 
 // Retention is how long events are kept after they were settled, and how long
-// identities are kept after acceptance. 0 forgets them at once.
+// identities are kept after acceptance. 0 forgets them at once. Events that are Erased are
+// kept as long as those that were delivered.
 type Retention struct {
 	Delivered, Dead, Dedupe time.Duration
 }

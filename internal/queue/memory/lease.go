@@ -81,9 +81,9 @@ func (s *Store) heads(c *consumer) (heads []*event) {
 	busy := make(map[string]bool)
 	for _, e := range s.events {
 		switch {
-		case e.Consumer != c.Name || e.State != queue.Pending:
-		case e.InFlight:
+		case e.Consumer == c.Name && e.InFlight:
 			busy[e.order] = e.order != ""
+		case e.Consumer != c.Name || e.State != queue.Pending:
 		case e.order == "":
 			heads = append(heads, e)
 		default:
@@ -135,6 +135,12 @@ func (s *Store) Settle(ctx context.Context, leased *queue.Event, o queue.Outcome
 	if o.Released {
 		return nil
 	}
+	settled := time.Now()
+	if !e.ErasedAt.IsZero() {
+		if o = o.OfErased(); o.State == queue.Erased {
+			settled = e.Settled
+		}
+	}
 	if o.State != queue.Delivered || e.Attempts > 0 || e.Lane == queue.Replayed {
 		e.history = append(e.history, o.Attempt)
 		e.history = e.history[max(0, len(e.history)-queue.MaxHistory):]
@@ -142,7 +148,7 @@ func (s *Store) Settle(ctx context.Context, leased *queue.Event, o queue.Outcome
 	e.Attempts++
 	e.State, e.LastError = o.State, o.Error
 	if o.State != queue.Pending {
-		e.Lane, e.Due, e.Settled = "", time.Time{}, time.Now()
+		e.Lane, e.Due, e.Settled = "", time.Time{}, settled
 		return nil
 	}
 	e.Due = o.Due
@@ -164,7 +170,7 @@ func (s *Store) Requeue(ctx context.Context, f queue.Filter, interval time.Durat
 	now := time.Now()
 	for _, e := range s.events {
 		switch {
-		case !selects(&f, e) || e.InFlight:
+		case !selects(&f, e) || e.InFlight || !e.ErasedAt.IsZero():
 		case e.State != queue.Pending:
 			e.State, e.Lane, e.serial = queue.Pending, queue.Replayed, s.nextSerial()
 			e.Requeued, e.Due, e.Settled = now, now.Add(time.Duration(n)*interval), time.Time{}

@@ -107,7 +107,7 @@ func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
 func (s *Store) addKept(c *consumer) {
 	var last uint64
 	for _, e := range slices.Clone(s.events) {
-		if e.ID != last && (len(c.Fields) == 0 || slices.Contains(c.Fields, e.Field)) {
+		if e.ID != last && e.ErasedAt.IsZero() && (len(c.Fields) == 0 || slices.Contains(c.Fields, e.Field)) {
 			s.add(c, e.ID, &e.Record, e.Accepted)
 		}
 		last = e.ID
@@ -183,6 +183,9 @@ func (s *Store) Accept(ctx context.Context, records []queue.Record, a queue.Admi
 			if r.IsFor(i) {
 				s.add(c, s.lastID, &r, now)
 			}
+		}
+		if r.TakesBack {
+			s.takeBack(r.Message, now)
 		}
 	}
 	s.sort()
@@ -292,6 +295,51 @@ func (s *Store) Discard(ctx context.Context, consumer string, id uint64) error {
 	return nil
 }
 
+// Erase implements queue.Store.
+func (s *Store) Erase(ctx context.Context, erasure queue.Erasure) (n int, err error) {
+	if erasure.Erased != nil {
+		defer func() { erasure.Erased() }()
+	}
+	if err := s.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	var last uint64
+	for _, e := range s.events {
+		if !e.ErasedAt.IsZero() || !erasure.Holds(&e.Record) {
+			continue
+		}
+		if e.ID != last {
+			n, last = n+1, e.ID
+		}
+		if !erasure.DryRun {
+			e.erase(&erasure)
+		}
+	}
+	s.changed()
+	return n, nil
+}
+
+// takeBack erases what there is of a message.
+func (s *Store) takeBack(message string, now time.Time) {
+	for _, e := range s.events {
+		if e.Message == message && !e.TakesBack && e.ErasedAt.IsZero() {
+			e.erase(&queue.Erasure{At: now, Because: queue.BecauseTakenBack})
+		}
+	}
+}
+
+func (e *event) erase(erasure *queue.Erasure) {
+	e.Record, e.Size = erasure.Left(e.Record), 0
+	e.ErasedAt, e.ErasedBecause, e.LastError = erasure.At, erasure.Because, ""
+	for i := range e.history {
+		e.history[i] = e.history[i].WithoutWords()
+	}
+	if e.State == queue.Pending {
+		e.State, e.Lane, e.Due, e.Settled = queue.Erased, "", time.Time{}, erasure.At
+	}
+}
+
 // find returns an event of a consumer, or nil.
 func (s *Store) find(id uint64, consumer string) *event {
 	for _, e := range s.events {
@@ -350,10 +398,10 @@ func (s *Store) Expire(ctx context.Context, r queue.Retention) (more bool, err e
 			delete(s.seen, key)
 		}
 	}
-	keep := map[queue.State]time.Duration{queue.Delivered: r.Delivered, queue.Dead: r.Dead}
+	keep := map[queue.State]time.Duration{queue.Delivered: r.Delivered, queue.Dead: r.Dead, queue.Erased: r.Delivered}
 	var old []*event
 	for _, e := range s.events {
-		if e.State != queue.Pending && now.Sub(e.Settled) >= keep[e.State] {
+		if e.State != queue.Pending && !e.InFlight && now.Sub(e.Settled) >= keep[e.State] {
 			old = append(old, e)
 		}
 	}
@@ -386,6 +434,7 @@ func (s *Store) stats(c *consumer) queue.Stats {
 			stats.Dead++
 		case queue.Delivered:
 			stats.Delivered++
+		case queue.Erased:
 		default:
 			stats.Pending++
 			stats.PendingBytes += int64(e.Size)

@@ -135,6 +135,9 @@ type columns struct {
 	keys, identities, fields, accounts, conversations, urls, origins, secrets []string
 	notUnique                                                                 []bool
 	signatures, bodies                                                        [][]byte
+	messages                                                                  []string // "": none that is to be erased some day
+	takesBack                                                                 []bool
+	anyMessage                                                                bool
 	names                                                                     []string
 	toEvent, toName                                                           []int32
 	roomEvents, roomBytes                                                     []int64
@@ -180,6 +183,12 @@ func (c *columns) add(a *acceptance, i int, numbers map[string]int32) {
 	c.secrets = append(c.secrets, text(r.Secret))
 	c.signatures = append(c.signatures, r.Signature[:])
 	c.bodies = append(c.bodies, append([]byte{}, r.Body...)) // nil is no body
+	key := ""
+	if r.Message != "" {
+		hash := sha256.Sum256([]byte(r.Message))
+		key, c.anyMessage = hex.EncodeToString(hash[:16]), true
+	}
+	c.messages, c.takesBack = append(c.messages, key), append(c.takesBack, r.TakesBack)
 	for n, name := range a.Recipients() {
 		if r.IsFor(n) {
 			c.toEvent = append(c.toEvent, int32(len(c.keys)))
@@ -188,7 +197,10 @@ func (c *columns) add(a *acceptance, i int, numbers map[string]int32) {
 	}
 }
 
-const acceptSQL = "SELECT {accept}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+const (
+	acceptSQL         = "SELECT {accept}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+	acceptMessagesSQL = "SELECT {accept_messages}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)"
+)
 
 // acceptPart stores deliveries in one transaction.
 func (s *Store) acceptPart(part []*acceptance) error {
@@ -208,9 +220,15 @@ func (s *Store) acceptPart(part []*acceptance) error {
 	var fresh []int32
 	warnings := s.warnings.Load()
 	_, err := retry(s.work, func(ctx context.Context) (_ struct{}, err error) {
-		return struct{}{}, s.pool.QueryRow(ctx, s.sql(acceptSQL), s.durability(), limits.Generation, time.Now().UnixMicro(), limits.Dedupe.Microseconds(),
+		sql, args := acceptSQL, []any{
+			s.durability(), limits.Generation, time.Now().UnixMicro(), limits.Dedupe.Microseconds(),
 			c.keys, c.identities, c.notUnique, c.fields, c.accounts, c.conversations, c.urls, c.origins, c.secrets,
-			c.signatures, c.bodies, c.names, c.toEvent, c.toName, c.roomEvents, c.roomBytes).Scan(&fresh)
+			c.signatures, c.bodies, c.names, c.toEvent, c.toName, c.roomEvents, c.roomBytes,
+		}
+		if c.anyMessage {
+			sql, args = acceptMessagesSQL, append(args, c.messages, c.takesBack, queue.BecauseTakenBack)
+		}
+		return struct{}{}, s.pool.QueryRow(ctx, s.sql(sql), args...).Scan(&fresh)
 	})
 	if code(err) == codeFull && len(part) == 1 {
 		return c.full(err, &limits, has)

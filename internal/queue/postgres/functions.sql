@@ -174,7 +174,8 @@ BEGIN
         ON CONFLICT (consumer, chain) DO UPDATE SET chain = excluded.chain WHERE false;
 END $$;
 
--- promote makes the first that waits the head of each of these lines, which have none.
+-- promote makes the first that waits the head of each of these lines, and returns the first
+-- of these.
 CREATE OR REPLACE FUNCTION promote(p_consumers int[], p_chains bigint[], p_lines smallint[]) RETURNS bigint LANGUAGE plpgsql
     SET search_path FROM CURRENT AS $$
 DECLARE
@@ -187,12 +188,18 @@ BEGIN
     ), promoted AS (
         UPDATE work w SET head = true FROM firsts WHERE w.event = firsts.event AND w.consumer = firsts.consumer AND NOT w.head RETURNING w.event
     )
-    SELECT min(event) INTO lowest FROM promoted;
+    SELECT min(event) INTO lowest FROM firsts;
     RETURN lowest;
 END $$;
 
+-- without_words returns an attempt without its error and its answer.
+CREATE OR REPLACE FUNCTION without_words(attempt text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+    SELECT (attempt::jsonb - 'error' - 'answer')::text
+$$;
+
 -- settle ends leases, and returns those that it has ended, now or before, by number from 1,
 -- and the first event that may be free now. p_state is -1 for an event that is released.
+-- What was erased meanwhile stays so, unless it was delivered.
 CREATE OR REPLACE FUNCTION settle(p_commit text, p_now bigint, p_events bigint[], p_consumers int[], p_leases bigint[], p_states int[],
     p_due bigint[], p_ended bigint[], p_errors text[], p_attempts text[]) RETURNS TABLE (r_ended int[], r_low bigint) LANGUAGE plpgsql SET search_path FROM CURRENT
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -206,23 +213,23 @@ BEGIN
     PERFORM lock(array_agg(event), array_agg(consumer)) FROM unnest(p_events, p_consumers, p_states) AS t (event, consumer, state) WHERE state > 0;
     WITH done AS (
         UPDATE work w SET lease = NULL, last = t.lease,
-            state = CASE WHEN t.state < 0 THEN 0 ELSE t.state END,
+            state = CASE WHEN w.state = 3 AND t.state <> 1 THEN 3 WHEN t.state < 0 THEN 0 ELSE t.state END,
             head = w.head AND t.state <= 0,
-            lane = CASE WHEN t.state = 0 AND w.lane = 0 THEN 1 ELSE w.lane END,
-            due = CASE t.state WHEN -1 THEN w.due WHEN 0 THEN t.due ELSE 0 END,
+            lane = CASE WHEN w.state = 0 AND t.state = 0 AND w.lane = 0 THEN 1 ELSE w.lane END,
+            due = CASE WHEN w.state = 3 THEN 0 WHEN t.state = -1 THEN w.due WHEN t.state = 0 THEN t.due ELSE 0 END,
             attempts = w.attempts + CASE WHEN t.state < 0 THEN 0 ELSE 1 END,
-            tried = CASE WHEN t.state = 0 THEN coalesce(nullif(w.tried, 0), t.ended) ELSE w.tried END,
-            settled = CASE WHEN t.state > 0 THEN p_now END,
-            error = CASE WHEN t.state < 0 THEN w.error ELSE nullif(t.error, '') END,
+            tried = CASE WHEN w.state = 0 AND t.state = 0 THEN coalesce(nullif(w.tried, 0), t.ended) ELSE w.tried END,
+            settled = CASE WHEN w.state = 3 AND t.state <> 1 THEN w.settled WHEN t.state > 0 THEN p_now END,
+            error = CASE WHEN w.state = 3 THEN NULL WHEN t.state < 0 THEN w.error ELSE nullif(t.error, '') END,
             history = CASE WHEN t.state < 0 OR t.state = 1 AND w.attempts = 0 AND w.lane <> 2 THEN w.history
-                ELSE (w.history || t.attempt)[greatest(1, coalesce(cardinality(w.history), 0) - 8):] END
+                ELSE (w.history || CASE WHEN w.state = 3 THEN without_words(t.attempt) ELSE t.attempt END)[greatest(1, coalesce(cardinality(w.history), 0) - 8):] END
         FROM unnest(p_events, p_consumers, p_leases, p_states, p_due, p_ended, p_errors, p_attempts)
             AS t (event, consumer, lease, state, due, ended, error, attempt)
         WHERE w.event = t.event AND w.consumer = t.consumer AND w.lease = t.lease
         RETURNING w.event, w.consumer, w.chain, w.line, w.state, w.lane
     )
-    SELECT array_agg(d.consumer) FILTER (WHERE d.state > 0), array_agg(d.chain) FILTER (WHERE d.state > 0),
-        array_agg(d.line) FILTER (WHERE d.state > 0), min(CASE WHEN d.line = 1 THEN 0 WHEN d.state = 0 AND d.lane = 0 THEN d.event END)
+    SELECT array_agg(d.consumer) FILTER (WHERE d.state IN (1, 2)), array_agg(d.chain) FILTER (WHERE d.state IN (1, 2)),
+        array_agg(d.line) FILTER (WHERE d.state IN (1, 2)), min(CASE WHEN d.line = 1 OR d.state = 3 THEN 0 WHEN d.state = 0 AND d.lane = 0 THEN d.event END)
         INTO consumers, chains, lines, r_low FROM done d WHERE d.chain IS NOT NULL OR d.state = 0;
     r_low := coalesce(least(r_low, promote(consumers, chains, lines)), 9223372036854775807);
     SELECT coalesce(array_agg(i), '{}') INTO r_ended FROM unnest(p_events, p_consumers, p_leases) WITH ORDINALITY AS t (event, consumer, lease, i)
@@ -249,6 +256,7 @@ BEGIN
     PERFORM promote(array_agg(t.consumer), array_agg(t.chain), array_agg(t.line))
         FROM unnest(consumers, chains, lines, pending) AS t (consumer, chain, line, pending) WHERE t.pending;
     DELETE FROM event e WHERE e.id = ANY(p_events) AND (SELECT 1 FROM work w WHERE w.event = e.id LIMIT 1) IS NULL;
+    DELETE FROM message m WHERE m.event = ANY(p_events) AND (SELECT 1 FROM work w WHERE w.event = m.event LIMIT 1) IS NULL;
     -- Chains in which nobody waits. A lock keeps others from adding to them.
     WITH idle AS (
         SELECT c.consumer, c.chain FROM (SELECT DISTINCT * FROM unnest(consumers, chains)) AS t (consumer, chain)
@@ -273,6 +281,7 @@ BEGIN
     WITH given AS MATERIALIZED (
         SELECT w.event, w.consumer, w.state, w.chain, row_number() OVER (ORDER BY i) - 1 AS n
         FROM unnest(p_events, p_consumers, p_states) WITH ORDINALITY AS t (event, consumer, state, i) JOIN work w USING (event, consumer)
+        JOIN event e ON e.id = w.event AND e.erased IS NULL
         WHERE w.state = t.state AND w.lease IS NULL AND (w.state > 0 OR w.due > p_now)
     ), numbered AS MATERIALIZED (
         SELECT g.*, CASE WHEN state > 0 THEN nextval('number') END AS position FROM (SELECT * FROM given ORDER BY n) g
@@ -313,6 +322,70 @@ BEGIN
     RETURN 0;
 END $$;
 
+-- erase erases events. They keep the identities and accounts given. Programs that do not know
+-- such events cannot use the queue from then on.
+CREATE OR REPLACE FUNCTION erase(p_commit text, p_at bigint, p_because text, p_events bigint[], p_identities text[], p_accounts text[])
+    RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+    consumers int[];
+    chains bigint[];
+    lines smallint[];
+BEGIN
+    PERFORM set_config('synchronous_commit', p_commit, true), pg_advisory_xact_lock_shared(members());
+    UPDATE version SET oldest = 3 WHERE oldest < 3;
+    PERFORM lock(array_agg(event), array_agg(consumer)) FROM work WHERE event = ANY(p_events);
+    SELECT array_agg(x.consumer), array_agg(x.chain), array_agg(x.line) INTO consumers, chains, lines FROM (
+        SELECT consumer, chain, line, state FROM work WHERE event = ANY(p_events) ORDER BY event, consumer FOR UPDATE) AS x
+        WHERE x.state = 0 AND x.chain IS NOT NULL;
+    UPDATE work w SET head = false, size = 0, error = NULL, due = 0,
+        history = (SELECT array_agg(without_words(h) ORDER BY i) FROM unnest(w.history) WITH ORDINALITY AS t (h, i)),
+        settled = CASE state WHEN 0 THEN p_at ELSE settled END,
+        lane = CASE state WHEN 0 THEN 0 ELSE lane END,
+        state = CASE state WHEN 0 THEN 3 ELSE state END
+        WHERE event = ANY(p_events);
+    PERFORM promote(consumers, chains, lines);
+    PERFORM FROM event WHERE id = ANY(p_events) ORDER BY id FOR UPDATE;
+    UPDATE event e SET identity = t.identity, account = t.account, conversation = '', signature = '', body = '', erased = p_at, because = p_because
+        FROM unnest(p_events, p_identities, p_accounts) AS t (id, identity, account) WHERE e.id = t.id AND e.erased IS NULL;
+END $$;
+
+-- accept_messages is accept for messages that are to be erased when they are taken back: each
+-- has a key, which is '' for what is none. What takes one back erases what was accepted of
+-- it before.
+CREATE OR REPLACE FUNCTION accept_messages(p_commit text, p_generation bigint, p_now bigint, p_dedupe bigint, p_keys text[], p_identity text[], p_not_unique boolean[],
+    p_field text[], p_account text[], p_conversation text[], p_url text[], p_origin text[], p_secret text[],
+    p_signature bytea[], p_body bytea[], p_names text[], p_to_event int[], p_to_name int[],
+    p_room_events bigint[], p_room_bytes bigint[], p_message text[], p_takes_back boolean[], p_because text) RETURNS int[] LANGUAGE plpgsql
+    SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+    low bigint;
+    fresh int[];
+    events bigint[];
+    identities text[];
+    accounts text[];
+BEGIN
+    SELECT last_value INTO low FROM number;
+    fresh := accept(p_commit, p_generation, p_now, p_dedupe, p_keys, p_identity, p_not_unique, p_field, p_account, p_conversation,
+        p_url, p_origin, p_secret, p_signature, p_body, p_names, p_to_event, p_to_name, p_room_events, p_room_bytes);
+    WITH stored AS MATERIALIZED ( -- in the order of their ids
+        SELECT id, row_number() OVER (ORDER BY id) AS n FROM event WHERE id >= low AND xmin = pg_current_xact_id()::xid
+    ), messages AS MATERIALIZED (
+        SELECT s.id, nullif(m.key, '')::uuid AS key, m.takes_back FROM stored s JOIN unnest(fresh) WITH ORDINALITY AS f (i, n) USING (n)
+            JOIN unnest(p_message, p_takes_back) WITH ORDINALITY AS m (key, takes_back, i) USING (i) WHERE m.key <> ''
+    ), noted AS (
+        INSERT INTO message SELECT id, key FROM messages WHERE NOT takes_back RETURNING event, key
+    ), known AS (
+        SELECT event, key FROM noted UNION ALL SELECT m.event, m.key FROM messages t JOIN message m USING (key) WHERE t.takes_back
+    )
+    SELECT array_agg(e.id), array_agg(e.identity), array_agg(e.account) INTO events, identities, accounts FROM event e
+        WHERE e.erased IS NULL AND e.id IN (SELECT k.event FROM known k JOIN messages t ON t.key = k.key AND t.takes_back AND t.id > k.event);
+    IF events IS NOT NULL THEN
+        PERFORM erase(p_commit, p_now, p_because, events, identities, accounts);
+    END IF;
+    RETURN fresh;
+END $$;
+
 -- expire forgets up to p_limit of each: delivered and dead events, identities, and what
 -- dropped consumers had. It reports whether there may be more.
 CREATE OR REPLACE FUNCTION expire(p_delivered bigint, p_dead bigint, p_identities bigint, p_limit int) RETURNS boolean LANGUAGE plpgsql
@@ -324,9 +397,10 @@ DECLARE
     more boolean := false;
     d dropped;
 BEGIN
-    FOR s IN 1 .. 2 LOOP
+    FOR s IN 1 .. 3 LOOP
         SELECT array_agg(x.event), array_agg(x.consumer) INTO events, consumers FROM (
-            SELECT event, consumer FROM work WHERE state = s AND state > 0 AND settled <= CASE s WHEN 1 THEN p_delivered ELSE p_dead END
+            SELECT event, consumer FROM work WHERE state = s AND state > 0 AND settled <= CASE s WHEN 2 THEN p_dead ELSE p_delivered END
+            AND lease IS NULL
             ORDER BY settled LIMIT p_limit FOR UPDATE SKIP LOCKED) AS x;
         IF events IS NOT NULL THEN
             PERFORM forget(events, consumers);
@@ -369,7 +443,7 @@ BEGIN
         WITH kept AS MATERIALIZED (
             SELECT id, accepted, length(body) AS size,
                 chain_of(CASE j.ordering WHEN 'account' THEN account WHEN 'conversation' THEN conversation END) AS chain
-            FROM event WHERE (j.fields = '[]' OR field IN (SELECT json_array_elements_text(j.fields::json)))
+            FROM event WHERE erased IS NULL AND (j.fields = '[]' OR field IN (SELECT json_array_elements_text(j.fields::json)))
                 AND EXISTS (SELECT FROM work w JOIN consumer c ON c.id = w.consumer WHERE w.event = event.id)
             FOR KEY SHARE
         ), chains AS (

@@ -242,7 +242,7 @@ func (s *Store) Settle(ctx context.Context, event *queue.Event, o queue.Outcome)
 
 const settleSQL = "SELECT r_ended, r_low FROM {settle}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
-var stateCodes = map[queue.State]int32{queue.Pending: 0, queue.Delivered: 1, queue.Dead: 2}
+var stateCodes = map[queue.State]int32{queue.Pending: 0, queue.Delivered: 1, queue.Dead: 2, queue.Erased: 3}
 
 // settleAll stores a batch of outcomes.
 func (s *Store) settleAll(batch []*settlement) error {

@@ -13,32 +13,34 @@ import (
 
 // eventColumns are what scan reads, after a column and before the body and the history.
 const eventColumns = `e.id, e.identity, e.not_unique, e.conversation, e.account, e.field, e.url, e.origin, e.secret, e.signature, e.accepted,
-	w.state, w.lane, w.lease IS NOT NULL, w.size, w.attempts, coalesce(w.tried, 0), coalesce(w.requeued, 0), w.due, coalesce(w.settled, 0), coalesce(w.error, '')`
+	w.state, w.lane, w.lease IS NOT NULL, w.size, w.attempts, coalesce(w.tried, 0), coalesce(w.requeued, 0), w.due, coalesce(w.settled, 0), coalesce(w.error, ''),
+	coalesce(e.erased, 0), coalesce(e.because, '')`
 
 var leasedColumns = strings.NewReplacer("e.", "(r_event).", "w.", "(r_work).").Replace(eventColumns + ", e.body, NULL::text[]")
 
 var (
-	states = []queue.State{queue.Pending, queue.Delivered, queue.Dead}
+	states = []queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Erased}
 	lanes  = []queue.Lane{queue.Live, queue.Retried, queue.Replayed}
 )
 
 // scan reads an event. first takes what comes before it.
 func scan(row pgx.CollectableRow, consumer string, first any) (*queue.Event, error) {
 	e := &queue.Event{Consumer: consumer}
-	var id, accepted, tried, requeued, due, settled int64
+	var id, accepted, tried, requeued, due, settled, erased int64
 	var state, lane int
 	var signature []byte
 	var history []string
 	err := row.Scan(first, &id, &e.Identity, &e.NotUnique, &e.Conversation, &e.Account, &e.Field, &e.URL, &e.Origin, &e.Secret, &signature,
-		&accepted, &state, &lane, &e.InFlight, &e.Size, &e.Attempts, &tried, &requeued, &due, &settled, &e.LastError, &e.Body, &history)
+		&accepted, &state, &lane, &e.InFlight, &e.Size, &e.Attempts, &tried, &requeued, &due, &settled, &e.LastError,
+		&erased, &e.ErasedBecause, &e.Body, &history)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range []*string{&e.Identity, &e.Conversation, &e.Account, &e.Field, &e.URL, &e.Origin, &e.Secret, &e.LastError} {
+	for _, s := range []*string{&e.Identity, &e.Conversation, &e.Account, &e.Field, &e.URL, &e.Origin, &e.Secret, &e.LastError, &e.ErasedBecause} {
 		*s = untext(*s)
 	}
 	copy(e.Signature[:], signature)
-	e.ID, e.State = uint64(id), states[state]
+	e.ID, e.State, e.ErasedAt = uint64(id), states[state], queue.FromMicros(erased)
 	e.Accepted, e.Tried, e.Requeued, e.Settled = queue.FromMicros(accepted), queue.FromMicros(tried), queue.FromMicros(requeued), queue.FromMicros(settled)
 	if e.State == queue.Pending {
 		e.Lane, e.Due = lanes[lane], queue.FromMicros(due)
@@ -193,7 +195,7 @@ func (s *Store) requeueable(ctx context.Context, f queue.Filter, now int64) (eve
 		return nil, nil, nil, err
 	}
 	q := selectionOf(&f)
-	q.add("(w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
+	q.add("e.erased IS NULL AND (w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
 	rows, err := s.pool.Query(ctx, s.sql(q.sql("w.event, w.consumer, w.state", "ASC", perStep)), q.args...)
 	if err != nil {
 		return nil, nil, nil, err

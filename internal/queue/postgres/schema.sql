@@ -6,7 +6,7 @@
 
 -- The version of the layout, and the oldest program that can use it.
 CREATE TABLE version (number int NOT NULL, oldest int NOT NULL);
-INSERT INTO version VALUES (2, 1);
+INSERT INTO version VALUES (3, 1);
 
 -- Ids of events, and positions.
 CREATE SEQUENCE number;
@@ -42,7 +42,8 @@ INSERT INTO generation VALUES (1);
 CREATE TABLE identity (key uuid PRIMARY KEY, accepted bigint NOT NULL);
 CREATE INDEX identity_accepted ON identity (accepted);
 
--- What does not change of an event. It goes with the last of its work.
+-- What does not change of an event, unless it is erased: then its body is empty. It goes
+-- with the last of its work.
 CREATE TABLE event (
     id           bigint PRIMARY KEY,
     accepted     bigint NOT NULL,
@@ -55,8 +56,14 @@ CREATE TABLE event (
     origin       text NOT NULL,
     secret       text NOT NULL, -- the name of the app secret, never the secret
     signature    bytea NOT NULL,
-    body         bytea NOT NULL
+    body         bytea NOT NULL,
+    erased       bigint, -- when it was erased
+    because      text    -- why
 );
+
+-- The messages that are to be erased when they are taken back, by a hash.
+CREATE TABLE message (event bigint PRIMARY KEY, key uuid NOT NULL);
+CREATE INDEX message_key ON message (key);
 
 -- A row for each sequence of a consumer: to be locked by who changes which events wait.
 CREATE TABLE chain (consumer int, chain bigint, PRIMARY KEY (consumer, chain));
@@ -66,7 +73,7 @@ CREATE TABLE chain (consumer int, chain bigint, PRIMARY KEY (consumer, chain));
 CREATE TABLE work (
     event    bigint NOT NULL,
     consumer int NOT NULL,
-    state    smallint NOT NULL DEFAULT 0, -- 0: pending, 1: delivered, 2: dead
+    state    smallint NOT NULL DEFAULT 0, -- 0: pending, 1: delivered, 2: dead, 3: erased when it was pending
     lane     smallint NOT NULL DEFAULT 0, -- 0: live, 1: retried, 2: replayed
     line     smallint NOT NULL DEFAULT 0, -- 1: that of replayed events
     head     boolean NOT NULL,

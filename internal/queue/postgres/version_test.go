@@ -140,11 +140,11 @@ func TestSchemaThatIsTooNew(t *testing.T) {
 	o := newOptions(t)
 	running := openShared(t, o)
 	accept(t, running, record("a", ""))
-	if err := server.Execute("UPDATE " + pgx.Identifier{o.Schema, "version"}.Sanitize() + " SET number = 7, oldest = 3"); err != nil {
+	if err := server.Execute("UPDATE " + pgx.Identifier{o.Schema, "version"}.Sanitize() + " SET number = 7, oldest = 4"); err != nil {
 		t.Fatal(err)
 	}
 	running.keep()
-	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 2"
+	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 3"
 	_, err := running.Accept(t.Context(), []queue.Record{record("b", "")}, queue.Admission{})
 	if !errors.Is(err, queue.ErrVersion) || err.Error() != says {
 		t.Errorf("accepted, %v, want: %s", err, says)

@@ -200,6 +200,11 @@ func (a *acceptance) insert(t *txn, fresh []int) error {
 		if err := s.run(); err != nil {
 			return err
 		}
+		if r.Message != "" {
+			if err := t.noteMessage(id, r); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

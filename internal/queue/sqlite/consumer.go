@@ -32,10 +32,10 @@ type consumer struct {
 	returned []int64          // open, but not leased any more: to be offered first; rising
 
 	leased map[int64]*lease
-	busy   map[int64]struct{} // chains that have an event which is leased or returned
-	turn   int                // of the lanes
-	wake   chan struct{}      // closed when an event may have become due
-	woken  bool               // it is to be closed once the transaction is committed
+	busy   map[int64]*lease // the one of a chain that is leased or returned
+	turn   int              // of the lanes
+	wake   chan struct{}    // closed when an event may have become due
+	woken  bool             // it is to be closed once the transaction is committed
 }
 
 // progress is what a transaction that fails takes back.
@@ -65,6 +65,7 @@ type lease struct {
 	attempts int64
 	tried    int64
 	size     int64
+	erased   bool // its status row says so: it is leased, but holds no place in its chain
 }
 
 func newConsumer(id int64, name string) *consumer {
@@ -73,7 +74,7 @@ func newConsumer(id int64, name string) *consumer {
 		name:   name,
 		open:   make(map[int64]*lease),
 		leased: make(map[int64]*lease),
-		busy:   make(map[int64]struct{}),
+		busy:   make(map[int64]*lease),
 		wake:   make(chan struct{}),
 	}
 }
@@ -95,9 +96,9 @@ func (c *counts) count(state int, n, size int64) {
 func (c *consumer) bit() int64 { return 1 << uint64(c.id-1) }
 
 // wants reports whether an event to which nothing has happened is for the consumer.
-func (c *consumer) wants(id, consumers int64, field string) bool {
+func (c *consumer) wants(id, consumers int64, field string, erased bool) bool {
 	if id <= c.keptUntil {
-		return c.keptFields == "" || strings.Contains(c.keptFields, " "+field+" ")
+		return !erased && (c.keptFields == "" || strings.Contains(c.keptFields, " "+field+" "))
 	}
 	return consumers&c.bit() != 0
 }
@@ -123,8 +124,7 @@ func (c *consumer) notify() {
 
 // isBusy reports whether a chain has an event that is leased or returned.
 func (c *consumer) isBusy(chain int64) bool {
-	_, busy := c.busy[chain]
-	return busy
+	return c.busy[chain] != nil
 }
 
 // isBlocked reports whether an event of a chain, in this or in the other lanes, is
@@ -137,7 +137,7 @@ func (c *consumer) isBlocked(chain int64) bool {
 func (c *consumer) begin(id int64, l *lease) {
 	c.leased[id] = l
 	if l.chain != 0 {
-		c.busy[l.chain] = struct{}{}
+		c.busy[l.chain] = l
 	}
 	if l.open {
 		c.open[id] = l

@@ -130,7 +130,11 @@ func (c *consumer) takeOver(id int64, l *lease, leased bool, db *conn) error {
 	same := false
 	_, err := db.first(func(s *sqlite3.Stmt) {
 		hasStatus := s.ColumnType(0) != sqlite3.NULL
-		same = hasStatus != l.open && s.ColumnInt(0) == statePending && s.ColumnInt64(1) == l.attempts
+		state := statePending
+		if l.erased {
+			state = stateErased
+		}
+		same = hasStatus != l.open && s.ColumnInt(0) == state && s.ColumnInt64(1) == l.attempts
 	}, selectLeased, c.id, id)
 	if err == nil && same {
 		if c.begin(id, l); !leased {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -23,7 +24,7 @@ var schema string
 
 const (
 	applicationID = 0x69677175
-	layoutVersion = 1
+	layoutVersion = 2
 
 	walSuffix  = "-wal"
 	shmSuffix  = "-shm"
@@ -36,7 +37,16 @@ const (
 
 // migrations bring a file from one layout to the next: the first one from version 1 to
 // version 2. Each runs in a transaction together with the change of the version.
-var migrations []string
+var migrations = []string{
+	made("TABLE note") + made("INDEX note_message") + "DROP VIEW waiting;" + made("VIEW waiting"),
+}
+
+// made returns the statement of the schema that makes something.
+func made(what string) string {
+	_, rest, _ := strings.Cut(schema, "CREATE "+what+" ")
+	statement, _, _ := strings.Cut(rest, ";\n")
+	return "CREATE " + what + " " + statement + ";\n"
+}
 
 // openFirst opens the file for the first time, once nobody else uses it.
 func (s *Store) openFirst(acceptLoss bool) (err error) {
@@ -232,7 +242,7 @@ func (s *Store) begins() error {
 		return err
 	}
 	for ; version < layoutVersion; version++ {
-		if err := s.db.script(fmt.Sprintf("BEGIN; %s; PRAGMA user_version = %d; COMMIT", migrations[version-1], version+1)); err != nil {
+		if err := s.db.script(fmt.Sprintf("BEGIN; %s PRAGMA user_version = %d; COMMIT", migrations[version-1], version+1)); err != nil {
 			return err
 		}
 	}

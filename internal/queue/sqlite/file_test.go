@@ -147,7 +147,7 @@ func TestNoQueue(t *testing.T) {
 		"directory":         {func(t *testing.T, path string) { _ = os.Mkdir(path, 0o700) }, "it is a directory", false},
 		"another program's": {func(t *testing.T, path string) { script1(t, path, "PRAGMA application_id = 1") }, "that of another program", true},
 		"too new": {func(t *testing.T, path string) { script1(t, path, "PRAGMA user_version = 9") },
-			"has version 9 of the layout, this program knows versions up to 1", false},
+			"has version 9 of the layout, this program knows versions up to 2", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

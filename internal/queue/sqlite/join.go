@@ -16,7 +16,7 @@ const (
 	insertConsumer = `INSERT INTO consumer (id, name, mark, kept_until, kept_fields, pending, pending_bytes) VALUES (?, ?, ?, ?, ?, ?, ?)`
 	putOrdering    = `INSERT OR REPLACE INTO ordering (consumer, since, kind) VALUES (?, ?, ?)`
 	dropOrdering   = `DELETE FROM ordering WHERE consumer = ? AND since < ?`
-	countKept      = `SELECT count(*), coalesce(sum(length(body)), 0) FROM event WHERE ?1 = '' OR instr(?1, ' ' || field || ' ') > 0`
+	countKept      = `SELECT count(*), coalesce(sum(length(body)), 0) FROM event WHERE signature <> x'' AND (?1 = '' OR instr(?1, ' ' || field || ' ') > 0)`
 )
 
 // Join implements queue.Store.

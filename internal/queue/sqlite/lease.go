@@ -246,13 +246,14 @@ func (l *leaser) findFresh() (id int64, err error) {
 		if chain == 0 {
 			return id, nil
 		}
-		held := l.isBusy(chain)
+		before := l.busy[chain]
+		held := before != nil && !before.erased
 		if !held && l.rows > 0 {
 			if held, err = l.db.first(func(*sqlite3.Stmt) {}, isBehind, l.consumer.id, chain, id); err != nil {
 				return 0, err
 			}
 		}
-		if !held && !l.isBusy(-chain) {
+		if !held && !l.isBlocked(chain) {
 			return id, nil
 		}
 		if err := l.hold(l.consumer, id, chain, held); err != nil {

@@ -185,7 +185,8 @@ const (
 
 	// isFresh selects events to which nothing has happened yet. Its parameters, and those of
 	// eventTables, are freshArgs.
-	isFresh = `s.event IS NULL AND e.id > ?2 AND iif(e.id <= ?3, ?4 = '' OR instr(?4, ' ' || e.field || ' ') > 0, e.consumers & ?5)`
+	isFresh = `s.event IS NULL AND e.id > ?2 AND iif(e.id <= ?3, e.signature <> x'' AND (?4 = '' OR instr(?4, ' ' || e.field || ' ') > 0),
+		e.consumers & ?5)`
 )
 
 // freshArgs returns the parameters of isFresh.
@@ -194,8 +195,9 @@ func (c *consumer) freshArgs(more ...any) []any {
 }
 
 var (
-	allEvents = source{eventTables, `(s.state < 3 OR ` + isFresh + `)`, "e.id"}
+	allEvents = source{eventTables, `(s.state <> 3 OR ` + isFresh + `)`, "e.id"}
 	delivered = source{` FROM status s` + fromStatus, "s.consumer = ? AND s.state = 1", "s.event"}
+	erased    = source{` FROM status s` + fromStatus, "s.consumer = ? AND s.state = 4", "s.event"}
 	dead      = source{` FROM status s INDEXED BY status_dead` + fromStatus, "s.consumer = ? AND s.state = 2", "s.event"}
 	// Pending events are found by their status, if something has happened to them, and
 	// otherwise in the log behind the mark.
@@ -211,6 +213,8 @@ func sourcesOf(state queue.State) []source {
 		return []source{dead}
 	case queue.Delivered:
 		return []source{delivered}
+	case queue.Erased:
+		return []source{erased}
 	}
 	return []source{allEvents}
 }

@@ -15,26 +15,31 @@ import (
 )
 
 // has says whether a consumer c has an event e to which nothing has happened.
-const has = `(e.id > c.mark AND iif(e.id <= c.kept_until, c.kept_fields = '' OR instr(c.kept_fields, ' ' || e.field || ' ') > 0,
+const has = `(e.id > c.mark AND iif(e.id <= c.kept_until, e.signature <> x'' AND (c.kept_fields = '' OR instr(c.kept_fields, ' ' || e.field || ' ') > 0),
 	e.consumers >> (c.id - 1) & 1) AND NOT EXISTS (SELECT 1 FROM status WHERE consumer = c.id AND event = e.id))`
 
 // checks are queries that find nothing in a sound file, and what is wrong otherwise.
 var checks = []struct{ sql, wrong string }{
 	{`SELECT event FROM status s WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = s.event)`, "a status has no event: %d"},
-	{`SELECT event FROM attempt a WHERE NOT EXISTS (SELECT 1 FROM status WHERE consumer = a.consumer AND event = a.event AND state < 3)`,
+	{`SELECT event FROM attempt a WHERE NOT EXISTS (SELECT 1 FROM status WHERE consumer = a.consumer AND event = a.event AND state <> 3)`,
 		"an attempt has no status: %d"},
 	{`SELECT id FROM event e WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE id = e.delivery AND e.id < id + events)`, "an event has no delivery: %d"},
 	{`SELECT id FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM event WHERE id >= d.id AND id < d.id + d.events AND delivery = d.id)`,
 		"a delivery has no event: %d"},
-	{`SELECT id FROM event e WHERE NOT EXISTS (SELECT 1 FROM status WHERE consumer IN (SELECT id FROM consumer) AND event = e.id AND state < 3)
+	{`SELECT id FROM event e WHERE NOT EXISTS (SELECT 1 FROM status WHERE consumer IN (SELECT id FROM consumer) AND event = e.id AND state <> 3)
 		AND NOT EXISTS (SELECT 1 FROM consumer c WHERE ` + has + `)`, "nobody has an event: %d"},
 	{`SELECT min(event) FROM status WHERE state = 0 AND chain <> 0 GROUP BY consumer, chain HAVING sum(held = 0) > 1`,
 		"a chain has two heads, one is %d"},
 	{`SELECT s.event FROM status s WHERE s.state = 0 AND s.held = 0 AND s.chain <> 0 AND EXISTS (SELECT 1 FROM status b
 		WHERE b.consumer = s.consumer AND b.chain = s.chain AND b.state = 0 AND b.chain <> 0 AND b.position < s.position)`,
 		"an event may overtake others of its chain: %d"},
-	{`SELECT event FROM status WHERE (state = 0) <> (due IS NOT NULL) OR (state IN (1, 2)) <> (settled IS NOT NULL)
-		OR state NOT BETWEEN 0 AND 3 OR lane NOT BETWEEN 0 AND 2`, "a status contradicts itself: %d"},
+	{`SELECT event FROM status WHERE (state = 0) <> (due IS NOT NULL) OR (state IN (1, 2, 4)) <> (settled IS NOT NULL)
+		OR state NOT BETWEEN 0 AND 4 OR lane NOT BETWEEN 0 AND 2`, "a status contradicts itself: %d"},
+	{`SELECT e.id FROM event e WHERE e.signature = x'' AND NOT EXISTS (SELECT 1 FROM note WHERE event = e.id AND erased IS NOT NULL)
+		OR e.signature <> x'' AND EXISTS (SELECT 1 FROM status WHERE consumer IN (SELECT id FROM consumer) AND event = e.id AND state = 4)
+		OR e.signature = x'' AND EXISTS (SELECT 1 FROM consumer c LEFT JOIN status s ON s.consumer = c.id AND s.event = e.id
+		WHERE c.name IS NOT NULL AND (s.state = 0 OR ` + has + `))`, "an event is erased in part: %d"},
+	{`SELECT event FROM note n WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = n.event)`, "a note has no event: %d"},
 	{`SELECT max(id) FROM event HAVING max(id) > (SELECT value FROM meta WHERE key = 'last')`, "an event has a number that is to come: %d"},
 }
 

@@ -15,6 +15,7 @@ const (
 	stateDead      = 2
 
 	stateForgotten = 3 // as long as others have the event
+	stateErased    = 4
 
 	laneLive     = 0
 	laneRetried  = 1
@@ -22,7 +23,7 @@ const (
 )
 
 var (
-	states = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Dead}
+	states = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Dead, queue.Erased}
 	lanes  = [...]queue.Lane{queue.Live, queue.Retried, queue.Replayed}
 )
 
@@ -32,6 +33,8 @@ func codeOf(state queue.State) int {
 		return stateDelivered
 	case queue.Dead:
 		return stateDead
+	case queue.Erased:
+		return stateErased
 	}
 	return statePending
 }
@@ -51,14 +54,17 @@ func chainOf(sequence string) int64 {
 // The body follows them.
 const eventColumns = `e.id, e.accepted, e.identity, e.not_unique, e.field, e.account, e.conversation,
 	d.url, d.origin, d.secret, e.signature, length(e.body),
-	s.state, s.lane, s.due, s.attempts, s.tried, s.requeued, s.settled, s.error, s.chain, `
+	s.state, s.lane, s.due, s.attempts, s.tried, s.requeued, s.settled, s.error, s.chain,
+	CASE WHEN e.signature = x'' THEN (SELECT erased FROM note WHERE event = e.id) END,
+	CASE WHEN e.signature = x'' THEN (SELECT because FROM note WHERE event = e.id) END, `
 
 // The places of some of them.
 const (
 	accountColumn      = 5
 	conversationColumn = 6
 	chainColumn        = 20
-	bodyColumn         = 21
+	erasedColumn       = 21
+	bodyColumn         = 23
 )
 
 // eventTables are where the columns come from. Their parameter is the consumer.
@@ -95,6 +101,7 @@ func readEvent(s *sqlite3.Stmt, consumer string) *queue.Event {
 	e.Requeued = queue.FromMicros(s.ColumnInt64(17))
 	e.Settled = queue.FromMicros(s.ColumnInt64(18))
 	e.LastError = s.ColumnText(19)
+	e.ErasedAt, e.ErasedBecause = queue.FromMicros(s.ColumnInt64(erasedColumn)), s.ColumnText(erasedColumn+1)
 	return e
 }
 

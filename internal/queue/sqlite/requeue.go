@@ -114,7 +114,7 @@ func (t *txn) expire(retention queue.Retention) (more bool, err error) {
 	}
 	budget := step
 	for _, c := range t.memory.consumers {
-		for state, keep := range map[int]time.Duration{stateDelivered: retention.Delivered, stateDead: retention.Dead} {
+		for state, keep := range map[int]time.Duration{stateDelivered: retention.Delivered, stateDead: retention.Dead, stateErased: retention.Delivered} {
 			n, err := t.expireSettled(c, state, keep, budget)
 			if budget -= n; err != nil || budget == 0 {
 				return true, err
@@ -138,6 +138,9 @@ func (t *txn) expireSettled(c *consumer, state int, keep time.Duration, most int
 		return 0, err
 	}
 	for _, e := range old {
+		if c.leased[e.id] != nil {
+			continue // it was erased meanwhile
+		}
 		if err := t.forget(c, e.id, &standing{delivery: e.delivery, hasStatus: true, state: state}); err != nil {
 			return 0, err
 		}

@@ -24,7 +24,8 @@ CREATE TABLE delivery (
     secret TEXT NOT NULL -- the name of the app secret, never the secret
 );
 
--- The log: rows are added, and removed once no consumer needs them, but do not change.
+-- The log: rows are added, and removed once no consumer needs them, but do not change,
+-- unless they are erased: then the body and the signature are empty.
 CREATE TABLE event (
     id           INTEGER PRIMARY KEY, -- rises with the acceptance, is never used again
     accepted     INTEGER NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE ordering (
 CREATE TABLE status (
     consumer INTEGER NOT NULL,
     event    INTEGER NOT NULL,
-    state    INTEGER NOT NULL, -- 0: pending, 1: delivered, 2: dead, 3: forgotten above the mark, but needed by others
+    state    INTEGER NOT NULL, -- 0: pending, 1: delivered, 2: dead, 3: forgotten above the mark, but needed by others, 4: erased when it was pending
     lane     INTEGER NOT NULL, -- 0: live, 1: retried, 2: replayed
     held     INTEGER NOT NULL, -- 1: pending behind another event of its chain
     due      INTEGER,          -- when a pending event may be leased; 0: at any time
@@ -75,7 +76,7 @@ CREATE TABLE status (
     attempts INTEGER NOT NULL DEFAULT 0,
     tried    INTEGER,          -- when the first attempt ended that was not the last
     requeued INTEGER,
-    settled  INTEGER,          -- when it was delivered or declared dead
+    settled  INTEGER,          -- when it was delivered, declared dead or erased
     error    TEXT,             -- of the last attempt
     PRIMARY KEY (consumer, event)
 ) WITHOUT ROWID;
@@ -109,6 +110,15 @@ CREATE TABLE identity_tables (
     begun  INTEGER NOT NULL
 );
 
+-- What only few events have.
+CREATE TABLE note (
+    event   INTEGER PRIMARY KEY,
+    message INTEGER, -- a hash of the message that it is, if that is to be erased when it is taken back
+    erased  INTEGER, -- when the event was erased
+    because TEXT     -- why
+);
+CREATE INDEX note_message ON note (message) WHERE message IS NOT NULL;
+
 -- For people.
 CREATE VIEW waiting AS
     SELECT e.id, c.name AS consumer, e.field, e.account, e.identity,
@@ -118,7 +128,7 @@ CREATE VIEW waiting AS
            coalesce(s.attempts, 0) AS attempts, s.error, e.body
     FROM consumer c JOIN event e LEFT JOIN status s ON s.consumer = c.id AND s.event = e.id
     WHERE c.name IS NOT NULL AND (s.state = 0 OR s.state IS NULL AND e.id > c.mark AND iif(e.id <= c.kept_until,
-        c.kept_fields = '' OR instr(c.kept_fields, ' ' || e.field || ' ') > 0, e.consumers >> (c.id - 1) & 1));
+        e.signature <> x'' AND (c.kept_fields = '' OR instr(c.kept_fields, ' ' || e.field || ' ') > 0), e.consumers >> (c.id - 1) & 1));
 CREATE VIEW dead AS
     SELECT e.id, c.name AS consumer, e.field, e.account, e.identity,
            datetime(e.accepted / 1000000, 'unixepoch') AS accepted,
@@ -132,4 +142,4 @@ CREATE VIEW delivered AS
     FROM status s JOIN consumer c ON c.id = s.consumer JOIN event e ON e.id = s.event
     WHERE s.state = 1 AND c.name IS NOT NULL;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -14,6 +14,9 @@ import (
 //	               └────────────┼── replayed <──────┘
 //	                 released ──┘
 //
+// What is erased when it waits or is leased has a state of its own, from which it goes to
+// delivered, if the attempt under way delivers it, and to forgotten.
+//
 // A waiting event has a status row only if something happened to it: an attempt failed,
 // it was requeued, or it has to wait for another event of its chain, in which case it is
 // held. At any time, at most one event of a chain is not held: its head, which is the first
@@ -41,6 +44,7 @@ const (
 	dropStatus      = `DELETE FROM status WHERE consumer = ? AND event = ?`
 	dropAllAttempts = `DELETE FROM attempt WHERE consumer IN (SELECT id FROM consumer) AND event = ?`
 	dropAllStatus   = `DELETE FROM status WHERE consumer IN (SELECT id FROM consumer) AND event = ?`
+	dropNote        = `DELETE FROM note WHERE event = ?`
 	dropEvent       = `DELETE FROM event WHERE id = ?`
 	// Once the last event of a delivery is gone, so is what they shared.
 	dropDelivery = `DELETE FROM delivery WHERE id = ?1 AND NOT EXISTS
@@ -52,6 +56,9 @@ func (t *txn) settle(c *consumer, id int64, o queue.Outcome) error {
 	l := c.leased[id]
 	if l == nil {
 		return queue.ErrNotFound
+	}
+	if l.erased {
+		return t.settleErased(c, id, l, o.OfErased())
 	}
 	state, lane := codeOf(o.State), l.lane
 	var due, settled, tried any
@@ -154,10 +161,11 @@ type standing struct {
 	held                  bool
 	due, position         int64
 	statusChain           int64
+	erased                bool
 }
 
 const selectStanding = `SELECT e.delivery, length(e.body), e.consumers, e.field, e.conversation, e.account,
-	s.state, s.lane, s.held, s.due, s.position, s.chain
+	s.state, s.lane, s.held, s.due, s.position, s.chain, e.signature = x''
 	FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id WHERE e.id = ?`
 
 // stands returns where an event stands for a consumer, and whether it has it.
@@ -169,9 +177,10 @@ func (t *txn) stands(c *consumer, id int64) (w standing, has bool, err error) {
 			hasStatus: s.ColumnType(6) != sqlite3.NULL,
 			state:     s.ColumnInt(6), lane: s.ColumnInt(7), held: s.ColumnBool(8),
 			due: s.ColumnInt64(9), position: s.ColumnInt64(10), statusChain: s.ColumnInt64(11),
+			erased: s.ColumnBool(12),
 		}
 		if has = w.hasStatus && w.state != stateForgotten; !w.hasStatus {
-			has = id > c.mark() && c.wants(id, s.ColumnInt64(2), s.ColumnText(3))
+			has = id > c.mark() && c.wants(id, s.ColumnInt64(2), s.ColumnText(3), w.erased)
 			w.position, w.statusChain = id, w.chain
 		}
 	}, selectStanding, c.id, id)
@@ -182,7 +191,7 @@ func (t *txn) stands(c *consumer, id int64) (w standing, has bool, err error) {
 // one then, and one that waits for another attempt now.
 func (t *txn) requeue(c *consumer, id, due int64) (bool, error) {
 	w, has, err := t.stands(c, id)
-	if err != nil || !has || c.leased[id] != nil || !w.hasStatus {
+	if err != nil || !has || c.leased[id] != nil || !w.hasStatus || w.erased {
 		return false, err
 	}
 	if w.state == statePending {
@@ -252,7 +261,7 @@ func (t *txn) letGo(c *consumer, id, delivery int64) (removed bool, err error) {
 	return false, t.change(dropAttempts, c.id, id)
 }
 
-const selectNeed = `SELECT e.consumers, e.field, s.state FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id WHERE e.id = ?`
+const selectNeed = `SELECT e.consumers, e.field, s.state, e.signature = x'' FROM event e LEFT JOIN status s ON s.consumer = ? AND s.event = e.id WHERE e.id = ?`
 
 // isNeeded reports whether another consumer has an event.
 func (t *txn) isNeeded(except *consumer, id int64) (needed bool, err error) {
@@ -262,7 +271,7 @@ func (t *txn) isNeeded(except *consumer, id int64) (needed bool, err error) {
 		}
 		if _, err := t.db.first(func(s *sqlite3.Stmt) {
 			if needed = s.ColumnInt(2) != stateForgotten; s.ColumnType(2) == sqlite3.NULL {
-				needed = id > c.mark() && c.wants(id, s.ColumnInt64(0), s.ColumnText(1))
+				needed = id > c.mark() && c.wants(id, s.ColumnInt64(0), s.ColumnText(1), s.ColumnBool(3))
 			}
 		}, selectNeed, c.id, id); err != nil || needed {
 			return needed, err
@@ -273,7 +282,7 @@ func (t *txn) isNeeded(except *consumer, id int64) (needed bool, err error) {
 
 // remove removes what is stored of an event.
 func (t *txn) remove(id, delivery int64) error {
-	for _, sql := range []string{dropAllAttempts, dropAllStatus, dropEvent} {
+	for _, sql := range []string{dropAllAttempts, dropAllStatus, dropNote, dropEvent} {
 		if err := t.change(sql, id); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ var duration = rapid.SampledFrom([]time.Duration{
 // newRecord draws an event. There are few identities, so that many are duplicates.
 func (m *machine) newRecord(t *rapid.T) queue.Record {
 	m.serial++
+	message := rapid.SampledFrom([]string{"", "", "", "m1", "m2", "m3"}).Draw(t, "message")
 	padding := rapid.SampledFrom([]int{0, 10, 900, 9000}).Draw(t, "size")
 	return queue.Record{
 		Identity:     rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", ""}).Draw(t, "identity"),
@@ -27,11 +28,13 @@ func (m *machine) newRecord(t *rapid.T) queue.Record {
 		Conversation: rapid.SampledFrom([]string{"one", "two", "three", ""}).Draw(t, "order"),
 		Account:      rapid.SampledFrom([]string{"1", "2"}).Draw(t, "account"),
 		Field:        rapid.SampledFrom([]string{"comments", "messages"}).Draw(t, "field"),
+		Message:      message,
+		TakesBack:    message != "" && rapid.IntRange(0, 3).Draw(t, "takes back") == 3,
 		URL:          "https://hooks.example.com/webhooks",
 		Origin:       "203.0.113.9:4711",
 		Secret:       rapid.SampledFrom([]string{"instagram", "meta"}).Draw(t, "secret"),
 		Signature:    [32]byte{byte(m.serial), 1},
-		Body:         append(fmt.Appendf(nil, "%d", m.serial), make([]byte, padding)...),
+		Body:         append(fmt.Appendf(nil, "%d ", m.serial), make([]byte, padding)...),
 	}
 }
 
@@ -143,7 +146,7 @@ func (m *machine) filter(t *rapid.T) (f queue.Filter) {
 		f.ID = id.Draw(t, "id")
 	}
 	f.Consumer = rapid.SampledFrom([]string{"", "", queue.DefaultConsumer, "crm", "nobody"}).Draw(t, "consumer")
-	f.State = rapid.SampledFrom([]queue.State{"", queue.Dead, queue.Delivered, queue.Pending}).Draw(t, "state")
+	f.State = rapid.SampledFrom([]queue.State{"", queue.Dead, queue.Delivered, queue.Pending, queue.Erased}).Draw(t, "state")
 	f.Field = rapid.SampledFrom([]string{"", "", "comments", "live_comments"}).Draw(t, "field")
 	f.Account = rapid.SampledFrom([]string{"", "", "1", "3"}).Draw(t, "account")
 	f.Conversation = rapid.SampledFrom([]string{"", "", "", "one", "four"}).Draw(t, "conversation")
@@ -180,6 +183,20 @@ func (m *machine) discardOne(t *rapid.T) {
 	consumer := rapid.OneOf(rapid.Just(""), consumerName).Draw(t, "consumer")
 	if err, want := m.store.Discard(t.Context(), consumer, id), m.discard(consumer, id); !errors.Is(err, want) {
 		t.Fatalf("discarded %d for %q: %v, want %v", id, consumer, err, want)
+	}
+}
+
+func (m *machine) eraseSome(t *rapid.T) {
+	e := queue.Erasure{At: now(), Because: rapid.SampledFrom([]string{"asked", ""}).Draw(t, "because"), DryRun: rapid.IntRange(0, 3).Draw(t, "dry run") == 3}
+	if rapid.IntRange(0, 3).Draw(t, "by account") == 3 {
+		e.Account = rapid.SampledFrom([]string{"1", "3"}).Draw(t, "account")
+	} else { // a body begins with the number of its event
+		e.User = fmt.Sprint(rapid.IntRange(max(1, m.serial-20), m.serial+1).Draw(t, "user"))
+	}
+	n, err := m.store.Erase(t.Context(), e)
+	must(t, err)
+	if want := m.erase(e); n != want {
+		t.Fatalf("erased %d events, want %d", n, want)
 	}
 }
 

@@ -13,11 +13,11 @@ import (
 // if their descriptions are.
 func describe(e *queue.Event) string {
 	return fmt.Sprintf("%d for %s %q not unique %t conversation %q account %s field %s url %s origin %s secret %s signature %x body %s (%d of %d), "+
-		"%s lane %q in flight %t, accepted %s requeued %s due %s settled %s, %d attempts since %s, last error %q%s",
+		"%s lane %q in flight %t, accepted %s requeued %s due %s settled %s, %d attempts since %s, last error %q, erased %s %q%s",
 		e.ID, e.Consumer, e.Identity, e.NotUnique, e.Conversation, e.Account, e.Field, e.URL, e.Origin, e.Secret, e.Signature,
 		bodyOf(e), len(e.Body), e.Size,
 		e.State, e.Lane, e.InFlight, at(e.Accepted), at(e.Requeued), at(e.Due), at(e.Settled),
-		e.Attempts, at(e.Tried), e.LastError, describeHistory(e))
+		e.Attempts, at(e.Tried), e.LastError, at(e.ErasedAt), e.ErasedBecause, describeHistory(e))
 }
 
 // describeHistory describes the attempts of an event.
@@ -106,8 +106,8 @@ func pointers(events []queue.Event) (all []*queue.Event) {
 func outline(events []*queue.Event, stats []queue.Stats) string {
 	var all []string
 	for _, e := range events {
-		all = append(all, fmt.Sprintf("%s: %s/%s %d %s %s %d %q, %d attempts",
-			e.Consumer, e.Identity, e.Conversation, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError, len(e.History)))
+		all = append(all, fmt.Sprintf("%s: %s/%s %d %s %s %d %q, %d attempts, erased %t",
+			e.Consumer, e.Identity, e.Conversation, len(e.Body), e.State, e.Lane, e.Attempts, e.LastError, len(e.History), !e.ErasedAt.IsZero()))
 	}
 	for _, c := range stats {
 		all = append(all, fmt.Sprintf("%s: paused %t, %d pending of %d bytes, %d dead, %d delivered",

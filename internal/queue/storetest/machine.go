@@ -61,6 +61,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"requeue":     m.requeueSome,
 		"discard":     m.discardOne,
 		"expire":      m.expireSome,
+		"erase":       m.eraseSome,
 		"list":        m.listSome,
 		"join":        m.joinOne,
 		"pause":       m.pauseOne,

@@ -47,7 +47,7 @@ func (m *model) join(c queue.Consumer) {
 func (m *model) kept(fields []string) []*entry {
 	kept := slices.Clone(m.events)
 	kept = slices.DeleteFunc(kept, func(e *entry) bool {
-		return len(fields) > 0 && !slices.Contains(fields, e.Field)
+		return !e.ErasedAt.IsZero() || len(fields) > 0 && !slices.Contains(fields, e.Field)
 	})
 	return slices.CompactFunc(kept, func(a, b *entry) bool { return a.ID == b.ID })
 }
@@ -102,13 +102,13 @@ func (m *model) stats(c *member) queue.Stats {
 			if s.Oldest.IsZero() {
 				s.Oldest = e.Accepted
 			}
-			if e.InFlight {
-				s.InFlight++
-			}
 		case queue.Dead:
 			s.Dead++
 		case queue.Delivered:
 			s.Delivered++
+		}
+		if e.InFlight {
+			s.InFlight++
 		}
 	}
 	return s

@@ -69,6 +69,13 @@ func (m *model) accept(records []queue.Record, a queue.Admission) (fresh []*entr
 		m.seen[key] = now
 	}
 	m.events = append(m.events, fresh...)
+	for _, taker := range fresh {
+		for _, e := range m.events {
+			if taker.TakesBack && e.Message == taker.Message && !e.TakesBack && e.ErasedAt.IsZero() && e.position < taker.position {
+				e.erase(&queue.Erasure{At: now, Because: queue.BecauseTakenBack})
+			}
+		}
+	}
 	if !slices.Contains(duplicates, true) {
 		duplicates = nil
 	}
@@ -93,8 +100,8 @@ func (m *model) fits(c *member, fresh []*entry, a queue.Admission) bool {
 func (m *model) held(e *entry) bool {
 	return e.order != "" && slices.ContainsFunc(m.events, func(o *entry) bool {
 		sameQueue := (o.Lane == queue.Replayed) == (e.Lane == queue.Replayed)
-		return o != e && o.Consumer == e.Consumer && o.order == e.order && o.State == queue.Pending &&
-			(o.InFlight || sameQueue && o.position < e.position)
+		return o != e && o.Consumer == e.Consumer && o.order == e.order &&
+			(o.InFlight || o.State == queue.Pending && sameQueue && o.position < e.position)
 	})
 }
 
@@ -156,7 +163,7 @@ func (m *model) requeue(f queue.Filter, interval time.Duration) (n int) {
 	now := now()
 	for _, e := range m.events {
 		switch {
-		case !selects(f, e):
+		case !selects(f, e) || !e.ErasedAt.IsZero():
 		case e.State != queue.Pending:
 			e.requeue(now, now.Add(time.Duration(n)*interval), m.nextPosition())
 			n++
@@ -183,6 +190,22 @@ func (m *model) discard(consumer string, id uint64) error {
 	}
 	m.forget(which)
 	return nil
+}
+
+func (m *model) erase(erasure queue.Erasure) (n int) {
+	var last uint64
+	for _, e := range m.events {
+		if !e.ErasedAt.IsZero() || !erasure.Holds(&e.Record) {
+			continue
+		}
+		if e.ID != last {
+			n, last = n+1, e.ID
+		}
+		if !erasure.DryRun {
+			e.erase(&erasure)
+		}
+	}
+	return n
 }
 
 func (m *model) expire(r queue.Retention) {

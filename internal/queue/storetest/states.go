@@ -25,6 +25,11 @@ import (
 //	               forgotten                     expire: delivered or dead for long enough;
 //	                                             discard: any but leased
 //
+// What is erased loses its body, and what it says of people. Where it waits or is leased it
+// becomes erased instead of delivered or dead, unless the attempt under way delivers it, and
+// holds up nobody, but for as long as it is leased. It is never requeued, and expires as if
+// it had been delivered.
+//
 // An event has a state for each consumer. It is gone once it is forgotten for all.
 //
 // A crash and Close give back what is leased, as if it were released. Waiting and
@@ -74,6 +79,11 @@ func (e *entry) settle(o queue.Outcome, now time.Time) {
 	if o.Released {
 		return
 	}
+	if !e.ErasedAt.IsZero() {
+		if o = o.OfErased(); o.State == queue.Erased {
+			now = e.Settled
+		}
+	}
 	if e.Attempts > 0 || e.Lane == queue.Replayed || o.State != queue.Delivered {
 		e.History = append(slices.Clone(e.History), o.Attempt)
 		e.History = e.History[max(0, len(e.History)-queue.MaxHistory):]
@@ -90,6 +100,18 @@ func (e *entry) settle(o queue.Outcome, now time.Time) {
 	}
 	if e.Lane == queue.Live {
 		e.Lane = queue.Retried
+	}
+}
+
+// erase erases an event.
+func (e *entry) erase(erasure *queue.Erasure) {
+	e.Record, e.Size = erasure.Left(e.Record), 0
+	e.ErasedAt, e.ErasedBecause, e.LastError = erasure.At, erasure.Because, ""
+	for i := range e.History {
+		e.History[i] = e.History[i].WithoutWords()
+	}
+	if e.State == queue.Pending {
+		e.State, e.Lane, e.Due, e.Settled = queue.Erased, "", time.Time{}, erasure.At
 	}
 }
 
@@ -113,8 +135,8 @@ func (e *entry) hurry(now time.Time) bool {
 // expired reports whether an event is to be forgotten.
 func (e *entry) expired(r queue.Retention, now time.Time) bool {
 	switch e.State {
-	case queue.Delivered:
-		return !e.Settled.Add(r.Delivered).After(now)
+	case queue.Delivered, queue.Erased:
+		return !e.InFlight && !e.Settled.Add(r.Delivered).After(now)
 	case queue.Dead:
 		return !e.Settled.Add(r.Dead).After(now)
 	}
