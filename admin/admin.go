@@ -48,6 +48,7 @@ func init() {
 // `GET /instagram/events/{id}` | Shows an event with what is private in its body masked
 // `POST /instagram/events/{id}/reveal` | Shows the body as it is, and logs that
 // `GET /instagram/dead` | Lists the causes of dead letters
+// `POST /instagram/check` | Examines a callback URL of the running config, without deliveries
 // `GET /instagram/live` | Tells what happens as it happens, as server-sent events
 type API struct {
 	// Stores returns the stores to work on. Default: all that are open in this
@@ -115,6 +116,7 @@ func (a *API) Routes() []caddy.AdminRoute {
 		route("/instagram/events/{id}", endpoint{http.MethodGet, "consumer", a.onStore(detail)}),
 		route("/instagram/events/{id}/reveal", endpoint{http.MethodPost, "by", a.onStore(reveal)}),
 		route("/instagram/dead", endpoint{http.MethodGet, "consumer", a.onStore(causes)}),
+		route("/instagram/check", endpoint{http.MethodPost, "url", checkSite}),
 		{Pattern: "/instagram/live", Handler: caddy.AdminHandlerFunc(a.watch)},
 		route(root, endpoint{http.MethodGet, "consumer", a.status}),
 		route(root+"/events", endpoint{http.MethodGet, selection + paging + " after order bodies", a.onStore(a.list)}),

@@ -33,6 +33,11 @@ type Overview struct {
 	Minutes    live.Counts      `json:"minutes"`
 	Accounts   []live.Account   `json:"accounts"`
 	AppSecrets []live.AppSecret `json:"app_secrets"`
+
+	// URLs are the callback URLs of the running config, as far as its matchers tell.
+	// Expiries is what they need that expires, the next first.
+	URLs     []string `json:"urls"`
+	Expiries []Expiry `json:"expiries"`
 }
 
 // overview shows all at once.
@@ -48,7 +53,10 @@ func (a *API) overview(r *request) (any, error) {
 			c.LastError = feed.LastError(c.Name)
 		}
 	}
+	urls, expiries := webhooks(now)
 	return Overview{
+		URLs:       urls,
+		Expiries:   expiries,
 		Now:        now.UTC(),
 		Stores:     stores,
 		Minutes:    feed.Counts(now),

@@ -22,8 +22,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
-// expirySoon is how long before its end a trusted CA is warned about.
-const expirySoon = 60 * 24 * time.Hour
+// ExpirySoon is how long before its end a trusted CA is warned about.
+const ExpirySoon = 60 * 24 * time.Hour
 
 // maxChain is the most certificates that a client may send: Meta sends two or
 // three.
@@ -50,6 +50,7 @@ type ClientCert struct {
 	Verification bool `json:"verification,omitempty"`
 
 	pool   *x509.CertPool
+	cas    []*x509.Certificate // in the pool, as far as its source tells
 	ctx    caddy.Context
 	chains chainCache
 }
@@ -72,7 +73,8 @@ func (c *ClientCert) provision(ctx caddy.Context) error {
 		return errors.New("trust_pool: it holds no CA certificate")
 	}
 	if provider, ok := source.(caddytls.CertificateProvider); ok {
-		warnOfExpiry(ctx.Logger(), provider.Certificates(), time.Now())
+		c.cas = provider.Certificates()
+		warnOfExpiry(ctx.Logger(), c.cas, time.Now())
 	}
 
 	if len(c.CommonNames) == 0 {
@@ -86,6 +88,18 @@ func (c *ClientCert) provision(ctx caddy.Context) error {
 	return nil
 }
 
+// CAs returns the CA certificates of the trust pool, or none if its source does not tell.
+func (c *ClientCert) CAs() []*x509.Certificate { return slices.Clone(c.cas) }
+
+// LastCA returns the CA certificate of the trust pool that expires last, or nil if its
+// source does not tell. After that no client certificate is trusted.
+func (c *ClientCert) LastCA() *x509.Certificate {
+	if len(c.cas) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(c.cas, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+}
+
 // warnOfExpiry logs each CA that Meta's certificate will soon not be trusted by.
 func warnOfExpiry(logger *zap.Logger, cas []*x509.Certificate, now time.Time) {
 	for _, ca := range cas {
@@ -94,7 +108,7 @@ func warnOfExpiry(logger *zap.Logger, cas []*x509.Certificate, now time.Time) {
 		case left <= 0:
 			logger.Warn("a CA certificate in client_cert's trust_pool has expired: "+
 				"replace it with Meta's current one", subject, until)
-		case left <= expirySoon:
+		case left <= ExpirySoon:
 			logger.Warn("a CA certificate in client_cert's trust_pool expires soon: add Meta's next one",
 				subject, until, zap.Int("days_left", int(left.Hours()/24)))
 		}

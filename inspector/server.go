@@ -1,7 +1,6 @@
 package inspector
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
@@ -17,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/inprocess"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
@@ -171,6 +171,7 @@ func (s *Server) endpoints() map[string]*endpoint {
 		"GET /events/{id}":          {http.MethodGet, "/instagram/events/{id}", "", nil},
 		"GET /dead":                 {http.MethodGet, "/instagram/dead", "", nil},
 		"GET /refusals":             {http.MethodGet, "/instagram/refusals", "", refusals},
+		"POST /check":               {http.MethodPost, "/instagram/check", "", nil},
 		"POST /events/{id}/reveal":  {http.MethodPost, "/instagram/events/{id}/reveal", "", nil},
 		"POST /events/{id}/retry":   {http.MethodPost, event + "/retry", retry, changed},
 		"POST /events/{id}/discard": {http.MethodDelete, event, discard, nil},
@@ -212,10 +213,9 @@ func (e *endpoint) serve(s *Server, w http.ResponseWriter, r *http.Request) {
 		s.api.ServeHTTP(w, asked)
 		return
 	}
-	answer := &recorder{header: http.Header{}, status: http.StatusOK}
-	s.api.ServeHTTP(answer, asked)
-	body := answer.body.Bytes()
-	if answer.status == http.StatusOK {
+	answer := inprocess.Ask(s.api, asked)
+	body := answer.Body.Bytes()
+	if answer.Status == http.StatusOK {
 		var made any
 		if made, err = e.answer(s, user, body); err == nil {
 			body, err = json.Marshal(made)
@@ -226,7 +226,7 @@ func (e *endpoint) serve(s *Server, w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(answer.status)
+	w.WriteHeader(answer.Status)
 	_, _ = w.Write(body)
 }
 
@@ -251,19 +251,6 @@ func parameters(raw string) (url.Values, error) {
 	}
 	return query, nil
 }
-
-// recorder is an http.ResponseWriter that keeps the answer.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header { return r.header }
-
-func (r *recorder) WriteHeader(status int) { r.status = status }
-
-func (r *recorder) Write(text []byte) (int, error) { return r.body.Write(text) }
 
 // overview adds who the user is and what is allowed.
 func overview(s *Server, user string, body []byte) (any, error) {

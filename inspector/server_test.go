@@ -76,6 +76,7 @@ func TestEndpoints(t *testing.T) {
 		"POST /api/retry?state=dead&rate=10":                 {`{"events":17,"before":"18446744073709551615"}`, true},
 		"POST /api/discard?state=dead&dry_run=1":             {`{"events":17,"before":"18446744073709551615"}`, true},
 		"POST /api/pause?consumer=crm":                       {`"POST /instagram/queue/pause?consumer=crm"`, true},
+		"POST /api/check?url=x":                              {`"POST /instagram/check?url=x"`, false},
 		"POST /api/resume?consumer=crm":                      {`"POST /instagram/queue/resume?consumer=crm"`, true},
 	} {
 		method, path, _ := strings.Cut(target, " ")
@@ -101,7 +102,7 @@ func TestEndpoints(t *testing.T) {
 		t.Errorf("%d lines are logged of what was not allowed", n)
 	}
 	for _, target := range []string{
-		"GET /api/queue/backup?to=/x", "POST /api/check", "GET /api/events/x", "GET /api/events/-1", "GET /api/", "POST /api/queue/drop?consumer=crm",
+		"GET /api/queue/backup?to=/x", "GET /api/check", "GET /api/events/x", "GET /api/events/-1", "GET /api/", "POST /api/queue/drop?consumer=crm",
 		"DELETE /api/events/1", "GET /api/config", "POST /api/overview",
 	} {
 		method, path, _ := strings.Cut(target, " ")

@@ -160,6 +160,20 @@ func TestPrivacy(t *testing.T) {
 	caddy.WaitOutput(t, `revealed[^\n]*`+user)
 }
 
+// TestCheck has a Caddy examine itself.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	caddy := startCaddy(t, harness.StartApp(t), "")
+	b := open(t, pageOf(caddy), "#check")
+	b.click("Check now")
+	b.waitText("[role=status]", caddy.URL+": 0 faults")
+	b.waitText("tbody", "The right verify token is answered with the challenge")
+	b.waitText("tbody", "no deliveries are to be sent")
+	if text := b.text("main"); strings.Contains(text, harness.Token) || strings.Contains(text, harness.Secret) {
+		t.Errorf("a secret is shown:\n%s", text)
+	}
+}
+
 // TestReload watches deliveries while Caddy loads another config.
 func TestReload(t *testing.T) {
 	t.Parallel()

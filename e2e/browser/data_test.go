@@ -11,6 +11,8 @@ import (
 // data is what a fake has to tell.
 type data struct {
 	stores, accounts, secrets, refusals []m
+	expiries                            []m
+	urls                                []string
 	minutes                             m
 	events                              []*event // the newest first
 	dead                                m
@@ -20,8 +22,21 @@ type data struct {
 func (d *data) overview(allow []string) m {
 	return m{
 		"user": "alice", "allow": allow, "now": before(0), "stores": d.stores, "minutes": d.minutes,
-		"accounts": d.accounts, "app_secrets": d.secrets,
+		"accounts": d.accounts, "app_secrets": d.secrets, "urls": d.urls, "expiries": d.expiries,
 	}
+}
+
+// findings are what a check may find.
+var findings = []m{
+	{"check": "config", "status": "ok", "text": "The config has one instagram_webhook."},
+	{"check": "config.ca", "status": "warning", "text": `The CA "CN=Meta Outbound API CA" in a trust pool expires on 2027-01-04 00:00 UTC.`,
+		"advice": "Add its successor beside it; Meta's is on its page \"Getting started\" about webhooks. Then reload Caddy with --force."},
+	{"check": "disk.space", "subject": "/var/lib/caddy/instagram", "status": "ok", "text": "71 GiB are free."},
+	{"check": "dns", "status": "ok", "text": "hooks.example.com has 1 IPv4 and 1 IPv6 addresses, all of them public."},
+	{"check": "certificate.name", "status": "fault", "text": `The certificate is not for hooks.example.com, but for ["www.example.com"].`,
+		"advice": "Name the host in Caddy's site address, so that Caddy gets a certificate for it."},
+	{"check": "http", "status": "skipped", "text": "the certificate is not trusted, so no secret is sent"},
+	{"check": "token", "status": "skipped", "text": "there is no access token to ask Meta with"},
 }
 
 // event is an event for a consumer.
@@ -73,6 +88,11 @@ func calm() data {
 			{"account": "17841400008460056", "field": "story_insights", "last": before(31 * time.Hour)},
 		},
 		secrets: []m{{"name": "instagram", "last": before(2 * time.Second)}, {"name": "instagram-old", "last": before(19 * 24 * time.Hour)}, {"name": "facebook"}},
+		urls:    []string{"https://hooks.example.com/webhooks"},
+		expiries: []m{
+			{"what": "client_ca", "name": "Meta Outbound API CA", "at": before(-35 * 24 * time.Hour), "soon": true},
+			{"what": "certificate", "name": "hooks.example.com", "at": before(-71 * 24 * time.Hour)},
+		},
 		headers: [][]string{
 			{"Content-Type", "application/json"}, {"User-Agent", "facebookexternalua"},
 			{"X-Hub-Signature-256", "sha256=$IG_APP_SECRET"}, {"Idempotency-Key", "instagram/" + account + "/messages/aWdfZAG1faXRlbToxOk"},

@@ -168,6 +168,8 @@ func (f *fake) change(r *http.Request) any {
 	switch parts := strings.Split(path, "/"); {
 	case parts[0] == "events" && parts[2] == "reveal":
 		return m{"body": f.find(parts[1]).raw}
+	case path == "check":
+		return m{"url": r.URL.Query().Get("url"), "report": m{"findings": findings}}
 	case path == "retry" || path == "discard":
 		return m{"events": 27}
 	default:

@@ -41,6 +41,10 @@ var show = []struct {
 		b.waitText("dialog", "At")
 	}},
 	{"refusals", "refusals", nil},
+	{"check", "check", func(b *tab, _ *fake) {
+		b.click("Check now")
+		b.waitText("[role=status]", "1 fault, 1 warning")
+	}},
 }
 
 // happening is one of the messages that an operator may see.
@@ -171,7 +175,7 @@ func TestEmpty(t *testing.T) {
 	b := open(t, f.page(), "")
 	for screen, says := range map[string]string{
 		"overview": "No queue is open", "live": "Nothing yet", "events": "No events", "events?state=dead": "No event is dead",
-		"events?field=x": "No event matches", "dead": "No dead letters", "refusals": "No refusals",
+		"events?field=x": "No event matches", "dead": "No dead letters", "refusals": "No refusals", "check": "Nothing to check",
 		"event/7": "there is no such event",
 	} {
 		b.visit(screen)

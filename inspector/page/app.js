@@ -4,7 +4,7 @@ import { button, dialog, h, link, server, toast } from "./base.js";
 import live from "./live.js";
 import events from "./events.js";
 import event from "./event.js";
-import { dead, overview, refusals } from "./screens.js";
+import { check, dead, overview, refusals } from "./screens.js";
 
 const screens = {
   overview: ["Overview", overview],
@@ -13,6 +13,7 @@ const screens = {
   event: ["Event", event],
   dead: ["Dead letters", dead],
   refusals: ["Refusals", refusals],
+  check: ["Check", check],
 };
 
 const element = (id) => document.getElementById(id);

@@ -108,7 +108,7 @@ export const server = {
 };
 
 export function address(path, parameters) {
-  const store = /^(overview|live|refusals)/.test(path) ? "" : server.store;
+  const store = /^(overview|live|refusals|check)/.test(path) ? "" : server.store;
   return new URL(path + query({ store, ...parameters }), root);
 }
 

@@ -1,7 +1,8 @@
-// The screens that are read from top to bottom: overview, dead letters by cause, and refusals.
+// The screens that are read from top to bottom: overview, dead letters by cause, refusals, and the
+// check of a callback URL.
 
 import {
-  ago, button, chip, cut, empty, eventLink, h, link, moment, note, number, plural, server, swap, table, toast,
+  ago, button, chip, cut, duration, empty, eventLink, h, link, moment, note, number, plural, server, since, swap, table, toast,
 } from "./base.js";
 import { change } from "./change.js";
 
@@ -28,7 +29,7 @@ export async function overview(view) {
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-function draw(view, { stores, minutes, accounts, app_secrets }, refresh) {
+function draw(view, { stores, minutes, accounts, app_secrets, expiries }, refresh) {
   minutes ??= {};
   const shown = (stores ?? []).filter((s) => !server.store || s.store === server.store);
   return [
@@ -45,9 +46,17 @@ function draw(view, { stores, minutes, accounts, app_secrets }, refresh) {
       section("App secrets", "The config has none.", app_secrets, [
         { name: "Name", cell: (s) => cut(s.name) },
         { name: "Matched last", class: "right", cell: (s) => s.last ? ago(s.last) : "not since the start" },
-      ], app_secrets?.length > 1 && "One that matches nothing any more can go.")),
+      ], app_secrets?.length > 1 && "One that matches nothing any more can go."),
+      section("What expires", "Nothing that is known.", expiries, [
+        { name: "What", cell: (e) => EXPIRES[e.what] },
+        { name: "Name", cell: (e) => cut(e.name) },
+        { name: "When", class: "right", cell: (e) => h("span", { class: e.soon && "bad", title: e.at },
+          since(e.at) > 0 ? ago(e.at) : "in " + duration(-since(e.at))) },
+      ])),
   ];
 }
+
+const EXPIRES = { client_ca: "Meta's CA", certificate: "Certificate", token: "Access token" };
 
 function status({ store, refusing_since, error }) {
   return h("p", { class: refusing_since || error ? "status bad" : "status" },
@@ -187,4 +196,36 @@ function summary(reason, all, current) {
       h("a", { href: link("refusals", { reason: !current && reason }), "aria-current": current && "true", "data-key": reason }, cut(reason)),
       chip("dead", String(all[0].status)), note(number(count), "×, last ", ago(all[0].time))),
     h("p", {}, all[0].advice ?? all[0].detail));
+}
+
+const STATUS = { fault: "dead", warning: "pending", ok: "", skipped: "skipped" };
+
+// check examines a callback URL of the running config, and shows first what is wrong.
+export async function check(view) {
+  const { body, signal } = view;
+  const { urls = [] } = await server.get("overview", {}, signal);
+  const told = h("p", { role: "status" }, note("Nothing is delivered, and nothing is changed. It takes up to a minute."));
+  const result = h("div", {});
+  const columns = [
+    { name: "Status", cell: (f) => chip(STATUS[f.status], f.status) },
+    { name: "Check", cell: (f) => f.check },
+    { name: "Found", class: "grow", cell: (f) => [f.subject && h("strong", {}, f.subject, ": "), f.text, f.advice && h("div", { class: "note" }, f.advice)] },
+  ];
+  const run = async (url, { target }) => {
+    target.disabled = true;
+    swap(result);
+    swap(told, `Checking ${url} …`);
+    try {
+      const found = (await server.post("check", { url }, signal)).report.findings;
+      const of = Map.groupBy(found, (f) => f.status);
+      const sorted = Object.keys(STATUS).map((status) => of.get(status) ?? []);
+      swap(told, url, ": ", plural(sorted[0].length, "fault"), ", ", plural(sorted[1].length, "warning"));
+      swap(result, h("section", { class: "card" }, table("What was found", columns, sorted.flat())));
+    } catch (error) {
+      swap(told, h("span", { class: "error" }, error.message));
+    }
+    target.disabled = false;
+  };
+  swap(body, urls.map((url) => h("div", { class: "bar" }, button("Check now", (e) => run(url, e), { class: "primary", "aria-label": "Check now: " + url }), url)),
+    urls.length ? told : empty("Nothing to check", "The running config has no instagram_webhook."), result);
 }

@@ -33,6 +33,9 @@ type Checker struct {
 	// JSON if the name ends in .json. Empty: no config is checked.
 	Config string
 
+	// Running looks at the running config of this process instead.
+	Running bool
+
 	// VerifyToken is the verify token. Default: that of the config.
 	VerifyToken graph.Secret
 

@@ -14,22 +14,18 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-)
 
-// caSoon is how long before its end a CA is warned about.
-const caSoon = 60 * 24 * time.Hour
+	"github.com/caddy-instagram/webhooks/handler"
+)
 
 // inside runs the checks of the config.
 func (r *run) inside() {
-	if r.Config == "" {
+	if r.Config == "" && !r.Running {
 		r.skip("there is no config to look at", Config)
 		return
 	}
 	others := inside[1:]
-	config, err := readConfig(r.Config)
-	if err == nil {
-		r.setup, err = readSetup(config, r.url)
-	}
+	config, err := r.read()
 	if err != nil {
 		r.fault(Config, fmt.Sprintf("The config cannot be read: %s.", err), r.adviceForUnreadable(err))
 		r.skip("the config cannot be read", others...)
@@ -41,15 +37,30 @@ func (r *run) inside() {
 		return
 	}
 	r.ok(Config, fmt.Sprintf("The config has %s.", count(len(r.setup.webhooks), "instagram_webhook")))
-	if r.resolveSecrets() {
-		r.load(config)
-	} else {
+	switch complete := r.resolveSecrets(); {
+	case !complete:
 		r.skip("secrets are missing", ConfigLoad)
+	case r.Running:
+		r.ok(ConfigLoad, "Caddy has loaded the config.")
+	default:
+		r.load(config)
 	}
 	r.trustPools()
 	r.php()
 	r.disks()
 	r.queues()
+}
+
+// read reads the config, which is not told if it is the running one.
+func (r *run) read() (config []byte, err error) {
+	if r.Running {
+		r.setup = runningSetup(r.URL)
+		return nil, nil
+	}
+	if config, err = readConfig(r.Config); err == nil {
+		r.setup, err = readSetup(config, r.url)
+	}
+	return config, err
 }
 
 // adviceForUnreadable says what to do about a config that cannot be read.
@@ -68,6 +79,8 @@ func (r *run) adviceForUnreadable(err error) string {
 // 200 to it with display_errors, and once output has gone out.
 func (r *run) php() {
 	switch s := r.setup; {
+	case r.Running:
+		r.skip("only 'caddy instagram check --config' looks at how deliveries go to PHP", ConfigPHP)
 	case s.fastCGI == 0:
 		r.skip("no delivery goes to PHP by FastCGI", ConfigPHP)
 	case s.showsErrors == nil && s.unbuffered == nil:
@@ -124,7 +137,9 @@ func validate(config *caddy.Config) error {
 // resolveSecrets resolves the verify tokens and the app secrets as Caddy would,
 // and keeps those for the callback URL. It reports whether all are set.
 func (r *run) resolveSecrets() bool {
-	_ = validate(new(caddy.Config)) // nothing in it can fail; a missing file would be logged
+	if !r.Running {
+		_ = validate(new(caddy.Config)) // nothing in it can fail; a missing file would be logged
+	}
 	complete := true
 	resolve := func(what, value string) string {
 		resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
@@ -206,7 +221,7 @@ func (r *run) trustPools() {
 			switch left := time.Until(ca.NotAfter); {
 			case left <= 0:
 				r.fault(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expired on %s.", ca.Subject, day(ca.NotAfter)), "Replace it; Meta's current one is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
-			case left <= caSoon:
+			case left <= handler.ExpirySoon:
 				r.warn(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expires on %s.", ca.Subject, day(ca.NotAfter)), "Add its successor beside it; Meta's is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
 			default:
 				fine++

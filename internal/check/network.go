@@ -77,7 +77,7 @@ func (r *run) resolve() ([]netip.Addr, bool) {
 	switch {
 	case private != nil && r.Roots == nil:
 		r.warn(DNS, fmt.Sprintf("%s is %s here, which the internet cannot reach.", host, strings.Join(private, ", ")),
-			"Run this command on a machine elsewhere, to see what Meta sees; and if the public DNS says the same, put the public address there.")
+			"Run caddy instagram check on a machine elsewhere, to see what Meta sees; and if the public DNS says the same, put the public address there.")
 	case v4 == 0:
 		r.warn(DNS, has+".", "Add an A record: it is not known that Meta always calls by IPv6.")
 	default:

@@ -139,6 +139,9 @@ func (r *run) queueCommand(command, store string) string {
 
 // configFlags returns the flags by which Caddy's commands find the config.
 func (r *run) configFlags() string {
+	if r.Config == "" {
+		return ""
+	}
 	flags := " --config " + quoted(r.Config)
 	name := strings.ToLower(filepath.Base(r.Config))
 	if filepath.Ext(name) != ".json" && !strings.HasPrefix(name, "caddyfile") && !strings.HasSuffix(name, ".caddyfile") {

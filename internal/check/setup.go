@@ -84,6 +84,8 @@ type store struct {
 // trustPool is a source of CAs.
 type trustPool struct {
 	Raw json.RawMessage `caddy:"namespace=tls.ca_pool.source inline_key=provider"`
+
+	loaded []*x509.Certificate // of the running config, in place of Raw
 }
 
 // readSetup reads what a config says about webhooks, wherever it stands: in
@@ -194,7 +196,7 @@ func (s *setup) note(object map[string]any, raw json.RawMessage, at fit) error {
 	}
 	if object["provider"] != nil && (object["pem_files"] != nil || object["trusted_ca_certs"] != nil) {
 		if !slices.ContainsFunc(s.cas, func(p trustPool) bool { return bytes.Equal(p.Raw, raw) }) {
-			s.cas = append(s.cas, trustPool{raw})
+			s.cas = append(s.cas, trustPool{Raw: raw})
 		}
 	}
 	return nil
@@ -279,6 +281,9 @@ func absolute(path string) string {
 
 // certificates reads the CAs of a trust pool as Caddy does.
 func (p trustPool) certificates() ([]*x509.Certificate, error) {
+	if p.Raw == nil {
+		return p.loaded, nil
+	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	defer cancel()
 	module, err := ctx.LoadModule(&p, "Raw")

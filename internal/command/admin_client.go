@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/admin"
+	"github.com/caddy-instagram/webhooks/internal/inprocess"
 	"github.com/caddy-instagram/webhooks/internal/queue/sqlite"
 )
 
@@ -29,8 +29,8 @@ type adminClient struct {
 	address, config, adapter string
 	store, file, consumer    string
 
-	send   func(ctx context.Context, method, uri string) (*response, error) // nil: not connected
-	at     string                                                           // whom it asks
+	send   func(ctx context.Context, method, uri string) (*inprocess.Response, error) // nil: not connected
+	at     string                                                                     // whom it asks
 	opened *sqlite.Store
 	api    http.Handler // of the file; nil: that of a running Caddy is asked
 	info   os.FileInfo  // of the file, before anything was done
@@ -83,19 +83,6 @@ func distinct(page []*admin.Event) []*admin.Event {
 	return slices.CompactFunc(slices.Clone(page), func(a, b *admin.Event) bool { return a.ID == b.ID })
 }
 
-// response is an answer of the admin API. It is the http.ResponseWriter of one
-// that does not come over a network.
-type response struct {
-	status int
-	text   bytes.Buffer
-}
-
-func (*response) Header() http.Header { return http.Header{} }
-
-func (r *response) WriteHeader(status int) { r.status = status }
-
-func (r *response) Write(text []byte) (int, error) { return r.text.Write(text) }
-
 // uncertain is an error after which something may have been changed.
 type uncertain struct{ error }
 
@@ -114,7 +101,7 @@ func (a *adminClient) read(ctx context.Context, method, path string, query url.V
 		}
 	}
 	uri := "/instagram/queue" + path + "?" + query.Encode()
-	var resp *response
+	var resp *inprocess.Response
 	err := await(ctx, func() (err error) {
 		resp, err = a.send(ctx, method, uri)
 		return err
@@ -122,11 +109,11 @@ func (a *adminClient) read(ctx context.Context, method, path string, query url.V
 	if err != nil {
 		return a.unanswered(err)
 	}
-	if resp.status >= http.StatusBadRequest {
+	if resp.Status >= http.StatusBadRequest {
 		return a.rejected(resp)
 	}
 	if found != nil {
-		if err := json.NewDecoder(&resp.text).Decode(found); err != nil {
+		if err := json.NewDecoder(&resp.Body).Decode(found); err != nil {
 			return refused(uncertain{fmt.Errorf("the answer of %s cannot be understood: %w", a.at, err)})
 		}
 	}
@@ -175,14 +162,12 @@ func (a *adminClient) open() (err error) {
 	}
 	a.opened = store
 	a.api = (&admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: a.file}} }}).Handler()
-	a.send = func(ctx context.Context, method, uri string) (*response, error) {
+	a.send = func(ctx context.Context, method, uri string) (*inprocess.Response, error) {
 		req, err := http.NewRequestWithContext(ctx, method, uri, nil)
 		if err != nil {
 			return nil, err
 		}
-		resp := new(response)
-		a.api.ServeHTTP(resp, req)
-		return resp, nil
+		return inprocess.Ask(a.api, req), nil
 	}
 	return nil
 }
@@ -211,7 +196,7 @@ func (a *adminClient) find() (_ string, err error) {
 
 // ask asks a running Caddy. Of an answer that tells an error, Caddy's client has
 // only a text.
-func (a *adminClient) ask(_ context.Context, method, uri string) (*response, error) {
+func (a *adminClient) ask(_ context.Context, method, uri string) (*inprocess.Response, error) {
 	// Caddy's client uses no connection twice, and would keep each open.
 	header := http.Header{"Connection": {"close"}}
 	resp, err := caddycmd.AdminAPIRequest(a.at, method, uri, header, nil)
@@ -222,21 +207,21 @@ func (a *adminClient) ask(_ context.Context, method, uri string) (*response, err
 		return nil, err
 	}
 	defer resp.Body.Close()
-	r := new(response)
-	_, err = io.Copy(&r.text, resp.Body)
+	r := new(inprocess.Response)
+	_, err = io.Copy(&r.Body, resp.Body)
 	return r, err
 }
 
 // answered returns the answer that an error of Caddy's client stands for, or nil.
-func answered(err error) *response {
+func answered(err error) *inprocess.Response {
 	text, is := strings.CutPrefix(err.Error(), "caddy responded with error: HTTP ")
 	if !is {
 		return nil
 	}
-	r := new(response)
+	r := new(inprocess.Response)
 	status, body, _ := strings.Cut(text, ": ")
-	r.status, _ = strconv.Atoi(status)
-	r.text.WriteString(body)
+	r.Status, _ = strconv.Atoi(status)
+	r.Body.WriteString(body)
 	return r
 }
 
@@ -244,23 +229,23 @@ func answered(err error) *response {
 type rejection struct{ error }
 
 // rejected returns the error of an answer that tells one.
-func (a *adminClient) rejected(resp *response) error {
-	err := fmt.Errorf("the Caddy at %s answered with status %d: %s", a.at, resp.status, &resp.text)
+func (a *adminClient) rejected(resp *inprocess.Response) error {
+	err := fmt.Errorf("the Caddy at %s answered with status %d: %s", a.at, resp.Status, &resp.Body)
 	var said struct {
 		Error string `json:"error"`
 	}
-	_ = json.Unmarshal(resp.text.Bytes(), &said) // an answer of somebody else may be anything
+	_ = json.Unmarshal(resp.Body.Bytes(), &said) // an answer of somebody else may be anything
 	switch {
 	case said.Error != "":
 		err = errors.New(said.Error)
-	case resp.status == http.StatusNotFound:
+	case resp.Status == http.StatusNotFound:
 		err = fmt.Errorf("the Caddy at %s does not know this request: it has no instagram plugin, or an older one", a.at)
 	}
 	switch {
-	case resp.status == http.StatusBadRequest:
+	case resp.Status == http.StatusBadRequest:
 		// The parameters have the names of the flags.
 		return errors.New(strings.ReplaceAll(err.Error(), "the parameter ", "--"))
-	case resp.status >= http.StatusInternalServerError && resp.status != http.StatusNotImplemented:
+	case resp.Status >= http.StatusInternalServerError && resp.Status != http.StatusNotImplemented:
 		return refused(uncertain{err})
 	}
 	return refused(rejection{err})

@@ -23,6 +23,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/inspector"
 	"github.com/caddy-instagram/webhooks/internal/check"
+	"github.com/caddy-instagram/webhooks/internal/inprocess"
 )
 
 func inspectCommand() *cobra.Command {
@@ -77,12 +78,12 @@ func (a *adminClient) pass(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		refused := answered(err)
 		if refused == nil {
-			refused = &response{status: http.StatusBadGateway}
-			_ = json.NewEncoder(&refused.text).Encode(map[string]string{"error": a.unanswered(err).Error()})
+			refused = &inprocess.Response{Status: http.StatusBadGateway}
+			_ = json.NewEncoder(&refused.Body).Encode(map[string]string{"error": a.unanswered(err).Error()})
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(refused.status)
-		_, _ = refused.text.WriteTo(w)
+		w.WriteHeader(refused.Status)
+		_, _ = refused.Body.WriteTo(w)
 		return
 	}
 	defer resp.Body.Close()

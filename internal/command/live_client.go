@@ -56,7 +56,7 @@ func (a *adminClient) watch(ctx context.Context, c *console, query url.Values, d
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-		case answered(err) != nil && (!connected || answered(err).status < http.StatusInternalServerError):
+		case answered(err) != nil && (!connected || answered(err).Status < http.StatusInternalServerError):
 			return a.rejected(answered(err))
 		case !connected:
 			return a.unanswered(err)

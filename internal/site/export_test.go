@@ -1,0 +1,4 @@
+package site
+
+// VisitApp is for tests with a config that does not run.
+var VisitApp = visitApp
