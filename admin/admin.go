@@ -102,7 +102,8 @@ func (*API) CaddyModule() caddy.ModuleInfo {
 
 // The parameters that select events. All endpoints have the parameter store.
 const (
-	selection = "consumer state field account conversation cause since"
+	listing   = "consumer state field account conversation cause since"
+	selection = listing + " id test echo failed"
 	paging    = " before limit"
 )
 
@@ -112,14 +113,14 @@ func (a *API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		route("/instagram/overview", endpoint{http.MethodGet, "", a.overview}),
 		route("/instagram/refusals", endpoint{http.MethodGet, "", a.refusals}),
-		route("/instagram/events", endpoint{http.MethodGet, selection + " before limit id test echo failed", a.onStore(events)}),
+		route("/instagram/events", endpoint{http.MethodGet, selection + paging, a.onStore(events)}),
 		route("/instagram/events/{id}", endpoint{http.MethodGet, "consumer", a.onStore(detail)}),
 		route("/instagram/events/{id}/reveal", endpoint{http.MethodPost, "by", a.onStore(reveal)}),
 		route("/instagram/dead", endpoint{http.MethodGet, "consumer", a.onStore(causes)}),
 		route("/instagram/check", endpoint{http.MethodPost, "url", checkSite}),
 		{Pattern: "/instagram/live", Handler: caddy.AdminHandlerFunc(a.watch)},
 		route(root, endpoint{http.MethodGet, "consumer", a.status}),
-		route(root+"/events", endpoint{http.MethodGet, selection + paging + " after order bodies", a.onStore(a.list)}),
+		route(root+"/events", endpoint{http.MethodGet, listing + paging + " after order bodies", a.onStore(a.list)}),
 		route(root+"/events/{id}",
 			endpoint{http.MethodGet, "consumer", a.onStore(show)},
 			endpoint{http.MethodDelete, "consumer", a.onStore(discard)}),

@@ -128,17 +128,17 @@ func (r *request) filter() (f queue.Filter, err error) {
 	return f, err
 }
 
-// selected returns the filter of a request that changes events, and whether they
-// are only to be counted. A request for events in all states is refused.
-func (r *request) selected() (filter queue.Filter, dryRun bool, err error) {
-	if filter, err = r.filter(); err != nil {
-		return filter, false, err
+// selected returns the events that a request is to change, and whether they are only to be
+// counted. A request for events in all states is refused.
+func (r *request) selected(store Store) (s *search, dryRun bool, err error) {
+	if s, err = r.search(store); err != nil {
+		return nil, false, err
 	}
-	if filter.State == "" {
-		return filter, false, badRequest("the parameter state is missing: dead, delivered or pending")
+	if s.filter.State == "" {
+		return nil, false, badRequest("the parameter state is missing: dead, delivered or pending")
 	}
 	dryRun, err = r.flag("dry_run")
-	return filter, dryRun, err
+	return s, dryRun, err
 }
 
 // parseSince reads a time as in RFC 3339, or a duration such as 24h or 7d, which is

@@ -35,12 +35,8 @@ type Found struct {
 
 // events lists the selected events, as many as are found within a moment.
 func events(store Store, r *request) (any, error) {
-	filter, err := r.filter()
+	s, err := r.search(store)
 	if err != nil {
-		return nil, err
-	}
-	s := search{store: store, filter: filter}
-	if err = s.refine(r); err != nil {
 		return nil, err
 	}
 	events, next, err := s.run(r.Context())
@@ -61,8 +57,8 @@ type search struct {
 	filter queue.Filter
 	prefix uint64 // of the id; 0: any
 
-	// conditions select events in addition to the filter. If some need the bodies,
-	// the filter has Bodies.
+	// conditions select events in addition to the filter, by the bodies if the filter has
+	// Bodies. For a request they are the same for all consumers.
 	conditions []func(*queue.Event) bool
 }
 
@@ -78,26 +74,53 @@ const (
 	maxLook = 8 << 20
 )
 
-// refine adds what no store knows.
-func (s *search) refine(r *request) (err error) {
+// search returns the search for what a request selects, some of which no store knows.
+func (r *request) search(store Store) (*search, error) {
+	filter, err := r.filter()
+	if err != nil {
+		return nil, err
+	}
+	s := &search{store: store, filter: filter}
 	if s.prefix, err = r.number("id", 0, math.MaxUint64); err != nil {
-		return err
+		return nil, err
+	}
+	if s.filter.Failed, err = r.flag("failed"); err != nil {
+		return nil, err
 	}
 	for name, condition := range map[string]func(*queue.Event) bool{
-		"failed": func(e *queue.Event) bool { return e.LastError != "" },
-		"test":   about(func(e *event.Event) bool { return e.Test }),
-		"echo":   about(func(e *event.Event) bool { return e.Echo }),
+		"test": about(func(e *event.Event) bool { return e.Test }),
+		"echo": about(func(e *event.Event) bool { return e.Echo }),
 	} {
 		wanted, err := r.flag(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if wanted {
 			s.conditions = append(s.conditions, condition)
-			s.filter.Bodies = s.filter.Bodies || name != "failed"
+			s.filter.Bodies = true
 		}
 	}
-	return nil
+	return s, nil
+}
+
+// each calls visit with all events that are found, the newest first, until it returns an error.
+func (s *search) each(ctx context.Context, visit func(*queue.Event) error) error {
+	part := *s
+	for part.filter.Limit = MaxLimit; ; {
+		events, next, err := part.run(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range events {
+			if err := visit(&events[i]); err != nil {
+				return err
+			}
+		}
+		if next == 0 {
+			return nil
+		}
+		part.filter.Before = next
+	}
 }
 
 // about returns a condition of what the body of an event says.

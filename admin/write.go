@@ -46,41 +46,55 @@ func retryAll(store Store, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter, dryRun, err := r.selected()
+	s, dryRun, err := r.selected(store)
 	if err != nil {
 		return nil, err
 	}
 	if dryRun {
-		n, err := count(r.Context(), store, filter)
+		n, err := s.count(r.Context())
 		return Retried{Count: n, DryRun: true}, err
 	}
-	n, err := store.Requeue(r.Context(), filter, interval)
+	n, err := s.requeue(r.Context(), interval)
 	if err != nil {
 		return nil, fmt.Errorf("made %d events pending, then: %w", n, err)
 	}
 	return Retried{Count: n}, nil
 }
 
-// count returns how many events Requeue would make pending or due.
-func count(ctx context.Context, store Store, filter queue.Filter) (n int, err error) {
+// count returns how many events requeue would make pending or due.
+func (s *search) count(ctx context.Context) (n int, err error) {
 	now := time.Now()
-	for filter.Limit = MaxLimit; ; {
-		events, err := store.List(ctx, filter)
-		if err != nil {
-			return 0, err
+	err = s.each(ctx, func(e *queue.Event) error {
+		if waits := e.Lane != queue.Live && !e.InFlight && e.Due.After(now); e.State != queue.Pending || waits {
+			n++
 		}
-		for i := range events {
-			e := &events[i]
-			waits := e.Lane != queue.Live && !e.InFlight && e.Due.After(now)
-			if e.State != queue.Pending || waits {
-				n++
-			}
-		}
-		if !isFull(events, filter) {
-			return n, nil
-		}
-		filter.Before = events[len(events)-1].ID
+		return nil
+	})
+	return n, err
+}
+
+// maxIDs is how many events that no store can select are requeued at once.
+const maxIDs = 1 << 20
+
+// requeue makes the events pending, the oldest first, one per interval.
+func (s *search) requeue(ctx context.Context, interval time.Duration) (int, error) {
+	if s.prefix == 0 && s.conditions == nil {
+		return s.store.Requeue(ctx, s.filter, interval)
 	}
+	filter := queue.Filter{Consumer: s.filter.Consumer, State: s.filter.State, Failed: s.filter.Failed, Error: s.filter.Error}
+	add := func(e *queue.Event) error {
+		if len(filter.IDs) == maxIDs {
+			return badRequest("more than %d events are selected: select fewer, by since for example", maxIDs)
+		}
+		filter.IDs = append(filter.IDs, e.ID)
+		return nil
+	}
+	if err := s.each(ctx, add); err != nil || filter.IDs == nil {
+		return 0, err
+	}
+	slices.Sort(filter.IDs)
+	filter.IDs = slices.Compact(filter.IDs)
+	return s.store.Requeue(ctx, filter, interval)
 }
 
 // Checked is the answer to a request to check the file of a store.
@@ -162,16 +176,17 @@ func discard(store Store, r *request) (any, error) {
 	return nil, store.Discard(r.Context(), r.consumer, r.id)
 }
 
-// discardAll forgets one page of the selected events.
+// discardAll forgets a part of the selected events: one page, or fewer if these are not found
+// within a moment.
 func discardAll(store Store, r *request) (any, error) {
-	filter, dryRun, err := r.selected()
+	s, dryRun, err := r.selected(store)
 	if err != nil {
 		return nil, err
 	}
 	if !r.query.Has("limit") {
-		filter.Limit = MaxLimit
+		s.filter.Limit = MaxLimit
 	}
-	events, err := store.List(r.Context(), filter)
+	events, next, err := s.run(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -181,9 +196,7 @@ func discardAll(store Store, r *request) (any, error) {
 	}
 	// Newer events than those of the first page never come: the queue may take
 	// more of them than are forgotten meanwhile.
-	if isFull(events, filter) {
-		d.Before = events[len(events)-1].ID
-	}
+	d.Before = next
 	return d, nil
 }
 

@@ -1,8 +1,7 @@
 // Event: what each consumer did with it, its headers, and its body, masked until it is revealed.
 
 import { ago, button, cut, dialog, duration, eventLink, h, link, moment, note, number, plural, server, since, swap, table, toast } from "./base.js";
-import { change } from "./change.js";
-import { stateChip } from "./events.js";
+import { change, stateChip } from "./events.js";
 import { curl, difference, lines, readable } from "./json.js";
 
 const MOST = 5000; // lines

@@ -4,7 +4,7 @@
 import {
   ago, button, chip, cut, duration, empty, eventLink, h, link, moment, note, number, plural, server, since, swap, table, toast,
 } from "./base.js";
-import { change } from "./change.js";
+import { change } from "./events.js";
 
 const EVERY = 5000; // milliseconds between two overviews
 const MOST = 100; // rows of a list

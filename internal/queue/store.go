@@ -6,6 +6,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -358,17 +359,31 @@ var defaultRecipients = []string{DefaultConsumer}
 // Filter selects events. A zero field selects all.
 type Filter struct {
 	ID             uint64
+	IDs            []uint64 // only these, in rising order, unless there are none
 	Consumer       string
 	State          State
 	Field, Account string
 	Conversation   string
 	Error          string    // begins the last error
+	Failed         bool      // there is a last error
 	Since          time.Time // accepted at this time or later
 	After, Before  uint64    // bounds of the ID, exclusive
 	Limit          int       // how many events to return; all that have the same ID count as one
 	OldestFirst    bool      // by rising ID instead of falling
 	Bodies         bool      // include bodies
 	History        bool      // include the attempts
+}
+
+// Split returns filters that together select what f does, with at most n IDs each.
+func (f Filter) Split(n int) (parts []Filter) {
+	if len(f.IDs) == 0 {
+		return []Filter{f}
+	}
+	for ids := range slices.Chunk(f.IDs, n) {
+		f.IDs = ids
+		parts = append(parts, f)
+	}
+	return parts
 }
 
 // Retention is how long events are kept after they were settled, and how long

@@ -73,6 +73,9 @@ func selectionOf(f *queue.Filter) *selection {
 	if f.ID != 0 {
 		q.add("w.event = $%d", int64(f.ID))
 	}
+	if len(f.IDs) > 0 {
+		q.add("w.event = ANY($%d)", f.IDs)
+	}
 	if f.Consumer != "" {
 		q.add("c.name = $%d", f.Consumer)
 	}
@@ -90,6 +93,9 @@ func selectionOf(f *queue.Filter) *selection {
 	}
 	if f.Error != "" {
 		q.add("starts_with(w.error, $%d)", text(f.Error))
+	}
+	if f.Failed {
+		q.add("w.error <> $%d", "")
 	}
 	if !f.Since.IsZero() {
 		// Times are stored to the microsecond, and one that was cut off counts as it was.
@@ -160,33 +166,43 @@ func (s *Store) Last(ctx context.Context) (uint64, error) {
 // perStep is how many events are changed in one transaction.
 const perStep = 1000
 
+// requeued is what a step of Requeue did.
+type requeued struct {
+	selected, events int
+	last             int64 // event
+}
+
 // Requeue implements queue.Store.
 func (s *Store) Requeue(ctx context.Context, f queue.Filter, interval time.Duration) (total int, err error) {
-	type step struct {
-		selected, requeued int
-		last               int64 // event
-	}
 	now := time.Now().UnixMicro()
-	for more := true; more && err == nil; {
-		var done step
-		filter := f
-		done, err = call(ctx, s, nil, func(work context.Context) (step, error) {
-			events, consumers, states, err := s.requeueable(work, filter, now)
-			if err != nil || len(events) == 0 {
-				return step{}, err
+	defer s.changed()
+	defer s.recount()
+	for _, part := range f.Split(perStep) {
+		for more := true; more; {
+			done, err := call(ctx, s, nil, func(work context.Context) (requeued, error) {
+				return s.requeueStep(work, part, now, int64(total), interval)
+			})
+			if err != nil {
+				return total, err
 			}
-			did := step{selected: len(events), last: events[len(events)-1]}
-			err = s.pool.QueryRow(work, s.sql("SELECT {requeue}($1, $2, $3, $4, $5, $6, $7)"), s.durability(), now, int64(total),
-				interval.Microseconds(), events, consumers, states).Scan(&did.requeued)
-			return did, err
-		})
-		total += done.requeued
-		f.After = max(f.After, uint64(done.last))
-		more = done.selected >= perStep
+			total += done.events
+			part.After = max(part.After, uint64(done.last))
+			more = done.selected >= perStep
+		}
 	}
-	s.recount()
-	s.changed()
-	return total, err
+	return total, nil
+}
+
+// requeueStep requeues the first of what a filter selects, after others.
+func (s *Store) requeueStep(ctx context.Context, f queue.Filter, now, others int64, interval time.Duration) (did requeued, err error) {
+	events, consumers, states, err := s.requeueable(ctx, f, now)
+	if err != nil || len(events) == 0 {
+		return did, err
+	}
+	did.selected, did.last = len(events), events[len(events)-1]
+	err = s.pool.QueryRow(ctx, s.sql("SELECT {requeue}($1, $2, $3, $4, $5, $6, $7)"), s.durability(), now, others,
+		interval.Microseconds(), events, consumers, states).Scan(&did.events)
+	return did, err
 }
 
 // requeueable returns the first of what a filter selects and can be requeued.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -239,12 +240,17 @@ func (s source) listing(c *consumer, f *queue.Filter) (sql string, args []any) {
 		}
 	}
 	add(f.ID != 0, s.id+" = ?", f.ID)
+	if len(f.IDs) > 0 {
+		ids, _ := json.Marshal(f.IDs) // numbers cannot fail
+		add(true, s.id+" IN (SELECT value FROM json_each(?))", string(ids))
+	}
 	add(after != 0, s.id+" > ?", after)
 	add(f.Before != 0, s.id+" < ?", f.Before)
 	add(f.Field != "", "e.field = ?", f.Field)
 	add(f.Account != "", "e.account = ?", f.Account)
 	add(f.Conversation != "", "e.conversation = ?", f.Conversation)
 	add(f.Error != "", "instr(s.error, ?) = 1", f.Error)
+	add(f.Failed, "s.error != ?", "")
 	add(!f.Since.IsZero(), "e.accepted >= ?", f.Since.UnixMicro())
 	order, body := " DESC", "NULL"
 	if f.OldestFirst {

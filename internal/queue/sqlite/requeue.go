@@ -25,7 +25,7 @@ func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.
 	}}); err != nil {
 		return 0, err
 	}
-	err = s.scan(ctx, filter, step, func(events []queue.Event) error {
+	requeue := func(events []queue.Event) error {
 		n := 0
 		err := s.do(ctx, &operation{apply: func(t *txn) error {
 			n = 0
@@ -50,8 +50,13 @@ func (s *Store) Requeue(ctx context.Context, filter queue.Filter, interval time.
 			due = due.Add(time.Duration(n) * interval)
 		}
 		return err
-	})
-	return total, err
+	}
+	for _, part := range filter.Split(step) {
+		if err := s.scan(ctx, part, step, requeue); err != nil {
+			return total, err
+		}
+	}
+	return total, nil
 }
 
 // Discard implements queue.Store.

@@ -145,6 +145,10 @@ func (m *machine) filter(t *rapid.T) (f queue.Filter) {
 	if rapid.IntRange(0, 3).Draw(t, "by id") == 3 {
 		f.ID = id.Draw(t, "id")
 	}
+	if rapid.IntRange(0, 3).Draw(t, "by ids") == 3 {
+		f.IDs = slices.Compact(slices.Sorted(slices.Values(rapid.SliceOf(id).Draw(t, "ids"))))
+	}
+	f.Failed = rapid.IntRange(0, 3).Draw(t, "failed") == 3
 	f.Consumer = rapid.SampledFrom([]string{"", "", queue.DefaultConsumer, "crm", "nobody"}).Draw(t, "consumer")
 	f.State = rapid.SampledFrom([]queue.State{"", queue.Dead, queue.Delivered, queue.Pending, queue.Erased}).Draw(t, "state")
 	f.Field = rapid.SampledFrom([]string{"", "", "comments", "live_comments"}).Draw(t, "field")

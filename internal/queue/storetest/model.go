@@ -252,10 +252,10 @@ func (m *model) outline() string {
 }
 
 func selects(f queue.Filter, e *entry) bool {
-	return (f.ID == 0 || f.ID == e.ID) && (f.Consumer == "" || f.Consumer == e.Consumer) &&
+	return (f.ID == 0 || f.ID == e.ID) && (len(f.IDs) == 0 || slices.Contains(f.IDs, e.ID)) && (f.Consumer == "" || f.Consumer == e.Consumer) &&
 		(f.State == "" || f.State == e.State) &&
 		(f.Field == "" || f.Field == e.Field) && (f.Account == "" || f.Account == e.Account) &&
-		(f.Conversation == "" || f.Conversation == e.Conversation) && strings.HasPrefix(e.LastError, f.Error) &&
+		(f.Conversation == "" || f.Conversation == e.Conversation) && strings.HasPrefix(e.LastError, f.Error) && (!f.Failed || e.LastError != "") &&
 		!e.Accepted.Before(f.Since) && e.ID > f.After && (f.Before == 0 || e.ID < f.Before)
 }
 

@@ -38,6 +38,31 @@ func requeueSpacing(t *testing.T, s *store) {
 	}
 }
 
+// requeueIDs requeues every second of many events, at the same pace as if the filter selected
+// them by something else.
+func requeueIDs(t *testing.T, s *store) {
+	const total = 2100
+	s.accept(batch("a", 2*total)...)
+	s.settleAll(s.lease(2*total), queue.Outcome{State: queue.Dead})
+	var ids []uint64
+	for i, e := range s.list(queue.Filter{OldestFirst: true}) {
+		if i%2 == 0 {
+			ids = append(ids, e.ID)
+		}
+	}
+	s.expectRequeue(total, queue.Filter{IDs: append(ids, 1<<40), State: queue.Dead}, time.Second)
+	s.check()
+	begin := now()
+	for i, e := range s.list(queue.Filter{IDs: ids, OldestFirst: true, State: queue.Pending}) {
+		if want := begin.Add(time.Duration(i) * time.Second); e.ID != ids[i] || !e.Due.Equal(want) {
+			t.Fatalf("requeued %s, want %d due at %s", describe(&e), ids[i], want)
+		}
+	}
+	if left := s.stats().Dead; left != total {
+		t.Errorf("%d are still dead, want %d", left, total)
+	}
+}
+
 // requeueSelects requeues what the filter selects and can be requeued, and
 // nothing else; limit, order and bodies do not matter.
 func requeueSelects(t *testing.T, s *store) {

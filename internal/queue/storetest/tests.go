@@ -28,6 +28,7 @@ var bubbleTests = map[string]func(*testing.T, *store){
 	"order among requeued":           requeuedInOrder,
 	"order released keeps its place": releasedKeepsItsPlace,
 	"requeue spacing":                requeueSpacing,
+	"requeue ids":                    requeueIDs,
 	"requeue selects":                requeueSelects,
 	"requeue fails again":            requeuedFails,
 	"list pages":                     listPages,
