@@ -219,8 +219,8 @@ export async function check(view) {
       const found = (await server.post("check", { url }, signal)).report.findings;
       const of = Map.groupBy(found, (f) => f.status);
       const sorted = Object.keys(STATUS).map((status) => of.get(status) ?? []);
-      swap(told, url, ": ", plural(sorted[0].length, "fault"), ", ", plural(sorted[1].length, "warning"));
-      swap(result, h("section", { class: "card" }, table("What was found", columns, sorted.flat())));
+      swap(told, urls[1] && url + ": ", plural(sorted[0].length, "fault"), ", ", plural(sorted[1].length, "warning"));
+      swap(result, h("section", { class: "card findings" }, table("What was found", columns, sorted.flat())));
     } catch (error) {
       swap(told, h("span", { class: "error" }, error.message));
     }
