@@ -228,7 +228,7 @@ func (s *Store) acceptPart(part []*acceptance) error {
 		if c.anyMessage {
 			sql, args = acceptMessagesSQL, append(args, c.messages, c.takesBack, queue.BecauseTakenBack)
 		}
-		return struct{}{}, s.pool.QueryRow(ctx, s.sql(sql), args...).Scan(&fresh)
+		return struct{}{}, s.queryRow(ctx, sql, args, []any{&fresh})
 	})
 	if code(err) == codeFull && len(part) == 1 {
 		return c.full(err, &limits, has)

@@ -260,8 +260,9 @@ func (s *Store) settleAll(batch []*settlement) error {
 	}
 	var low int64
 	done, err := retry(s.work, func(ctx context.Context) (done []int32, err error) {
-		err = s.pool.QueryRow(ctx, s.sql(settleSQL), s.durability(), time.Now().UnixMicro(), events, consumers, leases, states, due, tried,
-			errs, attempts).Scan(&done, &low)
+		err = s.queryRow(ctx, settleSQL, []any{
+			s.durability(), time.Now().UnixMicro(), events, consumers, leases, states, due, tried, errs, attempts,
+		}, []any{&done, &low})
 		return done, err
 	})
 	if err != nil {
