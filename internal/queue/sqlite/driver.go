@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -54,7 +55,7 @@ const busyTimeout = 2 * time.Second
 func connect(path, mode string, cache int) (*conn, error) {
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?mode=" + mode
 	if mode != create {
-		name += "&modeof=" + url.QueryEscape(path)
+		name += "&modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") // it takes a plus for one
 	}
 	system, known := vfs.Find("").(vfs.VFSFilename)
 	if !known {

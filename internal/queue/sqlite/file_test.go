@@ -161,6 +161,20 @@ func TestNoQueue(t *testing.T) {
 	}
 }
 
+// TestPath has characters in it that mean something in the name by which SQLite opens a file.
+func TestPath(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a queue+b&mode=ro#%20é.db")
+	s := openStore(t, path)
+	accept(t, s, record("a", ""))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := openStore(t, path).List(ctx, queue.Filter{}); len(found) != 1 || err != nil {
+		t.Errorf("found %d events in %s: %v", len(found), path, err)
+	}
+}
+
 // TestOpenTwice opens a file that is in use.
 func TestOpenTwice(t *testing.T) {
 	t.Parallel()
