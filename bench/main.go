@@ -100,6 +100,10 @@ func help() {
 	for _, c := range comparisons {
 		fmt.Fprintf(w, "  %-15s %s\n", c.name, c.about)
 	}
+	for _, c := range sharedComparisons {
+		fmt.Fprintf(w, "  %-15s %s\n", c.name, c.about)
+	}
+	fmt.Fprintf(w, "  %-15s %s, with no servers but PostgreSQL\n", "shared", strings.Join(sharedUsual(), ", "))
 	fmt.Fprintf(w, "  %-15s %s\n", "drain", "a backlog that leaves the queue")
 	fmt.Fprintf(w, "  %-15s %s\n", "backlog", "memory and starts with a million events that wait")
 	fmt.Fprintf(w, "  %-15s %s, with no servers but Caddy\n", "queue", strings.Join(queueComparisons, ", "))
@@ -112,12 +116,17 @@ func (b *bench) run(names []string) (r results, err error) {
 		names = append(usual(), "drain", "backlog")
 	case slices.Equal(names, []string{"queue"}):
 		names, b.onlyCaddy = queueComparisons, true
+	case slices.Equal(names, []string{"shared"}):
+		names = sharedUsual()
 	}
 	r.tables = make(map[string]*table)
 	for _, name := range names {
+		named := func(c sharedComparison) bool { return c.name == name }
 		switch i := slices.IndexFunc(comparisons, func(c comparison) bool { return c.name == name }); {
 		case i >= 0:
 			r.tables[name], err = b.compare(comparisons[i])
+		case slices.ContainsFunc(sharedComparisons, named):
+			r.tables[name], err = b.shared(sharedComparisons[slices.IndexFunc(sharedComparisons, named)])
 		case name == "drain":
 			r.tables[name], err = b.drain()
 		case name == "backlog":

@@ -73,7 +73,11 @@ func (m *meter) figures(deliveries, events, beside int) (f figures, err error) {
 	if m.err != nil {
 		return f, m.err
 	}
-	from, to := m.marks[0], m.marks[1]
+	return between(m.marks[0], m.marks[1], deliveries, events, beside), nil
+}
+
+// between returns the figures for so many deliveries between two marks.
+func between(from, to mark, deliveries, events, beside int) (f figures) {
 	seconds, n := to.at.Sub(from.at).Seconds(), float64(deliveries)
 	cpu, own := to.usage.cpu-from.usage.cpu, to.own-from.own
 	f.rate, f.events, f.beside = n/seconds, float64(events)/seconds, float64(beside)/seconds
@@ -82,7 +86,7 @@ func (m *meter) figures(deliveries, events, beside int) (f figures, err error) {
 	f.resident = mebibytes(to.usage.resident)
 	others := to.machine - from.machine - cpu - own
 	f.elsewhere = max(0, others.Seconds()/seconds/float64(runtime.NumCPU()))
-	return f, nil
+	return f
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

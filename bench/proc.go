@@ -26,8 +26,25 @@ type usage struct {
 	anonymous, mapped int64         // resident bytes: memory of its own, and of files
 }
 
+// The fields of a stat file, see statFields.
+const (
+	parentField = 1
+	groupField  = 2
+)
+
 // usageOf adds up what the processes of a process group use.
-func usageOf(group int) (u usage, err error) {
+func usageOf(group int) (usage, error) {
+	return usageWhere(func(_ string, fields []string) bool { return fields[groupField] == strconv.Itoa(group) })
+}
+
+// usageOfFamily adds up what a process and its children use.
+func usageOfFamily(parent int) (usage, error) {
+	id := strconv.Itoa(parent)
+	return usageWhere(func(process string, fields []string) bool { return process == id || fields[parentField] == id })
+}
+
+// usageWhere adds up what processes use.
+func usageWhere(counts func(process string, fields []string) bool) (u usage, err error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return u, err
@@ -35,7 +52,7 @@ func usageOf(group int) (u usage, err error) {
 	found := false
 	for _, stat := range stats {
 		fields, err := statFields(stat)
-		if err != nil || fields[2] != strconv.Itoa(group) { // it may have ended
+		if err != nil || !counts(filepath.Base(filepath.Dir(stat)), fields) { // it may have ended
 			continue
 		}
 		found = true

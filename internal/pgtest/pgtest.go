@@ -157,6 +157,9 @@ func (s *Server) start() error {
 	return nil
 }
 
+// Pid is the process of the server that was started last.
+func (s *Server) Pid() int { return s.exec.Process.Pid }
+
 // HasEnded reports whether the process of the server has ended, or was never started.
 func (s *Server) HasEnded() bool {
 	select {
