@@ -67,11 +67,11 @@ func TestNearest(t *testing.T) {
 		"message_edits":    "message_edit",
 		"live":             "live_comments",
 	} {
-		if got := nearest(graph.InstagramLogin, name); !strings.HasPrefix(got, want+" and ") {
+		if got := graph.InstagramLogin.NearestFields(name); !strings.HasPrefix(got, want+" and ") {
 			t.Errorf("the nearest to %s are %s, want %s first", name, got, want)
 		}
 	}
-	if got := nearest(graph.InstagramLogin, strings.Repeat("x", 1<<20)); strings.Count(got, " and ") != 1 {
+	if got := graph.InstagramLogin.NearestFields(strings.Repeat("x", 1<<20)); strings.Count(got, " and ") != 1 {
 		t.Errorf("got %s", got)
 	}
 }
@@ -82,7 +82,7 @@ func TestFieldsAreTakenAndRefused(t *testing.T) {
 		if err := validateFields(new(console), graph.InstagramLogin, []string{f.Name}); (err != nil) != f.Refused {
 			t.Errorf("%s: %v", f.Name, err)
 		}
-		for name := range strings.SplitSeq(nearest(graph.InstagramLogin, f.Name), " and ") {
+		for name := range strings.SplitSeq(graph.InstagramLogin.NearestFields(f.Name), " and ") {
 			if other, known := event.FieldByName(name); !known || other.Refused {
 				t.Errorf("%s is proposed for %s", name, f.Name)
 			}

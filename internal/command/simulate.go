@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
@@ -271,7 +272,7 @@ func (s *simulation) validate(c *console) error {
 	}
 	for _, field := range s.made.Fields {
 		if _, known := event.FieldByName(field); !known {
-			return fmt.Errorf("--field: %s", fieldProblem(field))
+			return fmt.Errorf("--field: %s", graph.InstagramLogin.FieldProblem(field))
 		}
 	}
 	return nil

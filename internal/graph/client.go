@@ -66,6 +66,9 @@ type Client struct {
 
 	// OnWait, if not nil, is called before each such wait.
 	OnWait func(err error, wait time.Duration)
+
+	// OnUsage, if not nil, is called with what each answer says about Meta's limits.
+	OnUsage func(Usage)
 }
 
 // ErrUncertain is part of the error of a call that may have changed something
@@ -181,6 +184,9 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 		return fmt.Errorf("%s: %w", name, sanitize.Error(err, maxText, secrets...))
 	}
 	defer resp.Body.Close()
+	if c.OnUsage != nil {
+		c.OnUsage(readUsage(resp.Header))
+	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
 		return fmt.Errorf("%s: reading the answer: %w", name, sanitize.Error(err, maxText, secrets...))
@@ -201,7 +207,7 @@ func (c *Client) try(ctx context.Context, r request, result any) error {
 // error.
 func decode(resp *http.Response, data []byte, result any, clean func([]byte) []byte) *Error {
 	usage := readUsage(resp.Header)
-	failed := &Error{Status: resp.StatusCode, RetryAfter: usage.regain, usage: usage.percent}
+	failed := &Error{Status: resp.StatusCode, RetryAfter: usage.Regain, usage: max(usage.App, usage.Business)}
 	if len(data) > maxResponse {
 		failed.Message = fmt.Sprintf("the answer is longer than %d bytes", maxResponse)
 		return failed

@@ -196,13 +196,46 @@ func TestMe(t *testing.T) {
 		client *graph.Client
 		want   graph.Owner
 	}{
-		{client(s), graph.Owner{Account: account, Name: "gardens"}},
+		{client(s), graph.Owner{Account: account, Scoped: "27841400000000001", Name: "gardens"}},
 		{pageClient(s), graph.Owner{Account: page, Name: "Gardens"}},
 		{unifiedClient(s), graph.Owner{SystemUser: "12241400000000001", Name: "System user of gardens"}},
 	} {
 		if got, err := test.client.Me(t.Context()); err != nil || got != test.want {
 			t.Errorf("got %+v, %v, want %+v", got, err, test.want)
 		}
+	}
+}
+
+func TestLinkedAccount(t *testing.T) {
+	t.Parallel()
+	s := meta()
+	if got, err := pageClient(s).LinkedAccount(t.Context(), page); err != nil || got != account {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := unifiedClient(s).LinkedAccount(t.Context(), account); err != nil || got != "" {
+		t.Errorf("an account that is linked to none: got %q, %v", got, err)
+	}
+	if _, err := pageClient(s).LinkedAccount(t.Context(), "me"); err == nil {
+		t.Error("anything is taken for an id")
+	}
+}
+
+func TestUsageIsTold(t *testing.T) {
+	t.Parallel()
+	s := meta()
+	c := client(s)
+	var told graph.Usage
+	c.OnUsage = func(u graph.Usage) { told = u }
+	s.Use(map[string]string{
+		"X-App-Usage":               `{"call_count":28,"total_time":91.5}`,
+		"X-Business-Use-Case-Usage": `{"17841400000000001":[{"type":"instagram","call_count":3,"total_cputime":97,"estimated_time_to_regain_access":5}]}`,
+	})
+	if _, err := c.Me(t.Context()); err != nil || told != (graph.Usage{App: 91.5, Business: 97, Regain: 5 * time.Minute}) {
+		t.Errorf("told was %+v, %v", told, err)
+	}
+	s.Use(map[string]string{"X-App-Usage": "nonsense"})
+	if _, err := c.Me(t.Context()); err != nil || told != (graph.Usage{}) {
+		t.Errorf("told was %+v, %v", told, err)
 	}
 }
 

@@ -31,7 +31,7 @@ func (c *Client) call(ctx context.Context, r request, result any) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	if err := ValidateID(r.id); err != nil && strings.HasPrefix(r.path, "/") {
+	if err := ValidateID(r.id); err != nil && (r.id != "" || strings.HasPrefix(r.path, "/")) {
 		return err
 	}
 	budget := cmp.Or(c.MaxWait, time.Minute)
@@ -111,15 +111,19 @@ func mayHaveHappened(err error) bool {
 	return !unreachable(err) && !(ok && dial.Op == "dial")
 }
 
-// usage is what the headers of an answer say about limits.
-type usage struct {
-	percent float64       // the highest share of a limit that is used up
-	regain  time.Duration // until the app is served again
+// Usage is what the headers of an answer say about Meta's limits. See its "Graph API ›
+// Rate Limits".
+type Usage struct {
+	// App and Business are the highest shares of a limit that are used up, in percent:
+	// of one that counts all calls of the app, and of one of the account's business.
+	App, Business float64
+
+	// Regain is how long Meta will throttle.
+	Regain time.Duration
 }
 
-// readUsage reads the usage headers. What cannot be read is left out. See
-// Meta's "Graph API › Rate Limits".
-func readUsage(h http.Header) usage {
+// readUsage reads the usage headers. What cannot be read is left out.
+func readUsage(h http.Header) Usage {
 	type shares struct {
 		Calls   float64 `json:"call_count"`
 		CPU     float64 `json:"total_cputime"`
@@ -130,12 +134,13 @@ func readUsage(h http.Header) usage {
 	_ = json.Unmarshal([]byte(h.Get("X-App-Usage")), &app)
 	var business map[string][]shares
 	_ = json.Unmarshal([]byte(h.Get("X-Business-Use-Case-Usage")), &business)
-	all := append(slices.Concat(slices.Collect(maps.Values(business))...), app)
-	var u usage
-	for _, s := range all {
-		u.percent = max(u.percent, s.Calls, s.CPU, s.Time)
+	u := Usage{App: max(app.Calls, app.CPU, app.Time)}
+	for _, s := range append(slices.Concat(slices.Collect(maps.Values(business))...), app) {
 		// A day is the longest that Meta throttles; more would overflow.
-		u.regain = max(u.regain, time.Duration(min(s.Minutes, 24*60)*float64(time.Minute)))
+		u.Regain = max(u.Regain, time.Duration(min(s.Minutes, 24*60)*float64(time.Minute)))
+		if s != app {
+			u.Business = max(u.Business, s.Calls, s.CPU, s.Time)
+		}
 	}
 	return u
 }

@@ -27,7 +27,7 @@ func meta() *graphtest.Server {
 			{Object: "instagram", URL: "https://hooks.example.com/webhooks", Fields: []string{"comments", "messages", "mentions"}, Values: true},
 			{Object: "page", URL: "https://hooks.example.com/webhooks", Fields: []string{"feed", "messages"}, Values: true},
 		}}},
-		Accounts: []*graphtest.Account{{ID: account, Name: "gardens"}, {ID: page, Name: "Gardens"}},
+		Accounts: []*graphtest.Account{{ID: account, Name: "gardens"}, {ID: page, Name: "Gardens", Linked: account}},
 		Tokens: []*graphtest.Token{
 			{Value: igToken, App: appID, Account: account},
 			{Value: pageToken, App: appID, Account: page, Facebook: true, Permissions: []string{"instagram_manage_messages"}},

@@ -16,6 +16,10 @@ type Owner struct {
 	// is empty with Unified Login, whose tokens do not tell it.
 	Account string
 
+	// Scoped is the id that the app alone knows the Instagram account by, with
+	// Instagram Login only. It may stand in signed requests.
+	Scoped string
+
 	// SystemUser is the id of the system user, with Unified Login only.
 	SystemUser string
 
@@ -40,7 +44,7 @@ func (c *Client) Me(ctx context.Context) (Owner, error) {
 	if err != nil {
 		return Owner{}, err
 	}
-	owner := Owner{Account: answer.UserID, Name: answer.Username}
+	owner := Owner{Account: answer.UserID, Scoped: answer.ID, Name: answer.Username}
 	switch c.Login {
 	case FacebookLogin:
 		owner = Owner{Account: answer.ID, Name: answer.Name}
@@ -51,6 +55,24 @@ func (c *Client) Me(ctx context.Context) (Owner, error) {
 		return Owner{}, errors.New("GET me: the answer has no account id")
 	}
 	return owner, nil
+}
+
+// LinkedAccount returns the id of the Instagram account that a Page is linked to, which
+// stands in the deliveries of Facebook Login, or "" if there is none.
+func (c *Client) LinkedAccount(ctx context.Context, page string) (string, error) {
+	var answer struct {
+		Account struct {
+			ID string `json:"id"`
+		} `json:"instagram_business_account"`
+	}
+	r := request{method: http.MethodGet, id: page, params: url.Values{"fields": {"instagram_business_account"}}}
+	if err := c.call(ctx, r, &answer); err != nil {
+		return "", err
+	}
+	if answer.Account.ID != "" && ValidateID(answer.Account.ID) != nil {
+		return "", errors.New("GET " + page + ": the answer has no account id")
+	}
+	return answer.Account.ID, nil
 }
 
 // Details is what graph.facebook.com tells about an access token.

@@ -34,7 +34,6 @@ func refuse(code, subcode int, message string) response {
 
 func write(w http.ResponseWriter, r response) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	w.Header().Set("X-App-Usage", `{"call_count":1,"total_cputime":0,"total_time":0}`)
 	w.WriteHeader(r.status)
 	_ = json.NewEncoder(w).Encode(r.body)
 }
@@ -62,7 +61,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	case node == "refresh_access_token":
 		write(w, s.refreshed(r))
 	default:
-		write(w, unsupported(r))
+		write(w, s.linked(r, node))
 	}
 }
 

@@ -50,6 +50,9 @@ type Account struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 
+	// Linked is the Instagram account that a Page is linked to.
+	Linked string `json:"linked,omitempty"`
+
 	// Subscribed has the fields of each subscribed app, by its id.
 	Subscribed map[string][]string `json:"subscribed,omitempty"`
 }
@@ -116,6 +119,8 @@ type Request struct {
 
 	// Form has all parameters, of the query and the body.
 	Form map[string][]string `json:"form,omitempty"`
+
+	Time time.Time `json:"time"`
 }
 
 // Server is the stand-in. It is an http.Handler, safe for concurrent use.
@@ -128,6 +133,7 @@ type Server struct {
 	state    State
 	requests []Request
 	refresh  int
+	usage    map[string]string // headers of answers
 }
 
 // New returns a stand-in that knows state, which it then owns.
@@ -200,6 +206,20 @@ func (s *Server) Fail(f Fault) {
 	s.state.Faults = append(s.state.Faults, &f)
 }
 
+// Use sets headers that tell how much of Meta's limits is used up.
+func (s *Server) Use(headers map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.usage = headers
+}
+
+// Change changes what the stand-in knows.
+func (s *Server) Change(change func(*State)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.state)
+}
+
 // fault returns the fault that a request runs into, or nil.
 func (s *Server) fault(method, path string) *Fault {
 	s.mu.Lock()
@@ -227,7 +247,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.requests = append(s.requests, Request{r.Method, r.URL.Path, r.RequestURI, r.Form})
+	s.requests = append(s.requests, Request{r.Method, r.URL.Path, r.RequestURI, r.Form, time.Now()})
+	w.Header().Set("X-App-Usage", `{"call_count":1,"total_cputime":0,"total_time":0}`)
+	for key, value := range s.usage {
+		w.Header().Set(key, value)
+	}
 	s.mu.Unlock()
 
 	f := s.fault(r.Method, r.URL.Path)

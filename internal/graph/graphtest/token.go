@@ -124,6 +124,25 @@ func (s *Server) me(r *http.Request) response {
 	return ok(answer)
 }
 
+// linked serves the Instagram account that a Page is linked to.
+func (s *Server) linked(r *http.Request, id string) response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, refused := s.token(r)
+	if t == nil {
+		return refused
+	}
+	account := s.state.account(id)
+	if account == nil || t.Account != id || r.Form.Get("fields") != "instagram_business_account" {
+		return none(r, id)
+	}
+	answer := map[string]any{"id": id}
+	if account.Linked != "" {
+		answer["instagram_business_account"] = map[string]any{"id": account.Linked}
+	}
+	return ok(answer)
+}
+
 // debug looks into a token, for its owner or its app. It answers for a dead one,
 // too.
 func (s *Server) debug(r *http.Request) response {
