@@ -49,6 +49,8 @@ func init() {
 // `POST /instagram/events/{id}/reveal` | Shows the body as it is, and logs that
 // `GET /instagram/dead` | Lists the causes of dead letters
 // `POST /instagram/check` | Examines a callback URL of the running config, without deliveries
+// `GET /instagram/accounts` | Shows how the accounts are doing that are looked after
+// `POST /instagram/accounts/{account}/token` | Imports an access token, the body of the request
 // `GET /instagram/live` | Tells what happens as it happens, as server-sent events
 type API struct {
 	// Stores returns the stores to work on. Default: all that are open in this
@@ -116,6 +118,8 @@ func (a *API) Routes() []caddy.AdminRoute {
 		route("/instagram/events", endpoint{http.MethodGet, selection + paging, a.onStore(events)}),
 		route("/instagram/events/{id}", endpoint{http.MethodGet, "consumer", a.onStore(detail)}),
 		route("/instagram/events/{id}/reveal", endpoint{http.MethodPost, "by", a.onStore(reveal)}),
+		route("/instagram/accounts", endpoint{http.MethodGet, "", accounts}),
+		route("/instagram/accounts/{account}/token", endpoint{http.MethodPost, "", importToken}),
 		route("/instagram/dead", endpoint{http.MethodGet, "consumer", a.onStore(causes)}),
 		route("/instagram/check", endpoint{http.MethodPost, "url", checkSite}),
 		{Pattern: "/instagram/live", Handler: caddy.AdminHandlerFunc(a.watch)},

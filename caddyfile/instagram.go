@@ -12,7 +12,13 @@ import (
 // parseInstagram parses the global option instagram. Syntax:
 //
 //	instagram {
+//	    account <id> {
+//	        # see parseAccount
+//	    }
+//	    token_key <key>
 //	}
+//
+// account can be given several times.
 func parseInstagram(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume the option's name
 	if existing != nil {
@@ -22,7 +28,11 @@ func parseInstagram(d *caddyfile.Dispenser, existing any) (any, error) {
 		return nil, d.ArgErr()
 	}
 	config := new(app.App)
-	if err := option.NewTable("instagram").ParseBlock(d); err != nil {
+	options := option.NewTable("instagram",
+		option.Custom("account", func(d *caddyfile.Dispenser) error { return parseAccount(d, config) }).Repeatable(),
+		option.Word("token_key", "{env.NAME} or {file.PATH}", &config.TokenKey).Complete(),
+	)
+	if err := options.ParseBlock(d); err != nil {
 		return nil, err
 	}
 	return httpcaddyfile.App{Name: "instagram", Value: caddyconfig.JSON(config, nil)}, nil

@@ -78,6 +78,7 @@ func enterServer(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("IG_VERIFY_TOKEN", "token")
 	t.Setenv("IG_APP_SECRET", "0123456789abcdef0123456789abcdef")
+	t.Setenv("IG_TOKEN_KEY", "c2VjcmV0IGtleSBvZiAzMiByYW5kb20gYnl0ZXM=")
 	t.Setenv("META_APP_SECRET", "fedcba9876543210fedcba9876543210")
 	t.Setenv("IG_QUEUE_DSN", "postgres://ig:secret@db1,db2/ig")
 	if err := os.MkdirAll("etc/caddy", 0o700); err != nil {

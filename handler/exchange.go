@@ -52,7 +52,7 @@ func (x *exchange) end() {
 	x.log.Access(x.delivery.Size(), x.w.status, x.w.size, x.w.Header())
 	x.body.end()
 	watched := x.h.feed.Watched()
-	if watched {
+	if watched || x.h.accounts {
 		x.delivery.Events() // while there is something to split
 	}
 	x.delivery.End()

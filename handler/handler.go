@@ -99,6 +99,8 @@ type Handler struct {
 	logger  *zap.Logger
 	lines   *throttle.Throttle[lineKind]
 	monitor *monitor
+
+	accounts bool // are looked after: when their events come must be known
 }
 
 // CaddyModule returns the Caddy module information.
@@ -125,6 +127,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	config.AddWebhook()
+	h.accounts = config.HasAccounts()
 	if h.ClientCert != nil {
 		if err := h.ClientCert.provision(ctx); err != nil {
 			return fmt.Errorf("client_cert: %w", err)

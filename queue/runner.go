@@ -120,6 +120,16 @@ func (q *runner) Stop() error {
 	return nil
 }
 
+// Refusing reports whether the store refuses deliveries just now.
+func (q *runner) Refusing() bool {
+	select {
+	case <-q.ready:
+		return !q.store.RefusingSince().IsZero()
+	default:
+		return true // it is not open yet
+	}
+}
+
 func (q *runner) grace() time.Duration {
 	if server, err := q.ctx.AppIfConfigured("http"); err == nil {
 		if grace := time.Duration(server.(*caddyhttp.App).GracePeriod); grace > 0 {

@@ -23,6 +23,9 @@ const (
 type Alert struct {
 	Kind Kind
 
+	// Of is the kind of the alert whose cause is over, if the kind is Recovered.
+	Of Kind
+
 	// Cause tells apart the causes of one kind, such as the id of an account or the
 	// name of a queue. There is a bounded number of them.
 	Cause string

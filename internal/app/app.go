@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-instagram/webhooks/internal/account"
 	"github.com/caddy-instagram/webhooks/internal/alert"
 )
 
@@ -20,6 +21,15 @@ func init() {
 // events, and checks the config as a whole once it is known. It need not be
 // configured: the handlers load it.
 type App struct {
+	// Accounts are the accounts whose access tokens, subscriptions and silence are
+	// looked after.
+	Accounts []*account.Account `json:"accounts,omitempty"`
+
+	// TokenKey is what managed access tokens are encrypted with in Caddy's storage: at
+	// least 32 random characters, as a placeholder such as `{env.IG_TOKEN_KEY}`. All
+	// gateways that share the storage need the same.
+	TokenKey string `json:"token_key,omitempty"`
+
 	ctx      caddy.Context
 	services []Service
 	started  int
@@ -80,10 +90,11 @@ func OfServer(ctx caddy.Context) (*App, error) {
 	return nil, nil
 }
 
-// Provision keeps the context for the examinations.
+// Provision keeps the context for the examinations, and prepares the service that looks
+// after accounts.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
-	return nil
+	return a.provisionAccounts(ctx)
 }
 
 // Once reports whether it is called with this text for the first time, so that a

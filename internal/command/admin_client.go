@@ -29,8 +29,8 @@ type adminClient struct {
 	address, config, adapter string
 	store, file, consumer    string
 
-	send   func(ctx context.Context, method, uri string) (*inprocess.Response, error) // nil: not connected
-	at     string                                                                     // whom it asks
+	send   func(ctx context.Context, method, uri string, body io.Reader) (*inprocess.Response, error) // nil: not connected
+	at     string                                                                                     // whom it asks
 	opened *sqlite.Store
 	api    http.Handler // of the file; nil: that of a running Caddy is asked
 	info   os.FileInfo  // of the file, before anything was done
@@ -89,9 +89,6 @@ type uncertain struct{ error }
 // read asks for what changes nothing, whatever the method, and decodes the answer
 // into found.
 func (a *adminClient) read(ctx context.Context, method, path string, query url.Values, found any) error {
-	if err := a.connect(); err != nil {
-		return err
-	}
 	if query == nil {
 		query = url.Values{}
 	}
@@ -100,10 +97,17 @@ func (a *adminClient) read(ctx context.Context, method, path string, query url.V
 			query.Set(name, value)
 		}
 	}
-	uri := "/instagram/queue" + path + "?" + query.Encode()
+	return a.call(ctx, method, "/instagram/queue"+path+"?"+query.Encode(), nil, found)
+}
+
+// call asks for anything of the plugin's.
+func (a *adminClient) call(ctx context.Context, method, uri string, body io.Reader, found any) error {
+	if err := a.connect(); err != nil {
+		return err
+	}
 	var resp *inprocess.Response
 	err := await(ctx, func() (err error) {
-		resp, err = a.send(ctx, method, uri)
+		resp, err = a.send(ctx, method, uri, body)
 		return err
 	})
 	if err != nil {
@@ -162,8 +166,8 @@ func (a *adminClient) open() (err error) {
 	}
 	a.opened = store
 	a.api = (&admin.API{Stores: func() []admin.Store { return []admin.Store{{Store: store, Name: a.file}} }}).Handler()
-	a.send = func(ctx context.Context, method, uri string) (*inprocess.Response, error) {
-		req, err := http.NewRequestWithContext(ctx, method, uri, nil)
+	a.send = func(ctx context.Context, method, uri string, body io.Reader) (*inprocess.Response, error) {
+		req, err := http.NewRequestWithContext(ctx, method, uri, body)
 		if err != nil {
 			return nil, err
 		}
@@ -196,10 +200,10 @@ func (a *adminClient) find() (_ string, err error) {
 
 // ask asks a running Caddy. Of an answer that tells an error, Caddy's client has
 // only a text.
-func (a *adminClient) ask(_ context.Context, method, uri string) (*inprocess.Response, error) {
+func (a *adminClient) ask(_ context.Context, method, uri string, body io.Reader) (*inprocess.Response, error) {
 	// Caddy's client uses no connection twice, and would keep each open.
 	header := http.Header{"Connection": {"close"}}
-	resp, err := caddycmd.AdminAPIRequest(a.at, method, uri, header, nil)
+	resp, err := caddycmd.AdminAPIRequest(a.at, method, uri, header, body)
 	if err != nil {
 		if r := answered(err); r != nil {
 			return r, nil

@@ -22,7 +22,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "instagram",
-		Short:     "Helps with Instagram webhooks: init, subscriptions, callback, fields, token, sign, queue, inspect, simulate, replay, listen, tail, check",
+		Short:     "Helps with Instagram webhooks: init, subscriptions, callback, fields, token, accounts, sign, queue, inspect, simulate, replay, listen, tail, check",
 		CobraFunc: root,
 	})
 }
@@ -45,6 +45,7 @@ object holds "error". Messages for people go to the standard error.
 		callbackCommand(),
 		fieldsCommand(),
 		tokenCommand(),
+		accountsCommand(),
 		signCommand(),
 		queueCommand(),
 		inspectCommand(),

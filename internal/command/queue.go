@@ -58,11 +58,16 @@ file is damaged.
 
 // register adds the flags for the running Caddy to a command and its sub-commands.
 func (a *adminClient) register(cmd *cobra.Command) {
+	a.registerAddress(cmd)
+	cmd.PersistentFlags().StringVar(&a.store, "store", "", "Store to work on, by `name`, if several are open")
+}
+
+// registerAddress is for what concerns no store.
+func (a *adminClient) registerAddress(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&a.address, "address", "", "Other `address` of the administration listener than that of the config")
 	flags.StringVarP(&a.config, "config", "c", "", "Configuration `file` to find the address in")
 	flags.StringVarP(&a.adapter, "adapter", "a", "", "Config adapter to apply, by `name`")
-	flags.StringVar(&a.store, "store", "", "Store to work on, by `name`, if several are open")
 }
 
 // onFiles are the commands that have --file, in a line of a help text.

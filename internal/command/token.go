@@ -45,10 +45,10 @@ with 'caddy instagram token show'.
 	refresh.Flags().Lookup(g.token.flag).Usage = "The `file` with the access token, which is replaced (needed)"
 
 	return group(&cobra.Command{Use: "token", Short: "Whose an access token is, and how long it lives"}, `
-Shows whose an access token is and until when it is valid, and renews one of
-Instagram Login. Tokens of other logins can only be watched. A dead token ends the
-account's webhooks.
-`+exitCodes, show, refresh)
+Shows whose an access token is and until when it is valid, renews one of Instagram
+Login, and hands one to the running Caddy, which then renews it itself. Tokens of
+other logins can only be watched. A dead token ends the account's webhooks.
+`+exitCodes, show, refresh, importCommand())
 }
 
 // tokenInfo is the result of show. Times are not there where they are not known,

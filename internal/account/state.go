@@ -1,0 +1,151 @@
+package account
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-instagram/webhooks/internal/alert"
+)
+
+// stateKey is where the state is in Caddy's storage.
+const stateKey = "instagram/accounts/state.json"
+
+// state is what is known of the accounts, across restarts and gateways. It has no
+// secrets.
+type state struct {
+	// NotBefore is when Meta may be asked again, after most of the calls of the app
+	// were used up.
+	NotBefore time.Time          `json:"not_before,omitzero"`
+	Lease     lease              `json:"lease,omitzero"`
+	Accounts  map[string]*record `json:"accounts"`
+}
+
+// record is what is known of an account.
+type record struct {
+	Config string    `json:"config,omitempty"` // hash
+	Since  time.Time `json:"since"`            // when it was first looked after
+
+	LastEvent time.Time `json:"last_event,omitzero"`
+	Gaps      gaps      `json:"gaps,omitempty"`
+
+	LastCheck time.Time `json:"last_check,omitzero"`
+	NextCheck time.Time `json:"next_check,omitzero"`
+	Failures  int       `json:"failures,omitempty"` // of checks in a row
+	Error     string    `json:"error,omitempty"`    // of the last check
+
+	Token        tokenState   `json:"token,omitzero"`
+	Subscription subscription `json:"subscription,omitzero"`
+
+	// Other ids of the account: that of a Page's Instagram account, and the one that
+	// the app alone knows.
+	Linked string `json:"linked,omitempty"`
+	Scoped string `json:"scoped,omitempty"`
+
+	// Deauthorized is when the owner took the app's rights away; zero once there is
+	// a new token.
+	Deauthorized time.Time `json:"deauthorized,omitzero"`
+
+	// Alarms has the reason of each alarm that is on, by its kind.
+	Alarms map[alert.Kind]string `json:"alarms,omitempty"`
+}
+
+// of returns the record of an account.
+func (st *state) of(a *Account) *record {
+	r := st.Accounts[a.ID]
+	if r == nil {
+		r = &record{Since: time.Now().UTC()}
+		st.Accounts[a.ID] = r
+	}
+	return r
+}
+
+// alarm turns the alarm of a kind on, off if there is no reason, or to another reason. It
+// returns what there is to tell.
+func (r *record) alarm(a *Account, kind alert.Kind, reason, text string) []alert.Alert {
+	if r.Alarms[kind] == reason {
+		return nil
+	}
+	data := map[string]any{"account": a.ID, "login": string(a.login()), "reason": reason}
+	if reason == "" {
+		data["reason"] = r.Alarms[kind]
+		delete(r.Alarms, kind)
+		return []alert.Alert{{Kind: alert.Recovered, Of: kind, Cause: a.ID, Data: data,
+			Text: fmt.Sprintf("The account %s is well again: %s.", a.ID, over[kind])}}
+	}
+	if r.Alarms == nil {
+		r.Alarms = make(map[alert.Kind]string)
+	}
+	r.Alarms[kind] = reason
+	return []alert.Alert{{Kind: kind, Cause: a.ID, Text: text, Data: data}}
+}
+
+// over says what it means that an alarm is over.
+var over = map[alert.Kind]string{
+	alert.Token:        "its access token works",
+	alert.Subscription: "it is subscribed to all fields",
+	alert.Silence:      "events come",
+}
+
+// store keeps the state in Caddy's storage.
+type store struct{ certmagic.Storage }
+
+// storageTimeout bounds what is done with the storage after the service was told to stop.
+const storageTimeout = 10 * time.Second
+
+// errDamaged is wrapped by the error for a state that cannot be read.
+var errDamaged = errors.New("what was known of the accounts cannot be read")
+
+// load returns the state. It needs no lock.
+func (s store) load(ctx context.Context) (*state, error) {
+	st := &state{Accounts: make(map[string]*record)}
+	data, err := s.Load(ctx, stateKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return st, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading what is known of the accounts: %w", err)
+	}
+	if err := json.Unmarshal(data, st); err != nil || st.Accounts == nil {
+		return &state{Accounts: make(map[string]*record)}, errDamaged
+	}
+	for id, r := range st.Accounts {
+		if r == nil {
+			delete(st.Accounts, id)
+		}
+	}
+	return st, nil
+}
+
+// save stores the state. The lock must be held.
+func (s store) save(ctx context.Context, st *state) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+	defer cancel()
+	if err := s.Store(ctx, stateKey, st.encode()); err != nil {
+		return fmt.Errorf("storing what is known of the accounts: %w", err)
+	}
+	return nil
+}
+
+func (st *state) encode() []byte {
+	data, err := json.Marshal(st)
+	if err != nil {
+		panic(err) // it has only texts, numbers and times of this century
+	}
+	return data
+}
+
+// andList lists names for people to read.
+func andList(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
