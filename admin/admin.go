@@ -87,6 +87,10 @@ type Running interface {
 	// Consumers returns the names of the consumers in the config.
 	Consumers() []string
 
+	// Order returns which events a consumer gets one after the other, or "" if the config
+	// does not have it.
+	Order(consumer string) queue.Order
+
 	// Pause does what that of the store does, and sees to it that no attempt begins.
 	Pause(ctx context.Context, consumer string, paused bool) error
 

@@ -22,6 +22,10 @@ type config struct {
 
 func (c config) Consumers() []string { return c.has }
 
+func (config) Order(consumer string) queue.Order {
+	return map[string]queue.Order{"by account": queue.ByAccount, "unordered": queue.Unordered}[consumer]
+}
+
 func (c config) Drop(ctx context.Context, consumer string) error {
 	if slices.Contains(c.has, consumer) {
 		return queuehandler.ErrInConfig

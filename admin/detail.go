@@ -25,7 +25,7 @@ type Detail struct {
 	// Consumers has the event with its history, for each consumer.
 	Consumers []Listed `json:"consumers"`
 
-	// BlockedBy is an earlier event of the conversation that has to be delivered first.
+	// BlockedBy is an earlier event that a consumer has to get first, by its order.
 	// Previous is the event before this one in its conversation. Both are only looked for
 	// among the events before this one, for a moment.
 	BlockedBy uint64 `json:"blocked_by,string,omitempty"`
@@ -65,30 +65,51 @@ func detail(store Store, r *request) (any, error) {
 	for i := range events {
 		shown.Consumers = append(shown.Consumers, newListed(&events[i]))
 	}
-	before := func(filter queue.Filter, conditions ...func(*queue.Event) bool) (uint64, error) {
-		filter.Conversation, filter.Before, filter.Limit = first.Conversation, first.ID, 1
-		s := search{store: store, filter: filter, conditions: conditions}
-		found, _, err := s.run(r.Context())
-		if err != nil || len(found) == 0 {
-			return 0, err
+	if first.Conversation != "" {
+		if shown.Previous, err = before(r.Context(), store, first, queue.Filter{Conversation: first.Conversation}); err != nil {
+			return nil, err
 		}
-		return found[0].ID, nil
-	}
-	if first.Conversation == "" {
-		return shown, nil
-	}
-	if shown.Previous, err = before(queue.Filter{}); err != nil {
-		return nil, err
 	}
 	for i := range events {
-		if e := &events[i]; e.Lane == queue.Live && !e.InFlight && shown.BlockedBy == 0 && shown.Previous != 0 {
-			inLine := func(e *queue.Event) bool { return e.Lane != queue.Replayed }
-			if shown.BlockedBy, err = before(queue.Filter{Consumer: e.Consumer, State: queue.Pending}, inLine); err != nil {
+		if shown.BlockedBy == 0 {
+			if shown.BlockedBy, err = blocker(r.Context(), store, &events[i]); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return shown, nil
+}
+
+// blocker returns the event that a consumer gets before another one, or 0. Once there was an
+// attempt, nothing is before an event.
+func blocker(ctx context.Context, store Store, e *queue.Event) (uint64, error) {
+	if e.Lane != queue.Live || e.InFlight {
+		return 0, nil
+	}
+	order := queue.ByConversation // of a consumer that is not in the config, as far as is known
+	if store.Running != nil {
+		order = cmp.Or(store.Running.Order(e.Consumer), order)
+	}
+	if order.Of(&e.Record) == "" {
+		return 0, nil
+	}
+	filter := queue.Filter{Consumer: e.Consumer, State: queue.Pending, Conversation: e.Conversation}
+	if order == queue.ByAccount {
+		filter.Conversation, filter.Account = "", e.Account
+	}
+	return before(ctx, store, e, filter, func(e *queue.Event) bool { return e.Lane != queue.Replayed })
+}
+
+// before returns the newest event before e that a filter and conditions select, or 0 if none
+// is found within a moment.
+func before(ctx context.Context, store Store, e *queue.Event, filter queue.Filter, conditions ...func(*queue.Event) bool) (uint64, error) {
+	filter.Before, filter.Limit = e.ID, 1
+	s := search{store: store, filter: filter, conditions: conditions}
+	found, _, err := s.run(ctx)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0].ID, nil
 }
 
 // headersOf returns the headers of the next attempt.

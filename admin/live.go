@@ -131,7 +131,10 @@ func (a *API) watch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	after, _ := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64) // 0 if it is none of ours
+	after, err := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64)
+	if err != nil {
+		after = live.Now // it is missing, or none of ours
+	}
 	reader, err := a.feed().Read(after)
 	if err != nil {
 		return reject(http.StatusServiceUnavailable, "%w", err)

@@ -224,6 +224,34 @@ func TestDetail(t *testing.T) {
 	}
 }
 
+// TestBlockedBy has consumers of each order.
+func TestBlockedBy(t *testing.T) {
+	t.Parallel()
+	store := newStore(t, "q")
+	orders := []string{"by conversation", "by account", "unordered"}
+	store.Running = config{Store: store.Store, has: orders}
+	for _, name := range orders {
+		if err := store.Join(t.Context(), []queue.Consumer{{Name: name, Order: store.Running.Order(name)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, conversation := range []string{"a", "b", "a", ""} {
+		r := record(n)
+		r.Conversation = conversation
+		if _, err := store.Accept(t.Context(), []queue.Record{r}, queue.Admission{Consumers: orders}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for order, want := range map[string][]uint64{"by conversation": {0, 0, 1, 0}, "by account": {0, 1, 2, 3}, "unordered": {0, 0, 0, 0}} {
+		for i, blocker := range want {
+			d := get[Detail](t, []Store{store}, "GET", fmt.Sprintf("/instagram/events/%d?consumer=%s", i+1, url.QueryEscape(order)))
+			if d.BlockedBy != blocker {
+				t.Errorf("%s: event %d is blocked by %d, want %d", order, i+1, d.BlockedBy, blocker)
+			}
+		}
+	}
+}
+
 func TestDetailOfWhatIsNoText(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, "q")

@@ -157,6 +157,21 @@ func (o *SharedStore) Consumers() []string {
 	return recipientsOf(o.running).names
 }
 
+// Order returns what the running config says about the order of a consumer, or "" if it does
+// not have it.
+func (o *SharedStore) Order(consumer string) (order queue.Order) {
+	o.accepting.RLock()
+	defer o.accepting.RUnlock()
+	for _, q := range o.running {
+		for i := range q.handler.Consumers {
+			if c := &q.handler.Consumers[i]; c.Name == consumer {
+				order = queue.Order(c.Order)
+			}
+		}
+	}
+	return order
+}
+
 // Pause begins or ends a pause of a consumer. Once a pause has begun, no attempt does.
 func (o *SharedStore) Pause(ctx context.Context, consumer string, paused bool) error {
 	if err := o.Store.Pause(ctx, consumer, paused); err != nil || !paused {

@@ -82,6 +82,7 @@ func (q *runner) Start() error {
 	consumers := q.handler.Consumers
 	for i := range consumers {
 		policy := consumers[i].policy(*q.handler.Keep.Answers)
+		policy.Store = store.Name()
 		q.dispatchers = append(q.dispatchers, queue.NewDispatcher(store, q.backend(consumers[i].Routes), policy, q.logger))
 	}
 	if err := store.join(q.ctx, q); err != nil {

@@ -25,7 +25,13 @@ const (
 func startCaddy(t *testing.T, app *harness.App, options string) *harness.Caddy {
 	t.Helper()
 	caddy := harness.NewCaddy(t)
-	caddy.Serve(t, `
+	caddy.Serve(t, "%s", siteOf(caddy, app, options))
+	return caddy
+}
+
+// siteOf is the content of the site.
+func siteOf(caddy *harness.Caddy, app *harness.App, options string) string {
+	return fmt.Sprintf(`
 	handle /webhooks {
 		%s
 		instagram_queue {
@@ -45,7 +51,6 @@ func startCaddy(t *testing.T, app *harness.App, options string) *harness.Caddy {
 			%s
 		}
 	}`, harness.Webhook, caddy.Queue, harness.QuickRetry, app.Addr, user, hash, options)
-	return caddy
 }
 
 const all = "allow retry discard pause"

@@ -129,4 +129,5 @@ async function call(method, path, parameters, signal) {
 
 // link is the address of a screen in this page.
 export const link = (screen, parameters) => "#" + screen + query({ store: server.store, ...parameters });
-export const eventLink = (id, consumer) => link("event/" + encodeURIComponent(id), { consumer });
+export const eventLink = (id, consumer, store) =>
+  link("event/" + encodeURIComponent(id), { consumer, store: server.store && (store ?? server.store) });

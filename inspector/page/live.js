@@ -22,7 +22,7 @@ const columns = [
 ];
 
 function target(e) {
-  if (e.id) return eventLink(e.id, e.consumer);
+  if (e.id) return eventLink(e.id, e.consumer, e.store);
   return e.kind === "refusal" ? link("refusals", { reason: e.reason }) : link("events", { account: e.account });
 }
 

@@ -18,10 +18,14 @@ import (
 // forwardTimeout is how long an attempt of a queue may take by default, too.
 const forwardTimeout = 30 * time.Second
 
-// stored asks for an event with its body, whichever consumers have it.
-func (a *adminClient) stored(ctx context.Context, id uint64) (*admin.Event, error) {
+// stored asks for an event with its body, whichever consumers have it. The store may be empty
+// if there is one only, or --store chooses it.
+func (a *adminClient) stored(ctx context.Context, store string, id uint64) (*admin.Event, error) {
 	var found []*admin.Event
 	query := url.Values{"before": {strconv.FormatUint(id+1, 10)}, "limit": {"1"}, "bodies": {"true"}}
+	if store != "" {
+		query.Set("store", store)
+	}
 	err := a.read(ctx, http.MethodGet, "/events", query, &found)
 	if err == nil && (len(found) == 0 || found[0].ID != id) {
 		err = refused(rejection{errors.New("the store has no such event")})

@@ -55,6 +55,8 @@ type config struct {
 
 func (c config) Consumers() []string { return c.has }
 
+func (config) Order(string) queue.Order { return queue.ByConversation }
+
 func (c config) Drop(ctx context.Context, consumer string) error {
 	if slices.Contains(c.has, consumer) {
 		return queuehandler.ErrInConfig

@@ -33,6 +33,8 @@ type idle struct{ shared }
 
 func (idle) Consumers() []string { return nil }
 
+func (idle) Order(string) queue.Order { return "" }
+
 // TestQueueStatusOfGateways lists those that share a store, and what they have differently,
 // and says why deliveries are refused.
 func TestQueueStatusOfGateways(t *testing.T) {

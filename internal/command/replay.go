@@ -81,7 +81,7 @@ func (s *simulation) replayEvent(ctx context.Context, c *console, args []string)
 	}
 	defer client.Close()
 	client.Timeout = forwardTimeout
-	e, err := s.queue.stored(ctx, ids[0])
+	e, err := s.queue.stored(ctx, "", ids[0])
 	if err != nil {
 		return nil, err
 	}

@@ -170,7 +170,8 @@ func (t *tail) happened(e *happened) {
 		t.c.note("%s came faster than they could be printed.", plural(int(e.Missed), "event"))
 		return
 	}
-	if t.states != nil && !slices.Contains(t.states, e.state()) {
+	isOther := t.store != "" && e.Store != "" && e.Store != t.store
+	if isOther || t.states != nil && !slices.Contains(t.states, e.state()) {
 		return
 	}
 	t.print(e)
@@ -180,7 +181,7 @@ func (t *tail) happened(e *happened) {
 	if t.keys != nil {
 		t.keys.add(e)
 	}
-	if t.client == nil || t.known.seen(strconv.FormatUint(e.ID, 10), true) {
+	if t.client == nil || t.known.seen(fmt.Sprint(e.Store, " ", e.ID), true) {
 		return
 	}
 	select {
@@ -246,11 +247,8 @@ func (t *tail) forwardAll(ctx context.Context) {
 
 // forwardOne forwards a copy of an event, and prints what became of it.
 func (t *tail) forwardOne(ctx context.Context, e *happened) {
-	result := &happened{Kind: forwarded, Event: live.Event{Field: e.Field, Account: e.Account, Consumer: e.Consumer, ID: e.ID}}
-	stored, err := t.stored(ctx, e.ID)
-	if err == nil && (stored.Field != e.Field || stored.Account != e.Account) {
-		err = errors.New("it is in another store: choose it with --store")
-	}
+	result := &happened{Kind: forwarded, Event: live.Event{Store: e.Store, Field: e.Field, Account: e.Account, Consumer: e.Consumer, ID: e.ID}}
+	stored, err := t.stored(ctx, e.Store, e.ID)
 	if err == nil {
 		stored.Consumer = e.Consumer
 		o := forward(ctx, t.client, stored)

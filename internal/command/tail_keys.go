@@ -87,7 +87,7 @@ func (k *keys) read(ctx context.Context, in io.Reader) {
 
 // add makes an event selectable. The newest stays selected, unless another was chosen.
 func (k *keys) add(e *happened) {
-	if slices.ContainsFunc(k.events, func(o *happened) bool { return o.ID == e.ID }) {
+	if slices.ContainsFunc(k.events, func(o *happened) bool { return o.ID == e.ID && o.Store == e.Store }) {
 		return // another attempt
 	}
 	newest := k.at == len(k.events)-1
@@ -127,7 +127,7 @@ func (k *keys) selected() *happened {
 
 // show prints an event with its body.
 func (k *keys) show(ctx context.Context, e *happened) {
-	stored, err := k.tail.stored(ctx, e.ID)
+	stored, err := k.tail.stored(ctx, e.Store, e.ID)
 	k.tail.mu.Lock()
 	defer k.tail.mu.Unlock()
 	if err != nil {

@@ -6,6 +6,7 @@ package live
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,8 @@ type Event struct {
 	Account      string `json:"account,omitempty"`
 	Conversation string `json:"conversation,omitempty"`
 
-	// These are of an attempt. ID is the event's in the store. Try is 1 for the first.
+	// These are of an attempt. ID is the event's in the Store. Try is 1 for the first.
+	Store    string `json:"store,omitempty"`
 	Consumer string `json:"consumer,omitempty"`
 	ID       uint64 `json:"id,string,omitempty"`
 	Try      int    `json:"attempt,omitempty"`
@@ -117,8 +119,12 @@ type Reader struct {
 	next uint64 // number of the next event to read
 }
 
-// Read returns a reader of what comes after the event with this number, or after now if
-// the number is 0. It must be closed.
+// Now is a number that no event has yet.
+const Now = math.MaxUint64
+
+// Read returns a reader of what comes after the event with this number, or from now on if
+// there is no such event yet, as in a new process. 0 is before the first event. It must be
+// closed.
 func (f *Feed) Read(after uint64) (*Reader, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,7 +135,7 @@ func (f *Feed) Read(after uint64) (*Reader, error) {
 		f.recent = make([]Event, keptEvents)
 		f.readers = make(map[*Reader]bool)
 	}
-	if after == 0 || after > f.last { // that of an earlier process
+	if after > f.last {
 		after = f.last
 	}
 	r := &Reader{feed: f, wake: make(chan struct{}, 1), next: after + 1}

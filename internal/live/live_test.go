@@ -37,6 +37,13 @@ func TestReaders(t *testing.T) {
 	if n, missed, last := take(r); missed != 1 || len(n) != 10 || n[0] != 7 || last != 16 {
 		t.Errorf("slow reader: %v, %d missed, last is %d", n, missed, last)
 	}
+	// After a reload before the first event.
+	fresh := New()
+	read(t, fresh, Now).Close()
+	publish(fresh, 1, 2)
+	if n, missed, _ := take(read(t, fresh, 0)); fmt.Sprint(n) != "[1 2]" || missed != 0 {
+		t.Errorf("from the beginning: %v, %d missed", n, missed)
+	}
 	// The number is that of a process before this one.
 	if n, missed, last := take(read(t, f, 1<<40)); n != nil || missed != 0 || last != 6+keptEvents {
 		t.Errorf("after a restart: %v, %d missed, last is %d", n, missed, last)

@@ -14,8 +14,8 @@ import (
 
 // Policy says how events are delivered.
 type Policy struct {
-	// Consumer is who gets the events.
-	Consumer string
+	// Consumer is who gets the events, and Store the name of where they are, for who watches.
+	Consumer, Store string
 
 	// First and Max are the bounds of the time before the next attempt: First
 	// after one attempt, twice as much after each further one, up to Max.

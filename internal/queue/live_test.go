@@ -15,7 +15,7 @@ import (
 // TestLive shows what is told of attempts, and that nothing of an event or of an answer is.
 // It is not run in parallel: others would be seen, too.
 func TestLive(t *testing.T) {
-	reader, err := live.Shared.Read(0)
+	reader, err := live.Shared.Read(live.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func (d *Dispatcher) publish(e *Event, r result) {
 	if live.Shared.Watched() {
 		live.Shared.Publish(live.Event{
 			Kind: live.Attempt, Time: r.Ended.UTC(), Took: r.Took.Seconds(), Status: r.Status, Reason: r.reason, Error: r.cause,
-			Consumer: d.policy.Consumer, ID: e.ID, Try: e.Attempts + 1,
+			Store: d.policy.Store, Consumer: d.policy.Consumer, ID: e.ID, Try: e.Attempts + 1,
 			Field: e.Field, Account: e.Account, Conversation: e.Conversation,
 		})
 	}

@@ -2,7 +2,6 @@ package site_test
 
 import (
 	"encoding/json"
-	"os"
 	"slices"
 	"testing"
 
@@ -21,9 +20,7 @@ const webhook = "\ninstagram_webhook {\n verify_token t\n app_secret 5ec4e701234
 // TestURLs has webhooks in all kinds of places.
 func TestURLs(t *testing.T) {
 	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
-		if err := os.Setenv(name, t.TempDir()); err != nil {
-			t.Fatal(err)
-		}
+		t.Setenv(name, t.TempDir())
 	}
 	for caddyfile, want := range map[string][]string{
 		"hooks.example.com {\nroute /webhooks {" + webhook + "}\n}":                                     {"https://hooks.example.com/webhooks"},
