@@ -203,7 +203,7 @@ const STATUS = { fault: "dead", warning: "pending", ok: "", skipped: "skipped" }
 // check examines a callback URL of the running config, and shows first what is wrong.
 export async function check(view) {
   const { body, signal } = view;
-  const { urls = [] } = await server.get("overview", {}, signal);
+  const urls = (await server.get("overview", {}, signal)).urls ?? [];
   const told = h("p", { role: "status" }, note("Nothing is delivered, and nothing is changed. It takes up to a minute."));
   const result = h("div", {});
   const columns = [
