@@ -31,12 +31,13 @@ func (s *Server) StartBouncer(mode string) (dsn string, stop func(), err error) 
 	}
 	bouncer := exec.Command(program, "-q", path)
 	s.as(bouncer)
-	if err := bouncer.Start(); err != nil {
+	ended, err := background(bouncer, func(run func() error) error { return run() })
+	if err != nil {
 		return "", nil, err
 	}
 	stop = func() {
 		_ = bouncer.Process.Kill()
-		_ = bouncer.Wait()
+		<-ended
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address.String())

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -27,15 +28,15 @@ type Server struct {
 	// DSN is where it is.
 	DSN string
 
-	// Inside calls start, which starts the process. It can be set before Init or Follow, to
-	// have the process start in a network of its own.
-	Inside func(start func() error) error
+	// Inside calls run, which starts the process and returns when it has ended. It can be set
+	// before Init or Follow, to have the process be in a network of its own.
+	Inside func(run func() error) error
 
 	bin   string // where the programs are
 	args  []string
 	as    func(*exec.Cmd)
 	exec  *exec.Cmd
-	ended chan struct{} // closed when the process has ended; nil before the first
+	ended <-chan struct{} // closed when the process has ended; nil before the first
 }
 
 // Start starts a new server, with settings such as "fsync=off".
@@ -64,7 +65,7 @@ func New(settings ...string) (*Server, error) {
 	}
 	s := &Server{Dir: dir, Data: filepath.Join(dir, "data"), DSN: "host=" + dir + " user=postgres dbname=postgres"}
 	s.bin, s.as = filepath.Dir(found[len(found)-1]), func(*exec.Cmd) {}
-	s.Inside = func(start func() error) error { return start() }
+	s.Inside = func(run func() error) error { return run() }
 	s.args = []string{"-k", s.Dir, "-c", "listen_addresses=", "-c", "max_connections=500", "-c", "shared_buffers=64MB"}
 	s.Set(settings...)
 	if os.Getuid() == 0 {
@@ -145,16 +146,36 @@ func (s *Server) start() error {
 	postgres := exec.Command(filepath.Join(s.bin, "postgres"), append([]string{"-D", s.Data}, s.args...)...)
 	postgres.Dir, postgres.Stderr = s.Dir, log
 	s.as(postgres)
-	if err := s.Inside(postgres.Start); err != nil {
+	ended, err := background(postgres, s.Inside)
+	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
 	s.exec, s.ended = postgres, ended
-	go func() {
-		_ = postgres.Wait()
-		close(ended)
-	}()
 	return nil
+}
+
+// background starts a program, which ends with this process at the latest. The channel is
+// closed when it has ended.
+func background(program *exec.Cmd, inside func(run func() error) error) (<-chan struct{}, error) {
+	endWithThread(program)
+	started, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := inside(func() error {
+			if err := program.Start(); err != nil {
+				return err
+			}
+			started <- nil
+			_ = program.Wait()
+			close(ended)
+			return nil
+		})
+		if err != nil {
+			started <- err
+		}
+	}()
+	return ended, <-started
 }
 
 // Pid is the process of the server that was started last.

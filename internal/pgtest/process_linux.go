@@ -15,9 +15,17 @@ func runAs(cmd *exec.Cmd, uid, gid uint32) {
 	}
 }
 
+// endWithThread has a program be killed when the thread ends that starts it.
+func endWithThread(cmd *exec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+}
+
 // quit ends a server at once.
 func quit(p *exec.Cmd) {
-	if p.SysProcAttr != nil {
+	if p.SysProcAttr.Credential != nil {
 		_ = p.Process.Kill()
 	} else { // its children end with it
 		_ = p.Process.Signal(syscall.SIGQUIT)

@@ -55,8 +55,8 @@ func (n *Network) Client(link int) string { return fmt.Sprintf("198.18.%d.%d", n
 // Addr is the address of the server for who uses a link.
 func (n *Network) Addr(link int) string { return fmt.Sprintf("198.18.%d.%d", n.number, 4*link+2) }
 
-// Inside calls start, and the processes that it starts are in the network.
-func (n *Network) Inside(start func() error) error {
+// Inside calls run, on a thread of its own, and the processes that it starts are in the network.
+func (n *Network) Inside(run func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // it ends with this goroutine
@@ -66,7 +66,7 @@ func (n *Network) Inside(start func() error) error {
 			err = unix.Setns(int(network.Fd()), unix.CLONE_NEWNET)
 		}
 		if err == nil {
-			err = start()
+			err = run()
 		}
 		done <- err
 	}()
