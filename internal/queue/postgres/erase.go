@@ -26,7 +26,6 @@ func (s *Store) Erase(ctx context.Context, e queue.Erasure) (total int, err erro
 		}
 		total += len(found.ids)
 	}
-	s.recount()
 	s.changed()
 	if err == nil && !e.DryRun {
 		err = s.vacuum(ctx)

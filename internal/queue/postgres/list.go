@@ -129,10 +129,7 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Event, error)
 	columns += map[bool]string{true: ", e.body", false: ", NULL::bytea"}[f.Bodies]
 	columns += map[bool]string{true: ", w.history", false: ", NULL::text[]"}[f.History]
 	q := selectionOf(&f)
-	return call(ctx, s, nil, func(work context.Context) ([]queue.Event, error) {
-		if err := s.prepare(work); err != nil {
-			return nil, err
-		}
+	return prepared(ctx, s, func(work context.Context) ([]queue.Event, error) {
 		work, cancel := context.WithCancel(work)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)() // nothing is written
@@ -154,13 +151,8 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Event, error)
 
 // Last implements queue.Store.
 func (s *Store) Last(ctx context.Context) (uint64, error) {
-	return call(ctx, s, nil, func(work context.Context) (id uint64, err error) {
-		if err := s.prepare(work); err != nil {
-			return 0, err
-		}
-		err = s.pool.QueryRow(work, s.sql("SELECT coalesce(max(id), 0) FROM {event}")).Scan(&id)
-		return id, err
-	})
+	id, err := number[int64](ctx, s, "SELECT coalesce(max(id), 0) FROM {event}")
+	return uint64(id), err
 }
 
 // perStep is how many events are changed in one transaction.
@@ -176,10 +168,9 @@ type requeued struct {
 func (s *Store) Requeue(ctx context.Context, f queue.Filter, interval time.Duration) (total int, err error) {
 	now := time.Now().UnixMicro()
 	defer s.changed()
-	defer s.recount()
 	for _, part := range f.Split(perStep) {
 		for more := true; more; {
-			done, err := call(ctx, s, nil, func(work context.Context) (requeued, error) {
+			done, err := prepared(ctx, s, func(work context.Context) (requeued, error) {
 				return s.requeueStep(work, part, now, int64(total), interval)
 			})
 			if err != nil {
@@ -207,9 +198,6 @@ func (s *Store) requeueStep(ctx context.Context, f queue.Filter, now, others int
 
 // requeueable returns the first of what a filter selects and can be requeued.
 func (s *Store) requeueable(ctx context.Context, f queue.Filter, now int64) (events []int64, consumers, states []int32, err error) {
-	if err := s.prepare(ctx); err != nil {
-		return nil, nil, nil, err
-	}
 	q := selectionOf(&f)
 	q.add("e.erased IS NULL AND (w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
 	rows, err := s.pool.Query(ctx, s.sql(q.sql("w.event, w.consumer, w.state", "ASC", perStep)), q.args...)

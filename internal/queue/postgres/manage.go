@@ -33,7 +33,6 @@ func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
 		s.joinLater(consumers, err)
 		err = nil
 	}
-	s.recount()
 	s.changed()
 	return err
 }
@@ -75,7 +74,6 @@ func (s *Store) Pause(ctx context.Context, consumer string, paused bool) error {
 	if err == nil && !found {
 		err = queue.ErrNoConsumer
 	}
-	s.recount()
 	s.changed()
 	return err
 }
@@ -83,7 +81,6 @@ func (s *Store) Pause(ctx context.Context, consumer string, paused bool) error {
 // Discard implements queue.Store.
 func (s *Store) Discard(ctx context.Context, consumer string, id uint64) error {
 	result, err := number[int32](ctx, s, "SELECT {discard}($1, $2, $3)", s.durability(), int64(id), consumer)
-	s.recount()
 	s.changed()
 	return refusal(result, err, queue.ErrNotFound)
 }
@@ -115,7 +112,6 @@ func (s *Store) Drop(ctx context.Context, consumer string) error {
 	if err = refusal(result, err, queue.ErrNoConsumer); err != nil {
 		return err
 	}
-	s.recount()
 	s.changed()
 	for more := true; more && err == nil; { // what is left when this ends early, Expire forgets
 		more, err = s.expire(ctx, 0, 0, 0)
@@ -143,12 +139,7 @@ type counted struct {
 
 // Stats implements queue.Store. They may be some seconds old.
 func (s *Store) Stats(ctx context.Context) ([]queue.Stats, error) {
-	return call(ctx, s, nil, func(work context.Context) ([]queue.Stats, error) {
-		if err := s.prepare(work); err != nil {
-			return nil, err
-		}
-		return s.count(work)
-	})
+	return prepared(ctx, s, s.count)
 }
 
 // count returns statistics, for as long as they may be old.

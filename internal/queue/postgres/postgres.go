@@ -208,13 +208,20 @@ func call[T any](ctx context.Context, s *Store, abandoned func(T), do func(conte
 	return value, err
 }
 
-// number calls a function of the database that returns one value.
-func number[T any](ctx context.Context, s *Store, sql string, args ...any) (T, error) {
-	return call(ctx, s, nil, func(ctx context.Context) (value T, err error) {
-		if err := s.prepare(ctx); err != nil {
+// prepared is call for what needs the schema, and no session.
+func prepared[T any](ctx context.Context, s *Store, do func(context.Context) (T, error)) (T, error) {
+	return call(ctx, s, nil, func(work context.Context) (value T, err error) {
+		if err := s.prepare(work); err != nil {
 			return value, err
 		}
-		err = s.pool.QueryRow(ctx, s.sql(sql), args...).Scan(&value)
+		return do(work)
+	})
+}
+
+// number calls a function of the database that returns one value.
+func number[T any](ctx context.Context, s *Store, sql string, args ...any) (T, error) {
+	return prepared(ctx, s, func(work context.Context) (value T, err error) {
+		err = s.pool.QueryRow(work, s.sql(sql), args...).Scan(&value)
 		return value, err
 	})
 }
@@ -227,8 +234,11 @@ func (s *Store) durability() string {
 	return "on"
 }
 
-// changed wakes who waits for events: any may be free.
-func (s *Store) changed() { s.lower(0) }
+// changed has statistics be counted again, and wakes who waits for events: any may be free.
+func (s *Store) changed() {
+	s.recount()
+	s.lower(0)
+}
 
 // Interface guards
 var (
