@@ -53,7 +53,7 @@ func (a *API) overview(r *request) (any, error) {
 			c.LastError = feed.LastError(c.Name)
 		}
 	}
-	urls, expiries := webhooks(now)
+	urls, expiries := webhooks(r.Context(), now)
 	return Overview{
 		URLs:       urls,
 		Expiries:   expiries,

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/internal/account"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 	"github.com/caddy-instagram/webhooks/internal/site"
 )
@@ -37,12 +38,34 @@ const (
 
 	// Certificate is that of the host of a callback URL.
 	Certificate Expiring = "certificate"
+
+	// Token is the access token of an account.
+	Token Expiring = "token"
 )
 
-// webhooks returns the callback URLs of the running config, and what they need that expires,
-// the next first.
-func webhooks(now time.Time) (urls []string, all []Expiry) {
-	urls, all = []string{}, []Expiry{}
+// tokens returns when the access tokens of the accounts expire, as far as that is known.
+func tokens(ctx context.Context) (all []Expiry) {
+	all = []Expiry{}
+	service := account.Running()
+	if service == nil {
+		return all
+	}
+	statuses, err := service.Statuses(ctx)
+	if err != nil {
+		return all // GET /instagram/accounts tells
+	}
+	for i := range statuses {
+		if t := &statuses[i].Token; !t.Expires.IsZero() {
+			all = append(all, Expiry{Token, statuses[i].Account, t.Expires.UTC(), t.State == "ends" || t.State == "dead"})
+		}
+	}
+	return all
+}
+
+// webhooks returns the callback URLs of the running config, and what deliveries need that
+// expires, the next first.
+func webhooks(ctx context.Context, now time.Time) (urls []string, all []Expiry) {
+	urls, all = []string{}, tokens(ctx)
 	for _, w := range site.Webhooks() {
 		urls = append(urls, w.URLs...)
 		if w.ClientCert == nil {
@@ -99,7 +122,7 @@ var checking sync.Mutex
 // checkSite finds out what is wrong with a callback URL of the running config. It calls no
 // other, whatever it is asked for.
 func checkSite(r *request) (any, error) {
-	urls, _ := webhooks(time.Now())
+	urls, _ := webhooks(r.Context(), time.Now())
 	callback := r.query.Get("url")
 	switch {
 	case len(urls) == 0:
