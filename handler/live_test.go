@@ -62,6 +62,16 @@ refusal 401 signature_mismatch 0  `; got != want {
 	}
 }
 
+func TestAccountsAreKnownIfLookedAfter(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.accounts = true
+	f.serve(t, newDelivery(private)) // nobody else takes it apart
+	if accounts := f.feed.Accounts(); len(accounts) != 2 {
+		t.Errorf("accounts: %v", accounts)
+	}
+}
+
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -54,6 +54,7 @@ type checker struct {
 	st     *state
 	client *graph.Client
 	now    time.Time
+	usedUp bool // a limit of Meta's is nearly reached
 }
 
 // check asks Meta about an account that is due. The lock must be held.
@@ -98,7 +99,7 @@ func (c *checker) run(ctx context.Context) error {
 func (c *checker) connect(token string) *graph.Client {
 	client := c.a.client(graph.Secret(token))
 	client.HTTP = &http.Client{Timeout: 30 * time.Second, Transport: &spaced{c.limiter, c.transport, func() error {
-		if c.now.Before(c.st.NotBefore) || time.Now().Before(c.st.NotBefore) {
+		if c.usedUp {
 			return errUsedUp
 		}
 		return nil
@@ -114,6 +115,7 @@ var errUsedUp = errors.New("most of the calls that Meta allows are used up: this
 func (c *checker) use(u graph.Usage) {
 	now := time.Now().UTC()
 	if u.App >= fullUsage {
+		c.usedUp = true
 		c.st.NotBefore = now.Add(throttledBackoff + rand.N(throttledBackoff))
 	}
 	wait := u.Regain
@@ -121,6 +123,7 @@ func (c *checker) use(u graph.Usage) {
 		wait = max(wait, throttledBackoff)
 	}
 	if wait > 0 {
+		c.usedUp = true
 		c.r.NextCheck = now.Add(wait + rand.N(throttledBackoff))
 	}
 }

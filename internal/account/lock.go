@@ -35,10 +35,10 @@ const (
 	// over one that is stale, or empty.
 	lockTimeout = 5 * time.Second
 
-	// maxWork is how long one gateway works before others may, and maxLease the longest
-	// that it may take until it is known to be gone.
+	// maxWork is how long one gateway works before others may, and maxLease how long
+	// others wait for one that says nothing.
 	maxWork  = 30 * time.Second
-	maxLease = 2 * time.Minute
+	maxLease = 45 * time.Second
 
 	claimWait    = time.Second
 	afterRelease = 6 * time.Second
@@ -51,7 +51,7 @@ var errBusy = errors.New("another gateway, or another config of this one, is loo
 // that is wrong.
 func (st *state) leased() bool {
 	left := time.Until(st.Lease.Until)
-	return left > 0 && left <= maxLease
+	return left > 0 && left <= 2*maxLease
 }
 
 // locked calls do while no other gateway, and nothing else in this process, is inside.
@@ -72,7 +72,7 @@ func (s store) locked(ctx context.Context, do func() error) (err error) {
 		}
 	}()
 	if l, ok := s.Storage.(certmagic.LockLeaseRenewer); ok {
-		_ = l.RenewLockLease(ctx, lockName, maxLease)
+		_ = l.RenewLockLease(ctx, lockName, 4*maxLease) // a check takes less
 	}
 	return do()
 }
@@ -91,14 +91,19 @@ func (s *Service) update(ctx context.Context, change func(*state) []alert.Alert)
 		if bytes.Equal(before, st.encode()) {
 			return nil
 		}
-		return s.save(ctx, st, alerts)
+		return s.save(ctx, st, released(), alerts)
 	})
 	return st, err
 }
 
+// held is the lease of a gateway that goes on working, and released of one that does not.
+func (s *Service) held() lease { return lease{s.id, time.Now().Add(maxLease).UTC()} }
+
+func released() lease { return lease{Until: time.Now().Add(afterRelease).UTC()} }
+
 // save stores a state that was changed, and then tells what there is to tell of it.
-func (s *Service) save(ctx context.Context, st *state, alerts []alert.Alert) error {
-	st.Lease = lease{Until: time.Now().Add(afterRelease).UTC()}
+func (s *Service) save(ctx context.Context, st *state, l lease, alerts []alert.Alert) error {
+	st.Lease = l
 	err := s.store.save(ctx, st)
 	for _, a := range alerts {
 		s.tell(a)
@@ -108,8 +113,7 @@ func (s *Service) save(ctx context.Context, st *state, alerts []alert.Alert) err
 
 // claim makes sure that this gateway alone goes on. The lock must be held.
 func (s *Service) claim(ctx context.Context, st *state) (*state, error) {
-	st.Lease = lease{s.id, time.Now().Add(maxLease).UTC()}
-	if err := s.store.save(ctx, st); err != nil {
+	if err := s.save(ctx, st, s.held(), nil); err != nil {
 		return st, err
 	}
 	select {
@@ -126,7 +130,7 @@ func (s *Service) claim(ctx context.Context, st *state) (*state, error) {
 
 // whenFree is update for what cannot wait for the next round.
 func (s *Service) whenFree(ctx context.Context, change func(*state) []alert.Alert) error {
-	ctx, cancel := context.WithTimeout(ctx, maxLease)
+	ctx, cancel := context.WithTimeout(ctx, 2*maxLease)
 	defer cancel()
 	for {
 		_, err := s.update(ctx, change)

@@ -235,11 +235,11 @@ func (s *Service) work(ctx context.Context, note func(*state) []alert.Alert) (st
 			}
 			s.check(ctx, a, st)
 			alerts = append(alerts, s.noteAlarms(a, st.of(a))...)
-			if err := s.save(ctx, st, alerts); err != nil {
+			if err := s.save(ctx, st, s.held(), alerts); err != nil {
 				return err
 			}
 		}
-		return s.save(ctx, st, alerts)
+		return s.save(ctx, st, released(), alerts)
 	})
 	return st, err
 }
