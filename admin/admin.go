@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -36,6 +37,7 @@ func init() {
 // `DELETE /instagram/queue/events/{id}` | Forgets an event
 // `POST /instagram/queue/retry` | Makes the selected events pending again
 // `POST /instagram/queue/discard` | Forgets the selected events, page by page
+// `POST /instagram/queue/forget` | Erases what the events hold of a person, an account or a message
 // `POST /instagram/queue/pause` | Begins a pause of a consumer
 // `POST /instagram/queue/resume` | Ends it
 // `POST /instagram/queue/drop` | Forgets a consumer that left the config, and its events
@@ -63,6 +65,10 @@ type API struct {
 
 	// Feed is what happens. Default: that of this process.
 	Feed *live.Feed `json:"-"`
+
+	// Audit is told who reveals, exports, discards and erases events. Default: the logger
+	// instagram.audit of this process.
+	Audit *zap.Logger `json:"-"`
 }
 
 // Store is an open store, as the admin API works on it.
@@ -96,6 +102,10 @@ type Running interface {
 
 	// Drop does what that of the store does, unless the consumer is in the config.
 	Drop(ctx context.Context, consumer string) error
+
+	// Erase does what that of the store does, and sees to it that no attempt begins with
+	// what was erased.
+	Erase(ctx context.Context, e queue.Erasure) (int, error)
 }
 
 // CaddyModule returns the Caddy module information.
@@ -121,7 +131,7 @@ func (a *API) Routes() []caddy.AdminRoute {
 		route("/instagram/refusals", endpoint{http.MethodGet, "", a.refusals}),
 		route("/instagram/events", endpoint{http.MethodGet, selection + paging, a.onStore(events)}),
 		route("/instagram/events/{id}", endpoint{http.MethodGet, "consumer", a.onStore(detail)}),
-		route("/instagram/events/{id}/reveal", endpoint{http.MethodPost, "by", a.onStore(reveal)}),
+		route("/instagram/events/{id}/reveal", endpoint{http.MethodPost, "", a.onStore(reveal)}),
 		route("/instagram/accounts", endpoint{http.MethodGet, "", accounts}),
 		route("/instagram/accounts/{account}/token", endpoint{http.MethodPost, "", importToken}),
 		route("/instagram/dead", endpoint{http.MethodGet, "consumer", a.onStore(causes)}),
@@ -135,6 +145,7 @@ func (a *API) Routes() []caddy.AdminRoute {
 		route(root+"/events/{id}/retry", endpoint{http.MethodPost, "consumer", a.onStore(retry)}),
 		route(root+"/retry", endpoint{http.MethodPost, selection + " rate dry_run", a.onStore(retryAll)}),
 		route(root+"/discard", endpoint{http.MethodPost, selection + paging + " dry_run", a.onStore(discardAll)}),
+		route(root+"/forget", endpoint{http.MethodPost, "user account message reason dry_run", a.onStore(forget)}),
 		route(root+"/pause", endpoint{http.MethodPost, "consumer", a.onStore(pause(true))}),
 		route(root+"/resume", endpoint{http.MethodPost, "consumer", a.onStore(pause(false))}),
 		route(root+"/drop", endpoint{http.MethodPost, "consumer", a.onStore(drop)}),
@@ -226,6 +237,10 @@ func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any
 		if err != nil {
 			return nil, err
 		}
+		r.log = a.Audit
+		if r.log == nil {
+			r.log = caddy.Log().Named("instagram.audit")
+		}
 		return do(store, r)
 	}
 }
@@ -233,6 +248,7 @@ func (a *API) onStore(do func(Store, *request) (any, error)) func(*request) (any
 // onFile is onStore for what looks after the file of a store.
 func (a *API) onFile(do func(queue.Maintainer, *request) (any, error)) func(*request) (any, error) {
 	return a.onStore(func(store Store, r *request) (any, error) {
+		r.store = store.Name
 		m, ok := store.Store.(queue.Maintainer)
 		if !ok {
 			return nil, badRequest("the store %s has no file to look after", store.Name)

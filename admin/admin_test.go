@@ -36,7 +36,7 @@ func TestRefusals(t *testing.T) {
 		{one, "GET", "?state=dead", 400, `no parameter \"state\"`},
 		{one, "POST", "/retry?state=dead&before=3", 400, `no parameter \"before\"`},
 		{one, "POST", "/events/1/retry?rate=3", 400, `no parameter \"rate\"`},
-		{one, "GET", "/events?state=lost", 400, "pending, delivered and dead"},
+		{one, "GET", "/events?state=lost", 400, "pending, delivered, dead and erased"},
 		{one, "GET", "/events?state=dead&state=pending", 400, "twice"},
 		{one, "GET", "/events?field=", 400, "field is empty"},
 		{one, "GET", "/events?field=%zz", 400, "cannot be read"},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/queue"
@@ -236,7 +237,9 @@ func drop(store Store, r *request) (any, error) {
 	if store.Running != nil {
 		forget = store.Running.Drop
 	}
-	err = forget(r.Context(), r.consumer)
+	if err = forget(r.Context(), r.consumer); err == nil {
+		r.audit(store.Name, "a consumer and its events were discarded", zap.String("consumer", r.consumer))
+	}
 	if errors.Is(err, queue.ErrLeased) {
 		err = reject(http.StatusConflict, "an event is being delivered to the consumer just now: try again when that has ended")
 	}

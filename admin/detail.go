@@ -11,13 +11,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/mask"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/queue"
-	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // Detail is an event as it stands for all of its consumers.
@@ -56,7 +54,10 @@ func detail(store Store, r *request) (any, error) {
 		return nil, err
 	}
 	first := &events[0]
-	shown := Detail{Headers: headersOf(r.Context(), first)}
+	var shown Detail
+	if first.ErasedAt.IsZero() { // else it is not delivered any more
+		shown.Headers = headersOf(r.Context(), first)
+	}
 	if len(first.Body) <= maxMasked && utf8.Valid(first.Body) {
 		shown.Text = mask.Body(string(first.Body))
 	} else {
@@ -137,9 +138,7 @@ func reveal(store Store, r *request) (any, error) {
 		return nil, err
 	}
 	e := &events[0]
-	caddy.Log().Named("admin.api.instagram").Info("the body of an event was revealed",
-		zap.String("by", sanitize.Text(cmp.Or(r.query.Get("by"), "the admin API"), 200)),
-		zap.String("store", store.Name), zap.Uint64("id", e.ID), zap.String("identity", e.Identity))
+	r.audit(store.Name, msgRevealed, zap.Uint64("id", e.ID))
 	if utf8.Valid(e.Body) {
 		return Body{Text: string(e.Body)}, nil
 	}

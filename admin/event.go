@@ -49,6 +49,11 @@ type Event struct {
 	Attempts  int    `json:"attempts"`
 	LastError string `json:"last_error,omitempty"`
 
+	// Erased is when what the event holds of people was erased, and ErasedBecause why. It
+	// has no body then.
+	Erased        time.Time `json:"erased,omitzero"`
+	ErasedBecause string    `json:"erased_because,omitempty"`
+
 	// History is the last attempts, the newest last, if a single event was asked for.
 	History []Attempt `json:"history,omitempty"`
 
@@ -100,14 +105,16 @@ func newEvent(e *queue.Event) *Event {
 		Identity: e.Identity, Field: e.Field, Account: e.Account, Order: e.Conversation,
 		URL: url, AppSecret: e.Secret, Size: e.Size,
 		Accepted: e.Accepted.UTC(), Requeued: e.Requeued.UTC(), Due: e.Due.UTC(), Settled: e.Settled.UTC(),
-		Attempts: e.Attempts, LastError: e.LastError,
+		Attempts: e.Attempts, LastError: e.LastError, Erased: e.ErasedAt.UTC(), ErasedBecause: e.ErasedBecause,
 	}
 	for _, a := range e.History {
 		shown.History = append(shown.History, newAttempt(a))
 	}
-	if json.Valid(e.Body) && utf8.Valid(e.Body) {
+	switch {
+	case !e.ErasedAt.IsZero():
+	case json.Valid(e.Body) && utf8.Valid(e.Body):
 		shown.Body = e.Body
-	} else {
+	default:
 		shown.BodyBase64 = e.Body
 	}
 	return shown

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -22,7 +24,9 @@ func (a *API) list(store Store, r *request) (any, error) {
 	}
 	events, err := store.List(r.Context(), filter)
 	if err == nil && bodies {
-		events, err = a.addBodies(r.Context(), store, events)
+		if events, err = a.addBodies(r.Context(), store, events); len(events) > 0 {
+			r.audit(store.Name, "events were exported", append(rangeOf(events), zap.Int("events", idsOf(events)))...)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -100,6 +104,7 @@ func show(store Store, r *request) (any, error) {
 		}
 		return nil, badRequest("several consumers have the event: choose one with the parameter consumer: %s", strings.Join(names, ", "))
 	}
+	r.audit(store.Name, msgRevealed, zap.Uint64("id", r.id))
 	text, err := appendJSON(nil, &events[0])
 	return rawJSON(text), err
 }

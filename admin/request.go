@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
@@ -20,16 +21,28 @@ type request struct {
 	query    url.Values
 	consumer string // empty: all of them
 	id       uint64 // of the event, if the path has one
+
+	store string // its name
+	log   *zap.Logger
 }
 
-// newRequest checks a request. Each of its parameters must be store or one of those
-// named, which are separated by spaces, and have one value.
+// maxForm bounds parameters in the body of a request, in bytes.
+const maxForm = 64 << 10
+
+// newRequest checks a request. Each of its parameters must be store, by or one of those
+// named, which are separated by spaces, and have one value. Those of a request to forget
+// somebody may be in the body, as a form: Caddy does not log that.
 func newRequest(r *http.Request, parameters string) (*request, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err == nil && strings.HasSuffix(r.URL.Path, "/forget") {
+		r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
+		err = r.ParseForm()
+		query = r.Form
+	}
 	if err != nil {
 		return nil, badRequest("the parameters cannot be read: %w", err)
 	}
-	known := strings.Fields("store " + parameters)
+	known := strings.Fields("store by " + parameters)
 	for name, values := range query {
 		switch {
 		case !slices.Contains(known, name):
@@ -106,9 +119,9 @@ const (
 func (r *request) filter() (f queue.Filter, err error) {
 	f.Consumer, f.Field, f.Account = r.consumer, r.query.Get("field"), r.query.Get("account")
 	f.Conversation, f.Error = r.query.Get("conversation"), r.query.Get("cause")
-	states := []queue.State{"", queue.Pending, queue.Delivered, queue.Dead}
+	states := []queue.State{"", queue.Pending, queue.Delivered, queue.Dead, queue.Erased}
 	if f.State = queue.State(r.query.Get("state")); !slices.Contains(states, f.State) {
-		return f, badRequest("the state %q is none of pending, delivered and dead", f.State)
+		return f, badRequest("the state %q is none of pending, delivered, dead and erased", f.State)
 	}
 	if f.Since, err = parseSince(r.query.Get("since"), time.Now()); err != nil {
 		return f, err

@@ -125,7 +125,7 @@ func (s *search) each(ctx context.Context, visit func(*queue.Event) error) error
 
 // about returns a condition of what the body of an event says.
 func about(is func(*event.Event) bool) func(*queue.Event) bool {
-	return func(e *queue.Event) bool { return e.Body != nil && is(&event.Split(e.Body)[0]) }
+	return func(e *queue.Event) bool { return len(e.Body) > 0 && is(&event.Split(e.Body)[0]) }
 }
 
 func (s *search) fits(e *queue.Event) bool {

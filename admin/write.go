@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // Retried is the answer to a request to make events pending again.
@@ -32,6 +35,9 @@ func retry(store Store, r *request) (any, error) {
 	events, err := find(r.Context(), store, filter)
 	if err != nil {
 		return nil, err
+	}
+	if e := &events[0]; !e.ErasedAt.IsZero() {
+		return nil, reject(http.StatusConflict, "event %d was erased at %s: there is nothing left to deliver", e.ID, e.ErasedAt.UTC().Format(time.RFC3339))
 	}
 	if !slices.ContainsFunc(events, func(e queue.Event) bool { return !e.InFlight }) {
 		return nil, queue.ErrLeased
@@ -65,7 +71,7 @@ func retryAll(store Store, r *request) (any, error) {
 func (s *search) count(ctx context.Context) (n int, err error) {
 	now := time.Now()
 	err = s.each(ctx, func(e *queue.Event) error {
-		if waits := e.Lane != queue.Live && !e.InFlight && e.Due.After(now); e.State != queue.Pending || waits {
+		if waits := e.Lane != queue.Live && !e.InFlight && e.Due.After(now); e.ErasedAt.IsZero() && (e.State != queue.Pending || waits) {
 			n++
 		}
 		return nil
@@ -137,6 +143,7 @@ func backup(m queue.Maintainer, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.audit(r.store, "a queue was copied", zap.String("file", sanitize.Text(path, maxAudited)))
 	return BackedUp{File: path, Size: info.Size()}, nil
 }
 
@@ -173,7 +180,11 @@ type Discarded struct {
 
 // discard forgets an event, for one consumer or for all.
 func discard(store Store, r *request) (any, error) {
-	return nil, store.Discard(r.Context(), r.consumer, r.id)
+	err := store.Discard(r.Context(), r.consumer, r.id)
+	if err == nil {
+		r.audit(store.Name, "an event was discarded", zap.Uint64("id", r.id), zap.String("consumer", r.consumer))
+	}
+	return nil, err
 }
 
 // discardAll forgets a part of the selected events: one page, or fewer if these are not found
@@ -191,6 +202,9 @@ func discardAll(store Store, r *request) (any, error) {
 		return nil, err
 	}
 	d, err := discardEach(r.Context(), store, events, dryRun)
+	if d.Count > 0 && !dryRun {
+		r.audit(store.Name, "events were discarded", append(rangeOf(events), zap.Int("events", d.Count))...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("forgot %d events, then: %w", d.Count, err)
 	}

@@ -72,7 +72,7 @@ func TestEndpoints(t *testing.T) {
 		"GET /api/refusals":                                  {`{"refusals":{"asked":"GET /instagram/refusals"`, false},
 		"POST /api/events/7/reveal?by=mallory":               {`"POST /instagram/events/7/reveal?by=alice"`, false},
 		"POST /api/events/7/retry?consumer=crm":              {`{"events":0}`, true},
-		"POST /api/events/7/discard":                         {`"DELETE /instagram/queue/events/7"`, true},
+		"POST /api/events/7/discard":                         {`"DELETE /instagram/queue/events/7?by=alice"`, true},
 		"POST /api/retry?state=dead&rate=10":                 {`{"events":17,"before":"18446744073709551615"}`, true},
 		"POST /api/discard?state=dead&dry_run=1":             {`{"events":17,"before":"18446744073709551615"}`, true},
 		"POST /api/pause?consumer=crm":                       {`"POST /instagram/queue/pause?consumer=crm"`, true},

@@ -51,9 +51,11 @@ export default async function event(view) {
     swap(heading, e.field, " ", h("span", { class: "id" }, id));
     swap(body,
       data.blocked_by && h("p", { class: "status bad" }, h("strong", {}, "Waits for an earlier event"), h("a", { href: eventLink(data.blocked_by) }, data.blocked_by)),
+      e.erased && h("p", { class: "status erased" }, h("strong", {}, "Erased"), " ", moment(e.erased), ": ", e.erased_because,
+        ". It has no body any more, and nobody gets it."),
       facts(e),
       h("div", { class: "cards" }, data.consumers.map((c) => consumer(view, c, act))),
-      h("section", { class: "card" },
+      !e.erased && h("section", { class: "card" },
         h("div", { class: "bar" }, h("h2", {}, "Body"),
           note(isRevealed() ? "Revealed to you, and the log says so." : "What people wrote, their names and links are masked."),
           h("span", { class: "spacer" }),
@@ -65,7 +67,7 @@ export default async function event(view) {
       isCompared() && h("section", { class: "card" },
         h("h2", {}, "What differs from the event before it, ", h("a", { href: eventLink(data.previous) }, data.previous)),
         h("pre", { tabindex: 0, "aria-label": "Differences" }, compared(before, text()))),
-      h("details", { class: "card" }, h("summary", {}, h("h2", {}, "Headers as they will be sent")),
+      !e.erased && h("details", { class: "card" }, h("summary", {}, h("h2", {}, "Headers as they will be sent")),
         h("dl", { class: "headers" }, data.headers?.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))));
   }
   await load();
@@ -96,7 +98,7 @@ function consumer(view, c, act) {
   const does = (what, label) => view.may(what) &&
     button(label, () => act(what, [c]), { "data-key": what + c.consumer, "aria-label": `${label} for ${c.consumer}` });
   return h("section", { class: "card consumer", "aria-label": "Consumer " + c.consumer },
-    h("h2", {}, cut(c.consumer), stateChip(c), does("retry", "Retry…"), does("discard", "Discard…")),
+    h("h2", {}, cut(c.consumer), stateChip(c), !c.erased && does("retry", "Retry…"), does("discard", "Discard…")),
     note(plural(c.attempts, "attempt"),
       c.settled && [", the last ", ago(c.settled)],
       c.requeued && [", requeued ", ago(c.requeued)],

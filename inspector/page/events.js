@@ -137,6 +137,7 @@ export default async function events(view) {
 
 export function stateChip(e) {
   if (e.in_flight) return chip("flight", "in flight");
+  if (e.erased) return chip("erased", e.state === "erased" ? "erased" : e.state + ", erased");
   return chip(e.state, e.lane && e.lane !== "live" ? e.lane : e.state);
 }
 
@@ -167,7 +168,7 @@ function filters({ before, ...now }, names, fields) {
       h("input", { type: "checkbox", name, value: 1, checked: now[name] === "1", "data-key": name }), label))),
     h("button", { class: "unseen" }, "Filter"));
   return [
-    h("nav", { class: "tabs", "aria-label": "State" }, ["", "pending", "delivered", "dead"].map((state) => h("a", {
+    h("nav", { class: "tabs", "aria-label": "State" }, ["", "pending", "delivered", "dead", "erased"].map((state) => h("a", {
       href: link("events", { ...now, state }), "aria-current": (now.state ?? "") === state && "true", "data-key": "state " + state,
     }, state || "all"))),
     now.cause && h("p", { class: "target" }, "cause: ", now.cause, " ", h("a", { href: link("events", { ...now, cause: "" }) }, "any cause")),

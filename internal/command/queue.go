@@ -34,6 +34,7 @@ func queueCommand() *cobra.Command {
 		queueShowCommand(a),
 		queueRetryCommand(a),
 		queueDiscardCommand(a),
+		queueForgetCommand(a),
 		queueExportCommand(a),
 	}
 	a.register(cmd)
@@ -71,7 +72,7 @@ func (a *adminClient) registerAddress(cmd *cobra.Command) {
 }
 
 // onFiles are the commands that have --file, in a line of a help text.
-const onFiles = "'status', 'list', 'show', 'export', 'pause', 'resume', 'drop', 'check', 'backup' and 'compact'"
+const onFiles = "'status', 'list', 'show', 'export', 'forget', 'pause', 'resume', 'drop', 'check', 'backup' and 'compact'"
 
 // withFile adds the flag for the file of a stopped server to a command.
 func (a *adminClient) withFile(cmd *cobra.Command) *cobra.Command {
@@ -92,7 +93,7 @@ var selection = []string{"state", "field", "account", "since"}
 // registerSelection adds these flags to a command.
 func registerSelection(cmd *cobra.Command, state string) {
 	flags := cmd.Flags()
-	flags.String("state", state, "Only those in this `state`: pending, delivered or dead")
+	flags.String("state", state, "Only those in this `state`: pending, delivered, dead or erased")
 	flags.String("field", "", "Only those of this `field`, such as comments")
 	flags.String("account", "", "Only those of the account with this `id`")
 	flags.String("since", "", "Only those accepted since this `time`: 2026-01-31T08:00:00Z, or 24h for a day ago")

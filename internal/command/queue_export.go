@@ -36,7 +36,7 @@ Writes events as JSON, one a line, the oldest first: as CloudEvents, or with
 'simulate --from-log' sends them again in their order. What is not JSON is in
 base 64. An event is written once, however many consumers have it; with --consumer,
 only if that one has it. They come from the queue of the running Caddy or, with --file, of a
-stopped one. What is accepted or forgotten meanwhile may be missing. The output
+stopped one. What is accepted or forgotten meanwhile may be missing, and what was erased is. The output
 holds messages and names of people.
 
 With --json, the standard output is one JSON object: the lines are the list
@@ -61,6 +61,7 @@ Exit codes:
 type exported struct {
 	outcome
 	Count  int    `json:"count"`
+	Erased int    `json:"erased,omitempty"` // events that were left out, as their bodies were erased
 	Output string `json:"output"`
 }
 
@@ -76,7 +77,9 @@ func export(ctx context.Context, c *console, a *adminClient, f *exportFlags) (_ 
 	if f.output == "" {
 		w := &eventWriter{out: c.out, format: f.format, object: c.json, status: exitOutput}
 		c.json = false // it is printed here
-		return nil, w.end(ctx, w.writeAll(ctx, a, query))
+		err := w.end(ctx, w.writeAll(ctx, a, query))
+		w.tell(c)
+		return nil, err
 	}
 	file, err := os.OpenFile(f.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -90,7 +93,8 @@ func export(ctx context.Context, c *console, a *adminClient, f *exportFlags) (_ 
 		// Half an export could be taken for a whole one.
 		return nil, withStatus(exitRefused, errors.Join(err, os.Remove(f.output)))
 	}
-	return &exported{Count: w.count, Output: f.output}, nil
+	w.tell(c)
+	return &exported{Count: w.count, Erased: w.erased, Output: f.output}, nil
 }
 
 // eventWriter writes an export: one event a line, or one JSON object whose list
@@ -101,8 +105,9 @@ type eventWriter struct {
 	object bool
 	status int // exit code for what cannot be written
 
-	page  bytes.Buffer // what is to be written next
-	count int
+	page   bytes.Buffer // what is to be written next
+	count  int
+	erased int // events that have no body any more
 }
 
 // writeAll writes the events that a query selects, the oldest first. Those that
@@ -135,6 +140,10 @@ func (w *eventWriter) writeAll(ctx context.Context, a *adminClient, query url.Va
 func (w *eventWriter) write(ctx context.Context, page []*admin.Event) error {
 	for _, e := range distinct(page) {
 		body := e.Bytes()
+		if !e.Erased.IsZero() {
+			w.erased++
+			continue
+		}
 		if body == nil && e.Size > 0 {
 			continue // forgotten meanwhile
 		}
@@ -143,6 +152,13 @@ func (w *eventWriter) write(ctx context.Context, page []*admin.Event) error {
 		}
 	}
 	return w.flush(ctx)
+}
+
+// tell notes that events were left out.
+func (w *eventWriter) tell(c *console) {
+	if w.erased > 0 {
+		c.note("Left out: %s, whose bodies were erased", plural(w.erased, "event"))
+	}
 }
 
 // add adds one event to the page.

@@ -236,8 +236,11 @@ func (l *queueList) text(c *console) {
 func consumerOf(e *admin.Event) string { return cmp.Or(e.Consumer, queue.DefaultConsumer) }
 
 func stateOf(e *admin.Event) string {
-	if e.InFlight {
+	switch {
+	case e.InFlight:
 		return "in flight"
+	case !e.Erased.IsZero() && e.State != queue.Erased:
+		return string(e.State) + ", erased"
 	}
 	return string(e.State)
 }

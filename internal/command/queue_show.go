@@ -65,8 +65,14 @@ func (e *queueEvent) text(c *console) {
 		{"settled", ago(e.Settled, now)},
 		{"attempts", strconv.Itoa(e.Attempts)},
 		{"last error", e.LastError},
+		{"erased", ago(e.Erased, now)},
+		{"because", e.ErasedBecause},
 	})
 	e.printHistory(c, now)
+	if !e.Erased.IsZero() {
+		c.printf("\nThe body was erased: nobody gets it any more.\n")
+		return
+	}
 	text := base64.StdEncoding.EncodeToString(e.BodyBase64)
 	if e.Body != nil {
 		var indented bytes.Buffer

@@ -25,13 +25,16 @@ var ErrMalformed = errors.New("the line is neither a CloudEvent nor a delivery")
 // formats.
 type line struct {
 	id   string // of a CloudEvent, else ""
-	body []byte // what Meta sent: an envelope, or a whole delivery
+	body []byte // what Meta sent: an envelope, or a whole delivery; nil: it was erased
 }
 
 // ids returns the identities of the events in the line.
 func (l line) ids() []string {
 	if l.id != "" {
 		return []string{l.id}
+	}
+	if l.body == nil {
+		return nil
 	}
 	return identities(event.Split(l.body))
 }
@@ -110,11 +113,14 @@ func parseLine(text []byte) (line, error) {
 		Data        json.RawMessage `json:"data"`
 		DataBase64  []byte          `json:"data_base64"`
 		Entry       json.RawMessage `json:"entry"`
+		Erased      string          `json:"erased"`
 	}
 	err := json.Unmarshal(text, &parsed)
 	switch {
 	case !json.Valid(text):
 		return line{}, ErrMalformed
+	case err == nil && parsed.Erased != "" && parsed.Entry == nil && parsed.Data == nil: // by 'queue forget --files'
+		return line{id: parsed.ID}, nil
 	case err == nil && parsed.DataBase64 != nil && parsed.Entry == nil: // what was not JSON
 		return line{parsed.ID, parsed.DataBase64}, nil
 	case err == nil && parsed.SpecVersion != "" && parsed.ID != "" && parsed.Data != nil:
@@ -123,6 +129,13 @@ func parseLine(text []byte) (line, error) {
 		return line{}, ErrMalformed
 	}
 	return line{body: append([]byte(nil), text...)}, nil
+}
+
+// Body returns what Meta sent of a line of an event file: an envelope, or a whole delivery.
+// It is nil for a line that was erased, or that is neither.
+func Body(text []byte) []byte {
+	l, _ := parseLine(text)
+	return l.body
 }
 
 // EventFiles returns the identities of the events in files as instagram_file

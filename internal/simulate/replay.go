@@ -17,7 +17,7 @@ import (
 // one at a time keeps their order. Around the events, which stay byte for byte
 // as they are, a delivery looks as Meta writes it. A line that is no such
 // delivery is sent as it is. For a malformed line there is an error instead, and
-// the deliveries go on.
+// the deliveries go on. Nothing is sent for one that was erased.
 func Replay(r io.Reader, batch int) Deliveries {
 	return func(yield func([]byte, error) bool) {
 		var open [2]gathering // by family
@@ -31,6 +31,9 @@ func Replay(r io.Reader, batch int) Deliveries {
 				if !yield(nil, err) {
 					return
 				}
+				continue
+			}
+			if l.body == nil {
 				continue
 			}
 			next, plain := parseDelivery(l.body)
