@@ -121,13 +121,14 @@ func (q *runner) Stop() error {
 	return nil
 }
 
-// Refusing reports whether the store refuses deliveries just now.
+// Refusing reports whether the store refuses deliveries just now. While it opens, that is
+// not known.
 func (q *runner) Refusing() bool {
 	select {
 	case <-q.ready:
 		return !q.store.RefusingSince().IsZero()
 	default:
-		return true // it is not open yet
+		return false
 	}
 }
 

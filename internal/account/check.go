@@ -178,6 +178,7 @@ func (c *checker) debug(ctx context.Context) error {
 	if !d.Valid {
 		return &graph.Error{Code: deadToken, Message: "the token is not valid, says Meta"}
 	}
+	t.Owned = true // as far as it tells
 	return nil
 }
 
@@ -281,6 +282,9 @@ func (r *record) noteToken(a *Account, now time.Time) []alert.Alert {
 		}
 		return r.alarm(a, alert.Token, "ends", fmt.Sprintf("The access token of the account %s ends in %d days, at %s, and its webhooks with it. %s",
 			a.ID, max(0, int(left/day)), t.Expires.Format("2006-01-02 15:04 UTC"), what))
+	}
+	if !t.Owned {
+		return nil // it is not known to be any better than the one before
 	}
 	return r.alarm(a, alert.Token, "", "")
 }

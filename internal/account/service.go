@@ -301,7 +301,9 @@ func (s *Service) meet(a *Account, r *record, now time.Time) {
 	}
 	if hash := a.hash(); r.Config != hash {
 		r.Config, r.NextCheck = hash, now
-		r.Token.Dead = ""
+		if r.Token.Dead != "" {
+			r.Token.Fingerprint = "" // it is tried once more
+		}
 		r.Subscription.Repairs = nil
 	}
 	if s.restarted {
@@ -349,7 +351,8 @@ func (s *Service) remember() {
 
 // Deauthorized records that the owner of an account took the app's rights away: until
 // there is a new token, its subscription is not repaired. user is the account, or the id
-// that the app alone knows it by. It reports whether there is such an account.
+// that the app alone knows it by. It reports whether there is such an account, and may
+// wait for other gateways for more than a minute.
 func (s *Service) Deauthorized(ctx context.Context, user string) (found bool, err error) {
 	err = s.whenFree(ctx, func(st *state) []alert.Alert {
 		for _, a := range s.accounts {

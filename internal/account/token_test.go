@@ -98,7 +98,7 @@ func TestDeadTokenIsAskedForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		g := f.start(true, f.account(nil))
-		defer end(g)
+		defer func() { end(g) }()
 		wait(time.Hour)
 		f.meta.Change(func(s *graphtest.State) { s.Tokens[0].Subcode = 460 })
 		wait(7 * time.Hour)
@@ -114,6 +114,13 @@ func TestDeadTokenIsAskedForNothing(t *testing.T) {
 		if n := len(f.meta.Requests()) - asked; n != 0 {
 			t.Errorf("asked %d times with a dead token", n)
 		}
+		end(g)
+		g = f.start(false, f.account(func(a *Account) { a.Fields = []string{"comments"} }))
+		wait(2 * time.Minute)
+		if n := len(f.meta.Requests()) - asked; n != 1 {
+			t.Errorf("another config asked %d times with a dead token", n)
+		}
+		equal(t, "told", f.told(), nil)
 		f.writeToken("IGAA-s3cr3t-new")
 		wait(2 * time.Minute)
 		equal(t, "told", f.told(), []string{"token over: dead " + accountID})
