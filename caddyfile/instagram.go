@@ -16,9 +16,17 @@ import (
 //	        # see parseAccount
 //	    }
 //	    token_key <key>
+//	    alert <url> {
+//	        format json|slack|teams|ntfy
+//	        only   <kinds...>
+//	    }
+//	    alert {
+//	        # what stands above
+//	        <directives...>
+//	    }
 //	}
 //
-// account can be given several times.
+// account and alert can be given several times.
 func parseInstagram(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume the option's name
 	if existing != nil {
@@ -31,6 +39,7 @@ func parseInstagram(d *caddyfile.Dispenser, existing any) (any, error) {
 	options := option.NewTable("instagram",
 		option.Custom("account", func(d *caddyfile.Dispenser) error { return parseAccount(d, config) }).Repeatable(),
 		option.Word("token_key", "{env.NAME} or {file.PATH}", &config.TokenKey).Complete(),
+		option.Custom("alert", func(d *caddyfile.Dispenser) error { return parseAlert(d, config) }).Repeatable(),
 	)
 	if err := options.ParseBlock(d); err != nil {
 		return nil, err

@@ -229,7 +229,7 @@ func needsHandler(block caddyfile.Segment, options *option.Table) error {
 func nameUnknown(err error, directives []caddyfile.Segment, options *option.Table) error {
 	for _, directive := range directives {
 		name := directive.Directive()
-		if strings.HasPrefix(err.Error(), "unrecognized directive: "+name+" ") {
+		if strings.Contains(err.Error()+" ", "unrecognized directive: "+name+" ") {
 			return option.Dispenser(directive).Errf("%q is neither an option of %s nor a directive: the options are %s",
 				name, options.Owner(), options.Names())
 		}

@@ -80,6 +80,7 @@ func enterServer(t *testing.T) {
 	t.Setenv("IG_APP_SECRET", "0123456789abcdef0123456789abcdef")
 	t.Setenv("IG_TOKEN_KEY", "c2VjcmV0IGtleSBvZiAzMiByYW5kb20gYnl0ZXM=")
 	t.Setenv("META_APP_SECRET", "fedcba9876543210fedcba9876543210")
+	t.Setenv("SLACK_URL", "https://hooks.slack.com/services/T000/B000/x")
 	t.Setenv("IG_QUEUE_DSN", "postgres://ig:secret@db1,db2/ig")
 	if err := os.MkdirAll("etc/caddy", 0o700); err != nil {
 		t.Fatal(err)

@@ -17,13 +17,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/placeholder"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
 // ExpirySoon is how long before its end a trusted CA is warned about.
-const ExpirySoon = 60 * 24 * time.Hour
+const ExpirySoon = app.CAEndsSoon
 
 // maxChain is the most certificates that a client may send: Meta sends two or
 // three.

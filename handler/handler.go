@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-instagram/webhooks/internal/accesslog"
+	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
@@ -132,6 +133,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if err := h.ClientCert.provision(ctx); err != nil {
 			return fmt.Errorf("client_cert: %w", err)
 		}
+		config.WatchCAs(h.ClientCert.CAs())
 	}
 	if h.MaxSize == 0 {
 		h.MaxSize = DefaultMaxSize
@@ -166,7 +168,7 @@ func (h *Handler) publishTo(feed *live.Feed) {
 func (h *Handler) logTo(own, http *zap.Logger) {
 	h.logger, h.log = own, accesslog.New(http)
 	h.lines = new(throttle.Throttle[lineKind])
-	h.monitor = &monitor{logger: own, lines: h.lines}
+	h.monitor = &monitor{logger: own, lines: h.lines, alerts: alert.Shared}
 }
 
 // Validate checks the options that have a range.

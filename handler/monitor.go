@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/outage"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
@@ -24,8 +25,12 @@ import (
 type monitor struct {
 	logger  *zap.Logger
 	lines   *throttle.Throttle[lineKind]
+	alerts  *alert.Center
 	failing outage.Outage
 	failed  atomic.Int64 // deliveries since the outage began
+
+	last      atomic.Pointer[failure]
+	succeeded atomic.Bool // since the config was loaded, and since the last alert
 }
 
 // observe looks at the response to an authentic delivery.
@@ -33,13 +38,16 @@ func (m *monitor) observe(x *exchange) {
 	duration := time.Since(x.log.Start)
 	if x.answered() && x.w.status == http.StatusOK && duration <= meta.AnswerWithin {
 		m.failing.Recover(m.recovered)
+		m.recoverAlerts(x)
 		return
 	}
 	m.failed.Add(1)
 	problem := x.problem(duration)
+	m.last.Store(&failure{x.callback(), problem, ownKind(x.failure), isReported(x.failure)})
 	m.failing.Fail(func() { m.failed.Store(1) }, func(lasted time.Duration) {
 		m.logger.Error("deliveries still fail: "+outage.Consequence,
 			zap.Duration("for", lasted), zap.Int64("failed", m.failed.Load()), zap.String("first_failure", problem))
+		m.alert(lasted)
 	})
 	if x.rejection != nil || ownKind(x.failure) != "" {
 		return // the log has the cause already

@@ -95,6 +95,7 @@ func (q *runner) Start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	q.stopExpiry = stop
 	q.expiry.Go(func() { queue.Expire(ctx, store, q.handler.retention(), q.logger) })
+	q.expiry.Go(func() { watchOldest(ctx, store) })
 	close(q.ready)
 	return nil
 }

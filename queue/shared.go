@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/outage"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
@@ -118,6 +120,7 @@ func (o *SharedStore) Accept(ctx context.Context, records []queue.Record, admiss
 		o.accepted()
 	case ctx.Err() == nil && !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrOutdated): // else it says nothing of the store
 		o.refused(err)
+		err = outage.Reported{Err: err}
 	}
 	return duplicates, err
 }
@@ -148,11 +151,16 @@ func (o *SharedStore) refused(err error) {
 	}, func(lasted time.Duration) {
 		o.log().Error("still refusing deliveries: "+outage.Consequence,
 			zap.String("store", o.name), zap.Duration("for", lasted), zap.NamedError("first_error", err))
+		o.alertRefusing(lasted, err)
 	})
 }
 
 func (o *SharedStore) accepted() {
 	o.refusing.Recover(func(lasted time.Duration) {
 		o.log().Info("accepting deliveries again", zap.String("store", o.name), zap.Duration("refused_for", lasted))
+		alert.Shared.Raise(alert.Alert{
+			Kind: alert.Recovered, Of: alert.Refusing, Cause: o.name, Data: map[string]any{"store": o.name},
+			Text: fmt.Sprintf("The queue accepts deliveries again, after %s.", lasted.Round(time.Second)),
+		})
 	})
 }

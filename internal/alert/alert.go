@@ -1,5 +1,11 @@
-// Package alert says what an operator should be told of.
+// Package alert tells operators of what they should know of. It says each thing once,
+// remembers what it said over reloads of the config, and waits for nobody.
 package alert
+
+import (
+	"slices"
+	"time"
+)
 
 // Kind is what an alert is about. It is the name of Caddy's event without the prefix
 // "instagram.".
@@ -7,7 +13,7 @@ type Kind string
 
 // The kinds of alerts.
 const (
-	Refusing     Kind = "refusing"     // deliveries are answered with an error for minutes
+	Refusing     Kind = "refusing"     // deliveries are refused for minutes, as they cannot be stored
 	Recovered    Kind = "recovered"    // what an earlier alert was about is over
 	DeadLetter   Kind = "dead_letter"  // an event was given up, the first of its cause
 	Oldest       Kind = "oldest"       // an event waits for too long
@@ -18,21 +24,73 @@ const (
 	Answers      Kind = "answers"      // the answers to deliveries are failures to Meta
 )
 
+// kinds tells how often an alert comes again while its cause lasts, and its title.
+var kinds = map[Kind]struct {
+	again time.Duration
+	title string
+}{
+	Refusing:     {hour, "deliveries are refused"},
+	Recovered:    {hour, "recovered"},
+	DeadLetter:   {hour, "events are given up"},
+	Oldest:       {6 * hour, "events wait for too long"},
+	Token:        {24 * hour, "an access token needs attention"},
+	Subscription: {24 * hour, "an account sends less than it should"},
+	Silence:      {24 * hour, "an account is silent"},
+	CA:           {7 * 24 * hour, "a CA certificate ends"},
+	Answers:      {hour, "answers count as failures"},
+}
+
+// hour is the time in which a cause is told of once.
+const hour = time.Hour
+
+// Kinds returns the kinds, in alphabetical order.
+func Kinds() []Kind {
+	var all []Kind
+	for kind := range kinds {
+		all = append(all, kind)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // Alert is something that an operator should know of. None of its texts holds a
 // secret or what people wrote.
 type Alert struct {
-	Kind Kind
+	Kind Kind `json:"kind"`
 
 	// Of is the kind of the alert whose cause is over, if the kind is Recovered.
-	Of Kind
+	Of Kind `json:"of,omitempty"`
 
 	// Cause tells apart the causes of one kind, such as the id of an account or the
-	// name of a queue. There is a bounded number of them.
-	Cause string
+	// name of a queue.
+	Cause string `json:"cause"`
 
 	// Text is one or two sentences: what happened, and what to do.
-	Text string
+	Text string `json:"text"`
+
+	// Urgent alerts are told even if a lesser one of the same cause was told just now.
+	Urgent bool `json:"urgent"`
 
 	// Data is what programs want to know besides.
-	Data map[string]any
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// Notice is an alert as receivers get it.
+type Notice struct {
+	Alert
+
+	// Repeated is how often the same was left out since the last notice of it.
+	Repeated int `json:"repeated"`
+
+	Host string    `json:"host"` // of this gateway
+	Time time.Time `json:"time"`
+}
+
+// Title says in a few words what the notice is about, and whose it is.
+func (n *Notice) Title() string {
+	title := kinds[n.Kind].title
+	if n.Kind == Recovered {
+		title += " (" + string(n.Of) + ")"
+	}
+	return "Instagram webhooks on " + n.Host + ": " + title
 }

@@ -2,6 +2,8 @@
 package app
 
 import (
+	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -30,11 +32,22 @@ type App struct {
 	// gateways that share the storage need the same.
 	TokenKey string `json:"token_key,omitempty"`
 
-	ctx      caddy.Context
-	services []Service
-	started  int
-	examined bool
-	webhooks int
+	// Alerts are who is told when something needs attention: deliveries that are refused
+	// or fail for minutes, dead letters, events that wait for too long, and certificates,
+	// tokens and subscriptions that end. Each cause is told of once an hour at most, and
+	// once more when it is over. The same alerts are events of Caddy's `events` app, by
+	// names such as `instagram.refusing`.
+	Alerts []*AlertReceiver `json:"alerts,omitempty"`
+
+	ctx       caddy.Context
+	services  []Service
+	receivers []*alert.Receiver
+	cas       []*x509.Certificate
+	stopCAs   context.CancelFunc
+	watching  sync.WaitGroup
+	started   int
+	examined  bool
+	webhooks  int
 
 	mu     sync.Mutex
 	warned map[string]bool
@@ -90,10 +103,13 @@ func OfServer(ctx caddy.Context) (*App, error) {
 	return nil, nil
 }
 
-// Provision keeps the context for the examinations, and prepares the service that looks
-// after accounts.
+// Provision prepares the receivers of alerts and the service that looks after accounts, and
+// keeps the context for the examinations.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
+	if err := a.provisionAlerts(ctx); err != nil {
+		return err
+	}
 	return a.provisionAccounts(ctx)
 }
 
@@ -139,7 +155,11 @@ func (a *App) examine() {
 
 // Alert tells the operator of something. It never blocks, and does nothing for a nil
 // App.
-func (a *App) Alert(alert.Alert) {}
+func (a *App) Alert(about alert.Alert) {
+	if a != nil {
+		alert.Shared.Raise(about)
+	}
+}
 
 // Register adds a service. It must be called in Provision.
 func (a *App) Register(s Service) { a.services = append(a.services, s) }
@@ -150,6 +170,8 @@ func (a *App) Services() []Service { return a.services }
 // Start starts the services, in order. If one fails, those before it are
 // stopped.
 func (a *App) Start() error {
+	alert.Shared.Start(a.receivers)
+	a.startCAs()
 	for _, s := range a.services {
 		if err := s.Start(); err != nil {
 			return errors.Join(err, a.Stop())
@@ -179,6 +201,8 @@ func (a *App) Stop() error {
 		}
 	}
 	a.started = 0
+	a.endCAs()
+	alert.Shared.Stop(a.receivers)
 	return errors.Join(errs...)
 }
 

@@ -15,9 +15,22 @@ const Consequence = "Meta alerts after 15 minutes and ends the subscription to m
 // FirstWarning is how long an outage lasts before the first warning of it.
 const FirstWarning = 5 * time.Minute
 
+// LastWarning is how long an outage lasts before the last warning of it.
+const LastWarning = 12 * time.Minute
+
 // warnAfter is how long an outage lasts before each warning: each leaves time to
 // do something about it.
-var warnAfter = [...]time.Duration{FirstWarning, 12 * time.Minute}
+var warnAfter = [...]time.Duration{FirstWarning, LastWarning}
+
+// Reported is an error that belongs to an outage of its own, which others need not tell
+// of.
+type Reported struct{ Err error }
+
+// Error returns the text of the error.
+func (r Reported) Error() string { return r.Err.Error() }
+
+// Unwrap returns the error.
+func (r Reported) Unwrap() error { return r.Err }
 
 // Outage is a time of nothing but failures: it begins with a failure and ends
 // with a success. The zero Outage is ready for use.

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/live"
 )
 
@@ -91,11 +92,24 @@ func (d *Dispatcher) logOutcome(e *Event, o Outcome, reason, cause string) {
 		Count(ResultDelivered, d.policy.Consumer, e.Field, 1)
 		metrics.seconds.WithLabelValues(d.policy.Consumer).Observe(max(0, time.Since(e.Accepted).Seconds()))
 	case Dead:
+		d.alertDead(reason)
 		Count(ResultDead, d.policy.Consumer, e.Field, 1)
 		if leftOut, ok := d.logLimit.Admit(logKind{msgDead, reason}); ok {
 			d.logger.Error(msgDead, append(fields(e), zap.String("reason", reason), zap.String("cause", cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
 		}
 	}
+}
+
+// alertDead tells of a dead letter. Its causes are as few as the reasons of failures.
+func (d *Dispatcher) alertDead(reason string) {
+	reason = reasonLabel(reason)
+	alert.Shared.Raise(alert.Alert{
+		Kind:  alert.DeadLetter,
+		Cause: "consumer " + d.policy.Consumer + ", " + reason,
+		Text: "Events for the consumer " + d.policy.Consumer + " were given up and are dead letters now. The last attempt failed with: " + reason +
+			". Mend the application, then send them again with 'caddy instagram queue retry'.",
+		Data: map[string]any{"consumer": d.policy.Consumer, "reason": reason},
+	})
 }
 
 // stuck logs that an attempt is over, but takes up room until its backend returns.
