@@ -14,4 +14,5 @@ import (
 	_ "github.com/caddy-instagram/webhooks/internal/loadcheck"
 	_ "github.com/caddy-instagram/webhooks/matcher"
 	_ "github.com/caddy-instagram/webhooks/queue"
+	_ "github.com/caddy-instagram/webhooks/signedrequest"
 )

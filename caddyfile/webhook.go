@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/internal/appsecret"
 	"github.com/caddy-instagram/webhooks/internal/option"
 )
 
@@ -48,7 +49,7 @@ func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // would become the secret.
 func webhookOptions(webhook *handler.Handler) *option.Table {
 	addToken := func(token string) error { return addVerifyToken(webhook, token) }
-	addSecret := func(args []string) error { return addAppSecret(webhook, args) }
+	addSecret := func(args []string) error { return addAppSecret(&webhook.AppSecrets, args) }
 	cert := new(handler.ClientCert)
 	return option.NewTable("instagram_webhook",
 		option.Func("verify_token", "the token that you chose in the App Dashboard", addToken).Repeatable().Complete(),
@@ -72,23 +73,23 @@ func addVerifyToken(webhook *handler.Handler, token string) error {
 	return nil
 }
 
-func addAppSecret(webhook *handler.Handler, args []string) error {
-	s := handler.AppSecret{Secret: args[len(args)-1]}
+func addAppSecret(secrets *[]appsecret.AppSecret, args []string) error {
+	s := appsecret.AppSecret{Secret: args[len(args)-1]}
 	if len(args) == 2 {
 		s.Name = args[0]
-		if err := handler.ValidateSecretName(s.Name); err != nil {
+		if err := appsecret.ValidateName(s.Name); err != nil {
 			return err
 		}
 	}
 	if s.Secret == "" {
 		return errors.New("app_secret is empty")
 	}
-	for _, other := range webhook.AppSecrets {
+	for _, other := range *secrets {
 		if s.Name != "" && s.Name == other.Name {
 			return fmt.Errorf("two app secrets have the name %q", s.Name)
 		}
 	}
-	webhook.AppSecrets = append(webhook.AppSecrets, s)
+	*secrets = append(*secrets, s)
 	return nil
 }
 

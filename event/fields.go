@@ -194,6 +194,10 @@ const (
 	tracking_events user_id_update user_preferences`
 
 	threadsFieldNames = ` delete publish replies`
+
+	// What Meta posts to the deauthorize and the data deletion callbacks of an app. It is
+	// an event once instagram_signed_request has verified it.
+	signedRequestFieldNames = ` deauthorize deletion`
 )
 
 // fieldNames are the names that an event may have as its Field, as far as they
@@ -204,7 +208,7 @@ var fieldNames = func() []string {
 		names = append(names, f.Name)
 	}
 	names = append(names, PageFields()...)
-	names = append(names, strings.Fields(pageProfileFieldNames+whatsappFieldNames+threadsFieldNames)...)
+	names = append(names, strings.Fields(pageProfileFieldNames+whatsappFieldNames+threadsFieldNames+signedRequestFieldNames)...)
 	return append(names, Unparsed)
 }()
 

@@ -84,7 +84,7 @@ func (x *exchange) authenticate() error {
 	x.secret, x.buffer, x.body = secret, buffer, &x.first
 	secret.matched.Set(x.log.Start)
 	x.body.reader.Reset(buffer.Bytes())
-	x.delivery.Body, x.delivery.Secret, x.delivery.Signer = buffer.Bytes(), secret.name, secret
+	x.delivery.Body, x.delivery.Secret, x.delivery.Signer = buffer.Bytes(), secret.Name, secret
 	x.w.delivery, x.w.accept2xx = &x.delivery, x.h.Accept2xx
 	forward(x.r, &x.delivery, x.body)
 	return nil

@@ -151,8 +151,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) countWith(m *metrics) {
 	h.metrics = m
 	for _, s := range h.secrets {
-		s.accepted = m.deliveries.WithLabelValues(accepted, s.name)
-		s.unhandled = m.deliveries.WithLabelValues(unhandled.name, s.name)
+		s.accepted = m.deliveries.WithLabelValues(accepted, s.Name)
+		s.unhandled = m.deliveries.WithLabelValues(unhandled.name, s.Name)
 	}
 }
 
@@ -160,7 +160,7 @@ func (h *Handler) countWith(m *metrics) {
 func (h *Handler) publishTo(feed *live.Feed) {
 	h.feed = feed
 	for _, s := range h.secrets {
-		s.matched = feed.AppSecret(s.name)
+		s.matched = feed.AppSecret(s.Name)
 	}
 }
 
@@ -221,7 +221,7 @@ func (h *Handler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddInt("verify_tokens", len(h.VerifyTokens))
 	names := make([]string, len(h.secrets))
 	for i, s := range h.secrets {
-		names[i] = s.name
+		names[i] = s.Name
 	}
 	zap.Strings("app_secrets", names).AddTo(enc)
 	enc.AddBool("client_cert", h.ClientCert != nil)

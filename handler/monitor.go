@@ -64,7 +64,7 @@ func (m *monitor) observe(x *exchange) {
 		zap.String("detail", problem+"; Meta counts that as a failure"),
 		zap.Int("status", x.w.status),
 		zap.Duration("duration", duration),
-		zap.String("secret", x.secret.name),
+		zap.String("secret", x.secret.Name),
 		zap.Int("left_out", leftOut))
 }
 

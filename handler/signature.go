@@ -6,105 +6,38 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"net/http"
-	"regexp"
-	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/dustin/go-humanize"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddy-instagram/webhooks/internal/appsecret"
 	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/meta"
-	"github.com/caddy-instagram/webhooks/internal/placeholder"
-	"github.com/caddy-instagram/webhooks/internal/secretcheck"
 )
 
 // AppSecret is one key that deliveries may be signed with.
-type AppSecret struct {
-	// Name tells the secrets apart in logs, in metrics and in the placeholder
-	// `{instagram.secret}`. It is 1 to 64 letters, digits, dots, hyphens or
-	// underscores. Default: `secret1` for the first, `secret2` for the second…
-	Name string `json:"name,omitempty"`
+type AppSecret = appsecret.AppSecret
 
-	// Secret is the app secret as the App Dashboard shows it. Placeholders are
-	// resolved when the config is loaded; use `{env.*}` or `{file.*}`, which
-	// keep it out of the config. A value other than 32 hexadecimal digits is
-	// warned of.
-	Secret string `json:"secret,omitempty"`
-}
-
-// secret is an app secret ready to check signatures with.
+// secret is an app secret with what is counted of it.
 type secret struct {
-	name string
-	macs sync.Pool // of *mac
+	*appsecret.Secret
 
 	accepted, unhandled prometheus.Counter // of deliveries
 	matched             *live.Moment
 }
 
-// mac is one reusable HMAC state with room for its sum.
-type mac struct {
-	hash.Hash
-	sum [sha256.Size]byte
-}
-
 func provisionSecrets(configured []AppSecret, warnings *secretWarnings) ([]*secret, error) {
-	if len(configured) == 0 {
-		return nil, errors.New("at least one app_secret is needed")
+	resolved, err := appsecret.Resolve(configured, warnings.appSecret)
+	if err != nil {
+		return nil, err
 	}
-	secrets := make([]*secret, len(configured))
-	names := make(map[string]bool, len(configured))
-	for i, c := range configured {
-		name := c.Name
-		if name == "" {
-			name = "secret" + strconv.Itoa(i+1)
-		}
-		if err := ValidateSecretName(name); err != nil {
-			return nil, err
-		}
-		if names[name] {
-			return nil, fmt.Errorf("two app secrets have the name %q", name)
-		}
-		names[name] = true
-		key, err := placeholder.Resolve(c.Secret)
-		if err != nil {
-			return nil, fmt.Errorf("app_secret %q: %w", name, err)
-		}
-		warnings.appSecret(name, c.Secret, key)
-		secrets[i] = &secret{name: name}
-		secrets[i].macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, []byte(key))} }
+	secrets := make([]*secret, len(resolved))
+	for i, s := range resolved {
+		secrets[i] = &secret{Secret: s}
 	}
 	return secrets, nil
-}
-
-// plainName is what can stand in logs, metrics and placeholders.
-var plainName = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
-
-// ValidateSecretName returns an error for a name that cannot stand in logs,
-// metrics and placeholders.
-func ValidateSecretName(name string) error {
-	if !plainName.MatchString(name) {
-		return errors.New("the name of an app_secret must be 1 to 64 letters, digits, dots, hyphens or underscores")
-	}
-	if secretcheck.Describe(strings.ToLower(name)) == "" {
-		return errors.New("the name of an app_secret looks like a secret: the name comes first")
-	}
-	return nil
-}
-
-// Sign returns the HMAC-SHA256 of body under this secret. It implements
-// event.Signer.
-func (s *secret) Sign(body []byte) [sha256.Size]byte {
-	m := s.macs.Get().(*mac)
-	m.Reset()
-	m.Write(body)
-	m.Sum(m.sum[:0])
-	sum := m.sum
-	s.macs.Put(m)
-	return sum
 }
 
 // parseSignature returns the one signature in header.

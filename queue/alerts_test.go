@@ -48,7 +48,7 @@ func TestRefusingIsAlerted(t *testing.T) {
 		s := newStubStore(t)
 		h := startedHandler(t, s)
 		told := alertsAbout(t, s.key)
-		full := error(queue.ErrFull)
+		full := queue.ErrFull
 		s.accept = func([]queue.Record) ([]bool, error) { return nil, full }
 		deliver := func() { _, _ = serveStub(h, stubDelivery(stubComment)) }
 		expect := func(want ...string) {

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/signedrequest"
 )
 
 // passing are the handlers that write no answer of their own to a delivery. All others may, those that are not known
@@ -21,7 +22,7 @@ var passing = []string{
 func (w *walk) mayTake(list []caddyhttp.MiddlewareHandler) bool {
 	return slices.ContainsFunc(list, func(h caddyhttp.MiddlewareHandler) bool {
 		switch h := h.(type) {
-		case *handler.Handler:
+		case *handler.Handler, *signedrequest.Handler:
 			return false
 		case *caddyhttp.Subroute:
 			return w.anyTakes(h.Routes)

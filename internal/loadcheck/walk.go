@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-instagram/webhooks/file"
 	"github.com/caddy-instagram/webhooks/handler"
 	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/signedrequest"
 )
 
 // walk follows requests through the routes of a server.
@@ -146,6 +147,8 @@ func (w *walk) handlers(list []caddyhttp.MiddlewareHandler, in flow) known {
 		case *handler.Handler:
 			w.webhook(h, here)
 			out.authentic, out.delivery = true, !here.failed
+		case *signedrequest.Handler:
+			out.authentic = true
 		case *file.Handler:
 			w.consumer("instagram_file", here)
 		case *queue.Handler:
