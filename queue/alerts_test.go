@@ -41,9 +41,17 @@ func alertsAbout(t *testing.T, store string) func() []string {
 	}
 }
 
+// forgetAlerts has nothing been told of before.
+func forgetAlerts(t *testing.T) {
+	shared := alert.Shared
+	alert.Shared = new(alert.Center)
+	t.Cleanup(func() { alert.Shared = shared })
+}
+
 // What follows is not parallel: alerts go to the newest config of the process.
 
 func TestRefusingIsAlerted(t *testing.T) {
+	forgetAlerts(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newStubStore(t)
 		h := startedHandler(t, s)
@@ -80,6 +88,7 @@ func TestRefusingIsAlerted(t *testing.T) {
 }
 
 func TestOldestEventIsAlerted(t *testing.T) {
+	forgetAlerts(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newStubStore(t)
 		var told func() []string

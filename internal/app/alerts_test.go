@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -68,6 +69,7 @@ func within[T any](t *testing.T, c <-chan T) (value T) {
 // TestAlertsOfARunningCaddy has a receiver for each format, handlers, and a subscription to
 // events; one receiver fails at first; and the config is loaded again.
 func TestAlertsOfARunningCaddy(t *testing.T) {
+	store := rand.Text() // of which nothing was told before
 	got := make(chan string, 100)
 	var tries atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,12 +107,12 @@ func TestAlertsOfARunningCaddy(t *testing.T) {
 			}
 			want = slices.Delete(want, i, i+1)
 		}
-		if e := within(t, emitted); e != "instagram."+kind+" instagram queue.db queue.db" {
+		if e := within(t, emitted); e != "instagram."+kind+" instagram "+store+" "+store {
 			t.Errorf("got the event %q", e)
 		}
 	}
 	a := load(t, alerts)
-	about := alert.Alert{Kind: alert.Refusing, Cause: "queue.db", Text: "The disk is full.", Data: map[string]any{"store": "queue.db"}}
+	about := alert.Alert{Kind: alert.Refusing, Cause: store, Text: "The disk is full.", Data: map[string]any{"store": store}}
 	a.Alert(about)
 	a.Alert(about)
 	expect("refusing", "The disk is full.")
@@ -121,7 +123,7 @@ func TestAlertsOfARunningCaddy(t *testing.T) {
 	if err := caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}},"apps":{"instagram":{},"http":{"servers":{"x":{"listen":["192.0.2.1:1"]}}}}}`), true); err == nil {
 		t.Error("the config was loaded")
 	}
-	a.Alert(alert.Alert{Kind: alert.Recovered, Of: alert.Refusing, Cause: "queue.db", Text: "It is over.", Data: map[string]any{"store": "queue.db"}})
+	a.Alert(alert.Alert{Kind: alert.Recovered, Of: alert.Refusing, Cause: store, Text: "It is over.", Data: map[string]any{"store": store}})
 	expect("recovered", "It is over.")
 }
 
