@@ -24,20 +24,23 @@ const (
 	Answers      Kind = "answers"      // the answers to deliveries are failures to Meta
 )
 
-// kinds tells how often an alert comes again while its cause lasts, and its title.
+// kinds tells how often an alert comes again while its cause lasts, its title, and
+// whether another process may have told of it that now is over: one before a restart, or
+// another gateway.
 var kinds = map[Kind]struct {
-	again time.Duration
-	title string
+	again  time.Duration
+	title  string
+	shared bool
 }{
-	Refusing:     {hour, "deliveries are refused"},
-	Recovered:    {hour, "recovered"},
-	DeadLetter:   {hour, "events are given up"},
-	Oldest:       {6 * hour, "events wait for too long"},
-	Token:        {24 * hour, "an access token needs attention"},
-	Subscription: {24 * hour, "an account sends less than it should"},
-	Silence:      {24 * hour, "an account is silent"},
-	CA:           {7 * 24 * hour, "a CA certificate ends"},
-	Answers:      {hour, "answers count as failures"},
+	Refusing:     {hour, "deliveries are refused", false},
+	Recovered:    {hour, "recovered", false},
+	DeadLetter:   {hour, "events are given up", false},
+	Oldest:       {6 * hour, "events wait for too long", false},
+	Token:        {24 * hour, "an access token needs attention", true},
+	Subscription: {24 * hour, "an account sends less than it should", true},
+	Silence:      {24 * hour, "an account is silent", true},
+	CA:           {7 * 24 * hour, "a CA certificate ends", false},
+	Answers:      {hour, "answers count as failures", false},
 }
 
 // hour is the time in which a cause is told of once.

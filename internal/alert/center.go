@@ -98,6 +98,9 @@ func (c *Center) remind(k key, e *entry, a Alert) {
 func (c *Center) recover(a Alert) {
 	e := c.memory[key{a.Of, a.Cause}]
 	if e == nil {
+		if kinds[a.Of].shared {
+			c.send(Notice{Alert: a})
+		}
 		return
 	}
 	e.cancel()

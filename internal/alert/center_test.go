@@ -127,6 +127,17 @@ func TestRecoveryIsToldOnce(t *testing.T) {
 
 // TestReturnWithinTheHourIsToldLater has a cause come back after it was said to be over: it
 // must not stay unsaid, and neither may it flap.
+// TestEndOfWhatOthersToldOfIsTold has an account recover that another gateway, or this one
+// before a restart, has told of.
+func TestEndOfWhatOthersToldOfIsTold(t *testing.T) {
+	inHours(t, func(t *testing.T, c *Center, in *inbox) {
+		for _, kind := range Kinds() {
+			c.Raise(recovered(kind, string(kind)))
+		}
+		in.expect(t, "recovered silence", "recovered subscription", "recovered token")
+	})
+}
+
 func TestReturnWithinTheHourIsToldLater(t *testing.T) {
 	inHours(t, func(t *testing.T, c *Center, in *inbox) {
 		a := Alert{Kind: Refusing, Cause: "a"}

@@ -14,7 +14,7 @@ func TestWrongSubCommandsGetTheNearest(t *testing.T) {
 		"queue shot":          "did you mean 'instagram queue show'?",
 		"callback sett":       "did you mean 'instagram callback set'?",
 		"token renew":         "no such sub-command",
-		"queue s3cr3t-s3cr3t": "only backup, check, compact, discard, drop, export, list, pause, resume, retry, show, status; see 'instagram queue --help'",
+		"queue s3cr3t-s3cr3t": "only backup, check, compact, discard, drop, export, forget, list, pause, resume, retry, show, status; see 'instagram queue --help'",
 	} {
 		r := runCommand(t.Context(), "", strings.Fields(args)...)
 		r.want(t, 1, "", "there is no such sub-command")
