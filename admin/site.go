@@ -12,8 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
-	"github.com/caddy-instagram/webhooks/handler"
 	"github.com/caddy-instagram/webhooks/internal/account"
+	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 	"github.com/caddy-instagram/webhooks/internal/site"
 )
@@ -73,7 +73,7 @@ func webhooks(ctx context.Context, now time.Time) (urls []string, all []Expiry) 
 		}
 		if ca := w.ClientCert.LastCA(); ca != nil {
 			name := cmp.Or(ca.Subject.CommonName, ca.Subject.String())
-			all = append(all, Expiry{ClientCA, sanitize.Text(name, 100), ca.NotAfter.UTC(), ca.NotAfter.Sub(now) < handler.ExpirySoon})
+			all = append(all, Expiry{ClientCA, sanitize.Text(name, 100), ca.NotAfter.UTC(), ca.NotAfter.Sub(now) < app.CAEndsSoon})
 		}
 	}
 	slices.Sort(urls)

@@ -23,9 +23,6 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
-// ExpirySoon is how long before its end a trusted CA is warned about.
-const ExpirySoon = app.CAEndsSoon
-
 // maxChain is the most certificates that a client may send: Meta sends two or
 // three.
 const maxChain = 5
@@ -109,7 +106,7 @@ func warnOfExpiry(logger *zap.Logger, cas []*x509.Certificate, now time.Time) {
 		case left <= 0:
 			logger.Warn("a CA certificate in client_cert's trust_pool has expired: "+
 				"replace it with Meta's current one", subject, until)
-		case left <= ExpirySoon:
+		case left <= app.CAEndsSoon:
 			logger.Warn("a CA certificate in client_cert's trust_pool expires soon: add Meta's next one",
 				subject, until, zap.Int("days_left", int(left.Hours()/24)))
 		}

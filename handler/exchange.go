@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/accesslog"
+	"github.com/caddy-instagram/webhooks/internal/forward"
 )
 
 // exchange is one request and the response to it.
@@ -35,7 +36,7 @@ type exchange struct {
 
 // begin takes a request over before any later handler sees it.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	dropReservedHeaders(r)
+	forward.DropReservedHeaders(r)
 	x := &exchange{h: h, r: r, log: h.log.Take(r)}
 	x.w.ResponseWriter = w
 	return x
@@ -86,7 +87,7 @@ func (x *exchange) authenticate() error {
 	x.body.reader.Reset(buffer.Bytes())
 	x.delivery.Body, x.delivery.Secret, x.delivery.Signer = buffer.Bytes(), secret.Name, secret
 	x.w.delivery, x.w.accept2xx = &x.delivery, x.h.Accept2xx
-	forward(x.r, &x.delivery, x.body)
+	forward.Delivery(x.r, &x.delivery, x.body)
 	return nil
 }
 

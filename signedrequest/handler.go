@@ -3,13 +3,14 @@
 package signedrequest
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -20,6 +21,8 @@ import (
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/app"
 	"github.com/caddy-instagram/webhooks/internal/appsecret"
+	"github.com/caddy-instagram/webhooks/internal/forward"
+	"github.com/caddy-instagram/webhooks/internal/inprocess"
 	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
 	"github.com/caddy-instagram/webhooks/internal/option"
@@ -183,49 +186,39 @@ func (h *Handler) handOn(r *http.Request, next caddyhttp.Handler, request *signe
 	}
 	delivery := &event.Delivery{Body: body, Secret: secret.Name, Signer: secret}
 	defer delivery.End()
-	forward(r, delivery)
-	var answer answer
-	err = next.ServeHTTP(&answer, r)
+	handOver(r, delivery)
+	answer := inprocess.NewStatusWriter()
+	err = next.ServeHTTP(answer, r)
 	switch {
 	case delivery.Failure() != nil: // it counts even if something caught it
 		return 0, delivery.Failure()
 	case err != nil:
 		return 0, err
-	case answer.status == 0 && delivery.Accepted():
+	case answer.Status == 0 && delivery.Accepted():
 		return http.StatusOK, nil
-	case answer.status == 0:
+	case answer.Status == 0:
 		return http.StatusServiceUnavailable, nil
-	case answer.status/100 != 2 && answer.status < http.StatusBadRequest: // a redirect
+	case answer.Status/100 != 2 && answer.Status < http.StatusBadRequest: // a redirect
 		return http.StatusBadGateway, nil
 	}
-	return answer.status, nil
+	return answer.Status, nil
 }
 
-// forward makes r what the next handlers see: a delivery as instagram_webhook passes it on.
-func forward(r *http.Request, d *event.Delivery) {
-	for name := range r.Header {
-		if strings.HasPrefix(name, "X-Instagram-") { // placeholders are set as such
-			delete(r.Header, name)
-		}
-	}
+// handOver makes r what the next handlers see: a delivery as instagram_webhook passes it on.
+func handOver(r *http.Request, d *event.Delivery) {
+	forward.DropReservedHeaders(r)
 	signature := d.Signer.Sign(d.Body)
 	r.Header.Set(meta.HeaderSignature, "sha256="+hex.EncodeToString(signature[:]))
 	r.Header.Del(meta.HeaderLegacySignature)
 	r.Header.Del("Content-Encoding")
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Content-Length", strconv.Itoa(len(d.Body)))
-	setBody(r, d.Body)
-	ctx := r.Context()
-	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(d.Lookup)
-	}
-	*r = *r.WithContext(event.NewContext(ctx, d))
+	forward.Delivery(r, d, io.NopCloser(bytes.NewReader(d.Body)))
 }
 
 // refuse counts and logs why a request is refused. Nothing of it goes on.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, why *refusal) error {
 	requests.WithLabelValues(h.Kind, why.reason).Inc()
-	setBody(r, nil)
+	forward.SetBody(r, http.NoBody, 0)
 	if why.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
 	}

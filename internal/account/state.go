@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -139,13 +138,4 @@ func (st *state) encode() []byte {
 		panic(err) // it has only texts, numbers and times of this century
 	}
 	return data
-}
-
-// andList lists names for people to read.
-func andList(names []string) string {
-	last := len(names) - 1
-	if last < 1 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:last], ", ") + " and " + names[last]
 }

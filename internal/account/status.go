@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/alert"
+	"github.com/caddy-instagram/webhooks/internal/option"
 )
 
 // Status is how an account is doing, for people and programs.
@@ -112,7 +113,7 @@ func (r *record) toDo(a *Account) string {
 	case !r.Deauthorized.IsZero():
 		return "the owner took the app's rights away: get a new token by a new login"
 	case sub.State == Missing || sub.State == Flapping:
-		text := "not subscribed to " + andList(sub.Missing)
+		text := "not subscribed to " + option.And(sub.Missing)
 		if sub.Because != "" {
 			return text + ": " + sub.Because
 		}

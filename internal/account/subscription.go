@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/graph"
+	"github.com/caddy-instagram/webhooks/internal/option"
 )
 
 // subscription is what is known of the app's subscription to an account.
@@ -190,7 +191,7 @@ func (r *record) noteSubscription(a *Account) []alert.Alert {
 	case Missing, Flapping:
 		return r.alarm(a, alert.Subscription, sub.State+" "+strings.Join(sub.Missing, ","), fmt.Sprintf(
 			"Your app is not subscribed to %s of the account %s%s. Such events do not come, and Meta never sends them later. "+
-				"Subscribe it with 'caddy instagram subscriptions set'.", andList(sub.Missing), a.ID, because))
+				"Subscribe it with 'caddy instagram subscriptions set'.", option.And(sub.Missing), a.ID, because))
 	case Uncertain:
 		return r.alarm(a, alert.Subscription, Uncertain, fmt.Sprintf("It is not known what your app is subscribed to of the account %s%s.", a.ID, because))
 	case Complete, "":

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/account"
+	"github.com/caddy-instagram/webhooks/internal/alert"
 )
 
 // provisionAccounts prepares the service that looks after accounts, if there are any.
@@ -16,7 +17,7 @@ func (a *App) provisionAccounts(ctx caddy.Context) error {
 	if len(a.Accounts) == 0 {
 		return nil
 	}
-	s, err := account.New(ctx, account.Config{Accounts: a.Accounts, TokenKey: a.TokenKey, Refusing: a.refusing, Alert: a.Alert})
+	s, err := account.New(ctx, account.Config{Accounts: a.Accounts, TokenKey: a.TokenKey, Refusing: a.refusing, Alert: alert.Shared.Raise})
 	if err != nil {
 		return err
 	}

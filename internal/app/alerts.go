@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/httperror"
+	"github.com/caddy-instagram/webhooks/internal/inprocess"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
 	"github.com/caddy-instagram/webhooks/internal/option"
 	"github.com/caddy-instagram/webhooks/internal/placeholder"
@@ -136,12 +137,12 @@ func (r *AlertReceiver) sendTo(format alert.Format) func(context.Context, *alert
 			return err
 		}
 		request.RemoteAddr, request.RequestURI = "127.0.0.1:0", "/"
-		w := &statusWriter{header: make(http.Header)}
+		w := inprocess.NewStatusWriter()
 		request = caddyhttp.PrepareRequest(request, caddy.NewReplacer(), w, new(caddyhttp.Server))
 		if err := routes.ServeHTTP(w, request); err != nil {
-			return fmt.Errorf("a handler failed: %w", alert.StatusError(httperror.Status(err), w.header))
+			return fmt.Errorf("a handler failed: %w", alert.StatusError(httperror.Status(err), w.Header()))
 		}
-		return alert.StatusError(w.status, w.header)
+		return alert.StatusError(w.Status, w.Header())
 	}
 }
 
@@ -149,28 +150,6 @@ func (r *AlertReceiver) sendTo(format alert.Format) func(context.Context, *alert
 var alertURL = &url.URL{Scheme: "http", Host: "localhost", Path: "/"}
 
 var errNoAlertHandler = caddyhttp.Error(http.StatusNotFound, errors.New("no handler took the alert"))
-
-// statusWriter keeps the status of an answer.
-type statusWriter struct {
-	header http.Header
-	status int
-}
-
-// Header implements http.ResponseWriter.
-func (w *statusWriter) Header() http.Header { return w.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (w *statusWriter) Write(p []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return len(p), nil
-}
 
 // provisionAlerts prepares the receivers.
 func (a *App) provisionAlerts(ctx caddy.Context) error {

@@ -111,19 +111,19 @@ func TestAlertsOfARunningCaddy(t *testing.T) {
 			t.Errorf("got the event %q", e)
 		}
 	}
-	a := load(t, alerts)
+	load(t, alerts)
 	about := alert.Alert{Kind: alert.Refusing, Cause: store, Text: "The disk is full.", Data: map[string]any{"store": store}}
-	a.Alert(about)
-	a.Alert(about)
+	alert.Shared.Raise(about)
+	alert.Shared.Raise(about)
 	expect("refusing", "The disk is full.")
 
 	// A reload repeats nothing, and a config with another app that fails changes nothing.
-	a = load(t, alerts+`,{"url":"{env.ALERTS}/new","only":["ca"]}`)
-	a.Alert(about)
+	load(t, alerts+`,{"url":"{env.ALERTS}/new","only":["ca"]}`)
+	alert.Shared.Raise(about)
 	if err := caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}},"apps":{"instagram":{},"http":{"servers":{"x":{"listen":["192.0.2.1:1"]}}}}}`), true); err == nil {
 		t.Error("the config was loaded")
 	}
-	a.Alert(alert.Alert{Kind: alert.Recovered, Of: alert.Refusing, Cause: store, Text: "It is over.", Data: map[string]any{"store": store}})
+	alert.Shared.Raise(alert.Alert{Kind: alert.Recovered, Of: alert.Refusing, Cause: store, Text: "It is over.", Data: map[string]any{"store": store}})
 	expect("recovered", "It is over.")
 }
 

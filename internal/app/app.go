@@ -153,14 +153,6 @@ func (a *App) examine() {
 	}
 }
 
-// Alert tells the operator of something. It never blocks, and does nothing for a nil
-// App.
-func (a *App) Alert(about alert.Alert) {
-	if a != nil {
-		alert.Shared.Raise(about)
-	}
-}
-
 // Register adds a service. It must be called in Provision.
 func (a *App) Register(s Service) { a.services = append(a.services, s) }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
+	"github.com/caddy-instagram/webhooks/internal/loopback"
 	"github.com/caddy-instagram/webhooks/internal/sanitize"
 )
 
@@ -142,7 +143,7 @@ func parse(callback string) (*url.URL, error) {
 		return nil, errors.New("the callback URL names no host")
 	case to.User != nil || to.Fragment != "":
 		return nil, errors.New("the callback URL must have no user and no fragment")
-	case to.Scheme == "http" && !IsLocal(to.Hostname()):
+	case to.Scheme == "http" && !loopback.Is(to.Hostname()):
 		return nil, errors.New("secrets are not sent unencrypted: the callback URL must begin with https://, as Meta calls nothing else, or be on this machine")
 	}
 	return to, nil
@@ -161,12 +162,6 @@ func (r *run) normalizeURL() {
 	normalized.RawPath = strings.ReplaceAll(path, "+", "%20")
 	normalized.Path = unescaped(normalized.RawPath)
 	r.url = &normalized
-}
-
-// IsLocal reports whether a host is this machine by its very name.
-func IsLocal(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // hide keeps secrets out of all texts.

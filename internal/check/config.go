@@ -15,7 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
 // inside runs the checks of the config.
@@ -221,7 +221,7 @@ func (r *run) trustPools() {
 			switch left := time.Until(ca.NotAfter); {
 			case left <= 0:
 				r.fault(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expired on %s.", ca.Subject, day(ca.NotAfter)), "Replace it; Meta's current one is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
-			case left <= handler.ExpirySoon:
+			case left <= app.CAEndsSoon:
 				r.warn(ConfigCA, fmt.Sprintf("The CA %q in a trust pool expires on %s.", ca.Subject, day(ca.NotAfter)), "Add its successor beside it; Meta's is on its page \"Getting started\" about webhooks. Then reload Caddy with --force.")
 			default:
 				fine++

@@ -22,8 +22,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/inspector"
-	"github.com/caddy-instagram/webhooks/internal/check"
 	"github.com/caddy-instagram/webhooks/internal/inprocess"
+	"github.com/caddy-instagram/webhooks/internal/loopback"
 )
 
 func inspectCommand() *cobra.Command {
@@ -109,7 +109,7 @@ func (f flushing) Write(text []byte) (int, error) {
 
 // serveInspector serves the page until ctx ends.
 func serveInspector(ctx context.Context, c *console, api http.Handler, listen string, open bool) error {
-	if host, _, err := net.SplitHostPort(listen); err != nil || !check.IsLocal(host) {
+	if host, _, err := net.SplitHostPort(listen); err != nil || !loopback.Is(host) {
 		return errors.New("--listen must be an address of this machine alone, such as 127.0.0.1:8000: from elsewhere, use ssh -L")
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
@@ -162,7 +162,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	cookie, _ := r.Cookie(d.name)
 	switch {
-	case !check.IsLocal(host):
+	case !loopback.Is(host):
 		http.Error(w, "this page is for this machine alone", http.StatusForbidden)
 	case cookie != nil && isEqual(cookie.Value, d.cookie):
 		d.inside.Serve(w, r, d.user)

@@ -234,5 +234,5 @@ func OneOf(name, value string, values ...string) error {
 	if value == "" || slices.Contains(values, value) {
 		return nil
 	}
-	return fmt.Errorf("%s %q is none of %s", name, value, and(values))
+	return fmt.Errorf("%s %q is none of %s", name, value, And(values))
 }

@@ -80,14 +80,14 @@ func (t *Table) Names() string {
 	for _, o := range t.options {
 		names = append(names, o.name)
 	}
-	return and(names)
+	return And(names)
 }
 
-// and lists words for people to read.
-func and(words []string) string {
+// And lists words for people to read.
+func And(words []string) string {
 	last := len(words) - 1
-	if last == 0 {
-		return words[0]
+	if last < 1 {
+		return strings.Join(words, "")
 	}
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/internal/loopback"
 	"github.com/caddy-instagram/webhooks/queue"
 )
 
@@ -75,7 +76,7 @@ func originOf(app *caddyhttp.App, server *caddyhttp.Server) func(host string) st
 	secure := len(server.TLSConnPolicies) > 0
 	return func(host string) string {
 		scheme, usual := "https://", uint(443)
-		isLocal := host == "localhost" || net.ParseIP(host).IsLoopback()
+		isLocal := loopback.Is(host)
 		switch {
 		case !secure && isLocal:
 			scheme, usual = "http://", 80
