@@ -59,8 +59,11 @@ func (s spread) String() string {
 	return number(s.median) + " (" + number(s.least) + "–" + number(s.greatest) + ")"
 }
 
-// number writes a number with three digits, or more if it is large.
+// number writes a number with three digits, or more if it is large. A ratio to 0 is none.
 func number(n float64) string {
+	if math.IsNaN(n) || math.IsInf(n, 0) {
+		return "–"
+	}
 	decimals := 0
 	for size := max(math.Abs(n), 1); size < 100 && n != math.Trunc(n); size *= 10 {
 		decimals++

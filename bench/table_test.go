@@ -3,6 +3,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -24,7 +25,7 @@ func TestTable(t *testing.T) {
 	if got := table.lost(); got != 3 {
 		t.Errorf("%v lost, want 3", got)
 	}
-	for n, want := range map[float64]string{0: "0", 0.123: "0.12", 12.34: "12.3", 123.4: "123", 54321.9: "54322", 25: "25"} {
+	for n, want := range map[float64]string{0: "0", 0.123: "0.12", 12.34: "12.3", 123.4: "123", 54321.9: "54322", 25: "25", math.Inf(1): "–"} {
 		if got := number(n); got != want {
 			t.Errorf("%v is written %s, want %s", n, got, want)
 		}
