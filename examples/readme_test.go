@@ -2,6 +2,7 @@ package examples_test
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,16 +16,21 @@ import (
 // README and its like.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob("../docs/*.md")
-	if err != nil || len(paths) < 10 {
+	paths, err := filepath.Glob("../*.md")
+	if err != nil || len(paths) < 4 {
 		t.Fatalf("found only %v: %v", paths, err)
 	}
-	more, err := filepath.Glob("../*.md")
-	if err != nil || len(more) < 4 {
-		t.Fatalf("found only %v: %v", more, err)
+	err = filepath.WalkDir("../docs", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".md" {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil || len(paths) < 14 {
+		t.Fatalf("found only %v: %v", paths, err)
 	}
 	texts := make(map[string]string)
-	for _, path := range append(paths, more...) {
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -102,9 +108,13 @@ func TestLinks(t *testing.T) {
 func TestReadmeLeadsToAllPages(t *testing.T) {
 	t.Parallel()
 	all := pages(t)
-	for path := range all {
-		link := strings.TrimPrefix(path, "../")
-		if link != "README.md" && !strings.Contains(all["../README.md"], "]("+link) {
+	for page := range all {
+		link := strings.TrimPrefix(page, "../")
+		above := path.Dir(link) + "/README.md" // the page of a directory may lead to the others in it
+		if link == "README.md" || strings.Contains(all["../README.md"], "]("+link) {
+			continue
+		}
+		if above == link || !strings.Contains(all["../"+above], "]("+path.Base(link)) {
 			t.Errorf("the README has no link to %s", link)
 		}
 	}

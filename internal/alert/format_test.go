@@ -156,18 +156,18 @@ func TestErrorsTellNothingOfTheURL(t *testing.T) {
 // TestDocsHaveKindsAndFormats looks for each in its table.
 func TestDocsHaveKindsAndFormats(t *testing.T) {
 	t.Parallel()
-	docs, err := os.ReadFile("../../docs/alerts.md")
+	docs, err := os.ReadFile("../../docs/configuration/alerts.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range Kinds() {
 		if !strings.Contains(string(docs), "| `"+string(kind)+"` |") {
-			t.Errorf("docs/alerts.md does not have %s", kind)
+			t.Errorf("docs/configuration/alerts.md does not have %s", kind)
 		}
 	}
 	for _, format := range Formats {
 		if !strings.Contains(string(docs), "| `"+format+"` |") {
-			t.Errorf("docs/alerts.md does not have %s", format)
+			t.Errorf("docs/configuration/alerts.md does not have %s", format)
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (r *run) warnOfPHP(addresses []string, text string) {
 	}
 	slices.Sort(addresses)
 	r.warn(ConfigPHP, fmt.Sprintf(text, strings.Join(slices.Compact(addresses), ", ")),
-		"Put env PHP_ADMIN_VALUE into its php_fastcgi, with two lines between the quotation marks: display_errors=0 and output_buffering=1M (see docs/application.md, PHP). That beats php.ini, the pool and the script.")
+		"Put env PHP_ADMIN_VALUE into its php_fastcgi, with two lines between the quotation marks: display_errors=0 and output_buffering=1M (see docs/receiving.md, PHP). That beats php.ini, the pool and the script.")
 }
 
 // count returns a number of things.

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -89,7 +90,13 @@ func TestHelpTexts(t *testing.T) {
 // name.
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	paths, err := filepath.Glob("../../docs/*.md")
+	var paths []string
+	err := filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			paths = append(paths, path)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func deliverMany(b *testing.B, s *Store, n int) {
 	}
 }
 
-// BenchmarkSize measures what docs/several-gateways.md says of disks: how large an event is in
+// BenchmarkSize measures what docs/several-machines.md says of disks: how large an event is in
 // the tables and indexes, and how much is logged to accept and to deliver it.
 func BenchmarkSize(b *testing.B) {
 	own, err := pgtest.Start("fsync=off", "wal_compression=lz4", "max_wal_size=8GB")
