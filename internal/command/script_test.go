@@ -57,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"happens":    happens,
 			"reload":     reload,
 			"site":       startSite,
+			"callbacks":  startCallbacks,
 			"queue-file": keepQueue,
 			"queue":      serveQueue,
 			"state":      saveState,

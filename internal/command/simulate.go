@@ -38,7 +38,8 @@ type simulation struct {
 	run   simulate.Run
 	probe bool // send a forged delivery at the end
 
-	tls tlsFlags
+	tls    tlsFlags
+	signed signedRequestFlags
 
 	ledger      string
 	verify      []string
@@ -81,10 +82,16 @@ and counted.
 running Caddy, whatever became of the events there: --address, --config and
 --store say which, as for 'caddy instagram queue'.
 
+With --deauthorize or --deletion, it sends no deliveries but the form that Meta
+posts to these callbacks of an app, for a made-up user: one that is signed with
+another secret and one of two days ago, which must be refused; then an authentic
+one, and the same again. For a deletion it reads the answer, and gets the page
+that is named there for who asked.
+
 Exit codes:
   0  every authentic delivery was answered with 200, no forged one was, and no
      acknowledged event is missing
-  1  not so
+  1  not so, or a signed request is not answered as it should be
   2  there was no run, or it was cut short: wrong usage, a file that cannot be
      read or written, the file of --from-log is incomplete or holds no event, a
      queue that cannot be asked, an interrupt
@@ -103,6 +110,10 @@ Exit codes:
   # A full batch, with a client certificate
   $ caddy instagram simulate --to https://hooks.example.com/webhooks --app-secret-file secret \
       --cert client.pem --key client.key --batch 1000
+
+  # The deauthorize and the data deletion request callback
+  $ caddy instagram simulate --to https://hooks.example.com/meta/deauthorize --app-secret-file secret --deauthorize
+  $ caddy instagram simulate --to https://hooks.example.com/meta/deletion --app-secret-file secret --deletion
 
   # What a delivery of messages looks like
   $ caddy instagram simulate --print --field messages --app-secret made-up
@@ -146,6 +157,7 @@ func (s *simulation) register(cmd *cobra.Command) {
 	f.StringArrayVar(&s.verify, "verify", nil, "The event `file` to look for all acknowledged events in; repeatable")
 	f.BoolVar(&s.verifyQueue, "verify-queue", false, "Look for all acknowledged events in the queue of the running Caddy")
 	s.queue.register(cmd)
+	s.signed.register(cmd)
 
 	for _, pair := range [][]string{
 		{"file", "from-log"}, {"file", "field"}, {"file", "test-button"}, {"file", "batch"},
@@ -170,6 +182,8 @@ func (s *simulation) simulate(ctx context.Context, c *console, args []string) (r
 		return nil, noRun(err)
 	}
 	switch {
+	case s.signed.wanted():
+		return s.sendSigned(ctx, c)
 	case s.print:
 		return nil, withStatus(exitNoRun, s.show(ctx, c))
 	case s.to == "":
