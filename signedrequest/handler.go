@@ -80,8 +80,8 @@ const (
 	Deletion    = "deletion"
 )
 
-// codeMark stands in a StatusURL for the code.
-const codeMark = "{code}"
+// CodeMark stands in a StatusURL for the code.
+const CodeMark = "{code}"
 
 // CaddyModule returns the Caddy module information.
 func (*Handler) CaddyModule() caddy.ModuleInfo {
@@ -129,10 +129,10 @@ func (h *Handler) ValidateOptions() error {
 	if h.Kind == Deauthorize {
 		return errors.New("status_url is for deletion: nobody is shown a page for deauthorize")
 	}
-	before, after, found := strings.Cut(h.StatusURL, codeMark)
+	before, after, found := strings.Cut(h.StatusURL, CodeMark)
 	u, err := url.Parse(before)
 	if !found || after != "" || err != nil || u.Scheme != "https" || u.Host == "" || !strings.HasSuffix(u.Path, "/") || strings.ContainsAny(before, "?#{}") {
-		return fmt.Errorf("status_url %q must begin with https:// and end with /%s", h.StatusURL, codeMark)
+		return fmt.Errorf("status_url %q must begin with https:// and end with /%s", h.StatusURL, CodeMark)
 	}
 	h.page = u.Path
 	return nil
@@ -170,7 +170,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(map[string]string{
-		"url":               strings.Replace(h.StatusURL, codeMark, request.code, 1),
+		"url":               strings.Replace(h.StatusURL, CodeMark, request.code, 1),
 		"confirmation_code": request.code,
 	})
 }

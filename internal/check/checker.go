@@ -37,6 +37,10 @@ type Checker struct {
 	// Running looks at the running config of this process instead.
 	Running bool
 
+	// DeauthorizeURL and DeletionURL are the deauthorize and the data deletion request
+	// callback. Default: those of the config.
+	DeauthorizeURL, DeletionURL string
+
 	// VerifyToken is the verify token. Default: that of the config.
 	VerifyToken graph.Secret
 
@@ -128,6 +132,7 @@ func (c *Checker) Run(ctx context.Context) (*Report, error) {
 	r.secretForms()
 	r.normalizeURL()
 	r.outside()
+	r.signedRequests()
 	r.account()
 	return &r.report, context.Cause(ctx)
 }

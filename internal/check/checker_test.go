@@ -37,12 +37,14 @@ func TestAllIsWell(t *testing.T) {
 			}
 		}
 	}
+	c.withSigned()
+	c.DeauthorizeURL, c.DeletionURL = deauthorizeURL, deletionURL
 	r := c.run()
 	r.expect(t, nil, nil)
 	if got := r.with(Skipped); !slices.Equal(got, []string{Config}) {
 		t.Errorf("skipped %q", got)
 	}
-	if want := len(outside) + 4; r.Count(OK) != want || r.Worst() != OK {
+	if want := len(outside) + 6; r.Count(OK) != want || r.Worst() != OK {
 		t.Errorf("%d checks are ok, want %d", r.Count(OK), want)
 	}
 	if largest != meta.MaxUpdates {
@@ -390,7 +392,7 @@ func TestWithoutSecrets(t *testing.T) {
 	c.VerifyToken, c.AppSecret, c.Graph = "", "", nil
 	r := c.run()
 	r.expect(t, nil, nil)
-	want := []string{Config, AppSecret, Verification, DeliverySigned, DeliveryUnchanged, DeliveryLarge, Token, Subscription}
+	want := []string{Config, AppSecret, Verification, DeliverySigned, DeliveryUnchanged, DeliveryLarge, Deauthorize, Deletion, Token, Subscription}
 	if got := r.with(Skipped); !slices.Equal(got, want) {
 		t.Errorf("skipped %q, want %q", got, want)
 	}
@@ -408,7 +410,7 @@ func TestNoDeliveries(t *testing.T) {
 	})
 	r := c.run()
 	r.expect(t, nil, nil)
-	if got, want := r.with(Skipped), append([]string{Config}, deliveryChecks...); !slices.Equal(got, want) {
+	if got, want := r.with(Skipped), slices.Concat([]string{Config}, deliveryChecks, []string{Deauthorize, Deletion}); !slices.Equal(got, want) {
 		t.Errorf("skipped %q, want %q", got, want)
 	}
 }

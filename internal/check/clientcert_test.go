@@ -63,7 +63,7 @@ func TestClientCertificates(t *testing.T) {
 			if f := r.find(t, ClientCert); !strings.Contains(f.Text, test.says) {
 				t.Errorf("it says %q", f.Text)
 			}
-			want := append(append([]string{Config}, test.skipped...), Token, Subscription)
+			want := append(append([]string{Config}, test.skipped...), Deauthorize, Deletion, Token, Subscription)
 			if got := r.with(Skipped); !slices.Equal(got, want) {
 				t.Errorf("skipped %q, want %q", got, want)
 			}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/caddy-instagram/webhooks/handler"
 	"github.com/caddy-instagram/webhooks/internal/app"
 )
 
@@ -54,7 +56,7 @@ func (r *run) inside() {
 // read reads the config, which is not told if it is the running one.
 func (r *run) read() (config []byte, err error) {
 	if r.Running {
-		r.setup = runningSetup(r.URL)
+		r.setup = runningSetup(r.URL, r.url)
 		return nil, nil
 	}
 	if config, err = readConfig(r.Config); err == nil {
@@ -156,6 +158,21 @@ func (r *run) resolveSecrets() bool {
 		return ""
 	}
 	found := 0
+	appSecrets := func(from []handler.AppSecret) (set []appSecret) {
+		for i, s := range from {
+			name := cmp.Or(s.Name, "secret"+strconv.Itoa(i+1))
+			found++
+			secret := appSecret{name, resolve(fmt.Sprintf("app secret %q", name), s.Secret)}
+			if secret.key == "" {
+				continue
+			}
+			set = append(set, secret)
+			if !slices.Contains(r.setup.secrets, secret) {
+				r.setup.secrets = append(r.setup.secrets, secret)
+			}
+		}
+		return set
+	}
 	for _, w := range r.setup.webhooks {
 		for _, token := range w.VerifyTokens {
 			found++
@@ -163,20 +180,15 @@ func (r *run) resolveSecrets() bool {
 				r.token = value
 			}
 		}
-		for i, s := range w.AppSecrets {
-			name := s.Name
-			if name == "" {
-				name = "secret" + strconv.Itoa(i+1)
-			}
-			found++
-			secret := appSecret{name, resolve(fmt.Sprintf("app secret %q", name), s.Secret)}
-			if secret.key != "" && !slices.Contains(r.setup.secrets, secret) {
-				r.setup.secrets = append(r.setup.secrets, secret)
-			}
-			if w.chosen && secret.key != "" && !slices.Contains(r.secrets, secret) {
+		for _, secret := range appSecrets(w.AppSecrets) {
+			if w.chosen && !slices.Contains(r.secrets, secret) {
 				r.secrets = append(r.secrets, secret)
 			}
 		}
+	}
+	for i := range r.setup.signed {
+		h := &r.setup.signed[i]
+		h.secrets = appSecrets(h.appSecrets)
 	}
 	if complete {
 		r.ok(ConfigSecrets, fmt.Sprintf("All verify tokens and app secrets are set (%d).", found))

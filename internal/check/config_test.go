@@ -94,7 +94,7 @@ func TestConfigIsWell(t *testing.T) {
 	c.free = func(dir string) (int64, error) { looked[dir] = true; return 10 << 30, nil }
 	r := c.run()
 	r.expect(t, nil, nil)
-	if got, want := r.with(Skipped), []string{ConfigCA, ConfigPHP, QueueAccepting, QueueDelivering, QueueDead, Token, Subscription}; !slices.Equal(got, want) {
+	if got, want := r.with(Skipped), []string{ConfigCA, ConfigPHP, QueueAccepting, QueueDelivering, QueueDead, Deauthorize, Deletion, Token, Subscription}; !slices.Equal(got, want) {
 		t.Errorf("skipped %q, want %q", got, want)
 	}
 	var subjects []string

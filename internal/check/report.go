@@ -59,6 +59,9 @@ const (
 	NeighbourHost          = "neighbour.host"
 	Time                   = "time"
 
+	Deauthorize = "deauthorize"
+	Deletion    = "deletion"
+
 	Token        = "token"
 	Subscription = "subscription"
 )
@@ -80,7 +83,7 @@ var outside = []string{
 
 // Checks returns the names of all checks, in the order in which they are made.
 func Checks() []string {
-	return slices.Concat(inside, []string{AppSecret, CallbackURL}, outside, []string{Token, Subscription})
+	return slices.Concat(inside, []string{AppSecret, CallbackURL}, outside, []string{Deauthorize, Deletion, Token, Subscription})
 }
 
 // Finding is what one check found. Its texts hold no secret, and nothing that a

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/inprocess"
 	"github.com/caddy-instagram/webhooks/internal/site"
 	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/signedrequest"
 )
 
 func init() { site.Check = checkSite }
@@ -37,7 +38,7 @@ func checkSite(ctx context.Context, callback string) (any, error) {
 }
 
 // runningSetup returns what the running config says about webhooks.
-func runningSetup(callback string) *setup {
+func runningSetup(callback string, to *url.URL) *setup {
 	s := new(setup)
 	site.Visit(func(h caddyhttp.MiddlewareHandler, urls []string) {
 		switch h := h.(type) {
@@ -49,6 +50,14 @@ func runningSetup(callback string) *setup {
 			if h.ClientCert != nil {
 				s.cas = append(s.cas, trustPool{loaded: h.ClientCert.CAs()})
 			}
+		case *signedrequest.Handler:
+			place := site.Place{Hosts: []string{to.Hostname()}, Paths: []string{"/"}}
+			for _, at := range urls {
+				if at, err := url.Parse(at); err == nil && at.Host == to.Host {
+					place.Paths = append(place.Paths, at.Path)
+				}
+			}
+			s.noteSigned(signedHandlerFrom(h), to, place)
 		case *file.Handler:
 			s.writes(directory{name: fileDirectory(h)})
 		case *queue.Handler:

@@ -22,7 +22,9 @@ import (
 
 	"github.com/caddy-instagram/webhooks/file"
 	"github.com/caddy-instagram/webhooks/handler"
+	"github.com/caddy-instagram/webhooks/internal/site"
 	"github.com/caddy-instagram/webhooks/queue"
+	"github.com/caddy-instagram/webhooks/signedrequest"
 )
 
 // setup is what a config says about webhooks.
@@ -35,6 +37,7 @@ type setup struct {
 	certDemanded, certForVerification bool
 	maxSize                           int64
 
+	signed      []signedHandler
 	hasQueue    bool
 	stores      []store // those of the queues that are known, each once
 	several     bool    // queues are open in the running Caddy
@@ -98,7 +101,8 @@ func readSetup(config []byte, callback *url.URL) (*setup, error) {
 	s := new(setup)
 	to := &http.Request{Method: http.MethodPost, Host: callback.Host, URL: callback, Header: http.Header{}}
 	to = caddyhttp.PrepareRequest(to.WithContext(context.Background()), caddy.NewReplacer(), nil, nil)
-	if err := s.walk(root, to, fit{host: true, path: true}); err != nil {
+	start := position{fit{host: true, path: true}, site.Place{Hosts: []string{callback.Hostname()}, Paths: []string{"/"}}}
+	if err := s.walk(root, to, start); err != nil {
 		return nil, err
 	}
 	s.choose()
@@ -107,7 +111,7 @@ func readSetup(config []byte, callback *url.URL) (*setup, error) {
 }
 
 // walk notes what matters of a node of the config and of all below it.
-func (s *setup) walk(node any, r *http.Request, at fit) error {
+func (s *setup) walk(node any, r *http.Request, at position) error {
 	switch n := node.(type) {
 	case []any:
 		for _, child := range n {
@@ -120,12 +124,13 @@ func (s *setup) walk(node any, r *http.Request, at fit) error {
 		if err != nil {
 			return err
 		}
-		if err := s.note(n, raw, at); err != nil {
+		if err := s.note(n, raw, r.URL, at); err != nil {
 			return err
 		}
 		if n["handle"] != nil && n["match"] != nil {
 			at.host = at.host && matchersFit[caddyhttp.MatchHost](n["match"], "host", r)
 			at.path = at.path && matchersFit[caddyhttp.MatchPath](n["match"], "path", r)
+			at.Place = at.Behind(matchedBy(n["match"], "host"), matchedBy(n["match"], "path"))
 		}
 		if addresses, ok := n["listen"].([]any); ok {
 			at.port = slices.ContainsFunc(addresses, func(a any) bool { return listens(a, r.URL) })
@@ -137,6 +142,27 @@ func (s *setup) walk(node any, r *http.Request, at fit) error {
 		}
 	}
 	return nil
+}
+
+// position is where in the config a handler stands.
+type position struct {
+	fit
+	site.Place
+}
+
+// matchedBy returns what the matchers with a name in a route's matcher sets match.
+func matchedBy(sets any, name string) (all []string) {
+	list, _ := sets.([]any)
+	for _, set := range list {
+		matchers, _ := set.(map[string]any)
+		values, _ := matchers[name].([]any)
+		for _, value := range values {
+			if text, ok := value.(string); ok {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
 }
 
 // listens reports whether an address that a server listens on has the port of a
@@ -173,14 +199,20 @@ func matchersFit[M interface {
 }
 
 // note keeps what matters of one object in the config.
-func (s *setup) note(object map[string]any, raw json.RawMessage, at fit) error {
+func (s *setup) note(object map[string]any, raw json.RawMessage, callback *url.URL, at position) error {
 	switch name := object["handler"]; name {
 	case "instagram_webhook":
-		w := webhook{fit: at}
+		w := webhook{fit: at.fit}
 		if err := json.Unmarshal(raw, &w.Handler); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		s.webhooks = append(s.webhooks, w)
+	case "instagram_signed_request":
+		h := new(signedrequest.Handler)
+		if err := json.Unmarshal(raw, h); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		s.noteSigned(signedHandlerFrom(h), callback, at.Place)
 	case "instagram_file":
 		var h file.Handler
 		if err := json.Unmarshal(raw, &h); err != nil {

@@ -49,6 +49,10 @@ queue is. Run it as Caddy's user and with Caddy's environment. Verify token and
 app secrets are those of the config, unless they are given by
 --verify-token-file and --app-secret-file.
 
+The deauthorize and the data deletion request callback, if the config has them or
+their URLs are given, get signed requests for the user "0", authentic and forged
+ones, and the page that a deletion names is looked at.
+
 With an access token, it asks Meta how long that lives, what the account is
 subscribed to, and, where the login has a call for that, whether the token lacks
 a permission.
@@ -76,6 +80,8 @@ Exit codes:
 	k.tls.register(cmd, "The PEM `file` with the CAs that the certificate must come from (default: the system's)")
 	flags.DurationVar(&k.Timeout, "timeout", check.DefaultTimeout, "Longest `time` for each request and the like")
 	flags.BoolVar(&k.NoDeliveries, "no-deliveries", false, "Send no deliveries")
+	flags.StringVar(&k.DeauthorizeURL, "deauthorize-url", "", "The `URL` of the deauthorize callback (default: that of the config)")
+	flags.StringVar(&k.DeletionURL, "deletion-url", "", "The `URL` of the data deletion request callback (default: that of the config)")
 	flags.StringVar(&k.accountID, "account", "", "The `id` of the account to look at (default: whose the access token is; needed with --login unified)")
 	flags.StringVar(&k.app, "app", "", "The `id` of your app, if several are subscribed to the account")
 	flags.StringSliceVar(&k.fields, "fields", nil, "The `fields` that the account must be subscribed to, with commas in between")

@@ -52,7 +52,7 @@ func Visit(visit func(h caddyhttp.MiddlewareHandler, urls []string)) {
 func visitApp(app *caddyhttp.App, visit func(h caddyhttp.MiddlewareHandler, urls []string)) {
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 		w := walk{server: app.Servers[name], origin: originOf(app, app.Servers[name]), visit: visit}
-		w.routes(w.server.Routes, place{hosts: []string{"localhost"}, paths: []string{"/"}})
+		w.routes(w.server.Routes, Place{Hosts: []string{"localhost"}, Paths: []string{"/"}})
 	}
 }
 
@@ -100,10 +100,10 @@ func bracketed(host string) string {
 // maxDepth bounds how deep routes are followed: a named route may invoke itself.
 const maxDepth = 64
 
-func (w *walk) routes(routes caddyhttp.RouteList, at place) {
+func (w *walk) routes(routes caddyhttp.RouteList, at Place) {
 	if w.depth++; w.depth < maxDepth {
 		for i := range routes {
-			here := at.of(routes[i].MatcherSets)
+			here := at.behindSets(routes[i].MatcherSets)
 			for _, h := range routes[i].Handlers {
 				w.handler(h, here)
 			}
@@ -112,7 +112,7 @@ func (w *walk) routes(routes caddyhttp.RouteList, at place) {
 	w.depth--
 }
 
-func (w *walk) handler(h caddyhttp.MiddlewareHandler, at place) {
+func (w *walk) handler(h caddyhttp.MiddlewareHandler, at Place) {
 	w.visit(h, at.urls(w.origin))
 	switch h := h.(type) {
 	case *caddyhttp.Subroute:
@@ -128,11 +128,12 @@ func (w *walk) handler(h caddyhttp.MiddlewareHandler, at place) {
 	}
 }
 
-// place is what the requests that come to a handler have in common.
-type place struct{ hosts, paths []string }
+// Place is what the requests that come to a handler have in common, as far as the matchers
+// of hosts and paths before it tell. There is at least one of each.
+type Place struct{ Hosts, Paths []string }
 
-// of returns the place behind matchers. What is no plain host or path stays out.
-func (p place) of(sets caddyhttp.MatcherSets) place {
+// behindSets returns the place behind matchers.
+func (p Place) behindSets(sets caddyhttp.MatcherSets) Place {
 	var hosts, paths []string
 	for _, set := range sets {
 		for _, m := range set {
@@ -140,26 +141,36 @@ func (p place) of(sets caddyhttp.MatcherSets) place {
 			case *caddyhttp.MatchHost:
 				hosts = append(hosts, *m...)
 			case *caddyhttp.MatchPath:
-				for _, path := range *m {
-					paths = append(paths, p.path(strings.TrimSuffix(path, "*")))
-				}
+				paths = append(paths, *m...)
 			}
 		}
 	}
+	return p.Behind(hosts, paths)
+}
+
+// Behind returns the place behind matchers of hosts and of paths. What is no plain host or
+// path stays out.
+func (p Place) Behind(hosts, paths []string) Place {
 	odd := func(text string) bool { return strings.ContainsAny(text, "*{") }
-	if hosts = slices.DeleteFunc(hosts, odd); len(hosts) > 0 {
-		p.hosts = hosts
+	var below []string
+	for _, path := range paths {
+		if path = strings.TrimSuffix(path, "*"); !odd(path) {
+			below = append(below, p.path(path))
+		}
 	}
-	if paths = slices.DeleteFunc(paths, odd); len(paths) > 0 {
-		p.paths = paths
+	if hosts = slices.DeleteFunc(slices.Clone(hosts), odd); len(hosts) > 0 {
+		p.Hosts = hosts
+	}
+	if len(below) > 0 {
+		p.Paths = below
 	}
 	return p
 }
 
 // path returns a path behind one that was matched before: if it is not below that,
 // handle_path has removed that.
-func (p place) path(path string) string {
-	if before := p.paths[0]; before != "/" && !strings.HasPrefix(path, before) {
+func (p Place) path(path string) string {
+	if before := p.Paths[0]; before != "/" && !strings.HasPrefix(path, before) {
 		return strings.TrimSuffix(before, "/") + path
 	}
 	return path
@@ -168,9 +179,9 @@ func (p place) path(path string) string {
 // maxURLs is how many URLs of a handler are told.
 const maxURLs = 16
 
-func (p place) urls(origin func(host string) string) (all []string) {
-	for _, host := range p.hosts {
-		for _, path := range p.paths {
+func (p Place) urls(origin func(host string) string) (all []string) {
+	for _, host := range p.Hosts {
+		for _, path := range p.Paths {
 			if len(all) < maxURLs {
 				all = append(all, origin(host)+path)
 			}
