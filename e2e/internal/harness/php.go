@@ -24,9 +24,20 @@ type PHP struct {
 // must: nothing may be left out unseen.
 func HavePHP() bool { return findPHP() != "" || os.Getenv("CI") == "true" }
 
-// StartPHP starts php-fpm, with more lines for its pool. Where there is none the
-// test is skipped, except in continuous integration.
+// StartPHP starts php-fpm without a php.ini, with more lines for its pool. Where there
+// is none the test is skipped, except in continuous integration.
 func StartPHP(t testing.TB, pool ...string) *PHP {
+	t.Helper()
+	return startPHP(t, pool, "--no-php-ini")
+}
+
+// StartInstalledPHP is StartPHP with the php.ini of the system, and its extensions.
+func StartInstalledPHP(t testing.TB, pool ...string) *PHP {
+	t.Helper()
+	return startPHP(t, pool)
+}
+
+func startPHP(t testing.TB, pool []string, options ...string) *PHP {
 	t.Helper()
 	binary := findPHP()
 	switch {
@@ -46,7 +57,7 @@ func StartPHP(t testing.TB, pool ...string) *PHP {
 	}
 	p := &PHP{Socket: filepath.Join(dir, "s"), Root: filepath.Join(dir, "php")}
 	config := filepath.Join(dir, "fpm.conf")
-	args := []string{"--nodaemonize", "--force-stderr", "--no-php-ini", "--fpm-config", config}
+	args := append(options, "--nodaemonize", "--force-stderr", "--fpm-config", config)
 	user := ""
 	if os.Geteuid() == 0 {
 		// Pools of root need a user and, to stay root, permission to.

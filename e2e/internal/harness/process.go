@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -37,6 +38,12 @@ func start(name string, cmd *exec.Cmd) (*Process, error) {
 		close(p.exited)
 	}()
 	return p, nil
+}
+
+// StartProgram starts a program that ends with the test, by the name of its file.
+func StartProgram(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	return startFor(t, filepath.Base(cmd.Path), cmd)
 }
 
 // startFor starts a program that ends with the test. The test fails if the
