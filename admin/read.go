@@ -3,7 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
-	"errors"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -47,21 +47,31 @@ func (a *API) list(store Store, r *request) (any, error) {
 // room for, with their bodies. It cuts nothing between the consumers of an event.
 func (a *API) addBodies(ctx context.Context, store Store, events []queue.Event) ([]queue.Event, error) {
 	room := cmp.Or(a.MaxBodies, 8<<20)
-	for at := 0; at < len(events); {
-		same := sameID(events[at:])
-		if room -= len(same) * same[0].Size; at > 0 && room < 0 {
-			return events[:at], nil
+	var ids []uint64
+	n := 0
+	for n < len(events) {
+		same := sameID(events[n:])
+		if room -= len(same) * same[0].Size; n > 0 && room < 0 {
+			break
 		}
-		found, err := find(ctx, store, queue.Filter{ID: same[0].ID, Limit: 1, Bodies: true})
-		switch {
-		case err == nil:
-			for i := range same {
-				same[i].Body = found[0].Body
-			}
-		case !errors.Is(err, queue.ErrNotFound): // else it was forgotten meanwhile
-			return nil, err
-		}
-		at += len(same)
+		ids = append(ids, same[0].ID)
+		n += len(same)
+	}
+	events = events[:n]
+	if n == 0 {
+		return events, nil
+	}
+	slices.Sort(ids)
+	read, err := store.List(ctx, queue.Filter{IDs: ids, Bodies: true})
+	if err != nil {
+		return nil, err
+	}
+	bodies := make(map[uint64][]byte)
+	for i := range read {
+		bodies[read[i].ID] = read[i].Body
+	}
+	for i := range events { // one that was forgotten meanwhile comes without
+		events[i].Body = bodies[events[i].ID]
 	}
 	return events, nil
 }

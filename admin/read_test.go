@@ -244,6 +244,36 @@ func TestListOfLargeBodies(t *testing.T) {
 	}
 }
 
+// counting counts how often events are listed.
+type counting struct {
+	queue.Store
+	calls int
+}
+
+func (c *counting) List(ctx context.Context, filter queue.Filter) ([]queue.Event, error) {
+	c.calls++
+	return c.Store.List(ctx, filter)
+}
+
+// TestBodiesOfAPageAreReadAtOnce has as many bodies as fit cost one more look into the
+// store, however many they are.
+func TestBodiesOfAPageAreReadAtOnce(t *testing.T) {
+	t.Parallel()
+	store := newStore(t, "q")
+	for i := range 50 {
+		accept(t, store, record(i))
+	}
+	counted := &counting{Store: store.Store}
+	store.Store = counted
+	events := get[[]Event](t, []Store{store}, "GET", "/instagram/queue/events?bodies=true&limit=40")
+	if len(events) != 40 || events[39].Body == nil || counted.calls != 2 {
+		t.Errorf("%d events were listed in %d calls", len(events), counted.calls)
+	}
+	if get[[]Event](t, []Store{store}, "GET", "/instagram/queue/events?bodies=true&state=dead"); counted.calls != 3 {
+		t.Errorf("%d calls once no event was listed", counted.calls)
+	}
+}
+
 // forgetful forgets an event after it was listed.
 type forgetful struct {
 	queue.Store
@@ -252,7 +282,7 @@ type forgetful struct {
 
 func (f forgetful) List(ctx context.Context, filter queue.Filter) ([]queue.Event, error) {
 	events, err := f.Store.List(ctx, filter)
-	if err == nil && filter.ID == 0 {
+	if err == nil && !filter.Bodies {
 		err = f.Discard(ctx, "", f.id)
 	}
 	return events, err
