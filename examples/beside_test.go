@@ -158,7 +158,7 @@ func TestExamplesOfQueuesGiveNothingUpAtOnce(t *testing.T) {
 	for i, block := range codeBlocks(t) {
 		texts[fmt.Sprintf("block %d", i)] = block.text
 	}
-	dead := regexp.MustCompile(`(?m)^\s*dead\s+\d|"dead_status": *\[[^\]]*(400|422)`)
+	dead := regexp.MustCompile(`(?m)^\s*dead\s.*\b(400|401|403|404|419|422|5\d\d)\b|"dead_status": *\[[^\]]*(400|422)`)
 	for name, text := range texts {
 		if found := dead.FindString(text); found != "" {
 			t.Errorf("%s has %q", name, found)

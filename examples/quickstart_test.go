@@ -6,6 +6,11 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +20,8 @@ import (
 )
 
 // TestQuickStart does what the README's quick start says, on free ports, and
-// then the same by hand. It holds what that prints and writes against what is
-// shown.
+// then the same by hand. It holds what that prints, writes and sends to the
+// application against what is shown.
 func TestQuickStart(t *testing.T) {
 	for _, tool := range []string{"sh", "curl", "openssl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -26,9 +31,11 @@ func TestQuickStart(t *testing.T) {
 			t.Skipf("skipped: the quick start needs %s: %v", tool, err)
 		}
 	}
-	quick := blocks(t, "../README.md", "Quick start", 7)
+	quick := blocks(t, "../README.md", "Quick start", 6)
+	arrives := blocks(t, "../README.md", "What arrives", 1)[0]
+	line := blocks(t, "../docs/configuration/files.md", "Syntax", 2)[1]
 	byHand := blocks(t, "../docs/simulate.md", "By hand, with curl and openssl", 5)
-	if quick[0] != "go build -o caddy ./cmd/caddy\n./caddy run --config examples/quickstart/Caddyfile\n" || quick[1] != "./caddy instagram listen :9000\n" {
+	if quick[0] != "go build -o caddy ./cmd/caddy\n./caddy run --config examples/quickstart/Caddyfile\n" || quick[1] != "./caddy instagram listen 127.0.0.1:9000\n" {
 		t.Fatalf("the quick start begins with other commands than this test knows: %q", quick[:2])
 	}
 	dir := t.TempDir()
@@ -37,8 +44,9 @@ func TestQuickStart(t *testing.T) {
 	}
 	receiver := receiveAt(t, dir, "127.0.0.1:0")
 	address := freeAddress(t)
+	admin := "unix/" + filepath.Join(dir, "admin.sock")
 	local := func(s string) string {
-		return strings.NewReplacer("localhost:8080", address, "http://:8080", "http://"+strings.TrimPrefix(address, "127.0.0.1"),
+		return strings.NewReplacer("localhost:8080", address, "localhost:2020", admin, "http://:8080", "http://"+strings.TrimPrefix(address, "127.0.0.1"),
 			"localhost:9000", receiver.address, "go run ./cmd/caddy", "./caddy").Replace(s)
 	}
 	startGateway(t, dir, local)
@@ -61,8 +69,13 @@ func TestQuickStart(t *testing.T) {
 		}
 	}
 
-	prints(quick[2], quick[3])
-	for line := range strings.Lines(quick[4]) {
+	sent := run(quick[2])
+	for _, want := range []string{"verification  ok\n", "\naccepted      1 of 1, 1 events\n", " a forged delivery is answered with 401\n"} {
+		if !strings.Contains(sent, want) {
+			t.Errorf("%s\nprints %q, without %q", quick[2], sent, want)
+		}
+	}
+	for line := range strings.Lines(quick[3]) {
 		clock := regexp.MustCompile(`^\d\d:\d\d:\d\d`)
 		if got := receiver.next(t); clock.ReplaceAllString(got, "") != clock.ReplaceAllString(line, "") {
 			t.Errorf("the receiver prints %q, the README says %q", got, line)
@@ -70,7 +83,7 @@ func TestQuickStart(t *testing.T) {
 	}
 	receiver.stop(t)
 	export, _, _ := strings.Cut(quick[2], "\n")
-	if got := run(export + "\n" + quick[5]); !strings.Contains(got, "\naccepted      1 of 1, 1 events\n") {
+	if got := run(export + "\n" + quick[4]); !strings.Contains(got, "\naccepted      1 of 1, 1 events\n") {
 		t.Errorf("while the receiver is down: %s", got)
 	}
 	receiver = receiveAt(t, dir, receiver.address)
@@ -79,14 +92,83 @@ func TestQuickStart(t *testing.T) {
 		t.Errorf("the receiver that is back prints %q", got)
 	}
 	receiver.stop(t)
+	opensThePage(t, dir, local(quick[5]))
+	request := requestAt(t, receiver.address, func() { run(export + "\n" + strings.Replace(quick[4], "--seed 2", "--seed 3", 1)) })
+	if request != arrives {
+		t.Errorf("an application gets\n%s\nand the README says\n%s", request, arrives)
+	}
 
 	prints(byHand[0], byHand[1])
 	prints(byHand[2], byHand[3])
 	text, err := os.ReadFile(filepath.Join(dir, "instagram-events.jsonl"))
 	lines := strings.SplitAfter(string(text), "\n")
-	if err != nil || len(lines) != 4 || lines[0] != quick[6] || lines[2] != byHand[4] {
-		t.Errorf("the file holds %q, %v; the README says %q and %q", text, err, quick[6], byHand[4])
+	if err != nil || len(lines) != 5 || lines[0] != line || lines[3] != byHand[4] {
+		t.Errorf("the file holds %q, %v; the documentation says %q and %q", text, err, line, byHand[4])
 	}
+}
+
+// opensThePage runs the command that serves the inspector, and gets the page.
+func opensThePage(t *testing.T, dir, command string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-eu", "-c", "exec "+strings.TrimSpace(strings.ReplaceAll(command, "examples/quickstart/", "")))
+	cmd.Dir = dir
+	notes, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	}()
+	url := ""
+	for lines := bufio.NewScanner(notes); url == "" && lines.Scan(); {
+		url = regexp.MustCompile(`http://\S+`).FindString(lines.Text())
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Jar: jar}).Get(url)
+	if err != nil {
+		t.Fatalf("%s said %q: %v", command, url, err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("<title>")) {
+		t.Errorf("the page is answered with %s, %v: %q", resp.Status, err, page)
+	}
+}
+
+// requestAt returns the request that comes to an address, as far as the README
+// shows it, while something is done.
+func requestAt(t *testing.T, address string, do func()) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var text strings.Builder
+		fmt.Fprintf(&text, "%s %s %s\n", r.Method, r.URL, r.Proto)
+		for _, name := range []string{"Content-Type", "Idempotency-Key", "X-Instagram-Attempt"} {
+			fmt.Fprintf(&text, "%s: %s\n", name, r.Header.Get(name))
+		}
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprintf(&text, "\n%s\n", body)
+		if err == nil {
+			requests <- text.String()
+		}
+	}))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	do()
+	return <-requests
 }
 
 // receiver is `caddy instagram listen`.

@@ -20,6 +20,7 @@ func pages(t *testing.T) map[string]string {
 	if err != nil || len(paths) < 4 {
 		t.Fatalf("found only %v: %v", paths, err)
 	}
+	paths = append(paths, "../bench/README.md", "../bench/figures.md")
 	err = filepath.WalkDir("../docs", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".md" {
 			paths = append(paths, path)
@@ -134,10 +135,13 @@ func anchors(text string) (all []string) {
 func snippet(t *testing.T, language, text string) []byte {
 	t.Helper()
 	switch {
-	case language == "json" && (strings.Contains(text, `"handler"`) || strings.Contains(text, `"match"`)):
+	case language == "json" && (strings.Contains(text, `"handler"`) || strings.Contains(text, `"match"`) || strings.Contains(text, `"apps"`)):
 		var route map[string]any
 		if err := json.Unmarshal([]byte(moved(t, text)), &route); err != nil {
 			t.Fatalf("%s\n%v", text, err)
+		}
+		if route["apps"] != nil {
+			return []byte(text)
 		}
 		if route["handler"] != nil {
 			route = map[string]any{"handle": []any{route}}
