@@ -1,12 +1,15 @@
 package command
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/caddy-instagram/webhooks/event"
@@ -72,5 +75,58 @@ func TestDocsOfCheckHaveItsFlags(t *testing.T) {
 		if !regexp.MustCompile(regexp.QuoteMeta(want) + `(?:[\] ]|$)`).MatchString(syntax) {
 			t.Errorf("the syntax in docs/check.md does not have %s", want)
 		}
+	}
+}
+
+// TestCommandsAreDocumented looks for each command in the docs, and for each of its
+// flags on a page that has the command. TestREADME looks the other way round.
+func TestCommandsAreDocumented(t *testing.T) {
+	t.Parallel()
+	pages := make(map[string]string)
+	err := filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".md" {
+			var text []byte
+			text, err = os.ReadFile(path)
+			pages[path] = string(text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := &cobra.Command{Use: "caddy"}
+	instagram := &cobra.Command{Use: "instagram"}
+	top.AddCommand(instagram)
+	root(instagram)
+	found := 0
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, child := range cmd.Commands() {
+			visit(child)
+		}
+		if cmd.HasSubCommands() || cmd.Hidden {
+			return
+		}
+		found++
+		named := regexp.MustCompile(`\b` + cmd.CommandPath() + `\b`)
+		var about strings.Builder
+		for _, text := range pages {
+			if named.MatchString(text) {
+				about.WriteString(text)
+			}
+		}
+		if about.Len() == 0 {
+			t.Errorf("no page has %s", cmd.CommandPath())
+			return
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && !regexp.MustCompile("--"+f.Name+`\b`).MatchString(about.String()) {
+				t.Errorf("no page that has %s has its flag --%s", cmd.CommandPath(), f.Name)
+			}
+		})
+	}
+	visit(instagram)
+	if found < 25 {
+		t.Errorf("only %d commands", found)
 	}
 }
