@@ -39,7 +39,7 @@ func TestQuickStart(t *testing.T) {
 		t.Fatalf("the quick start begins with other commands than this test knows: %q", quick[:2])
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "caddy"), "../cmd/caddy").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, "caddy"), "../cmd/caddy").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	receiver := receiveAt(t, dir, "127.0.0.1:0")

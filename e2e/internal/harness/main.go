@@ -52,7 +52,7 @@ func buildCaddy(dir string) error {
 	if runtime.GOOS == "windows" {
 		caddyBinary += ".exe"
 	}
-	args := []string{"build", "-o", caddyBinary}
+	args := []string{"build", "-ldflags=-s -w", "-o", caddyBinary} // nobody debugs it
 	if RaceEnabled {
 		args = append(args, "-race")
 	}
