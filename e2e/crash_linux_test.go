@@ -15,16 +15,23 @@ import (
 )
 
 var (
-	crashRounds = flag.Int("crash.rounds", 0, "how often each crash test crashes; 0: 10 or 20 times, on a busy machine fewer")
+	crashRounds = flag.Int("crash.rounds", 0, "how often each crash test crashes; 0: 10 or 20 times, on a busy machine and with the race detector fewer")
 	crashSeed   = flag.Uint64("crash.seed", uint64(time.Now().UnixNano()), "seed of the crash tests")
 )
 
-// crashes counts the rounds of a crash test: the fewest are each kind twice.
+// fewCrashes are each kind twice.
+const fewCrashes = 8
+
+// crashes counts the rounds of a crash test. The race detector gets the fewest: it looks
+// at the same code in each, and what is lost shows without it too.
 func crashes(rounds int) iter.Seq[int] {
-	if *crashRounds > 0 {
+	switch {
+	case *crashRounds > 0:
 		return harness.Rounds(*crashRounds, *crashRounds)
+	case harness.RaceEnabled:
+		return harness.Rounds(min(rounds, fewCrashes), fewCrashes)
 	}
-	return harness.Rounds(rounds, 8)
+	return harness.Rounds(rounds, fewCrashes)
 }
 
 // crashSenders is how many deliveries are under way at a time.

@@ -31,7 +31,7 @@ func TestQueueConsumersComeAndGoUnderLoad(t *testing.T) {
 	// sure holds the messages that were accepted while config i was the only one.
 	sure := []map[string]bool{{}, {}}
 	done := 0
-	for i := range harness.Rounds(reloads, fewReloads) {
+	for i := range harness.Rounds(reloads(), fewReloads) {
 		for _, s := range senders {
 			sure[i%2][fmt.Sprintf("%s.%d", s.conversation, s.sent)] = true
 			s.deliver(t)

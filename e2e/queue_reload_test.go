@@ -57,7 +57,7 @@ func TestQueueReloadUnderLoad(t *testing.T) {
 	type span struct{ begin, end time.Time }
 	between := []span{{begin: time.Now()}}
 	done := 0
-	for i := range harness.Rounds(reloads, fewReloads) {
+	for i := range harness.Rounds(reloads(), fewReloads) {
 		stop := make(chan struct{})
 		var running sync.WaitGroup
 		for _, s := range senders {

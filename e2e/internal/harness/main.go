@@ -42,7 +42,7 @@ func prepare(dir string) error {
 	}
 	// The tests wait for processes more than they work.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		return f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
+		return f.Value.Set(fmt.Sprint(3 * runtime.GOMAXPROCS(0)))
 	}
 	return nil
 }
