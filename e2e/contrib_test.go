@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
+	"github.com/caddy-instagram/webhooks/internal/testpki"
 )
 
 const contrib = "../contrib"
@@ -47,9 +49,18 @@ func TestAlertRules(t *testing.T) {
 func TestQueriesFindMetrics(t *testing.T) {
 	t.Parallel()
 	prometheus := tool(t, "prometheus", "prometheus")
-	caddy := harness.NewCaddy(t)
-	caddy.Serve(t, "%s\ninstagram_file %q\ninstagram_queue {\n%s\nrespond 200\n}",
-		harness.Webhook, caddy.Out("events.jsonl"), harness.QuickRetry)
+	graph := httptest.NewServer(newGraph())
+	defer graph.Close()
+	caddy := harness.NewCaddy(t, "IG_TOKEN_KEY="+tokenKey)
+	caddy.Options = watched(graph.URL, "")
+	ca := caddy.Write(t, "ca.pem", string(testpki.PEM(testpki.NewCA(t, "Example CA"))))
+	secured := strings.Replace(harness.Webhook, "{", fmt.Sprintf("{\nclient_cert {\ntrust_pool file %q\n}", ca), 1)
+	caddy.Start(t, caddy.Site("%s\ninstagram_file %q\ninstagram_queue {\n%s\nrespond 200\n}",
+		harness.Webhook, caddy.Out("events.jsonl"), harness.QuickRetry)+
+		fmt.Sprintf("%s {\n%s\nrespond 200\n}\n", caddy.Base("secured.example.com"), secured))
+	if out, err := importToken(t, caddy, watchedToken); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	caddy.Deliver(t, harness.Messages("m1", "m2"), http.StatusOK)
 	server := startPrometheus(t, prometheus, caddy.Admin)
 

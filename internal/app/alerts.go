@@ -153,7 +153,7 @@ var errNoAlertHandler = caddyhttp.Error(http.StatusNotFound, errors.New("no hand
 
 // provisionAlerts prepares the receivers.
 func (a *App) provisionAlerts(ctx caddy.Context) error {
-	if err := metrics.Register(ctx.GetMetricsRegistry(), alert.Alerts); err != nil {
+	if err := metrics.Register(ctx.GetMetricsRegistry(), alert.Alerts, &cas); err != nil {
 		return err
 	}
 	for i, configured := range a.Alerts {

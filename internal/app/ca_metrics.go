@@ -1,0 +1,34 @@
+package app
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// caGauge shows when the first of the trusted CA certificates ends.
+type caGauge struct{ running atomic.Pointer[App] }
+
+var (
+	cas      caGauge
+	caExpiry = prometheus.NewDesc("caddy_instagram_client_ca_expiry_timestamp_seconds",
+		"When the first CA certificate of client_cert ends; missing if there is none.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (*caGauge) Describe(ch chan<- *prometheus.Desc) { ch <- caExpiry }
+
+// Collect implements prometheus.Collector.
+func (g *caGauge) Collect(ch chan<- prometheus.Metric) {
+	a := g.running.Load()
+	if a == nil || len(a.cas) == 0 {
+		return
+	}
+	first := a.cas[0].NotAfter
+	for _, ca := range a.cas {
+		if ca.NotAfter.Before(first) {
+			first = ca.NotAfter
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(caExpiry, prometheus.GaugeValue, float64(first.Unix()))
+}
