@@ -11,7 +11,13 @@ getent passwd caddy-instagram >/dev/null ||
 chown root:caddy-instagram /etc/caddy-instagram/environment
 chmod 0640 /etc/caddy-instagram/environment
 
+# The queue and the certificates. An upgrade leaves them as they are.
+[ -d /var/lib/caddy-instagram ] ||
+	install -d -m 0750 -o caddy-instagram -g caddy-instagram /var/lib/caddy-instagram
+
+# An upgrade: if the new program does not start, systemctl says so, and the package is
+# installed all the same.
 if [ -d /run/systemd/system ]; then
-	systemctl daemon-reload
-	systemctl try-restart caddy-instagram.service # an upgrade, if it runs
+	systemctl daemon-reload || true
+	systemctl try-restart caddy-instagram.service || true
 fi

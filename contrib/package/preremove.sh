@@ -6,7 +6,7 @@ set -e
 case "$1" in
 remove | 0)
 	if [ -d /run/systemd/system ]; then
-		systemctl disable --now caddy-instagram.service
+		systemctl disable --now caddy-instagram.service || true
 	fi
 	;;
 esac

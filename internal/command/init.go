@@ -205,7 +205,8 @@ func (s *setup) unit(dir string) (string, error) {
 	if strings.ContainsAny(program+dir, " \t\"'\\$%") {
 		return "", errors.New("systemd would take the path of this program or of --dir apart: give it one without spaces, quotes, $, % and \\")
 	}
-	unit := strings.NewReplacer("/usr/bin/caddy-instagram", program, "/etc/caddy-instagram", dir).Replace(contrib.Unit)
+	unit := strings.NewReplacer("/usr/bin/caddy-instagram", program, "/etc/caddy-instagram", dir,
+		"\nGroup=caddy-instagram\n", "\n# The user exists as long as the service runs.\nDynamicUser=true\n").Replace(contrib.Unit)
 	var more string
 	switch {
 	case s.To == "php":
