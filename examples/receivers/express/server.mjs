@@ -5,7 +5,7 @@ import pg from 'pg';
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
 const app = express();
 
-app.post('/webhooks', express.raw({ type: () => true, limit: '2mb' }), async (req, res) => {
+app.post('/webhooks', express.raw({ type: () => true, limit: '8mb' }), async (req, res) => {
   const key = createHash('sha256').update(req.get('Idempotency-Key')).digest('hex');
   const db = await pool.connect();
   try {
