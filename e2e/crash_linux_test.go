@@ -19,19 +19,17 @@ var (
 	crashSeed   = flag.Uint64("crash.seed", uint64(time.Now().UnixNano()), "seed of the crash tests")
 )
 
-// fewCrashes are each kind twice.
-const fewCrashes = 8
-
-// crashes counts the rounds of a crash test. The race detector gets the fewest: it looks
-// at the same code in each, and what is lost shows without it too.
+// crashes counts the rounds of a crash test: the fewest are each kind twice. The race
+// detector gets each kind once: it looks at the same code in each round, and what is lost
+// shows without it too.
 func crashes(rounds int) iter.Seq[int] {
 	switch {
 	case *crashRounds > 0:
 		return harness.Rounds(*crashRounds, *crashRounds)
 	case harness.RaceEnabled:
-		return harness.Rounds(min(rounds, fewCrashes), fewCrashes)
+		return harness.Rounds(min(rounds, 4), 4)
 	}
-	return harness.Rounds(rounds, fewCrashes)
+	return harness.Rounds(rounds, 8)
 }
 
 // crashSenders is how many deliveries are under way at a time.
