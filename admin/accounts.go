@@ -22,6 +22,18 @@ func accounts(r *request) (any, error) {
 	return s.Statuses(r.Context())
 }
 
+// checkAccounts has the accounts looked at now, and shows how they are doing then.
+func checkAccounts(r *request) (any, error) {
+	s := account.Running()
+	if s == nil {
+		return []AccountStatus{}, nil
+	}
+	if err := s.Check(r.Context()); err != nil {
+		return nil, reject(http.StatusServiceUnavailable, "%w", err)
+	}
+	return s.Statuses(r.Context())
+}
+
 // maxToken is the length of the longest access token, in bytes.
 const maxToken = 4096
 

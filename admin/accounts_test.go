@@ -16,6 +16,8 @@ func TestNoAccounts(t *testing.T) {
 	}{
 		"GET /instagram/accounts":                          {http.StatusOK, "[]\n"},
 		"GET /instagram/accounts?account=1":                {http.StatusBadRequest, "no parameter"},
+		"POST /instagram/accounts/check":                   {http.StatusOK, "[]\n"},
+		"GET /instagram/accounts/check":                    {http.StatusMethodNotAllowed, "POST"},
 		"POST /instagram/accounts":                         {http.StatusMethodNotAllowed, "GET"},
 		"GET /instagram/accounts/17841400000000001/token":  {http.StatusMethodNotAllowed, "POST"},
 		"POST /instagram/accounts/17841400000000001/token": {http.StatusNotFound, "looks after no account"},

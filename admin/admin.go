@@ -52,6 +52,7 @@ func init() {
 // `GET /instagram/dead` | Lists the causes of dead letters
 // `POST /instagram/check` | Examines a callback URL of the running config, without deliveries
 // `GET /instagram/accounts` | Shows how the accounts are doing that are looked after
+// `POST /instagram/accounts/check` | Looks at the accounts now, and shows how they are doing
 // `POST /instagram/accounts/{account}/token` | Imports an access token, the body of the request
 // `GET /instagram/live` | Tells what happens as it happens, as server-sent events
 type API struct {
@@ -133,6 +134,7 @@ func (a *API) Routes() []caddy.AdminRoute {
 		route("/instagram/events/{id}", endpoint{http.MethodGet, "consumer", a.onStore(detail)}),
 		route("/instagram/events/{id}/reveal", endpoint{http.MethodPost, "", a.onStore(reveal)}),
 		route("/instagram/accounts", endpoint{http.MethodGet, "", accounts}),
+		route("/instagram/accounts/check", endpoint{http.MethodPost, "", checkAccounts}),
 		route("/instagram/accounts/{account}/token", endpoint{http.MethodPost, "", importToken}),
 		route("/instagram/dead", endpoint{http.MethodGet, "consumer", a.onStore(causes)}),
 		route("/instagram/check", endpoint{http.MethodPost, "url", checkSite}),

@@ -137,6 +137,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 	asked["GET /instagram/live"] = true
 	ask(204, "POST", "/instagram/accounts/{account}/token", "/instagram/accounts/"+watchedAccount+"/token", watchedToken)
 	get("/instagram/accounts", "/instagram/accounts")
+	post("/instagram/accounts/check", "", "")
 	post("/instagram/check", "", "")
 
 	post("/instagram/queue/pause", "?consumer=bot", "")

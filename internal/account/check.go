@@ -125,6 +125,7 @@ func (c *checker) use(u graph.Usage) {
 	if wait > 0 {
 		c.usedUp = true
 		c.r.NextCheck = now.Add(wait + rand.N(throttledBackoff))
+		c.r.NotBefore = c.r.NextCheck
 	}
 }
 
@@ -245,6 +246,9 @@ func (c *checker) settle(err error) {
 		}
 		if isRefusal && refused.RetryAfter > 0 {
 			next = c.now.Add(refused.RetryAfter + rand.N(backoff))
+		}
+		if isRefusal && refused.Throttled() {
+			r.NotBefore = next
 		}
 		c.logFailure(err)
 		r.Error = err.Error()

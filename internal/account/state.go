@@ -30,14 +30,16 @@ type state struct {
 type record struct {
 	Config string    `json:"config,omitempty"` // hash
 	Since  time.Time `json:"since"`            // when it was first looked after
+	Seen   time.Time `json:"seen,omitzero"`    // the last day on which a config had it
 
 	LastEvent time.Time `json:"last_event,omitzero"`
 	Gaps      gaps      `json:"gaps,omitempty"`
 
 	LastCheck time.Time `json:"last_check,omitzero"`
 	NextCheck time.Time `json:"next_check,omitzero"`
-	Failures  int       `json:"failures,omitempty"` // of checks in a row
-	Error     string    `json:"error,omitempty"`    // of the last check
+	NotBefore time.Time `json:"not_before,omitzero"` // when Meta may be asked again
+	Failures  int       `json:"failures,omitempty"`  // of checks in a row
+	Error     string    `json:"error,omitempty"`     // of the last check
 
 	Token        tokenState   `json:"token,omitzero"`
 	Subscription subscription `json:"subscription,omitzero"`
@@ -63,6 +65,25 @@ func (st *state) of(a *Account) *record {
 		st.Accounts[a.ID] = r
 	}
 	return r
+}
+
+// maxUnseen is how long the record of an account is kept that no config has any more.
+const maxUnseen = 30 * day
+
+// tidy notes which accounts a config has, and forgets those that none has had for long.
+func (st *state) tidy(accounts []*Account, now time.Time) {
+	today := now.Truncate(day)
+	for _, a := range accounts {
+		st.of(a).Seen = today
+	}
+	for id, r := range st.Accounts {
+		if r.Seen.IsZero() {
+			r.Seen = today
+		}
+		if today.Sub(r.Seen) > maxUnseen {
+			delete(st.Accounts, id)
+		}
+	}
 }
 
 // alarm turns the alarm of a kind on, off if there is no reason, or to another reason. It

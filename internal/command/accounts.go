@@ -12,7 +12,7 @@ import (
 )
 
 func accountsCommand() *cobra.Command {
-	a := new(adminClient)
+	a := new(accountsFlags)
 	cmd := a.command("accounts", "Show how the accounts are doing that Caddy looks after", `
 Shows for each account in the config its login, until when its access token is valid,
 how many of the wanted fields your app is subscribed to, when the last event came, when
@@ -21,13 +21,19 @@ and --config name it as for 'caddy instagram queue'. A ≤ before the end of a t
 that Meta has not told it: that is the latest. Gateways that share Caddy's storage show
 the same.
 
+With --check, Caddy asks Meta about each account first, and the command waits for that:
+some ten seconds, and more for many accounts, as Caddy makes one call a second. What was
+looked at within the last minute is not looked at again.
+
 Exit codes:
   0  done
   1  wrong usage
   2  Caddy refused or cannot be reached
 `+outputCode, `  $ caddy instagram accounts
-  $ caddy instagram accounts --config /etc/caddy/Caddyfile --json`, 0, a.accounts)
+  $ caddy instagram accounts --config /etc/caddy/Caddyfile --json
+  $ caddy instagram accounts --check`, 0, a.accounts)
 	a.registerAddress(cmd)
+	cmd.Flags().BoolVar(&a.check, "check", false, "Have Caddy ask Meta about the accounts now")
 	return cmd
 }
 
@@ -37,8 +43,17 @@ type accountStatuses struct {
 	Accounts []admin.AccountStatus `json:"accounts"`
 }
 
-func (a *adminClient) accounts(ctx context.Context, _ *console, _ []string) (result, error) {
+// accountsFlags are the flags of accounts.
+type accountsFlags struct {
+	adminClient
+	check bool
+}
+
+func (a *accountsFlags) accounts(ctx context.Context, _ *console, _ []string) (result, error) {
 	s := new(accountStatuses)
+	if a.check {
+		return ifDone(s, a.call(ctx, http.MethodPost, "/instagram/accounts/check", nil, &s.Accounts))
+	}
 	return ifDone(s, a.call(ctx, http.MethodGet, "/instagram/accounts", nil, &s.Accounts))
 }
 
