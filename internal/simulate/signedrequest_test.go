@@ -112,7 +112,7 @@ func TestSignedRequestProblems(t *testing.T) {
 		"no page":                 {json(`{"url":"URL/none","confirmation_code":"a1"}`), 401, 401, 200, []string{"page"}},
 		"page is a script":        {json(`{"url":"javascript:alert(1)","confirmation_code":"a1"}`), 401, 401, 200, []string{"page"}},
 		"page with a password":    {json(`{"url":"https://a:b@localhost/","confirmation_code":"a1"}`), 401, 401, 200, []string{"page"}},
-		"redirects":               {http.RedirectHandler("/", 302).ServeHTTP, 401, 401, 200, []string{"authentic"}},
+		"redirects":               {http.RedirectHandler("/", http.StatusFound).ServeHTTP, 401, 401, 200, []string{"authentic"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
