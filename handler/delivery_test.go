@@ -88,6 +88,9 @@ func TestDeliveryHeaders(t *testing.T) {
 	want := r.Header.Clone()
 	r.Header.Set("X-Instagram-Secret", "a lie")
 	r.Header.Set("X-Instagram-Anything", "another")
+	for _, name := range []string{"X_Instagram_Secret", "x-instagram_secret", "X_Hub_Signature_256", "X-Hub-Signature_256", "x_hub_signature"} {
+		r.Header.Set(name, "for PHP, an underscore is a hyphen")
+	}
 	a := f.serve(t, r)
 	for name := range a.request.Header {
 		if a.request.Header.Get(name) != want.Get(name) {

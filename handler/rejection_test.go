@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -168,6 +169,11 @@ func signatureAttempts() (all []attempt) {
 			r.Header[meta.HeaderSignature] = values
 			return r
 		}, why})
+	}
+	// What Meta signs for the logins of users, who can read it.
+	for name, encoding := range map[string]*base64.Encoding{"": base64.RawURLEncoding, " with padding": base64.URLEncoding} {
+		text := encoding.EncodeToString([]byte(`{"user_id":"218471","algorithm":"HMAC-SHA256","issued_at":1767225600,"code":"a?>b"}`))
+		all = append(all, attempt{"signature/of a signed_request" + name, func() *http.Request { return newDelivery(text) }, signatureMismatch})
 	}
 	add("none", signatureMissing)
 	add("twice", signatureRepeated, right, right)

@@ -1,8 +1,10 @@
 package handler
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -89,12 +91,28 @@ func (h *Handler) checkDelivery(r *http.Request) (*secret, *buffer, *rejection) 
 	if rejected != nil {
 		return nil, nil, rejected
 	}
+	rejected = signatureMismatch.withCause(mismatch{body.Len(), len(h.secrets)})
 	for _, s := range h.secrets {
 		if sum := s.Sign(body.Bytes()); hmac.Equal(sum[:], signature[:]) {
-			return s, body, nil
+			if !isSignedRequest(body.Bytes()) {
+				return s, body, nil
+			}
+			rejected = signatureMismatch.withCause(errSignedRequest)
 		}
 	}
-	rejected = signatureMismatch.withCause(mismatch{body.Len(), len(h.secrets)})
 	body.free()
 	return nil, nil, rejected
+}
+
+var errSignedRequest = errors.New("the body is the text of a signed_request, and its signature that of a login: it is no delivery")
+
+// isSignedRequest reports whether a body is what Meta signs with the app secret in a
+// signed_request. Each user of an app can have one, in the cookie of a login, and could
+// send it as a delivery.
+func isSignedRequest(body []byte) bool {
+	if len(body) == 0 || body[0] != 'e' { // as '{' is in base64
+		return false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(string(body), "="))
+	return err == nil && bytes.Contains(text, []byte(`"algorithm"`))
 }

@@ -10,19 +10,38 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
 // reserved begins the names of headers that operators set from our placeholders. Meta
 // sends none of these: a client that does is lying.
 const reserved = "X-Instagram-"
 
-// DropReservedHeaders removes what a client sent to imitate us.
+// DropReservedHeaders removes what a client sent to imitate us. To PHP and its like, an
+// underscore is a hyphen: with one, a client could also imitate the signature.
 func DropReservedHeaders(r *http.Request) {
 	for name := range r.Header {
-		if strings.HasPrefix(name, reserved) {
+		if hasPrefix(name, reserved) || strings.Contains(name, "_") && hasPrefix(name, meta.HeaderLegacySignature) {
 			delete(r.Header, name)
 		}
 	}
+}
+
+// hasPrefix reports whether the name of a header begins so, as an application sees it.
+func hasPrefix(name, prefix string) bool {
+	if len(name) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		c := name[i]
+		if c == '_' {
+			c = '-'
+		}
+		if c|0x20 != prefix[i]|0x20 {
+			return false
+		}
+	}
+	return true
 }
 
 // SetBody gives r a body of known length, which has neither a transfer coding nor trailer
