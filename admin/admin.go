@@ -313,7 +313,7 @@ func apiError(err error) error {
 		status = http.StatusConflict
 	case errors.Is(err, queue.ErrVersion):
 		status = http.StatusNotImplemented
-	case errors.Is(err, queue.ErrClosed):
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrMigration):
 		status = http.StatusServiceUnavailable
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}

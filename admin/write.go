@@ -116,7 +116,7 @@ func check(m queue.Maintainer, r *request) (any, error) {
 	switch err := m.Check(r.Context()); {
 	case r.Context().Err() != nil:
 		return nil, r.Context().Err()
-	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrVersion):
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrVersion), errors.Is(err, queue.ErrMigration):
 		return nil, err
 	case err != nil:
 		return Checked{Damage: err.Error()}, nil

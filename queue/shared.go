@@ -48,7 +48,7 @@ func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
 		o.Store, err = opener.Open(o.log)
 		return o, err
 	})
-	if errors.Is(err, queue.ErrVersion) {
+	if errors.Is(err, queue.ErrVersion) || errors.Is(err, queue.ErrMigration) {
 		return openUnusable(name, logger, err), nil
 	}
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// unusable stands for a store that this version cannot read: it refuses deliveries, and
-// the other sites of the config are served.
+// unusable stands for a store that this version cannot read, or cannot bring to its layout:
+// it refuses deliveries, and the other sites of the config are served.
 type unusable struct{ err error }
 
 // openUnusable returns a store that refuses all. The next config tries to open it again.

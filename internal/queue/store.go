@@ -133,7 +133,14 @@ var (
 	// ErrVersion is returned when a store is opened that a newer version of the program
 	// has written.
 	ErrVersion = errors.New("the queue is of a newer version")
+
+	// ErrMigration is returned when a store is opened that an older version of the program
+	// has written, and that could not be brought to this one. It is as it was before.
+	ErrMigration = errors.New("the queue is of an older version, and could not be brought to this one")
 )
+
+// RunNewer is what ErrVersion asks of the operator.
+const RunNewer = "Nothing is lost: run the program that wrote it, or a newer one"
 
 // DefaultConsumer is the name of the consumer of a queue that names none.
 const DefaultConsumer = "default"

@@ -219,7 +219,7 @@ func (s *Store) migrate(ctx context.Context, version int64, migrations []string)
 		}
 	}
 	if oldest > version {
-		return fmt.Errorf("%w: the schema is of version %d, and this program knows %d", queue.ErrVersion, number, version)
+		return fmt.Errorf("%w: the schema is of version %d, and this program knows %d. "+queue.RunNewer, queue.ErrVersion, number, version)
 	}
 	if number > version && number != s.layout.Load() {
 		s.logger().Warn("the schema of the queue is of a newer version than this gateway, which can use it still: update the gateway",

@@ -144,7 +144,7 @@ func TestSchemaThatIsTooNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	running.keep()
-	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 3"
+	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 3. Nothing is lost: run the program that wrote it, or a newer one"
 	_, err := running.Accept(t.Context(), []queue.Record{record("b", "")}, queue.Admission{})
 	if !errors.Is(err, queue.ErrVersion) || err.Error() != says {
 		t.Errorf("accepted, %v, want: %s", err, says)

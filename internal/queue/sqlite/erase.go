@@ -2,13 +2,14 @@ package sqlite
 
 import (
 	"context"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// Erase implements queue.Store. At last it writes the file anew: SQLite leaves copies of
+// Erase implements queue.Store. The file that a migration has kept goes. At last it writes the file anew: SQLite leaves copies of
 // what was in it, on pages that are free, and between the rows of those that are not.
 func (s *Store) Erase(ctx context.Context, e queue.Erasure) (total int, err error) {
 	if err := s.sweepAll(ctx); err != nil { // what a dropped consumer has left behind
@@ -33,6 +34,9 @@ func (s *Store) Erase(ctx context.Context, e queue.Erasure) (total int, err erro
 		}
 		return nil
 	})
+	if err == nil && !e.DryRun {
+		err = s.removeKept(0, time.Time{}) // it holds what is erased
+	}
 	if err == nil && !e.DryRun {
 		_, _, err = s.Compact(ctx)
 	}

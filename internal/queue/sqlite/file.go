@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -35,19 +34,6 @@ const (
 	readerCache = 2 << 20
 )
 
-// migrations bring a file from one layout to the next: the first one from version 1 to
-// version 2. Each runs in a transaction together with the change of the version.
-var migrations = []string{
-	made("TABLE note") + made("INDEX note_message") + "DROP VIEW waiting;" + made("VIEW waiting"),
-}
-
-// made returns the statement of the schema that makes something.
-func made(what string) string {
-	_, rest, _ := strings.Cut(schema, "CREATE "+what+" ")
-	statement, _, _ := strings.Cut(rest, ";\n")
-	return "CREATE " + what + " " + statement + ";\n"
-}
-
 // openFirst opens the file for the first time, once nobody else uses it.
 func (s *Store) openFirst(acceptLoss bool) (err error) {
 	if err := syncdir.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
@@ -63,7 +49,11 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 		return fmt.Errorf("opening the queue %s: %w", s.path, err)
 	}
 	openKnown := func() error {
-		if err := s.examine(acceptLoss); err != nil {
+		version, err := s.examine(acceptLoss)
+		if err == nil && version < layoutVersion {
+			err = s.migrate(version)
+		}
+		if err != nil {
 			return err
 		}
 		return s.openFile()
@@ -77,6 +67,9 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 		return errors.Join(err, s.closeFile(), s.lock.release())
 	}
 	_ = s.reserve.make() // if that fails, nothing is accepted until there is room
+	if err := s.removeKept(1, time.Time{}); err != nil {
+		s.logger().Warn("files of earlier layouts of the queue could not be removed", zap.String("path", s.path), zap.Error(err))
+	}
 	return nil
 }
 
@@ -114,14 +107,14 @@ func createMissing(path string) error {
 
 // examine looks at a file before it is changed in any way, and refuses one that is no
 // queue, that this program is too old for, or whose write-ahead log is missing or is that
-// of another file.
+// of another file. It returns the version of the layout.
 //
 // A file that was closed in order is in the mode of rollback journals. While it is open it
 // is in that of a write-ahead log, and says so; session tells which log is its own.
-func (s *Store) examine(acceptLoss bool) error {
+func (s *Store) examine(acceptLoss bool) (version int64, err error) {
 	usesWAL, err := s.readHead()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	info, err := os.Stat(s.path + walSuffix)
 	hasWAL := err == nil && info.Size() > 0
@@ -132,24 +125,24 @@ func (s *Store) examine(acceptLoss bool) error {
 		here, err = s.readMeta(readOnly)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	switch {
 	case hasWAL && !usesWAL:
-		return s.foreign()
+		return 0, s.foreign()
 	case hasWAL:
 		switch there, err := s.readMeta(readOnly); {
 		case err == nil && there.session == here.session:
 		case err == nil, errors.Is(err, ErrDamaged), errors.Is(err, queue.ErrVersion), errors.Is(err, sqlite3.ERROR):
-			return errors.Join(err, s.foreign())
+			return 0, errors.Join(err, s.foreign())
 		default: // the disk fails: the log may well be its own
-			return err
+			return 0, err
 		}
 	case usesWAL && here.open && missing && !acceptLoss:
-		return fmt.Errorf("%w: %s. If this is a copy, copy %s as well, or make copies with 'caddy instagram queue backup'. "+
+		return 0, fmt.Errorf("%w: %s. If this is a copy, copy %s as well, or make copies with 'caddy instagram queue backup'. "+
 			"If it is lost, what was accepted or settled last is, too: 'accept_loss' goes on without", ErrUnclean, s.path, s.path+walSuffix)
 	}
-	return nil
+	return here.version, nil
 }
 
 func (s *Store) foreign() error {
@@ -174,6 +167,7 @@ func (s *Store) readHead() (usesWAL bool, err error) {
 
 // meta is what the file says about itself.
 type meta struct {
+	version int64
 	session string
 	open    bool
 }
@@ -201,12 +195,12 @@ func (c *conn) meta() (m meta, err error) {
 	}
 	version, err := c.number("PRAGMA user_version")
 	if err == nil && (version < 1 || version > layoutVersion) {
-		err = fmt.Errorf("%w: %s has version %d of the layout, this program knows versions up to %d", queue.ErrVersion, c.path, version, layoutVersion)
+		err = fmt.Errorf("%w: %s has version %d of the layout, this program knows versions up to %d. "+queue.RunNewer, queue.ErrVersion, c.path, version, layoutVersion)
 	}
 	if err != nil {
 		return m, err
 	}
-	_, err = c.first(func(row *sqlite3.Stmt) { m = meta{row.ColumnText(0), row.ColumnBool(1)} },
+	_, err = c.first(func(row *sqlite3.Stmt) { m = meta{version, row.ColumnText(0), row.ColumnBool(1)} },
 		`SELECT (SELECT value FROM meta WHERE key = 'session'), (SELECT value FROM meta WHERE key = 'open')`)
 	return m, err
 }
@@ -229,22 +223,13 @@ func (s *Store) openFile() (err error) {
 	return nil
 }
 
-// begins takes over what a crash has left in the write-ahead log, migrates the file, marks
-// it as open, and begins a new log.
+// begins takes over what a crash has left in the write-ahead log, marks the file as open,
+// and begins a new log.
 func (s *Store) begins() error {
 	if err := s.ends(); isBusy(err) { // somebody looks into it: the log goes on
 		return s.markOpen()
 	} else if err != nil {
 		return err
-	}
-	version, err := s.db.number("PRAGMA user_version")
-	if err != nil {
-		return err
-	}
-	for ; version < layoutVersion; version++ {
-		if err := s.db.script(fmt.Sprintf("BEGIN; %s PRAGMA user_version = %d; COMMIT", migrations[version-1], version+1)); err != nil {
-			return err
-		}
 	}
 	if err := s.db.script(fmt.Sprintf(`UPDATE meta SET value = '%s' WHERE key = 'session'; PRAGMA journal_mode = WAL`, rand.Text())); err != nil {
 		return err

@@ -168,10 +168,7 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), removeMissing(copied))
 	}
 	if err = errors.Join(s.guarded(s.ends), s.abandon()); err == nil {
-		err = os.Rename(copied, s.path)
-	}
-	if err == nil {
-		err = syncdir.Sync(filepath.Dir(s.path))
+		err = s.replace(copied)
 	}
 	if err := errors.Join(err, s.openFile()); err != nil {
 		return 0, 0, err

@@ -108,6 +108,9 @@ func (s *Store) Expire(ctx context.Context, retention queue.Retention) (more boo
 			return err
 		}})
 	}
+	if err == nil && !more {
+		err = s.expireKept(retention)
+	}
 	return more, err
 }
 
