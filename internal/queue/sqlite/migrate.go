@@ -38,6 +38,9 @@ func made(what string) string {
 // is whole and on disk. So a crash leaves the one or the other. Of the files that were kept,
 // only the last one stays.
 func (s *Store) migrate(version int64) error {
+	if keptPath.MatchString(s.path) {
+		return fmt.Errorf("%w: %s was kept by an upgrade, and stays as it is: to look into it, copy it", queue.ErrMigration, s.path)
+	}
 	began := time.Now()
 	kept := fmt.Sprintf("%s.layout%d-%s", s.path, version, began.UTC().Format(keptTime))
 	err := s.copyMigrated(s.path+migratingSuffix, version)
@@ -180,7 +183,10 @@ func keepAccess(f *os.File, queue string) error {
 
 // keptName is how the name of a file of an earlier layout goes on, or of one that was not
 // finished: with the version and the time.
-var keptName = regexp.MustCompile(`^\.layout[0-9]+-([0-9]{8}T[0-9]{6}Z)(\.part)?$`)
+var (
+	keptName = regexp.MustCompile(`^\.layout[0-9]+-([0-9]{8}T[0-9]{6}Z)(\.part)?$`)
+	keptPath = regexp.MustCompile(`\.layout[0-9]+-[0-9]{8}T[0-9]{6}Z$`)
+)
 
 const keptTime = "20060102T150405Z"
 
