@@ -231,7 +231,9 @@ func (s *Store) begins() error {
 	} else if err != nil {
 		return err
 	}
-	if err := s.db.script(fmt.Sprintf(`UPDATE meta SET value = '%s' WHERE key = 'session'; PRAGMA journal_mode = WAL`, rand.Text())); err != nil {
+	// A copy of a file that was open says that it is open, too: it is not, before it has a log.
+	if err := s.db.script(fmt.Sprintf(`UPDATE meta SET value = 0 WHERE key = 'open'; UPDATE meta SET value = '%s' WHERE key = 'session';
+		PRAGMA journal_mode = WAL`, rand.Text())); err != nil {
 		return err
 	}
 	return s.markOpen()
