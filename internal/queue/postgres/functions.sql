@@ -9,9 +9,10 @@
 -- Where plans must not change with the statistics, the planner is left no choice. What it
 -- is told not to do counts as so expensive that it would compile the rest: no jit.
 
-CREATE OR REPLACE FUNCTION members() RETURNS bigint STABLE LANGUAGE sql SET search_path FROM CURRENT AS $$
-    SELECT 'version'::regclass::oid::bigint
-$$;
+CREATE OR REPLACE FUNCTION members() RETURNS bigint STABLE LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    RETURN 'version'::regclass::oid;
+END $$;
 
 -- generation is the number of that table. Gateways of version 1 call it.
 CREATE OR REPLACE FUNCTION generation() RETURNS bigint STABLE LANGUAGE sql SET search_path FROM CURRENT AS $$
@@ -28,8 +29,9 @@ END $$;
 CREATE OR REPLACE TRIGGER advance AFTER INSERT OR UPDATE OR DELETE ON gateway EXECUTE FUNCTION advance();
 CREATE OR REPLACE TRIGGER advance AFTER INSERT OR DELETE ON consumer EXECUTE FUNCTION advance();
 
--- The chain of a conversation or an account.
-CREATE OR REPLACE FUNCTION chain_of(key text) RETURNS bigint IMMUTABLE LANGUAGE sql AS $$
+-- The chain of a conversation or an account. It is STABLE, as are the functions that it calls,
+-- so that it becomes part of the statements that call it.
+CREATE OR REPLACE FUNCTION chain_of(key text) RETURNS bigint STABLE LANGUAGE sql AS $$
     SELECT CASE WHEN key <> '' THEN ('x' || encode(substr(sha256(convert_to(key, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint END
 $$;
 
@@ -43,9 +45,11 @@ CREATE OR REPLACE FUNCTION accept(p_commit text, p_generation bigint, p_now bigi
     p_room_events bigint[], p_room_bytes bigint[]) RETURNS int[] LANGUAGE plpgsql SET search_path FROM CURRENT
     SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
-    ids int[];
+    consumers int[];
     orderings text[];
-    fresh int[];
+    fresh boolean[]; -- events
+    ids bigint[];    -- of these; NULL: it is a duplicate
+    chains bigint[]; -- of what is for whom
     much record;
 BEGIN
     PERFORM set_config('synchronous_commit', p_commit, true), pg_advisory_xact_lock_shared(members());
@@ -55,10 +59,10 @@ BEGIN
     IF p_generation <> 0 AND p_generation <> (SELECT number FROM generation) THEN
         RAISE EXCEPTION 'outdated' USING ERRCODE = 'IQ005';
     END IF;
-    SELECT array_agg(c.id ORDER BY i), array_agg(c.ordering ORDER BY i) INTO ids, orderings
+    SELECT array_agg(c.id ORDER BY i), array_agg(c.ordering ORDER BY i) INTO consumers, orderings
         FROM unnest(p_names) WITH ORDINALITY AS n (name, i) LEFT JOIN consumer c USING (name);
-    IF array_position(ids, NULL) IS NOT NULL THEN
-        RAISE EXCEPTION 'no consumer' USING ERRCODE = 'IQ001', DETAIL = p_names[array_position(ids, NULL)];
+    IF array_position(consumers, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'no consumer' USING ERRCODE = 'IQ001', DETAIL = p_names[array_position(consumers, NULL)];
     END IF;
     WITH given AS MATERIALIZED (
         SELECT i, nullif(k, '')::uuid AS key FROM unnest(p_keys) WITH ORDINALITY AS t (k, i)
@@ -67,39 +71,28 @@ BEGIN
         ON CONFLICT (key) DO UPDATE SET accepted = excluded.accepted WHERE d.accepted <= p_now - p_dedupe
         RETURNING d.key
     )
-    SELECT coalesce(array_agg(i ORDER BY i), '{}') INTO fresh FROM given LEFT JOIN stored USING (key)
-        WHERE given.key IS NULL OR stored.key IS NOT NULL;
+    SELECT array_agg(given.key IS NULL OR stored.key IS NOT NULL ORDER BY i) INTO fresh FROM given LEFT JOIN stored USING (key);
     IF p_room_events IS NOT NULL THEN
-        FOR much IN SELECT n, count(*) AS events, coalesce(sum(length(b.body)), 0) AS bytes
-            FROM unnest(p_to_event, p_to_name) AS t (i, n) JOIN unnest(fresh) AS f (i) USING (i)
-            JOIN unnest(p_body) WITH ORDINALITY AS b (body, i) USING (i) GROUP BY n LOOP
+        FOR much IN SELECT n, count(*) AS events, coalesce(sum(length(p_body[i])), 0) AS bytes
+            FROM unnest(p_to_event, p_to_name) AS t (i, n) WHERE fresh[i] GROUP BY n LOOP
             IF much.events > p_room_events[much.n] OR much.bytes > p_room_bytes[much.n] THEN
                 RAISE EXCEPTION 'full' USING ERRCODE = 'IQ002', DETAIL = format('%s %s %s', much.n, much.events, much.bytes);
             END IF;
         END LOOP;
     END IF;
-    INSERT INTO chain SELECT DISTINCT ids[n], chain_of(CASE orderings[n] WHEN 'account' THEN account WHEN 'conversation' THEN conversation END) AS k
-        FROM unnest(p_to_event, p_to_name) AS t (i, n) JOIN unnest(fresh) AS f (i) USING (i)
-        JOIN unnest(p_account, p_conversation) WITH ORDINALITY AS r (account, conversation, i) USING (i)
-        WHERE CASE orderings[n] WHEN 'account' THEN account WHEN 'conversation' THEN conversation END <> '' ORDER BY 1, 2
+    chains := ARRAY(SELECT CASE orderings[n] WHEN 'account' THEN chain_of(p_account[i]) WHEN 'conversation' THEN chain_of(p_conversation[i]) END
+        FROM unnest(p_to_event, p_to_name) WITH ORDINALITY AS t (i, n, o) ORDER BY o);
+    INSERT INTO chain SELECT DISTINCT consumers[n], chain FROM unnest(p_to_event, p_to_name, chains) AS t (i, n, chain)
+        WHERE fresh[i] AND chain IS NOT NULL ORDER BY 1, 2
         ON CONFLICT (consumer, chain) DO UPDATE SET chain = excluded.chain WHERE false;
-    WITH r AS MATERIALIZED (
-        SELECT nextval('number') AS id, x.* FROM (
-            SELECT r.* FROM unnest(p_identity, p_not_unique, p_field, p_account, p_conversation, p_url, p_origin, p_secret, p_signature, p_body)
-                WITH ORDINALITY AS r (identity, not_unique, field, account, conversation, url, origin, secret, signature, body, i)
-            JOIN unnest(fresh) AS f (i) USING (i) ORDER BY i) x
-    ), events AS (
-        INSERT INTO event SELECT id, p_now, identity, not_unique, field, account, conversation, url, origin, secret, signature, body FROM r
-    ), w AS MATERIALIZED (
-        SELECT r.id, ids[n] AS consumer, length(body) AS size,
-            chain_of(CASE orderings[n] WHEN 'account' THEN account WHEN 'conversation' THEN conversation END) AS chain
-        FROM r JOIN unnest(p_to_event, p_to_name) AS t (i, n) USING (i)
-    )
+    ids := ARRAY(SELECT CASE WHEN f THEN nextval('number') END FROM unnest(fresh) WITH ORDINALITY AS t (f, i) ORDER BY i);
+    INSERT INTO event SELECT id, p_now, p_identity[i], p_not_unique[i], p_field[i], p_account[i], p_conversation[i], p_url[i], p_origin[i], p_secret[i],
+        p_signature[i], p_body[i] FROM unnest(ids) WITH ORDINALITY AS t (id, i) WHERE id IS NOT NULL;
     INSERT INTO work (event, consumer, head, chain, position, accepted, size)
-        SELECT id, consumer, chain IS NULL OR (row_number() OVER (PARTITION BY consumer, chain ORDER BY id) = 1 AND
-            (SELECT 1 FROM work o WHERE o.consumer = w.consumer AND o.chain = w.chain AND o.line = 0 AND o.state = 0 LIMIT 1) IS NULL),
-            chain, id, p_now, size FROM w ORDER BY id, consumer;
-    RETURN fresh;
+        SELECT ids[i], consumers[n], t.chain IS NULL OR (row_number() OVER (PARTITION BY n, t.chain ORDER BY i) = 1 AND
+            (SELECT 1 FROM work o WHERE o.consumer = consumers[n] AND o.chain = t.chain AND o.line = 0 AND o.state = 0 LIMIT 1) IS NULL),
+            t.chain, ids[i], p_now, length(p_body[i]) FROM unnest(p_to_event, p_to_name, chains) AS t (i, n, chain) WHERE fresh[i];
+    RETURN coalesce(array_positions(fresh, true), '{}');
 END $$;
 
 -- take leases up to p_limit events of a lane that are due, and returns them.

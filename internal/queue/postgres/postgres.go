@@ -27,7 +27,7 @@ var schema string
 var functions string
 
 // version is that of the schema.
-const version = 3
+const version = 4
 
 // migrations bring the tables from one version to the next: the first one from version 1 to
 // 2. The functions are written again after them. Older gateways go on meanwhile, unless
@@ -36,6 +36,7 @@ var migrations = []string{
 	"CREATE TABLE generation (number bigint NOT NULL); INSERT INTO generation VALUES (1);",
 	"ALTER TABLE event ADD erased bigint, ADD because text;" +
 		"CREATE TABLE message (event bigint PRIMARY KEY, key uuid NOT NULL); CREATE INDEX message_key ON message (key);",
+	"", // functions only
 }
 
 // Options are where a queue is, and how durable.

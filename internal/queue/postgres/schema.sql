@@ -6,7 +6,7 @@
 
 -- The version of the layout, and the oldest program that can use it.
 CREATE TABLE version (number int NOT NULL, oldest int NOT NULL);
-INSERT INTO version VALUES (3, 1);
+INSERT INTO version VALUES (4, 1);
 
 -- Ids of events, and positions.
 CREATE SEQUENCE number;

@@ -140,11 +140,11 @@ func TestSchemaThatIsTooNew(t *testing.T) {
 	o := newOptions(t)
 	running := openShared(t, o)
 	accept(t, running, record("a", ""))
-	if err := server.Execute("UPDATE " + pgx.Identifier{o.Schema, "version"}.Sanitize() + " SET number = 7, oldest = 4"); err != nil {
+	if err := server.Execute("UPDATE " + pgx.Identifier{o.Schema, "version"}.Sanitize() + " SET number = 7, oldest = 5"); err != nil {
 		t.Fatal(err)
 	}
 	running.keep()
-	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 3. Nothing is lost: run the program that wrote it, or a newer one"
+	const says = "the queue is of a newer version: the schema is of version 7, and this program knows 4. Nothing is lost: run the program that wrote it, or a newer one"
 	_, err := running.Accept(t.Context(), []queue.Record{record("b", "")}, queue.Admission{})
 	if !errors.Is(err, queue.ErrVersion) || err.Error() != says {
 		t.Errorf("accepted, %v, want: %s", err, says)
