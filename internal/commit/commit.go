@@ -8,16 +8,16 @@ import (
 	"sync"
 )
 
-// Group commits items in batches, one batch at a time. While a batch is under
-// way, items gather for the next one: the slower the disk, the larger the
-// batches. A Group has no goroutine of its own and needs no closing.
+// Group commits items in batches, one batch at a time unless it is to be more. While
+// batches are under way, items gather for the next one: the slower the disk, the larger
+// the batches. A Group has no goroutine of its own and needs no closing.
 type Group[T any] struct {
 	apply func([]T) error
 
 	mu   sync.Mutex // guards next
 	next *batch[T]
 
-	turn sync.Mutex // held by whoever applies a batch
+	turns chan struct{} // has a token of each who applies a batch
 }
 
 type batch[T any] struct {
@@ -29,7 +29,13 @@ type batch[T any] struct {
 // NewGroup returns a Group that commits batches by apply, which stores all
 // items or returns an error. It is never called twice at the same time.
 func NewGroup[T any](apply func([]T) error) *Group[T] {
-	return &Group[T]{apply: apply}
+	return NewConcurrentGroup(1, apply)
+}
+
+// NewConcurrentGroup returns a Group that commits up to limit batches at the same time, so
+// that one is worked on while another waits for a disk or a network.
+func NewConcurrentGroup[T any](limit int, apply func([]T) error) *Group[T] {
+	return &Group[T]{apply: apply, turns: make(chan struct{}, limit)}
 }
 
 var errPanicked = errors.New("the commit of this batch panicked")
@@ -53,11 +59,10 @@ func (g *Group[T]) Do(item T) error {
 	return b.err
 }
 
-// lead waits for the batch before to end and applies b, with all that joined
-// it meanwhile.
+// lead waits for its turn and applies b, with all that joined it meanwhile.
 func (g *Group[T]) lead(b *batch[T]) {
-	g.turn.Lock()
-	defer g.turn.Unlock()
+	g.turns <- struct{}{}
+	defer func() { <-g.turns }()
 	// Those whom the batch before has just released are about to join.
 	runtime.Gosched()
 	g.mu.Lock()

@@ -108,3 +108,51 @@ func TestPanicReleasesTheBatch(t *testing.T) {
 		t.Errorf("the next batch: %v", err)
 	}
 }
+
+// TestBatchesAtTheSameTime has as many batches be under way as are allowed, and all others
+// gather for the next one.
+func TestBatchesAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	const limit, others = 2, 20
+	started, proceed := make(chan []int), make(chan struct{})
+	g := NewConcurrentGroup(limit, func(items []int) error {
+		started <- items
+		<-proceed
+		return nil
+	})
+	var wg sync.WaitGroup
+	do := func(item int) {
+		wg.Go(func() {
+			if err := g.Do(item); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range limit {
+		do(i)
+		if got := <-started; !slices.Equal(got, []int{i}) {
+			t.Fatalf("batch %d has %v", i, got)
+		}
+	}
+	for i := range others {
+		do(limit + i)
+	}
+	for joined := 0; joined < others; runtime.Gosched() {
+		select {
+		case got := <-started:
+			t.Fatalf("batch %v is one too many", got)
+		default:
+		}
+		g.mu.Lock()
+		if g.next != nil {
+			joined = len(g.next.items)
+		}
+		g.mu.Unlock()
+	}
+	proceed <- struct{}{}
+	if got := <-started; len(got) != others {
+		t.Errorf("the next batch has %d items, want %d", len(got), others)
+	}
+	close(proceed)
+	wg.Wait()
+}

@@ -54,7 +54,7 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 	seen := make(map[string]bool)
 	for i := range a.records {
 		r := &a.records[i]
-		r.Body = slices.Clone(r.Body) // it is the caller's, who may not wait
+		r.Body = append([]byte{}, r.Body...) // it is the caller's, who may not wait; nil is no body
 		a.size += len(r.Body)
 		if a.Dedupe <= 0 || r.NotUnique {
 			continue
@@ -74,6 +74,10 @@ func newAcceptance(records []queue.Record, admission queue.Admission) *acceptanc
 	return a
 }
 
+// acceptsAtOnce is how many batches are under way at the same time: while one waits for the
+// disks of two servers, the next one is worked on.
+const acceptsAtOnce = 2
+
 // A batch is stored in parts that are not larger, unless a delivery is.
 const (
 	maxEvents = 2000
@@ -82,9 +86,8 @@ const (
 
 // acceptAll stores a batch of deliveries.
 func (s *Store) acceptAll(batch []*acceptance) error {
-	now := time.Now()
-	s.since.Store(&now)
-	defer s.since.Store(nil)
+	s.progress.begin()
+	defer s.progress.end()
 	if err := s.prepare(s.work); err != nil {
 		return err
 	}
@@ -182,7 +185,7 @@ func (c *columns) add(a *acceptance, i int, numbers map[string]int32) {
 	c.origins = append(c.origins, text(r.Origin))
 	c.secrets = append(c.secrets, text(r.Secret))
 	c.signatures = append(c.signatures, r.Signature[:])
-	c.bodies = append(c.bodies, append([]byte{}, r.Body...)) // nil is no body
+	c.bodies = append(c.bodies, r.Body)
 	key := ""
 	if r.Message != "" {
 		hash := sha256.Sum256([]byte(r.Message))

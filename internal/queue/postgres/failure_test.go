@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -267,4 +268,32 @@ func sendAndCancel(t *testing.T, server *pgtest.Server, cancel string, send func
 			}
 		}
 	}
+}
+
+// TestProgress says that accepts are stuck only while none of those under way ends.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var p progress
+		stuck := func(want bool) {
+			t.Helper()
+			if got := p.stuck(time.Second); got != want {
+				t.Errorf("stuck: %t, want %t", got, want)
+			}
+		}
+		time.Sleep(time.Minute)
+		stuck(false)
+		p.begin()
+		stuck(false)
+		time.Sleep(2 * time.Second)
+		stuck(true)
+		p.begin() // does not end what is stuck
+		stuck(true)
+		p.end()
+		stuck(false)
+		time.Sleep(2 * time.Second)
+		stuck(true)
+		p.end()
+		stuck(false)
+	})
 }

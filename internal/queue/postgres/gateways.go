@@ -146,7 +146,7 @@ func (s *Store) Refuses() error {
 	if reason := s.unsound.Load(); reason != nil {
 		return *reason
 	}
-	if s.acceptsSince(patience) {
+	if s.progress.stuck(patience) {
 		return errStandby
 	}
 	return nil

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,15 +23,37 @@ const settings = `SELECT current_setting('fsync'), current_setting('full_page_wr
 
 // inspectAgain inspects while nothing is accepted, or what is takes long.
 func (s *Store) inspectAgain() {
-	if s.unsound.Load() != nil || s.acceptsSince(time.Second) {
+	if s.unsound.Load() != nil || s.progress.stuck(time.Second) {
 		s.inspect()
 	}
 }
 
-// acceptsSince reports whether the accepts that are under way have taken so long.
-func (s *Store) acceptsSince(while time.Duration) bool {
-	since := s.since.Load()
-	return since != nil && time.Since(*since) > while
+// progress is that of things some of which may be under way at the same time.
+type progress struct {
+	mu       sync.Mutex
+	underWay int
+	last     time.Time // when one ended, or began while none was under way
+}
+
+func (p *progress) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.underWay++; p.underWay == 1 {
+		p.last = time.Now()
+	}
+}
+
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.underWay, p.last = p.underWay-1, time.Now()
+}
+
+// stuck reports whether some are under way, and none has ended for so long.
+func (p *progress) stuck(while time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.underWay > 0 && time.Since(p.last) > while
 }
 
 // inspect finds out whether the database can be trusted.

@@ -89,10 +89,10 @@ type Store struct {
 	endWork context.CancelFunc
 
 	opened   time.Time
-	unsound  atomic.Pointer[unsound]   // why nothing is accepted
-	unseen   sync.Once                 // it was said that the state of standbys cannot be seen
-	warnings atomic.Int64              // of the database
-	since    atomic.Pointer[time.Time] // when the accepts that are under way began; nil: none are
+	unsound  atomic.Pointer[unsound] // why nothing is accepted
+	unseen   sync.Once               // it was said that the state of standbys cannot be seen
+	warnings atomic.Int64            // of the database
+	progress progress                // of accepts
 
 	prepared  atomic.Bool
 	layout    atomic.Int64 // version of the schema
@@ -127,7 +127,7 @@ func Open(o Options, logger func() *zap.Logger) (*Store, error) {
 	if s.pool, err = s.connect(); err != nil {
 		return nil, err
 	}
-	s.accepts, s.settles = commit.NewGroup(s.acceptAll), commit.NewGroup(s.settleAll)
+	s.accepts, s.settles = commit.NewConcurrentGroup(acceptsAtOnce, s.acceptAll), commit.NewGroup(s.settleAll)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.work, s.endWork = context.WithCancel(context.Background())
 	first, cancel := context.WithTimeout(s.life, patience)
