@@ -47,6 +47,9 @@ func (s *Service) run(ctx context.Context) {
 			}
 			timer.Reset(next)
 			continue
+		case errors.Is(err, errNewer):
+			s.logger.Error("accounts are not looked after", zap.Error(err), zap.Duration("again_in", afterStorageFailure))
+			next = afterStorageFailure
 		case err != nil:
 			s.logger.Error("accounts are not looked after: Caddy's storage fails", zap.Error(err), zap.Duration("again_in", afterStorageFailure))
 			next = afterStorageFailure

@@ -238,6 +238,43 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
+// TestStateOfANewerVersion leaves alone what a newer version has written, says so, and goes on
+// once that is gone.
+func TestStateOfANewerVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		const newer = `{"version":2,"accounts":[{"id":"` + accountID + `"}],"lease":"none"}`
+		if err := f.storage.Store(t.Context(), stateKey, []byte(newer)); err != nil {
+			t.Fatal(err)
+		}
+		g := f.start(true, f.account(nil))
+		defer end(g)
+		wait(6 * time.Hour)
+		if _, err := g.Statuses(t.Context()); !errors.Is(err, errNewer) || !strings.Contains(err.Error(), "version 2") {
+			t.Errorf("the status is known: %v", err)
+		}
+		if _, err := g.Deauthorized(t.Context(), accountID); !errors.Is(err, errNewer) {
+			t.Errorf("a deauthorization was noted: %v", err)
+		}
+		if n := len(f.meta.Requests()); n != 0 {
+			t.Errorf("asked %d times, and nothing can be remembered", n)
+		}
+		if logged := f.logs.FilterMessageSnippet("not looked after").Len(); logged < 5 || logged > 40 {
+			t.Errorf("%d lines in the log", logged)
+		}
+		if now, err := f.storage.Load(t.Context(), stateKey); err != nil || string(now) != newer {
+			t.Fatalf("the state is %s, %v", now, err)
+		}
+		if err := f.storage.Delete(t.Context(), stateKey); err != nil {
+			t.Fatal(err)
+		}
+		wait(time.Hour)
+		if s := g.status(t); s.Subscription != Complete {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // broken is a storage that can be read and locked, but not written.
 type broken struct{ certmagic.Storage }
 

@@ -16,9 +16,16 @@ import (
 // stateKey is where the state is in Caddy's storage.
 const stateKey = "instagram/accounts/state.json"
 
+// stateVersion is the layout of the state. It rises with a change after which an older
+// program must leave the state alone.
+const stateVersion = 1
+
 // state is what is known of the accounts, across restarts and gateways. It has no
 // secrets.
 type state struct {
+	// Version is that of the layout.
+	Version int `json:"version,omitempty"`
+
 	// NotBefore is when Meta may be asked again, after most of the calls of the app
 	// were used up.
 	NotBefore time.Time          `json:"not_before,omitzero"`
@@ -122,9 +129,14 @@ const storageTimeout = 10 * time.Second
 // errDamaged is wrapped by the error for a state that cannot be read.
 var errDamaged = errors.New("what was known of the accounts cannot be read")
 
+// errNewer is wrapped by the error for a state that a newer program has written.
+var errNewer = errors.New("a newer version of this program has written what is known of the accounts: run that, or a newer one")
+
+func newState() *state { return &state{Version: stateVersion, Accounts: make(map[string]*record)} }
+
 // load returns the state. It needs no lock.
 func (s store) load(ctx context.Context) (*state, error) {
-	st := &state{Accounts: make(map[string]*record)}
+	st := newState()
 	data, err := s.Load(ctx, stateKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, nil
@@ -132,9 +144,14 @@ func (s store) load(ctx context.Context) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading what is known of the accounts: %w", err)
 	}
-	if err := json.Unmarshal(data, st); err != nil || st.Accounts == nil {
-		return &state{Accounts: make(map[string]*record)}, errDamaged
+	var layout struct{ Version int } // the rest may be of other types
+	if json.Unmarshal(data, &layout) == nil && layout.Version > stateVersion {
+		return nil, fmt.Errorf("%w (%s has version %d, this program knows %d)", errNewer, stateKey, layout.Version, stateVersion)
 	}
+	if err := json.Unmarshal(data, st); err != nil || st.Accounts == nil {
+		return newState(), errDamaged
+	}
+	st.Version = stateVersion
 	for id, r := range st.Accounts {
 		if r == nil {
 			delete(st.Accounts, id)
