@@ -105,6 +105,25 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestTables looks for rows of tables that go on in the next line, where they are none.
+func TestTables(t *testing.T) {
+	t.Parallel()
+	rows := 0
+	for page, text := range pages(t) {
+		for n, line := range strings.Split(text, "\n") {
+			if line = strings.TrimSpace(line); !strings.HasPrefix(line, "| ") {
+				continue
+			}
+			if rows++; !strings.HasSuffix(line, "|") {
+				t.Errorf("%s:%d: this row of a table does not end: %s", page, n+1, line)
+			}
+		}
+	}
+	if rows < 200 {
+		t.Errorf("only %d rows", rows)
+	}
+}
+
 // TestReadmeLeadsToAllPages looks for pages that nobody would find.
 func TestReadmeLeadsToAllPages(t *testing.T) {
 	t.Parallel()
