@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,17 +66,11 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 		}
 	}
 	number := func(metric string) int {
-		for line := range strings.Lines(c.AdminGet(t, "/metrics")) {
-			if text, ok := strings.CutPrefix(line, metric+" "); ok {
-				n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return int(n)
-			}
+		n, found := c.LookupAnyMetric(t, metric)
+		if !found {
+			t.Fatalf("there is no metric %s", metric)
 		}
-		t.Fatalf("there is no metric %s", metric)
-		return 0
+		return int(n)
 	}
 	deliver := func(mid string) { c.Deliver(t, harness.Messages(mid), http.StatusOK) }
 

@@ -32,6 +32,20 @@ func TestExamplesProvision(t *testing.T) {
 	leftNothing(t)
 }
 
+// read returns the texts of files, by path.
+func read(t *testing.T, paths []string) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.ToSlash(path)] = string(text)
+	}
+	return texts
+}
+
 // exampleTexts returns the examples by path.
 func exampleTexts(t *testing.T) map[string]string {
 	t.Helper()
@@ -39,15 +53,7 @@ func exampleTexts(t *testing.T) map[string]string {
 	if err != nil || len(paths) < 7 {
 		t.Fatalf("found only %v: %v", paths, err)
 	}
-	texts := make(map[string]string)
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[path] = string(text)
-	}
-	return texts
+	return read(t, paths)
 }
 
 // adapt returns the config of a Caddyfile, with directories of the server's below

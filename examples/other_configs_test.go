@@ -1,7 +1,6 @@
 package examples_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 )
@@ -13,14 +12,7 @@ func TestOtherConfigs(t *testing.T) {
 	if err != nil || len(paths) < 2 {
 		t.Fatalf("found only %v: %v", paths, err)
 	}
-	texts := make(map[string]string)
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[path] = string(text)
-	}
+	texts := read(t, paths)
 	enterServer(t)
 	for path, text := range texts {
 		for _, line := range provision(t, adapt(t, path, text)) {

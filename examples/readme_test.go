@@ -30,15 +30,7 @@ func pages(t *testing.T) map[string]string {
 	if err != nil || len(paths) < 14 {
 		t.Fatalf("found only %v: %v", paths, err)
 	}
-	texts := make(map[string]string)
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[filepath.ToSlash(path)] = string(text)
-	}
-	return texts
+	return read(t, paths)
 }
 
 // TestReadmeSnippets loads the Caddyfiles and the JSON in the documentation.

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"crypto/x509"
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,11 +26,6 @@ func (g *caGauge) Collect(ch chan<- prometheus.Metric) {
 	if a == nil || len(a.cas) == 0 {
 		return
 	}
-	first := a.cas[0].NotAfter
-	for _, ca := range a.cas {
-		if ca.NotAfter.Before(first) {
-			first = ca.NotAfter
-		}
-	}
-	ch <- prometheus.MustNewConstMetric(caExpiry, prometheus.GaugeValue, float64(first.Unix()))
+	first := slices.MinFunc(a.cas, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	ch <- prometheus.MustNewConstMetric(caExpiry, prometheus.GaugeValue, float64(first.NotAfter.Unix()))
 }

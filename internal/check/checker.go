@@ -116,7 +116,7 @@ type appSecret struct{ name, key string }
 // Run runs all checks. It returns an error if the URL cannot be called or if ctx
 // ends; everything else is in the report.
 func (c *Checker) Run(ctx context.Context) (*Report, error) {
-	to, err := parse(c.URL)
+	to, err := parse("the callback URL", c.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -137,19 +137,20 @@ func (c *Checker) Run(ctx context.Context) (*Report, error) {
 	return &r.report, context.Cause(ctx)
 }
 
-func parse(callback string) (*url.URL, error) {
-	to, err := url.Parse(callback)
+// parse parses a URL, which its errors call what.
+func parse(what, text string) (*url.URL, error) {
+	to, err := url.Parse(text)
 	switch { // the URL may hold a password: no error repeats it
 	case err != nil:
-		return nil, errors.New("the callback URL is not well-formed")
+		return nil, errors.New(what + " is not well-formed")
 	case to.Scheme != "https" && to.Scheme != "http":
-		return nil, errors.New("the callback URL must begin with https://")
+		return nil, errors.New(what + " must begin with https://")
 	case to.Hostname() == "":
-		return nil, errors.New("the callback URL names no host")
+		return nil, errors.New(what + " names no host")
 	case to.User != nil || to.Fragment != "":
-		return nil, errors.New("the callback URL must have no user and no fragment")
+		return nil, errors.New(what + " must have no user and no fragment")
 	case to.Scheme == "http" && !loopback.Is(to.Hostname()):
-		return nil, errors.New("secrets are not sent unencrypted: the callback URL must begin with https://, as Meta calls nothing else, or be on this machine")
+		return nil, errors.New("secrets are not sent unencrypted: " + what + " must begin with https://, as Meta calls nothing else, or be on this machine")
 	}
 	return to, nil
 }

@@ -46,21 +46,24 @@ func (r *run) deliver(what string, d *simulate.Delivery) exchange {
 
 // send sends a request as it stands on the wire, on a connection of its own.
 func (r *run) send(what string, request []byte, cert *tls.Certificate) exchange {
-	client := &simulate.Client{
-		URL: r.url.String(), Roots: r.Roots, Certificate: cert, Timeout: r.timeout(),
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if r.via.IsValid() {
-				address = net.JoinHostPort(r.via.String(), portOf(r.url))
-			}
-			return r.dialer()(ctx, network, address)
-		},
-	}
+	client := r.clientFor(r.url, "")
 	defer client.Close()
+	client.Certificate = cert
+	if r.via.IsValid() {
+		client.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return r.dialer()(ctx, network, net.JoinHostPort(r.via.String(), portOf(r.url)))
+		}
+	}
 	e := exchange{what, client.Send(r.ctx, request)}
 	if e.Err == nil && e.Latency >= r.slowest.Latency {
 		r.slowest = e
 	}
 	return e
+}
+
+// clientFor returns a client that signs with a secret, if it is not empty.
+func (r *run) clientFor(to *url.URL, secret string) *simulate.Client {
+	return &simulate.Client{URL: to.String(), Secret: secret, Roots: r.Roots, Certificate: r.Certificate, Timeout: r.timeout(), Dial: r.dialer()}
 }
 
 // reach sends a request that nothing should come of, to see who answers. It
@@ -108,8 +111,10 @@ func redirectTarget(from *url.URL, header http.Header) string {
 	if err != nil || header.Get("Location") == "" {
 		return "nowhere"
 	}
-	return to.Scheme + "://" + to.Host + to.EscapedPath()
+	return withoutQuery(to)
 }
+
+func withoutQuery(to *url.URL) string { return to.Scheme + "://" + to.Host + to.EscapedPath() }
 
 // time compares the slowest answer with how long Meta waits.
 func (r *run) time() {

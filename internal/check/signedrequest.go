@@ -75,10 +75,10 @@ func (r *run) signedCallback(check, callback, flag string) {
 		r.skip("there is no URL to look at: "+flag+" was not given, and the config has no instagram_signed_request "+check, check)
 		return
 	}
-	to, err := parse(callback)
+	to, err := parse("the URL of "+flag, callback)
 	switch {
 	case err != nil:
-		r.fault(check, sentence(strings.ReplaceAll(err.Error(), "the callback URL", "the URL of "+flag))+".", "Give the URL that is in the App Dashboard.")
+		r.fault(check, sentence(err.Error())+".", "Give the URL that is in the App Dashboard.")
 	case r.NoDeliveries:
 		r.signedIsServed(check, to)
 	case len(secrets) == 0:
@@ -178,10 +178,3 @@ func (r *run) adviceForSigned(request string, authentic simulate.Outcome) string
 	}
 	return "Meta wants exactly 200: let nothing before instagram_signed_request redirect or ask for a login."
 }
-
-// clientFor returns a client for another URL than the callback URL.
-func (r *run) clientFor(to *url.URL, secret string) *simulate.Client {
-	return &simulate.Client{URL: to.String(), Secret: secret, Roots: r.Roots, Certificate: r.Certificate, Timeout: r.timeout(), Dial: r.dialer()}
-}
-
-func withoutQuery(to *url.URL) string { return to.Scheme + "://" + to.Host + to.EscapedPath() }

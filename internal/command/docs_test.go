@@ -78,10 +78,9 @@ func TestDocsOfCheckHaveItsFlags(t *testing.T) {
 	}
 }
 
-// TestCommandsAreDocumented looks for each command in the docs, and for each of its
-// flags on a page that has the command. TestREADME looks the other way round.
-func TestCommandsAreDocumented(t *testing.T) {
-	t.Parallel()
+// docsPages returns the texts of all pages in docs, by path.
+func docsPages(t *testing.T) map[string]string {
+	t.Helper()
 	pages := make(map[string]string)
 	err := filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".md" {
@@ -94,6 +93,14 @@ func TestCommandsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pages
+}
+
+// TestCommandsAreDocumented looks for each command in the docs, and for each of its
+// flags on a page that has the command. TestREADME looks the other way round.
+func TestCommandsAreDocumented(t *testing.T) {
+	t.Parallel()
+	pages := docsPages(t)
 	top := &cobra.Command{Use: "caddy"}
 	instagram := &cobra.Command{Use: "instagram"}
 	top.AddCommand(instagram)

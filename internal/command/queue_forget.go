@@ -51,8 +51,9 @@ its edits, reactions and receipts, but not the replies to it.
 
 At last the file of the queue is written anew, because SQLite leaves copies of what
 was in it: it needs as much room again, and deliveries wait meanwhile. The file that an
-upgrade has kept beside it is removed. Of a queue in PostgreSQL, the tables are vacuumed. Copies elsewhere are yours to erase: backups,
-exports, files of instagram_file, the log and your application.
+upgrade has kept beside it is removed. Of a queue in PostgreSQL, the tables are
+vacuumed. Copies elsewhere are yours to erase: backups, exports, files of
+instagram_file, the log and your application.
 
 With --files, not the queue is looked through, but files that instagram_file has
 written, compressed or not. --dry-run lists the lines; without it, each of them is

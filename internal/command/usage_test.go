@@ -1,7 +1,6 @@
 package command
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,24 +89,17 @@ func TestHelpTexts(t *testing.T) {
 // name.
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	var paths []string
-	err := filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
-			paths = append(paths, path)
-		}
-		return err
-	})
+	pages := docsPages(t)
+	const readme = "../../README.md"
+	text, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
+	pages[readme] = string(text)
 	least := map[string]int{"README.md": 6, "commands.md": 15, "check.md": 1, "simulate.md": 8, "queue-commands.md": 14}
 	flag := regexp.MustCompile("(?:\\*\\*|`|\\[|\\(|\\| )--([a-z-]+)")
-	for _, path := range append(paths, "../../README.md") {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := usages(string(data))
+	for path, text := range pages {
+		found := usages(text)
 		if n := least[filepath.Base(path)]; len(found) < n {
 			t.Errorf("%s: only %d examples", path, len(found))
 		}
@@ -117,7 +109,7 @@ func TestREADME(t *testing.T) {
 		}
 		top := &cobra.Command{Use: "instagram"}
 		root(top)
-		for _, m := range flag.FindAllStringSubmatch(string(data), -1) {
+		for _, m := range flag.FindAllStringSubmatch(text, -1) {
 			if !hasFlag(top, m[1]) {
 				t.Errorf("%s: no command has the flag --%s", path, m[1])
 			}

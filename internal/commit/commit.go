@@ -8,9 +8,8 @@ import (
 	"sync"
 )
 
-// Group commits items in batches, one batch at a time unless it is to be more. While
-// batches are under way, items gather for the next one: the slower the disk, the larger
-// the batches. A Group has no goroutine of its own and needs no closing.
+// Group commits items in batches, as many at a time as it was made for. While batches are
+// under way, items gather for the next one: the slower the disk, the larger the batches. A Group has no goroutine of its own and needs no closing.
 type Group[T any] struct {
 	apply func([]T) error
 

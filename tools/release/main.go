@@ -1,6 +1,6 @@
 // Command release makes the program and the Linux packages of a snapshot from
 // .goreleaser.yaml, as goreleaser does with that file for a release. CI installs them.
-// To compile goreleaser itself takes ten minutes of a processor.
+// To compile goreleaser itself, and Caddy for all systems, takes CI too long.
 package main
 
 import (

@@ -23,8 +23,14 @@ func (c *Caddy) Metrics(t testing.TB) string {
 // but for the prefix caddy_instagram_, and whether it is there.
 func (c *Caddy) LookupMetric(t testing.TB, name string) (value float64, found bool) {
 	t.Helper()
-	for line := range strings.Lines(c.Metrics(t)) {
-		text, ok := strings.CutPrefix(line, "caddy_instagram_"+name+" ")
+	return c.LookupAnyMetric(t, "caddy_instagram_"+name)
+}
+
+// LookupAnyMetric is LookupMetric for a metric with its whole name.
+func (c *Caddy) LookupAnyMetric(t testing.TB, name string) (value float64, found bool) {
+	t.Helper()
+	for line := range strings.Lines(c.AdminGet(t, "/metrics")) {
+		text, ok := strings.CutPrefix(line, name+" ")
 		if !ok {
 			continue
 		}

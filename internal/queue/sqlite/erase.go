@@ -9,8 +9,9 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// Erase implements queue.Store. The file that a migration has kept goes. At last it writes the file anew: SQLite leaves copies of
-// what was in it, on pages that are free, and between the rows of those that are not.
+// Erase implements queue.Store. The file that a migration has kept goes. At last it writes
+// the file anew: SQLite leaves copies of what was in it, on pages that are free, and between
+// the rows of those that are not.
 func (s *Store) Erase(ctx context.Context, e queue.Erasure) (total int, err error) {
 	if err := s.sweepAll(ctx); err != nil { // what a dropped consumer has left behind
 		return 0, err

@@ -202,12 +202,13 @@ func keptFiles(path string) (all []keptFile, err error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		rest, _ := strings.CutPrefix(e.Name(), filepath.Base(path))
-		if name := keptName.FindStringSubmatch(rest); name != nil {
-			at, err := time.Parse(keptTime, name[1])
-			if err == nil {
-				all = append(all, keptFile{filepath.Join(filepath.Dir(path), e.Name()), at})
-			}
+		rest, found := strings.CutPrefix(e.Name(), filepath.Base(path))
+		name := keptName.FindStringSubmatch(rest)
+		if !found || name == nil {
+			continue
+		}
+		if at, err := time.Parse(keptTime, name[1]); err == nil {
+			all = append(all, keptFile{filepath.Join(filepath.Dir(path), e.Name()), at})
 		}
 	}
 	slices.SortFunc(all, func(a, b keptFile) int { return a.at.Compare(b.at) })
