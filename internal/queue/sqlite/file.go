@@ -29,10 +29,30 @@ const (
 	shmSuffix  = "-shm"
 	lockSuffix = ".lock"
 
+	// The endings of copies that take the place of the file once they are whole.
+	newSuffix       = ".new"
+	compactSuffix   = ".compact"
+	migratingSuffix = ".migrating"
+
 	// How much of the file connections keep in memory, in bytes.
 	writerCache = 16 << 20
 	readerCache = 2 << 20
 )
+
+// followLink returns the file that path is, or leads to as a symbolic link. By whichever name
+// it is opened, it has one lock and one write-ahead log, and when it is written anew, the
+// link stays. A link to a missing file is an error: its disk may not be mounted.
+func followLink(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return path, nil // openFirst tells what is wrong
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("the queue %s is a symbolic link that leads to no file: %w", path, err)
+	}
+	return target, nil
+}
 
 // openFirst opens the file for the first time, once nobody else uses it.
 func (s *Store) openFirst(acceptLoss bool) (err error) {
@@ -47,6 +67,9 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 		return fmt.Errorf("the queue %s is in use by another process: %w", s.path, err)
 	case err != nil:
 		return fmt.Errorf("opening the queue %s: %w", s.path, err)
+	}
+	if err = s.removeUnfinished(); err != nil {
+		return errors.Join(fmt.Errorf("opening the queue %s: %w", s.path, err), s.lock.release())
 	}
 	openKnown := func() error {
 		version, err := s.examine(acceptLoss)
@@ -73,18 +96,23 @@ func (s *Store) openFirst(acceptLoss bool) (err error) {
 	return nil
 }
 
+// removeUnfinished removes the copies that a crash has left unfinished. They hold what people
+// wrote, which may be expired or erased in the queue before another copy takes their place.
+func (s *Store) removeUnfinished() (err error) {
+	for _, suffix := range []string{newSuffix, compactSuffix, migratingSuffix} {
+		unfinished := s.path + suffix
+		err = errors.Join(err, removeMissing(unfinished), removeMissing(unfinished+"-journal"))
+	}
+	return err
+}
+
 // createMissing makes an empty queue if there is none. It has its name only once it is
 // whole and on disk, so that a crash leaves nothing that cannot be opened.
 func createMissing(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil // what is wrong with it tells examine
 	}
-	unfinished := path + ".new"
-	for _, old := range []string{unfinished, unfinished + "-journal"} {
-		if err := removeMissing(old); err != nil {
-			return err
-		}
-	}
+	unfinished := path + newSuffix
 	f, err := os.OpenFile(unfinished, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

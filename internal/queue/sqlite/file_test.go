@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -198,6 +199,30 @@ func TestOpenWithoutLock(t *testing.T) {
 	}
 	if _, err := Open(path, zap.NewNop); err == nil || strings.Contains(err.Error(), "another process") {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+// TestUnfinishedCopiesAreRemoved finds what crashes have left: it holds what people wrote.
+func TestUnfinishedCopiesAreRemoved(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	for _, suffix := range []string{newSuffix, compactSuffix, migratingSuffix} {
+		write(t, path+suffix, []byte("text"))
+		write(t, path+suffix+"-journal", []byte("text"))
+	}
+	if err := openStore(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{"queue.db", "queue.db" + lockSuffix, "queue.db" + reserveSuffix}; !slices.Equal(names, want) {
+		t.Errorf("there are %q, want %q", names, want)
 	}
 }
 

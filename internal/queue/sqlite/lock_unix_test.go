@@ -4,10 +4,14 @@ package sqlite
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+
+	"go.uber.org/zap"
 )
 
 // TestFilesOfRootBelongToTheOwnerOfTheQueue has root look into a queue of another user,
@@ -49,5 +53,43 @@ func TestReserveFollowsNoLink(t *testing.T) {
 	}
 	if info, err := os.Lstat(path + reserveSuffix); err != nil || info.Size() == 0 || !info.Mode().IsRegular() {
 		t.Errorf("the reserve is %v, %v", info, err)
+	}
+}
+
+// TestSymbolicLink opens a queue by a link to it. By its own name it is the same queue, which
+// another process may not open, and what is written anew takes its place and not the link's.
+func TestSymbolicLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "queue.db"), filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(link, zap.NewNop); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), link) {
+		t.Fatalf("opened a link to nothing: %v", err)
+	}
+	if err := openStore(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, link)
+	accept(t, s, record("a", ""))
+	if _, err := Open(path, zap.NewNop); !errors.Is(err, ErrLocked) {
+		t.Errorf("opened by its own name as well: %v", err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Compact(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	if after, err := os.Stat(path); err != nil || os.SameFile(before, after) {
+		t.Errorf("the file was not written anew: %v", err)
+	}
+	if n := len(due(t, s, 2)); n != 1 {
+		t.Errorf("%d events, want 1", n)
 	}
 }

@@ -163,7 +163,7 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	if before, err = size(s.path); err != nil {
 		return 0, 0, err
 	}
-	copied := s.path + ".compact"
+	copied := s.path + compactSuffix
 	if err := s.guarded(func() error { return s.db.within(ctx, func() error { return s.db.copyTo(copied) }) }); err != nil {
 		return 0, 0, errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), removeMissing(copied))
 	}

@@ -18,8 +18,6 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
-const migratingSuffix = ".migrating"
-
 // migrations bring a file from one layout to the next: the first one from version 1 to
 // version 2.
 var migrations = []string{

@@ -83,6 +83,10 @@ func OpenWithLoss(path string, logger func() *zap.Logger) (*Store, error) {
 }
 
 func open(path string, logger func() *zap.Logger, acceptLoss bool) (*Store, error) {
+	path, err := followLink(path)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
 		path:       path,
 		logger:     logger,
