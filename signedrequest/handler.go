@@ -141,6 +141,9 @@ func (h *Handler) ValidateOptions() error {
 // ServeHTTP verifies a request, has the next handlers take the event, and answers Meta. It
 // also serves the page.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if event.FromContext(r.Context()) != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, throttle.Error{Kind: "signed_request_misplaced", Err: errMisplaced})
+	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		if code, ok := h.codeIn(r); ok {
 			h.servePage(w, r, code)
@@ -174,6 +177,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		"confirmation_code": request.code,
 	})
 }
+
+// errMisplaced is why a delivery that instagram_webhook has passed on goes no further: it is
+// no form, and must not be refused as a wrong one.
+var errMisplaced = errors.New("instagram_signed_request got a delivery of instagram_webhook: give it a path of its own")
 
 var errNotTaken = errors.New("no handler took the event: put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond after instagram_signed_request")
 

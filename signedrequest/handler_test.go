@@ -272,6 +272,22 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
+// TestDeliveryIsNoForm has a delivery of instagram_webhook come to the handler, which says what is
+// wrong with the config and not with the form.
+func TestDeliveryIsNoForm(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Deauthorize)
+	r := form(signed(testSecret, payload(time.Now())))
+	r = r.WithContext(event.NewContext(r.Context(), new(event.Delivery)))
+	err := f.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+		t.Error("it was handed on")
+		return nil
+	}))
+	if httperror.Status(err) != http.StatusInternalServerError || !strings.Contains(err.Error(), "a path of its own") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestPageTellsOnlyWhen follows a code over a year, and tries codes that nobody was given.
 func TestPageTellsOnlyWhen(t *testing.T) {
 	t.Parallel()

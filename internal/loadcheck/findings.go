@@ -62,6 +62,14 @@ func (w *walk) matchers(route *caddyhttp.Route, here flow) {
 	}
 }
 
+// signedRequest checks that no deliveries come to an instagram_signed_request, which takes forms only.
+func (w *walk) signedRequest(here flow) {
+	if here.delivery {
+		w.find(here, false, "instagram_signed_request stands where deliveries of instagram_webhook come, and answers 500 to "+
+			"all: give each of them a path of its own")
+	}
+}
+
 // consumer checks that a handler of authentic deliveries gets any.
 func (w *walk) consumer(directive string, here flow) {
 	if !here.authentic {

@@ -20,6 +20,7 @@ const (
 	secret  = "0123456789abcdef0123456789abcdef"
 	webhook = "instagram_webhook {\nverify_token t0k3n\napp_secret " + secret + "\n}\n"
 	queue   = "instagram_queue {\nreverse_proxy localhost:9000\n}\n"
+	signed  = "instagram_signed_request deauthorize {\napp_secret " + secret + "\n}\n"
 )
 
 // warnings returns what 'caddy validate' warns of in a config: the messages, each
@@ -75,6 +76,7 @@ const (
 	mayMask    = "an intercept before reverse_proxy may answer failures with success"
 	proxied    = "handle_response or replace_status of reverse_proxy answers failures with success"
 	mayProxy   = "handle_response or replace_status of reverse_proxy may answer failures with success"
+	sharedPath = "instagram_signed_request stands where deliveries of instagram_webhook come"
 	failedQ    = "instagram_queue stands in an error route and cannot make a success of a failure"
 )
 
@@ -126,6 +128,12 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"expression, no webhook":      {":1 {\n@m expression `instagram({'field': ['messages']})`\nrespond @m 200\n}\nb.example {\n" + webhook + queue + "}", []string{noMatch}},
 		"named route, no webhook":     {"&(events) {\n" + queue + "}\n:1 {\nhandle /webhooks {\n" + webhook + "invoke events\n}\nhandle /other {\ninvoke events\n}\n}", []string{noWebhookQ + "|/other"}},
 		"in error routes, no webhook": {":1 {\nrespond 200\nhandle_errors {\ninstagram_file failed.jsonl\n}\n}", []string{noWebhookF}},
+
+		// A signed request and deliveries on one path.
+		"signed request behind":   {":1 {\nhandle /webhooks {\n" + webhook + signed + queue + "}\n}", []string{sharedPath + "|/webhooks"}},
+		"signed request in queue": {":1 {\n" + webhook + "instagram_queue {\n" + signed + "reverse_proxy localhost:1\n}\n}", []string{sharedPath + "|in instagram_queue"}},
+		"signed request beside":   {":1 {\nhandle /webhooks {\n" + webhook + queue + "}\nhandle /gone {\n" + signed + queue + "}\n}", nil},
+		"both with paths":         {":1 {\n" + strings.Replace(webhook, " {", " /webhooks {", 1) + strings.Replace(signed, "request ", "request /gone ", 1) + queue + "}", nil},
 
 		// Nothing behind.
 		"webhook alone":         {"a.example {\nhandle /webhooks {\n" + webhook + "}\n}", []string{untaken + "|a.example /webhooks"}},

@@ -148,6 +148,7 @@ func (w *walk) handlers(list []caddyhttp.MiddlewareHandler, in flow) known {
 			w.webhook(h, here)
 			out.authentic, out.delivery = true, !here.failed
 		case *signedrequest.Handler:
+			w.signedRequest(here)
 			out.authentic = true
 		case *file.Handler:
 			w.consumer("instagram_file", here)
