@@ -21,8 +21,10 @@ func (s *Service) note(ctx context.Context, st *state, recovered, last bool) (al
 		came[a.Account] = a.Last
 	}
 	st.tidy(s.accounts, now)
+	st.NotBefore = notTooFar(st.NotBefore, now)
 	for _, a := range s.accounts {
 		r := st.of(a)
+		r.setClock(a, now)
 		s.meet(a, r, now)
 		for _, id := range []string{a.ID, r.Linked} {
 			if at, found := came[id]; found {

@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
+	"github.com/caddy-instagram/webhooks/internal/alert"
+	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
 )
 
@@ -53,6 +55,47 @@ func TestReloadAsksNothing(t *testing.T) {
 		}
 		if n := len(f.meta.Requests()) - asked; n > 2 {
 			t.Errorf("9 starts in 10 minutes asked %d times", n)
+		}
+	})
+}
+
+// TestClockSetBack has a state that was written while the clock was wrong by more than a year.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		silent := f.account(func(a *Account) { a.Silence = caddy.Duration(time.Hour) })
+		g := f.start(true, silent)
+		wait(time.Minute)
+		end(g)
+		st, err := g.store.load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, later := st.of(silent), time.Now().UTC().Add(400*day)
+		st.NotBefore = later
+		r.Since, r.Seen, r.LastEvent, r.LastCheck, r.NextCheck, r.NotBefore = later, later, later, later, later, later
+		r.Token.Since, r.Token.Tried, r.Token.Expires = later, later, later
+		r.Subscription.Repairs = []time.Time{later, later, later}
+		if err := g.store.save(t.Context(), st); err != nil {
+			t.Fatal(err)
+		}
+		asked := len(f.meta.Requests())
+		g = f.start(false, silent)
+		defer end(g)
+		wait(2 * time.Hour)
+		if len(f.meta.Requests()) == asked {
+			t.Error("nothing was asked")
+		}
+		if st, err = g.store.load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		r = st.of(silent)
+		if r.LastCheck.After(now) || r.NextCheck.Sub(now) > checkInterval*2 || r.Token.Since.After(now) || r.Token.Expires.Sub(now) > graph.TokenLife || r.Subscription.Repairs[0].After(now) {
+			t.Errorf("it has %+v", r)
+		}
+		if r.Alarms[alert.Silence] == "" {
+			t.Error("the silence is not told of")
 		}
 	})
 }
