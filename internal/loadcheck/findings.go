@@ -47,6 +47,16 @@ func (w *walk) webhook(h *handler.Handler, here flow) {
 	}
 }
 
+// fullDuplex warns of a server with a webhook that takes what nobody has read of a large body for the next request of
+// the connection, as Caddy v2.11 does then: who sends that through a proxy has it answered in the place of a delivery.
+func (w *walk) fullDuplex() {
+	if w.server.EnableFullDuplex && len(w.webhooks) > 0 {
+		w.find(flow{}, false, "enable_full_duplex has this server take the unread rest of a body for another request: behind "+
+			"a proxy or load balancer, anybody can so have a delivery answered with what is for another request, and lost. "+
+			"Leave it off, or give the callback URL a port of its own")
+	}
+}
+
 // asksForCertificates reports whether some TLS connections of the server ask for a client certificate.
 func (w *walk) asksForCertificates() bool {
 	return slices.ContainsFunc(w.server.TLSConnPolicies, func(policy *caddytls.ConnectionPolicy) bool {

@@ -194,6 +194,8 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"proxy of what failed": {":1 {\n" + webhook + "reverse_proxy localhost:9000\nhandle_errors {\nreverse_proxy localhost:1 {\nreplace_status 200\n}\n}\n}", nil},
 
 		// Others.
+		"full duplex":                {"{\nservers {\nenable_full_duplex\n}\n}\n:1 {\n" + webhook + queue + "}", []string{"enable_full_duplex has this server take the unread rest of a body"}},
+		"full duplex, no webhook":    {"{\nservers {\nenable_full_duplex\n}\n}\n:1 {\nrespond 404\n}", nil},
 		"certificate not asked for":  {"a.example {\n" + certified + queue + "}", []string{noCert + "|a.example"}},
 		"certificate without TLS":    {"http://a.example {\n" + certified + queue + "}", []string{noCert}},
 		"smaller limit":              {":1 {\nrequest_body {\nmax_size 100KB\n}\nhandle /webhooks {\n" + webhook + queue + "}\n}", []string{smallBody + "98 KiB"}},

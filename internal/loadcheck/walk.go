@@ -36,6 +36,7 @@ func follow(name string, server *caddyhttp.Server) *walk {
 	}
 	w.findTakers()
 	w.routes(server.Routes, flow{})
+	w.fullDuplex()
 	if server.Errors != nil {
 		// They run for errors behind a webhook too.
 		w.routes(server.Errors.Routes, flow{known: known{authentic: len(w.webhooks) > 0}, failed: true})
