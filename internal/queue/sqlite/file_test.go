@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,6 +225,35 @@ func TestUnfinishedCopiesAreRemoved(t *testing.T) {
 	if want := []string{"queue.db", "queue.db" + lockSuffix, "queue.db" + reserveSuffix}; !slices.Equal(names, want) {
 		t.Errorf("there are %q, want %q", names, want)
 	}
+}
+
+// TestCompactWhileRead is refused while another program reads. It leaves no copy behind, and
+// the queue goes on.
+func TestCompactWhileRead(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	accept(t, s, record("a", ""))
+	reader, err := connect(s.path, readWrite, readerCache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.script("BEGIN; SELECT count(*) FROM event"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Compact(ctx); err == nil || !strings.Contains(err.Error(), "in use by another program") {
+		t.Errorf("compacted: %v", err)
+	}
+	if _, err := os.Stat(s.path + compactSuffix); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the copy: %v", err)
+	}
+	accept(t, s, record("b", ""))
+	if err := errors.Join(reader.script("COMMIT"), reader.close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Compact(ctx); err != nil {
+		t.Error(err)
+	}
+	check(t, s)
 }
 
 func write(t *testing.T, path string, content []byte) {

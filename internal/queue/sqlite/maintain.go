@@ -170,6 +170,9 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	if err = errors.Join(s.guarded(s.ends), s.abandon()); err == nil {
 		err = s.replace(copied)
 	}
+	if err != nil {
+		err = errors.Join(fmt.Errorf("compacting %s: %w", s.path, err), removeMissing(copied))
+	}
 	if err := errors.Join(err, s.openFile()); err != nil {
 		return 0, 0, err
 	}
