@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net/http/httptest"
@@ -14,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
 // authority is a local ACME server: Caddy's own, in another instance. All tests
@@ -112,6 +109,11 @@ https://localhost:%d {
 	if !a.roots.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("no certificate in %s", a.root)
 	}
+	// It shows its certificate an instant after it has told of it. A Caddy that asks before
+	// would ask again a minute later.
+	if !poll(func() bool { return canShake(address(port), "localhost", a.roots) }) {
+		return nil, fmt.Errorf("no handshake with the ACME server in %s", Timeout)
+	}
 	return a, nil
 }
 
@@ -148,18 +150,11 @@ func NewSecured(t testing.TB, env ...string) *Secured {
 // AddName has this Caddy get certificates for another name.
 func (s *Secured) AddName(name string) { theAuthority.addresses.Store(name, s.HTTPAddr) }
 
-// WaitCertificate returns when Caddy shows its certificate for name. That is an
-// instant after it logged that it got one, which no log line tells.
+// WaitCertificate returns when Caddy has got a certificate for name, and shows it.
 func (s *Secured) WaitCertificate(t testing.TB, name string) {
 	t.Helper()
 	s.WaitOutput(t, `certificate obtained successfully.*"`+regexp.QuoteMeta(name)+`"`)
-	Wait(t, "handshake with "+name, func() bool {
-		conn, err := tls.Dial("tcp", s.Addr, simulate.TLSConfig(name, s.Roots, nil))
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	s.WaitHandshake(t, name)
 }
 
 // Serve starts Caddy with one site, of this content, and returns when the site

@@ -1,7 +1,10 @@
 package harness
 
 import (
+	"bytes"
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
 const (
@@ -79,6 +84,21 @@ func (c *Caddy) Start(t testing.TB, sites string) {
 	c.WaitOutput(t, "serving initial configuration")
 }
 
+// WaitHandshake returns when Caddy has a certificate for a name that Roots trust. Caddy gets
+// it after it has said that it serves, and answers with the alert "internal error" before.
+func (c *Caddy) WaitHandshake(t testing.TB, name string) {
+	t.Helper()
+	Wait(t, "handshake with "+name, func() bool { return canShake(c.Addr, name, c.Roots) })
+}
+
+func canShake(addr, name string, roots *x509.CertPool) bool {
+	conn, err := tls.Dial("tcp", addr, simulate.TLSConfig(name, roots, nil))
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
 // StartFails starts Caddy with these sites, which must fail with an error that a
 // regular expression matches.
 func (c *Caddy) StartFails(t testing.TB, sites, pattern string) {
@@ -90,7 +110,8 @@ func (c *Caddy) StartFails(t testing.TB, sites, pattern string) {
 	}
 }
 
-// Reload loads these sites instead of those before.
+// Reload loads these sites instead of those before. Then only these are served: connections
+// that were kept since before may be closed at any moment.
 func (c *Caddy) Reload(t testing.TB, sites string) {
 	t.Helper()
 	if out, err := c.TryReload(t, sites); err != nil {
@@ -101,7 +122,32 @@ func (c *Caddy) Reload(t testing.TB, sites string) {
 // TryReload is Reload, and returns what the command wrote.
 func (c *Caddy) TryReload(t testing.TB, sites string) (string, error) {
 	t.Helper()
-	return c.Run("reload", "--force", "--config", c.Config(t, sites), "--adapter", "caddyfile", "--address", c.Admin)
+	written := len(c.Output())
+	out, err := c.Run("reload", "--force", "--config", c.Config(t, sites), "--adapter", "caddyfile", "--address", c.Admin)
+	if err == nil {
+		c.WaitOutputFrom(t, written, "load complete") // what was written before is read
+	}
+	waitOneListener(t, c.Admin, c.Addr)
+	return out, err
+}
+
+// Load is Reload without a process for it, for tests that do it often.
+func (c *Caddy) Load(t testing.TB, sites string) {
+	t.Helper()
+	text, err := os.ReadFile(c.Config(t, sites))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Timeout: Timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post("http://"+c.Admin+"/load", "text/caddyfile", bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("loading a config: %s: %s %v", resp.Status, said, err)
+	}
+	waitOneListener(t, c.Admin, c.Addr)
 }
 
 // Run runs a command of Caddy, and returns all that it wrote.
@@ -183,16 +229,20 @@ func (c *Caddy) Lines(t testing.TB, name string) []string {
 }
 
 // Written returns everything that Caddy wrote, by where: its output and all
-// files, its own copy of the configuration among them.
+// files, its own copy of the configuration among them. A Caddy that runs may remove
+// some meanwhile, such as locks.
 func (c *Caddy) Written(t testing.TB) map[string]string {
 	t.Helper()
 	written := map[string]string{"stdout and stderr": c.Output()}
 	err := filepath.WalkDir(c.Dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+		var content []byte
+		if err == nil && !entry.IsDir() {
+			content, err = os.ReadFile(path)
+			written[strings.TrimPrefix(path, c.Dir)] = string(content)
 		}
-		content, err := os.ReadFile(path)
-		written[strings.TrimPrefix(path, c.Dir)] = string(content)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {

@@ -86,8 +86,8 @@ func nextBlock() bool {
 	return true
 }
 
-// awaitForks returns once the port of a listener that was closed is hardly in use any more:
-// a process that is just being started has a copy of it until it runs its program.
+// awaitForks returns once what was closed is hardly in use any more, such as the port of a
+// listener: a process that is just being started has a copy of it until it runs its program.
 func awaitForks() {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

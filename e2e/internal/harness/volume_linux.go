@@ -118,6 +118,7 @@ func (v *Volume) RestorePower(t testing.TB) {
 // Remount changes the options of the file system, such as "ro".
 func (v *Volume) Remount(t testing.TB, options string) {
 	t.Helper()
+	awaitForks()
 	run(t, "mount", "-o", "remount,"+options, v.Dir)
 }
 
@@ -160,9 +161,11 @@ func (v *Volume) MakeRoom(t testing.TB) {
 
 func (v *Volume) filler() string { return filepath.Join(v.Dir, ".filler") }
 
-// unmount unmounts dir, which nobody may use any more.
+// unmount unmounts dir, which nobody may use any more: nor does a process that is just being
+// started, with a copy of a file that was open in it.
 func unmount(t testing.TB, dir string) {
 	t.Helper()
+	awaitForks()
 	if err := syscall.Unmount(dir, 0); err != nil {
 		t.Errorf("unmounting: %v", err)
 		_ = syscall.Unmount(dir, syscall.MNT_DETACH)
