@@ -32,6 +32,7 @@ func TestMetricsSurviveReload(t *testing.T) {
 	}
 	caddy.Start(t, site("/first"))
 	client := caddy.Client(t, harness.HTTP1)
+	client.NoReuse = true // a reload closes connections
 	base := caddy.Base("hooks.example.com")
 	verify := func(path string, times, want int) {
 		t.Helper()

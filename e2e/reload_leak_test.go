@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,22 +48,7 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 		return signedSite(c, fmt.Sprintf("instagram_file {$HOME}/events.jsonl\ninstagram_queue {\nstore sqlite %q\n%s reverse_proxy %s\n}", c.Queue, harness.QuickRetry, app.Addr))
 	}
 	c.Start(t, config(0))
-	reload := func(n int) {
-		file, err := os.Open(c.Config(t, config(n)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		resp, err := http.Post("http://"+c.Admin+"/load", "text/caddyfile", file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s", resp.Status, text)
-		}
-	}
+	reload := func(n int) { c.Load(t, config(n)) }
 	number := func(metric string) int {
 		n, found := c.LookupAnyMetric(t, metric)
 		if !found {
