@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -34,6 +35,7 @@ type result struct {
 // its own making.
 type simulator struct {
 	*harness.Caddy
+	root  string   // file of the root of its certificate
 	flags []string // what every run needs
 }
 
@@ -43,12 +45,26 @@ func newSimulator(t *testing.T) *simulator {
 	s.Options = "metrics\nauto_https disable_redirects"
 	s.Name = strings.Replace(s.Base("localhost"), "http:", "https:", 1)
 	s.URL = s.Name + "/webhooks"
+	s.root = filepath.Join(s.Dir, "data", "caddy", "pki", "authorities", "local", "root.crt")
 	s.flags = []string{
 		"--app-secret-file", s.Write(t, "secret", harness.Secret+"\n"),
-		"--ca", filepath.Join(s.Dir, "data", "caddy", "pki", "authorities", "local", "root.crt"),
+		"--ca", s.root,
 		"--verify-token-file", s.Write(t, "token", harness.Token+"\n"),
 	}
 	return s
+}
+
+// Serve starts Caddy with one site, of this content, and returns when it has its certificate.
+func (s *simulator) Serve(t *testing.T, format string, args ...any) {
+	t.Helper()
+	s.Caddy.Serve(t, format, args...)
+	root, err := os.ReadFile(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Roots = x509.NewCertPool()
+	s.Roots.AppendCertsFromPEM(root)
+	s.WaitHandshake(t, "localhost")
 }
 
 // command is a run of simulate under way.
@@ -215,7 +231,7 @@ handle /webhooks {
 	const deliveries, batch = 600, 3
 	running := s.begin(t, "--ledger", ledger, "--retry", "--speedup", "30",
 		"--count", strconv.Itoa(deliveries), "--batch", strconv.Itoa(batch),
-		"--rate", "200", "--concurrency", "16", "--duplicates", "5%", "--out-of-order", "--bad-signatures", "5%")
+		"--rate", "100", "--concurrency", "16", "--duplicates", "5%", "--out-of-order", "--bad-signatures", "5%")
 	s.WaitMetricThat(t, `deliveries_total{result="accepted",secret="instagram"}`, func(n float64) bool {
 		return n >= deliveries/4
 	})
