@@ -28,7 +28,7 @@ func TestQueueReloadAndStopDoNotHangOnAnApplicationThatHangs(t *testing.T) {
 			t.Parallel()
 			old, next := harness.StartApp(t, harness.Rule{Hold: true}), harness.StartApp(t)
 			caddy := harness.NewCaddy(t)
-			caddy.Options += "\ngrace_period 2s"
+			caddy.Options += "\ngrace_period 5s"
 			caddy.ServeQueue(t, harness.QuickRetry+"timeout 1h\n"+handler(t, old))
 			caddy.Deliver(t, harness.Messages("c.0", "c.1"), 200)
 			old.WaitHeld(t, 1)

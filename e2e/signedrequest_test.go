@@ -87,6 +87,7 @@ func TestDeletion(t *testing.T) {
 		t.Error("the application got no deletion")
 	}
 
+	c.WaitQueueEmpty(t) // what was taken is settled a little later
 	kept := func() (text string) {
 		for where, content := range c.Written(t) {
 			if strings.HasPrefix(filepath.Base(where), filepath.Base(c.Queue)) {
