@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,32 @@ func importToken(t *testing.T, c *harness.Caddy, token string) (string, error) {
 	cmd.Stdin = strings.NewReader(token + "\n")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// endLease has the lease of a gateway that was killed end now instead of 45 seconds after it
+// last said something. Until then no other one writes to the state.
+func endLease(t *testing.T, state string) {
+	t.Helper()
+	text, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept map[string]any
+	if err := json.Unmarshal(text, &kept); err != nil {
+		t.Fatal(err)
+	}
+	lease, held := kept["lease"].(map[string]any)
+	if !held || lease["by"] == nil {
+		t.Fatalf("nobody has a lease: %s", text)
+	}
+	lease["until"] = time.Now().UTC()
+	if text, err = json.Marshal(kept); err != nil {
+		t.Fatal(err)
+	}
+	whole := state + ".new" // it may be read just now
+	if err := errors.Join(os.WriteFile(whole, text, 0o600), os.Rename(whole, state)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAccounts(t *testing.T) {
@@ -184,14 +211,8 @@ func TestAccountsOfTwoGateways(t *testing.T) {
 	killed := <-began
 	gateways[killed].Kill(t)
 	other := gateways[map[string]string{"a": "b", "b": "a"}[killed]]
-	deadline := time.After(4 * time.Minute) // it takes 50 seconds
-	for tick := time.Tick(time.Second); accountOf(t, other).Subscription != "complete"; <-tick {
-		select {
-		case <-deadline:
-			t.Fatalf("nobody took over: %+v\n%s", accountOf(t, other), other.Output())
-		default:
-		}
-	}
+	endLease(t, filepath.Join(storage, "instagram", "accounts", "state.json"))
+	harness.Wait(t, "the other gateway to take over", func() bool { return accountOf(t, other).Subscription == "complete" })
 	repairs := 0
 	for _, r := range meta.Requests() {
 		if r.Method == http.MethodPost {
