@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/caddy-instagram/webhooks/e2e/internal/harness"
 )
 
 // focus returns the text of what has the focus.
@@ -160,10 +162,7 @@ func TestStores(t *testing.T) {
 	}
 	b.run("{ const s = document.querySelector('#store select'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); }")
 	b.wait("location.hash.includes('other.db')")
-	b.loaded()
-	if store := asked(); store != other["store"] {
-		t.Errorf("it asked the store %q", store)
-	}
+	harness.Wait(t, "it asks the other store", func() bool { return asked() == other["store"] })
 	b.click("Overview")
 	b.waitText(".status", "other.db")
 	if n := eval[int](b, "document.querySelectorAll('.status').length"); n != 1 {

@@ -40,6 +40,7 @@ func run(m *testing.M) int {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // tests may run as root
+		chromedp.WSURLReadTimeout(timeout),
 		chromedp.Env("TZ=UTC", "LANGUAGE=en_GB"),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("force-color-profile", "srgb"),
