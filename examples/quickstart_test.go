@@ -42,7 +42,7 @@ func TestQuickStart(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, "caddy"), "../cmd/caddy").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	receiver := receiveAt(t, dir, "127.0.0.1:0")
+	receiver := receiveAt(t, dir, freeAddress(t)) // it comes back there
 	address := freeAddress(t)
 	admin := "unix/" + filepath.Join(dir, "admin.sock")
 	local := func(s string) string {
