@@ -17,15 +17,17 @@ func (s *Server) StartBouncer(mode string) (dsn string, stop func(), err error) 
 	if _, err := os.Stat(program); err != nil {
 		return "", nil, errors.New("pgbouncer is not installed: apt-get install pgbouncer")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	// Its socket has a directory of its own, and so needs no port that is free.
+	dir, err := os.MkdirTemp(s.Dir, mode)
 	if err != nil {
 		return "", nil, err
 	}
-	address := listener.Addr().(*net.TCPAddr)
-	listener.Close()
-	config := fmt.Sprintf("[databases]\npostgres = host=%s dbname=postgres user=postgres\n[pgbouncer]\nlisten_addr = %s\nlisten_port = %d\n"+
-		"unix_socket_dir =\nauth_type = any\npool_mode = %s\nmax_client_conn = 1000\n", s.Dir, address.IP, address.Port, mode)
-	path := filepath.Join(s.Dir, mode+".ini")
+	if err := os.Chmod(dir, 0o777); err != nil { // it may be another user's
+		return "", nil, err
+	}
+	config := fmt.Sprintf("[databases]\npostgres = host=%s dbname=postgres user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\n"+
+		"unix_socket_dir = %s\nauth_type = any\npool_mode = %s\nmax_client_conn = 1000\n", s.Dir, dir, mode)
+	path := filepath.Join(dir, "pgbouncer.ini")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		return "", nil, err
 	}
@@ -40,9 +42,9 @@ func (s *Server) StartBouncer(mode string) (dsn string, stop func(), err error) 
 		<-ended
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address.String())
+		conn, err := net.Dial("unix", filepath.Join(dir, ".s.PGSQL.6432"))
 		if err == nil {
-			return fmt.Sprintf("postgres://postgres@%s/postgres", address), stop, conn.Close()
+			return fmt.Sprintf("host=%s port=6432 user=postgres dbname=postgres", dir), stop, conn.Close()
 		}
 		if time.Now().After(deadline) {
 			stop()

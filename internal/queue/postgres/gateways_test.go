@@ -37,7 +37,7 @@ func accept(t *testing.T, s *Store, records ...queue.Record) []bool {
 // lease leases what is due within a time that is long enough.
 func lease(t *testing.T, s *Store) (*queue.Event, context.Context) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	events, valid, err := s.Lease(ctx, queue.DefaultConsumer, 1)
 	if err != nil {
@@ -118,7 +118,7 @@ func TestGatewaysKeepOrder(t *testing.T) {
 // gateway gets the event, and what the first one says of it then is refused.
 func TestLostLease(t *testing.T) {
 	t.Parallel()
-	o := newShared(t, time.Second)
+	o := newShared(t, 5*time.Second)
 	silent := o
 	silent.beat = time.Hour
 	first, second := openShared(t, silent), openShared(t, o)
@@ -146,11 +146,11 @@ func TestLostLease(t *testing.T) {
 // TestLeaseIsKept has a gateway take longer for an event than a session lasts.
 func TestLeaseIsKept(t *testing.T) {
 	t.Parallel()
-	o := newShared(t, 3*time.Second)
+	o := newShared(t, 6*time.Second)
 	first, second := openShared(t, o), openShared(t, o)
 	accept(t, first, record("a", "1"))
 	a, valid := lease(t, first)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*o.expiry)
+	ctx, cancel := context.WithTimeout(t.Context(), o.expiry*3/2)
 	defer cancel()
 	if events, _, err := second.Lease(ctx, queue.DefaultConsumer, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("leased %v while another has it: %v", events, err)
