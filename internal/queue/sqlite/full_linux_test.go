@@ -23,6 +23,9 @@ func smallDisk(t *testing.T, size int) (dir string) {
 		t.Fatalf("mounting a small disk: %v", err)
 	}
 	t.Cleanup(func() {
+		// A process that is just being started has a copy of each open file until it runs its program.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
 		if err := syscall.Unmount(dir, 0); err != nil {
 			t.Errorf("unmounting: %v", err)
 			_ = syscall.Unmount(dir, syscall.MNT_DETACH)
