@@ -184,7 +184,7 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 			return err
 		}
 	}
-	if err := syncDirs(l.disk, filepath.Dir(l.path)); err != nil {
+	if err := syncDirs(l.disk, filepath.Dir(followLink(l.path))); err != nil {
 		return err
 	}
 	info, err := file.Stat()
@@ -205,6 +205,20 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 	return nil
 }
 
+// followLink returns the file that path is, or leads to as a symbolic link: its directory has
+// the entry that must be on disk, and gets the rolled files. The link stays.
+func followLink(path string) string {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return path
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return path // opening it tells what is wrong
+	}
+	return target
+}
+
 // rollAgain is how long after a failure rolling is tried again.
 const rollAgain = time.Minute
 
@@ -214,7 +228,7 @@ func (l *lines) roll(h *Handler, reason string) error {
 	if err := l.close(); err != nil {
 		return err
 	}
-	if err := h.roll(l.path, reason); err != nil {
+	if err := h.roll(followLink(l.path), reason); err != nil {
 		l.rollAfter = time.Now().Add(rollAgain)
 		h.logger.Error("rolling failed: events go on to the old file", zap.String("path", l.path), zap.Error(err))
 	}

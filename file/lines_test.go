@@ -2,6 +2,7 @@ package file
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -214,5 +215,44 @@ func TestLinesRollKeep(t *testing.T) {
 	rolled, err := filepath.Glob(filepath.Join(filepath.Dir(path), "events-2*.jsonl"))
 	if err != nil || len(rolled) != 2 {
 		t.Errorf("kept %d rolled files, %v; want 2", len(rolled), err)
+	}
+}
+
+// syncedDirs is a disk that remembers which directories were synced.
+type syncedDirs struct {
+	osDisk
+	dirs map[string]bool
+}
+
+func (d *syncedDirs) SyncDir(name string) error {
+	d.dirs[name] = true
+	return d.osDisk.SyncDir(name)
+}
+
+// TestLinesBehindASymbolicLink has the file, and the rolled ones, where the link leads to.
+func TestLinesBehindASymbolicLink(t *testing.T) {
+	t.Parallel()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, link := filepath.Join(dir, "events.jsonl"), filepath.Join(t.TempDir(), "events.jsonl")
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip(err) // on Windows, not everybody may make one
+	}
+	l := newTestLines(t, link, func(h *Handler) { h.Roll = Roll{Size: 20} })
+	disk := &syncedDirs{dirs: make(map[string]bool)}
+	l.disk = disk
+	mustAdd(t, l, "event number 1")
+	if !disk.dirs[dir] {
+		t.Error("the entry of the file is not on disk")
+	}
+	mustAdd(t, l, "event number 2")
+	mustHold(t, path, "event number 2\n")
+	if rolled, err := filepath.Glob(filepath.Join(dir, "events-2*.jsonl")); err != nil || len(rolled) != 1 {
+		t.Errorf("rolled %q, %v", rolled, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
 	}
 }
