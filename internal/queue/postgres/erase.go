@@ -80,14 +80,15 @@ func (s *Store) eraseEach(ctx context.Context, e *queue.Erasure, found *holding)
 	return err
 }
 
-// vacuum has the database reuse the space of rows that were changed.
+// vacuum has the database reuse the space of rows that were changed, and take new samples for
+// the planner, which may hold values of these rows.
 func (s *Store) vacuum(ctx context.Context) error {
 	_, err := call(ctx, s, nil, func(work context.Context) (_ struct{}, err error) {
 		work, cancel := context.WithCancel(work)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
 		for _, table := range []string{"{event}", "{work}"} {
-			if _, err := s.pool.Exec(work, s.sql("VACUUM "+table)); err != nil {
+			if _, err := s.pool.Exec(work, s.sql("VACUUM (ANALYZE) "+table)); err != nil {
 				return struct{}{}, fmt.Errorf("what was erased is gone, but the database could not be told to reuse its space: %w", err)
 			}
 		}
