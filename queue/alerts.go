@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/alert"
@@ -24,30 +27,78 @@ const (
 	// tooOld is how long an event waits before an alert.
 	tooOld = 10 * time.Minute
 
-	// oldestInterval is how often it is looked for.
+	// oldestInterval is how often such an event is looked for.
 	oldestInterval = time.Minute
+
+	// turnInterval is how often a gateway looks whether it is the one that alerts.
+	turnInterval = 10 * time.Second
 )
 
-// watchOldest alerts while the oldest event of a consumer is too old, until ctx ends.
+// watchOldest alerts while the oldest event of a consumer is too old, until ctx ends. Of the
+// gateways that share a store one alerts, and the others follow, to go on once it has ended.
 func watchOldest(ctx context.Context, store *SharedStore) {
-	ticker := time.NewTicker(oldestInterval)
+	ticker := time.NewTicker(turnInterval)
 	defer ticker.Stop()
+	w := oldestWatch{store: store}
 	for {
 		select {
 		case <-ticker.C:
+			w.look(ctx)
 		case <-ctx.Done():
 			return
 		}
-		asking, cancel := context.WithTimeout(ctx, oldestInterval)
-		all, err := store.Stats(asking)
-		cancel()
-		if err != nil {
-			continue // it says so elsewhere
-		}
-		for _, stats := range all {
-			alert.Shared.Raise(aboutOldest(store, stats))
-		}
 	}
+}
+
+// oldestWatch looks for events that are too old.
+type oldestWatch struct {
+	store  *SharedStore
+	alerts bool      // it is this gateway that alerts
+	looked time.Time // at the events
+}
+
+// look does so each minute, and as soon as it is this gateway that alerts. What fails says so
+// elsewhere.
+func (w *oldestWatch) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, oldestInterval)
+	defer cancel()
+	before := w.alerts
+	var err error
+	if w.alerts, err = w.store.alertsOldest(ctx); err != nil || w.alerts == before && time.Since(w.looked) < oldestInterval {
+		return
+	}
+	all, err := w.store.Stats(ctx)
+	if err != nil {
+		return
+	}
+	w.looked = time.Now()
+	tell := alert.Shared.Follow
+	if w.alerts {
+		tell = alert.Shared.Raise
+	}
+	for _, stats := range all {
+		tell(aboutOldest(w.store, stats))
+	}
+}
+
+// settingAlerts is the setting of a gateway that says whether it alerts of waiting events.
+const settingAlerts = "alert oldest"
+
+// alertsOldest reports whether it is this gateway that alerts of waiting events: of those that
+// have somebody to tell, the one that has run for the longest.
+func (o *SharedStore) alertsOldest(ctx context.Context) (bool, error) {
+	sharer, ok := o.Store.(queue.Sharer)
+	if !ok {
+		return true, nil
+	}
+	all, _, err := sharer.Gateways(ctx)
+	all = slices.DeleteFunc(all, func(g queue.Gateway) bool { return g.Settings[settingAlerts] != "on" })
+	if err != nil || len(all) == 0 {
+		return false, err
+	}
+	return slices.MinFunc(all, func(a, b queue.Gateway) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Name, b.Name))
+	}).This, nil
 }
 
 // aboutOldest returns the alert about a consumer whose events wait for too long, or says

@@ -121,3 +121,56 @@ func TestOldestEventIsAlerted(t *testing.T) {
 		expect("recovered: No event for the consumer crm has waited")
 	})
 }
+
+// TestOneGatewayAlertsOfOldestEvent has gateways share a store: the one that has run for the
+// longest alerts, and another one goes on where it has ended.
+func TestOneGatewayAlertsOfOldestEvent(t *testing.T) {
+	forgetAlerts(t)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		gateway := func(name, alerts string, since time.Duration) queue.Gateway {
+			return queue.Gateway{Name: name, Since: began.Add(since), Settings: map[string]string{settingAlerts: alerts}}
+		}
+		silent, first, last := gateway("silent", "off", -time.Hour), gateway("first", "on", 0), gateway("last", "on", time.Hour)
+		s := newSharedStub(t)
+		s.this = gateway("this", "on", time.Minute)
+		run := func(others ...queue.Gateway) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.others = others
+		}
+		hold := func(waits time.Duration) {
+			s.stubStore.mu.Lock()
+			defer s.stubStore.mu.Unlock()
+			s.stats = []queue.Stats{{Consumer: "crm", Pending: 3, Oldest: time.Now().Add(-waits)}}
+		}
+		run(silent, last, first)
+		hold(0)
+		startedHandler(t, s.stubStore)
+		told := alertsAbout(t, s.key)
+		sleep := func(d time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(d)
+			if got := told(); !slices.EqualFunc(got, want, strings.Contains) {
+				t.Errorf("after %s: told %q, want %q", time.Since(began), got, want)
+			}
+		}
+		sleep(10*time.Minute + 30*time.Second)
+		run(silent, last) // perhaps the first one had not looked yet
+		sleep(10*time.Second, "oldest: An event for the consumer crm has waited for 11m0s")
+		sleep(time.Hour)
+		run(silent, last, first) // it was cut off
+		sleep(8 * time.Hour)
+		run(silent, last) // it has told of what has lasted
+		sleep(time.Minute)
+		hold(0)
+		sleep(time.Minute, "recovered: No event for the consumer crm has waited")
+		run(silent, last, first)
+		hold(time.Hour)
+		sleep(2 * time.Hour)
+		hold(-2 * time.Hour) // from then on
+		sleep(time.Minute)
+		run(silent, last)
+		sleep(time.Hour)
+	})
+}

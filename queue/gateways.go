@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -73,7 +74,10 @@ func (o *SharedStore) describe(running []*runner) {
 			all = append(all, queue.Recipient{Name: c.Name, Fields: c.Fields, Matching: len(c.matchers) > 0})
 		}
 	}
-	sharer.Describe(running[len(running)-1].handler.described(), all)
+	newest := running[len(running)-1]
+	settings := newest.handler.described()
+	settings[settingAlerts] = map[bool]string{true: "on", false: "off"}[newest.services.TellsOf(alert.Oldest)]
+	sharer.Describe(settings, all)
 }
 
 // unknownGeneration is that of a store which could not say who else uses it: it is over.

@@ -19,6 +19,7 @@ type sharedStub struct {
 	*stubStore
 
 	mu         sync.Mutex
+	this       queue.Gateway
 	others     []queue.Gateway
 	generation int64
 	away       error
@@ -41,7 +42,8 @@ func (s *sharedStub) Describe(settings map[string]string, recipients []queue.Rec
 func (s *sharedStub) Gateways(context.Context) ([]queue.Gateway, int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	this := queue.Gateway{Name: "this", This: true, Recipients: []queue.Recipient{{Name: "gone"}}} // as it was before a reload
+	this := s.this
+	this.Name, this.This, this.Recipients = "this", true, []queue.Recipient{{Name: "gone"}} // as it was before a reload
 	return append([]queue.Gateway{this}, s.others...), s.generation, s.away
 }
 
@@ -106,7 +108,7 @@ func TestOtherGatewaysGetWhatIsAccepted(t *testing.T) {
 	expect("another gateway has matchers", "comments picky")
 	s.change()
 	expect("the other one wants nothing", "")
-	if fmt.Sprint(s.recipients) != "[{default [messages] false}]" || s.settings["fields"] != "messages" || s.settings["dedupe"] != "48h" {
+	if fmt.Sprint(s.recipients) != "[{default [messages] false}]" || s.settings["fields"] != "messages" || s.settings["dedupe"] != "48h" || s.settings["alert oldest"] != "off" {
 		t.Errorf("others know of %v and %v", s.recipients, s.settings)
 	}
 	if since := h.queue.store.RefusingSince(); !since.IsZero() || h.queue.store.Refusal() != nil {

@@ -23,6 +23,7 @@ type runner struct {
 	opener   Opener
 	settings any // of the handler, as they were configured
 	ctx      caddy.Context
+	services *app.App          // of the config
 	server   *caddyhttp.Server // that the handler is in, or an empty one
 	logger   *zap.Logger
 
@@ -66,7 +67,7 @@ func register(services *app.App, q *runner) (*runner, error) {
 		other.users++
 		return other, nil
 	}
-	q.users = 1
+	q.users, q.services = 1, services
 	services.Register(q)
 	return q, nil
 }

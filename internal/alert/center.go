@@ -29,6 +29,7 @@ type entry struct {
 	at       time.Time // when it was last told
 	firing   bool      // it was told, and is not over
 	urgent   bool      // it was told as such
+	followed bool      // it was left to another process
 	repeated int
 	later    *time.Timer // tells what came again too early, or nil
 }
@@ -46,15 +47,24 @@ const (
 
 	// maxCauses is how many causes are remembered.
 	maxCauses = 1024
+
+	// unproven is how long a process may be taken to live on, and to tell, that has ended.
+	unproven = 2 * time.Minute
 )
 
 // Raise tells of an alert, unless its cause was told of a short time ago. It blocks on
 // nothing.
-func (c *Center) Raise(a Alert) {
+func (c *Center) Raise(a Alert) { c.raise(a, false) }
+
+// Follow takes note of an alert that another process raises, so that this one can go on when
+// the other has ended: with nothing that was told already, and with nothing left out.
+func (c *Center) Follow(a Alert) { c.raise(a, true) }
+
+func (c *Center) raise(a Alert, follow bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if a.Kind == Recovered {
-		c.recover(a)
+		c.recover(a, follow)
 		return
 	}
 	k, now := key{a.Kind, a.Cause}, time.Now()
@@ -65,6 +75,18 @@ func (c *Center) Raise(a Alert) {
 	wait := hour - now.Sub(e.at)
 	if e.firing {
 		wait = kinds[a.Kind].again - now.Sub(e.at)
+	}
+	if follow {
+		count(a.Kind, followed)
+		e.cancel()
+		if wait <= 0 {
+			c.remember(k, e)
+			*e = entry{at: now, firing: true, followed: true}
+		}
+		return
+	}
+	if e.followed && now.Sub(e.at) < unproven {
+		wait = 0
 	}
 	if wait > 0 && !(a.Urgent && !e.urgent) {
 		e.repeated++
@@ -95,20 +117,19 @@ func (c *Center) remind(k key, e *entry, a Alert) {
 }
 
 // recover tells that a cause is over, if it was told of. The caller holds mu.
-func (c *Center) recover(a Alert) {
+func (c *Center) recover(a Alert, follow bool) {
 	e := c.memory[key{a.Of, a.Cause}]
 	if e == nil {
-		if kinds[a.Of].shared {
+		if kinds[a.Of].shared && !follow {
 			c.send(Notice{Alert: a})
 		}
 		return
 	}
 	e.cancel()
-	if e.firing {
-		e.firing = false
+	if e.firing && !follow {
 		c.send(Notice{Alert: a, Repeated: e.repeated})
 	}
-	e.repeated = 0
+	e.firing, e.repeated = false, 0
 }
 
 // Sync raises these alerts, and tells of other causes of the kind that they are over.
@@ -122,7 +143,7 @@ func (c *Center) Sync(kind Kind, alerts []Alert, over string) {
 	defer c.mu.Unlock()
 	for k := range c.memory {
 		if k.kind == kind && !lasting[k.cause] {
-			c.recover(Alert{Kind: Recovered, Of: kind, Cause: k.cause, Text: over})
+			c.recover(Alert{Kind: Recovered, Of: kind, Cause: k.cause, Text: over}, false)
 		}
 	}
 }
@@ -175,7 +196,7 @@ func (c *Center) send(n Notice) {
 		return
 	}
 	for _, r := range c.sets[len(c.sets)-1] {
-		if r.wants(&n) {
+		if r.Wants(&n) {
 			r.offer(n)
 		}
 	}

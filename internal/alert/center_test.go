@@ -359,3 +359,45 @@ func TestTitleNamesHostAndKind(t *testing.T) {
 		}
 	}
 }
+
+// TestFollowedAlertsAreNotTold takes note of what another process tells, and goes on when that
+// has ended.
+func TestFollowedAlertsAreNotTold(t *testing.T) {
+	inHours(t, func(t *testing.T, c *Center, in *inbox) {
+		a, b := Alert{Kind: Oldest, Cause: "a"}, Alert{Kind: Oldest, Cause: "b"}
+		for range 7 * 60 {
+			c.Follow(a)
+			time.Sleep(time.Minute)
+		}
+		c.Follow(b)
+		in.expect(t)
+		time.Sleep(time.Minute)
+		c.Raise(a)
+		c.Raise(b) // the other process may have ended before it did
+		in.expect(t, "oldest b")
+		c.Raise(b)
+		time.Sleep(4*time.Hour + 57*time.Minute) // six hours after it was followed
+		c.Raise(a)
+		in.expect(t)
+		time.Sleep(2 * time.Minute)
+		c.Raise(a)
+		in.expect(t, "oldest a +2")
+		c.Follow(recovered(Oldest, "a"))
+		c.Raise(recovered(Oldest, "a"))
+		in.expect(t)
+		c.Raise(recovered(Oldest, "b"))
+		in.expect(t, "recovered b +1")
+		// What comes back within the hour is told of by one of them.
+		c.Raise(b)
+		c.Raise(recovered(Oldest, "b"))
+		in.expect(t, "oldest b", "recovered b")
+		c.Raise(b)
+		c.Follow(b)
+		time.Sleep(2 * time.Hour)
+		in.expect(t)
+		c.Follow(recovered(Token, "a"))
+		in.expect(t)
+		c.Raise(recovered(Token, "a"))
+		in.expect(t, "recovered a")
+	})
+}

@@ -8,17 +8,18 @@ const (
 	failed   = "failed"
 	dropped  = "dropped"
 	repeated = "repeated"
+	followed = "followed"
 )
 
 // Alerts counts the alerts of this process.
 var Alerts = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "caddy_instagram_alerts_total",
-	Help: "Alerts by kind and by result: sent or failed, for each receiver; dropped, because too many wait or came within an hour; repeated, and so not sent again.",
+	Help: "Alerts by kind and by result: sent or failed, for each receiver; dropped, because too many wait or came within an hour; repeated, and so not sent again; followed, and so left to another gateway.",
 }, []string{"kind", "result"})
 
 func init() {
 	for kind := range kinds {
-		for _, result := range []string{sent, failed, dropped, repeated} {
+		for _, result := range []string{sent, failed, dropped, repeated, followed} {
 			Alerts.WithLabelValues(string(kind), result)
 		}
 	}

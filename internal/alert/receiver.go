@@ -113,9 +113,9 @@ func (c *Center) handOver(r *Receiver, left []Notice) {
 	}
 }
 
-// wants reports whether the receiver is told of a notice. Who was told of a cause is told
+// Wants reports whether the receiver is told of a notice. Who was told of a cause is told
 // that it is over.
-func (r *Receiver) wants(n *Notice) bool {
+func (r *Receiver) Wants(n *Notice) bool {
 	return len(r.Only) == 0 || slices.Contains(r.Only, n.Kind) || n.Kind == Recovered && slices.Contains(r.Only, n.Of)
 }
 

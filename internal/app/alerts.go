@@ -179,6 +179,11 @@ func (a *App) provisionAlerts(ctx caddy.Context) error {
 	return nil
 }
 
+// TellsOf reports whether the config has somebody to tell of a kind of alert.
+func (a *App) TellsOf(kind alert.Kind) bool {
+	return slices.ContainsFunc(a.receivers, func(r *alert.Receiver) bool { return r.Wants(&alert.Notice{Alert: alert.Alert{Kind: kind}}) })
+}
+
 // emit hands a notice to who has subscribed to Caddy's events. Apps start in any order, and
 // events take subscriptions until they have started: it waits for the whole config.
 func (a *App) emit(sending context.Context, events *caddyevents.App, n *alert.Notice) error {
