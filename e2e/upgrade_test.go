@@ -134,6 +134,7 @@ func TestQueueOfAnEarlierLayout(t *testing.T) {
 		config += to(name, "reverse_proxy %s", app.Addr)
 	}
 	caddy.ServeQueue(t, config)
+	caddy.WaitOutput(t, "copying the queue, to bring it to the layout of this version")
 	caddy.WaitOutput(t, "the queue was brought to the layout of this version, and its file before is kept")
 	if out, err := caddy.Run("instagram", "queue", "resume", "archive", "--address", caddy.Admin); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -41,7 +42,9 @@ func (s *Store) migrate(version int64) error {
 	}
 	began := time.Now()
 	kept := fmt.Sprintf("%s.layout%d-%s", s.path, version, began.UTC().Format(keptTime))
+	stop := s.logProgress(s.path+migratingSuffix, progressEvery)
 	err := s.copyMigrated(s.path+migratingSuffix, version)
+	stop()
 	if err == nil {
 		err = keepFile(s.path, kept)
 	}
@@ -56,6 +59,40 @@ func (s *Store) migrate(version int64) error {
 		zap.String("path", s.path), zap.Int64("from", version), zap.Int("to", layoutVersion), zap.String("kept", kept),
 		zap.Duration("took", time.Since(began)))
 	return nil
+}
+
+// progressEvery is how often the log says how far a migration is. Caddy serves nothing
+// before it is done.
+const progressEvery = 5 * time.Second
+
+// logProgress logs that the file is copied, and again and again how much of it is, until
+// stop is called.
+func (s *Store) logProgress(to string, every time.Duration) (stop func()) {
+	of, _ := size(s.path)
+	log := func(copied int64) {
+		s.logger().Info("copying the queue, to bring it to the layout of this version: Caddy starts once that is done",
+			zap.String("path", s.path), zap.Int64("bytes", of), zap.Int64("copied", copied))
+	}
+	log(0)
+	done := make(chan struct{})
+	var logs sync.WaitGroup
+	logs.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				copied, _ := size(to)
+				log(copied)
+			}
+		}
+	})
+	return func() {
+		close(done)
+		logs.Wait()
+	}
 }
 
 // copyMigrated makes a migrated copy. The file is closed in order before, so that it needs

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
@@ -303,5 +304,24 @@ func TestKeepWithoutLinks(t *testing.T) {
 	info, statErr := os.Stat(kept)
 	if err != nil || statErr != nil || !bytes.Equal(content, []byte("events")) || info.Mode().Perm() != 0o640 {
 		t.Errorf("kept %q, %v, %v", content, info, errors.Join(err, statErr))
+	}
+}
+
+// TestMigrationTellsHowFarItIs reads in the log what Caddy waits for.
+func TestMigrationTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	path := filepath.Join(t.TempDir(), "queue.db")
+	s := &Store{path: path, logger: func() *zap.Logger { return zap.New(core) }}
+	write(t, path, make([]byte, 100))
+	write(t, path+migratingSuffix, make([]byte, 30))
+	stop := s.logProgress(path+migratingSuffix, time.Millisecond)
+	for len(logs.FilterField(zap.Int64("copied", 30)).All()) < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	all := logs.FilterMessageSnippet("copying the queue").FilterField(zap.Int64("bytes", 100)).All()
+	if first := all[0].ContextMap(); first["copied"] != int64(0) || len(all) != logs.Len() {
+		t.Errorf("it logs first %v, and %d other lines", first, logs.Len()-len(all))
 	}
 }
