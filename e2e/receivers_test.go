@@ -97,6 +97,7 @@ func testReceiver(t *testing.T, db database, r receiver) {
 	past := caddy.Base("past.localhost") + "/webhooks"
 	client := harness.NewClient(t, harness.HTTP1, past, caddy.Addr, nil, nil)
 	req := harness.NewDelivery(t, harness.HTTP1, past, harness.Secret, messages)
+	req.Header.Set("Ce-Type", "com.instagram.messages") // so that only the key is missing
 	if answer := client.Do(t, req); answer.Status < 400 {
 		t.Errorf("a request without Idempotency-Key is answered with %d", answer.Status)
 	}
