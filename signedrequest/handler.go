@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -167,7 +168,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	requests.WithLabelValues(h.Kind, "accepted").Inc()
 	w.Header().Set("Cache-Control", "no-store")
 	if h.Kind == Deauthorize {
-		h.config.Deauthorized(string(request.UserID))
+		h.config.Deauthorized(string(request.UserID), time.Unix(request.IssuedAt, 0))
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}

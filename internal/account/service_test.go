@@ -296,7 +296,7 @@ func TestStateOfANewerVersion(t *testing.T) {
 		if _, err := g.Statuses(t.Context()); !errors.Is(err, errNewer) || !strings.Contains(err.Error(), "version 2") {
 			t.Errorf("the status is known: %v", err)
 		}
-		if _, err := g.Deauthorized(t.Context(), accountID); !errors.Is(err, errNewer) {
+		if _, err := g.Deauthorized(t.Context(), accountID, time.Now()); !errors.Is(err, errNewer) {
 			t.Errorf("a deauthorization was noted: %v", err)
 		}
 		if n := len(f.meta.Requests()); n != 0 {

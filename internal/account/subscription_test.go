@@ -75,11 +75,20 @@ func TestRepair(t *testing.T) {
 		"not after a deauthorization": {
 			change: repair,
 			before: func(f *fixture, g *gateway) {
-				if found, err := g.Deauthorized(f.t.Context(), "2"+accountID[1:]); !found || err != nil { // the id that the app alone knows
+				if found, err := g.Deauthorized(f.t.Context(), "2"+accountID[1:], time.Now()); !found || err != nil { // the id that the app alone knows
 					f.t.Errorf("found %t, %v", found, err)
 				}
 			},
 			told: []string{"subscription missing comments,messages " + accountID}, toDo: "took the app's rights away", has: []string{"mentions"},
+		},
+		"despite a deauthorization that is older than the token": {
+			change: repair,
+			before: func(f *fixture, g *gateway) {
+				if found, err := g.Deauthorized(f.t.Context(), accountID, time.Now().Add(-time.Hour)); found || err != nil {
+					f.t.Errorf("found %t, %v", found, err)
+				}
+			},
+			has: []string{"comments", "mentions", "messages"},
 		},
 		"the callback is ours": {
 			change: func(a *Account) {

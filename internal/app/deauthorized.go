@@ -16,26 +16,32 @@ const (
 	// deauthorizeTimeout is how long other gateways may keep the accounts to themselves.
 	deauthorizeTimeout = 5 * time.Minute
 
-	// maxRemovals is how many users are remembered at a time.
+	// maxRemovals is how many of them are remembered at a time.
 	maxRemovals = 1024
 
-	// sameRemoval is how long the same user is not noted again: who has an authentic request
+	// sameRemoval is how long the same request is not noted again: who has an authentic one
 	// can send it any number of times.
 	sameRemoval = time.Minute
 )
 
-// removals are the users that removed the app and are to be noted, one after the other: each
-// takes the lock of the accounts. The zero removals are ready for use.
+// removal tells that a user removed the app.
+type removal struct {
+	user   string
+	issued int64 // in seconds of Unix time
+}
+
+// removals are to be noted one after the other: each takes the lock of the accounts. The zero
+// removals are ready for use.
 type removals struct {
 	mu      sync.Mutex
-	waiting []string             // the first one is being noted
-	known   map[string]time.Time // since when
+	waiting []removal             // the first one is being noted
+	known   map[removal]time.Time // since when
 	lines   throttle.Throttle[struct{}]
 }
 
-// add adds a user, unless it was added a moment ago. It reports whether nobody notes any, and
-// whether there is no room for the user.
-func (r *removals) add(user string, now time.Time) (idle, full bool) {
+// add adds a removal, unless it was added a moment ago. It reports whether nobody notes any, and
+// whether there is no room for it.
+func (r *removals) add(added removal, now time.Time) (idle, full bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for other, since := range r.known {
@@ -43,27 +49,27 @@ func (r *removals) add(user string, now time.Time) (idle, full bool) {
 			delete(r.known, other)
 		}
 	}
-	if _, known := r.known[user]; known {
+	if _, known := r.known[added]; known {
 		return false, false
 	}
 	if len(r.known) >= maxRemovals || len(r.waiting) >= maxRemovals {
 		return false, true
 	}
 	if r.known == nil {
-		r.known = make(map[string]time.Time)
+		r.known = make(map[removal]time.Time)
 	}
-	r.known[user] = now
-	r.waiting = append(r.waiting, user)
+	r.known[added] = now
+	r.waiting = append(r.waiting, added)
 	return len(r.waiting) == 1, false
 }
 
-// each calls note with each user, until none is left.
-func (r *removals) each(note func(user string)) {
+// each calls note with each removal, until none is left.
+func (r *removals) each(note func(removal)) {
 	for more := true; more; {
 		r.mu.Lock()
-		user := r.waiting[0]
+		first := r.waiting[0]
 		r.mu.Unlock()
-		note(user)
+		note(first)
 		r.mu.Lock()
 		r.waiting = slices.Delete(r.waiting, 0, 1)
 		more = len(r.waiting) > 0
@@ -72,8 +78,9 @@ func (r *removals) each(note func(user string)) {
 }
 
 // Deauthorized tells the service that looks after accounts, if there is one, that the owner
-// of an account removed the app. It waits for nothing, and does nothing for a nil App.
-func (a *App) Deauthorized(user string) {
+// of an account removed the app, and when that was. It waits for nothing, and does nothing for
+// a nil App.
+func (a *App) Deauthorized(user string, issued time.Time) {
 	if a == nil {
 		return
 	}
@@ -82,21 +89,21 @@ func (a *App) Deauthorized(user string) {
 		if !ok {
 			continue
 		}
-		switch idle, full := a.removals.add(user, time.Now()); {
+		switch idle, full := a.removals.add(removal{user, issued.Unix()}, time.Now()); {
 		case full:
 			if leftOut, ok := a.removals.lines.Admit(struct{}{}); ok {
 				a.ctx.Logger().Error("too many accounts are deauthorized at a time to note all: their subscriptions may be repaired in vain", zap.Int("left_out", leftOut))
 			}
 		case idle:
-			go a.removals.each(func(user string) { a.deauthorize(s, user) })
+			go a.removals.each(func(r removal) { a.deauthorize(s, r) })
 		}
 	}
 }
 
-func (a *App) deauthorize(s *account.Service, user string) {
+func (a *App) deauthorize(s *account.Service, r removal) {
 	ctx, cancel := context.WithTimeout(a.ctx, deauthorizeTimeout)
 	defer cancel()
-	if _, err := s.Deauthorized(ctx, user); err != nil {
+	if _, err := s.Deauthorized(ctx, r.user, time.Unix(r.issued, 0)); err != nil {
 		a.ctx.Logger().Error("an account was deauthorized, which could not be noted: its subscription may be repaired in vain", zap.Error(err))
 	}
 }
