@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -115,6 +116,7 @@ func (g *packaged) reload(t *testing.T) {
 	if out, err := g.command(t, "ExecReload").CombinedOutput(); err != nil {
 		t.Fatalf("reloading: %v\n%s", err, out)
 	}
+	harness.WaitOneListener(t, g.addr)
 	resp, err := http.Get("http://" + g.addr + "/new")
 	if err != nil {
 		t.Fatal(err)
@@ -134,15 +136,20 @@ func (g *packaged) deliver(t *testing.T, mid string) {
 	}
 }
 
+// lowPorts counts the ports that were given out, so that no two tests get the same.
+var lowPorts atomic.Int64
+
 // lowAddr returns a free address that takes a capability to listen on.
 func lowAddr(t *testing.T) string {
 	t.Helper()
-	for port := 700; port < 1024; port++ {
-		if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+	for {
+		port := 699 + lowPorts.Add(1)
+		if port >= 1024 {
+			t.Fatal("no port below 1024 is free")
+		}
+		if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.FormatInt(port, 10)); err == nil {
 			_ = l.Close()
 			return l.Addr().String()
 		}
 	}
-	t.Fatal("no port below 1024 is free")
-	return ""
 }

@@ -127,7 +127,7 @@ func (c *Caddy) TryReload(t testing.TB, sites string) (string, error) {
 	if err == nil {
 		c.WaitOutputFrom(t, written, "load complete") // what was written before is read
 	}
-	waitOneListener(t, c.Admin, c.Addr)
+	WaitOneListener(t, c.Admin, c.Addr)
 	return out, err
 }
 
@@ -147,7 +147,7 @@ func (c *Caddy) Load(t testing.TB, sites string) {
 	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("loading a config: %s: %s %v", resp.Status, said, err)
 	}
-	waitOneListener(t, c.Admin, c.Addr)
+	WaitOneListener(t, c.Admin, c.Addr)
 }
 
 // Run runs a command of Caddy, and returns all that it wrote.

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// waitOneListener returns when nobody listens on one of these addresses twice. For a moment
+// WaitOneListener returns when nobody listens on one of these addresses twice. For a moment
 // after a reload, the servers of two configs do: Caddy does not wait until those of the old
 // one are closed, and a connection that has come to them by then is reset.
-func waitOneListener(t testing.TB, addrs ...string) {
+func WaitOneListener(t testing.TB, addrs ...string) {
 	t.Helper()
 	Wait(t, "the listeners of the old config are closed", func() bool {
 		counts, err := listeners()
