@@ -39,7 +39,7 @@ type fixture struct {
 	logs *observer.ObservedLogs
 }
 
-func newFixture(t *testing.T, kind string) *fixture {
+func newFixture(t testing.TB, kind string) *fixture {
 	t.Helper()
 	h := &Handler{Kind: kind, AppSecrets: []appsecret.AppSecret{{Secret: otherSecret}, {Name: "instagram", Secret: testSecret}}}
 	if kind == Deletion {
