@@ -93,8 +93,8 @@ func (o *SharedStore) alertsOldest(ctx context.Context) (bool, error) {
 	}
 	all, _, err := sharer.Gateways(ctx)
 	all = slices.DeleteFunc(all, func(g queue.Gateway) bool { return g.Settings[settingAlerts] != "on" })
-	if err != nil || len(all) == 0 {
-		return false, err
+	if err != nil || len(all) == 0 { // none: the session of this one may just have ended
+		return err == nil, err
 	}
 	return slices.MinFunc(all, func(a, b queue.Gateway) int {
 		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Name, b.Name))

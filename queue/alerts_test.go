@@ -172,5 +172,9 @@ func TestOneGatewayAlertsOfOldestEvent(t *testing.T) {
 		sleep(time.Minute)
 		run(silent, last)
 		sleep(time.Hour)
+		s.this = gateway("this", "off", time.Minute) // as it is before the store knows it
+		run(silent)
+		hold(time.Hour)
+		sleep(time.Minute, "oldest: An event for the consumer crm has waited for 1h0m0s")
 	})
 }
