@@ -275,17 +275,16 @@ func (c *checker) logFailure(err error) {
 // noteToken turns the alarm about the token on and off.
 func (r *record) noteToken(a *Account, now time.Time) []alert.Alert {
 	t := &r.Token
-	left := t.Expires.Sub(now)
 	switch {
 	case t.Dead != "":
 		return r.alarm(a, alert.Token, "dead", fmt.Sprintf("The account %s has no access token that works, so its webhooks end: %s", a.ID, t.Dead))
-	case !t.Expires.IsZero() && left < warnTokenEnd:
+	case t.ends(now):
 		what := "Get a new one by a new login, and put it where the config says."
 		if a.renewed() {
 			what = "Renewing it has failed so far: " + orUnknown(t.Failure) + ". Get a new one and import it."
 		}
 		return r.alarm(a, alert.Token, "ends", fmt.Sprintf("The access token of the account %s ends in %d days, at %s, and its webhooks with it. %s",
-			a.ID, max(0, int(left/day)), t.Expires.Format("2006-01-02 15:04 UTC"), what))
+			a.ID, max(0, int(t.Expires.Sub(now)/day)), t.Expires.Format("2006-01-02 15:04 UTC"), what))
 	}
 	if !t.Owned {
 		return nil // it is not known to be any better than the one before

@@ -38,7 +38,7 @@ type Status struct {
 
 // TokenStatus is what is known of an access token. It is not the token.
 type TokenStatus struct {
-	// State is valid, ends (within ten days), dead, or unknown before the first check.
+	// State is valid, ends (within ten days), dead, or unknown before its first check.
 	State   string `json:"state"`
 	Managed bool   `json:"managed"`
 
@@ -62,7 +62,7 @@ func (s *Service) Statuses(ctx context.Context) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	came := s.feed.Accounts()
+	came, now := s.feed.Accounts(), time.Now()
 	all := make([]Status, 0, len(s.accounts))
 	for _, a := range s.accounts {
 		r := st.of(a)
@@ -74,10 +74,10 @@ func (s *Service) Statuses(ctx context.Context) ([]Status, error) {
 		}
 		sub := &r.Subscription
 		all = append(all, Status{
-			Account: a.ID, Login: string(a.login()), Token: r.tokenStatus(a),
+			Account: a.ID, Login: string(a.login()), Token: r.tokenStatus(a, now),
 			Reconcile: a.mode(), Fields: a.Fields, Subscription: sub.State, Missing: sub.Missing, Repairs: sub.Total,
 			LastEvent: last, Silent: r.Alarms[alert.Silence] != "", SilentAfter: r.silenceLimit(a).Seconds(),
-			LastCheck: r.LastCheck, NextCheck: r.next(st), Deauthorized: r.Deauthorized, ToDo: r.toDo(a),
+			LastCheck: r.LastCheck, NextCheck: r.next(st), Deauthorized: r.Deauthorized, ToDo: r.toDo(a, now),
 		})
 	}
 	return all, nil
@@ -91,21 +91,21 @@ func (r *record) next(st *state) time.Time {
 	return slices.MaxFunc([]time.Time{r.NextCheck, st.NotBefore}, time.Time.Compare)
 }
 
-func (r *record) tokenStatus(a *Account) TokenStatus {
+func (r *record) tokenStatus(a *Account, now time.Time) TokenStatus {
 	t := TokenStatus{State: tokenValid, Managed: a.managed(), Expires: r.Token.Expires, AtLatest: !r.Token.Exact && !r.Token.Expires.IsZero()}
 	switch {
 	case r.Token.Dead != "":
 		t.State = tokenDead
-	case r.Token.Fingerprint == "" || r.LastCheck.IsZero():
-		t.State = tokenUnknown
-	case r.Alarms[alert.Token] != "":
+	case r.Token.ends(now):
 		t.State = tokenEnds
+	case !r.Token.Owned: // it was not checked yet
+		t.State = tokenUnknown
 	}
 	return t
 }
 
 // toDo says what to do, the most urgent first.
-func (r *record) toDo(a *Account) string {
+func (r *record) toDo(a *Account, now time.Time) string {
 	sub := &r.Subscription
 	switch {
 	case r.Token.Dead != "":
@@ -120,9 +120,9 @@ func (r *record) toDo(a *Account) string {
 		return text + ": see 'caddy instagram subscriptions set'"
 	case sub.State == Uncertain:
 		return sub.Because
-	case r.Alarms[alert.Token] != "" && a.renewed():
+	case r.Token.ends(now) && a.renewed():
 		return "the token ends soon, and renewing it fails: " + orUnknown(r.Token.Failure)
-	case r.Alarms[alert.Token] != "":
+	case r.Token.ends(now):
 		return "the token ends soon: get a new one by a new login"
 	case r.Error != "":
 		return fmt.Sprintf("checking failed %d times: %s", r.Failures, r.Error)

@@ -59,6 +59,11 @@ func (t *tokenState) renewalDue(now time.Time) bool {
 	return !t.Exact || age >= renewAge || t.Expires.Sub(now) < renewUrgent
 }
 
+// ends reports whether the token ends soon.
+func (t *tokenState) ends(now time.Time) bool {
+	return !t.Expires.IsZero() && t.Expires.Sub(now) < warnTokenEnd
+}
+
 // stored is a token in Caddy's storage.
 type stored struct {
 	Token   string    `json:"token"`

@@ -33,6 +33,9 @@ func TestManagedTokenIsRenewed(t *testing.T) {
 		if err := g.Import(t.Context(), accountID, igToken); err != nil {
 			t.Fatal(err)
 		}
+		if s := g.status(t); s.Token.State != tokenUnknown || !s.Token.Expires.Equal(time.Now().Add(graph.TokenLife)) {
+			t.Errorf("before the token is checked: %+v", s)
+		}
 		wait(f.every)
 		imported := time.Now()
 		if s := g.status(t); s.Token.State != tokenValid || !s.Token.AtLatest || s.Subscription != Complete || s.ToDo != "" {
