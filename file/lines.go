@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/commit"
+	"github.com/caddy-instagram/webhooks/internal/symlink"
 )
 
 // lines is a file that events are appended to, one line each. A line counts as
@@ -184,7 +185,7 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 			return err
 		}
 	}
-	if err := syncDirs(l.disk, filepath.Dir(followLink(l.path))); err != nil {
+	if err := syncDirs(l.disk, filepath.Dir(l.target())); err != nil {
 		return err
 	}
 	info, err := file.Stat()
@@ -205,16 +206,12 @@ func (l *lines) inspect(file diskFile, created bool, mode fs.FileMode) error {
 	return nil
 }
 
-// followLink returns the file that path is, or leads to as a symbolic link: its directory has
-// the entry that must be on disk, and gets the rolled files. The link stays.
-func followLink(path string) string {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return path
-	}
-	target, err := filepath.EvalSymlinks(path)
+// target returns the file: as a symbolic link, the path stays, and the directory of what it
+// leads to has the entry that must be on disk, and gets the rolled files.
+func (l *lines) target() string {
+	target, err := symlink.Follow(l.path)
 	if err != nil {
-		return path // opening it tells what is wrong
+		return l.path // opening it tells what is wrong
 	}
 	return target
 }
@@ -228,7 +225,7 @@ func (l *lines) roll(h *Handler, reason string) error {
 	if err := l.close(); err != nil {
 		return err
 	}
-	if err := h.roll(followLink(l.path), reason); err != nil {
+	if err := h.roll(l.target(), reason); err != nil {
 		l.rollAfter = time.Now().Add(rollAgain)
 		h.logger.Error("rolling failed: events go on to the old file", zap.String("path", l.path), zap.Error(err))
 	}

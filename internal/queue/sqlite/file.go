@@ -39,21 +39,6 @@ const (
 	readerCache = 2 << 20
 )
 
-// followLink returns the file that path is, or leads to as a symbolic link. By whichever name
-// it is opened, it has one lock and one write-ahead log, and when it is written anew, the
-// link stays. A link to a missing file is an error: its disk may not be mounted.
-func followLink(path string) (string, error) {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return path, nil // openFirst tells what is wrong
-	}
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return "", fmt.Errorf("the queue %s is a symbolic link that leads to no file: %w", path, err)
-	}
-	return target, nil
-}
-
 // openFirst opens the file for the first time, once nobody else uses it.
 func (s *Store) openFirst(acceptLoss bool) (err error) {
 	if err := syncdir.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/commit"
 	"github.com/caddy-instagram/webhooks/internal/freespace"
 	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/symlink"
 )
 
 // Store is a queue in a file. It implements queue.Store, queue.Maintainer and
@@ -83,10 +85,12 @@ func OpenWithLoss(path string, logger func() *zap.Logger) (*Store, error) {
 }
 
 func open(path string, logger func() *zap.Logger, acceptLoss bool) (*Store, error) {
-	path, err := followLink(path)
-	if err != nil {
-		return nil, err
+	// By whichever name the file is opened, it has one lock and one write-ahead log.
+	target, err := symlink.Follow(path)
+	if err != nil { // its disk may not be mounted
+		return nil, fmt.Errorf("the queue %s is a symbolic link that leads to no file: %w", path, err)
 	}
+	path = target
 	s := &Store{
 		path:       path,
 		logger:     logger,
