@@ -92,7 +92,7 @@ func (b *bench) shared(c sharedComparison) (*table, error) {
 		columns = append(columns, t.name)
 	}
 	return b.limited(c.rounds).interleave(c.name, columns, func(i, round int) (f figures, err error) {
-		s := &sharedStore{cluster: cluster, target: c.targets[i], schema: fmt.Sprintf("%s-%d", c.targets[i].name, round)}
+		s := &sharedStore{cluster: cluster, target: c.targets[i], schema: fmt.Sprintf("%s-%s-%d", c.name, c.targets[i].name, round)}
 		defer func() { err = errors.Join(err, s.close()) }()
 		if err := s.open(filepath.Join(b.dir, s.schema+".db")); err != nil {
 			return f, err
