@@ -88,16 +88,7 @@ func TestPackage(t *testing.T) {
 		t.Error("the secrets are still there")
 	}
 
-	g.install(t, debs[1])
-	g.checkFiles(t)
-	g.configure(t)
-	g.app.Up(t)
-	gateway = g.start(t)
-	g.app.WaitDelivered(t, 2)
-	gateway.stop(t)
-	if got := g.app.Received(t); len(got) != 2 {
-		t.Errorf("received %v", got)
-	}
+	g.checkQueueKept(t, debs[1])
 }
 
 // manager is a program that installs packages: by these words, and others list the files of
@@ -138,6 +129,22 @@ func (g *packaged) checkUpgraded(t *testing.T, config string) {
 	}
 	if beside := g.read(t, packageEtc+"/Caddyfile"+g.manager.ending); !strings.Contains(beside, "# Of the next version.") {
 		t.Errorf("beside the config is\n%s", beside)
+	}
+}
+
+// checkQueueKept installs the package again, and has the application get the two events that
+// waited before it was removed.
+func (g *packaged) checkQueueKept(t *testing.T, file string) {
+	t.Helper()
+	g.install(t, file)
+	g.checkFiles(t)
+	g.configure(t)
+	g.app.Up(t)
+	gateway := g.start(t)
+	g.app.WaitDelivered(t, 2)
+	gateway.stop(t)
+	if got := g.app.Received(t); len(got) != 2 {
+		t.Errorf("received %v", got)
 	}
 }
 

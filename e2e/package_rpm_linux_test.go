@@ -58,14 +58,5 @@ func TestPackageRPM(t *testing.T) {
 		t.Errorf("the secrets that rpm has saved are %s", got)
 	}
 
-	g.install(t, rpms[1])
-	g.checkFiles(t)
-	g.configure(t)
-	g.app.Up(t)
-	gateway = g.start(t)
-	g.app.WaitDelivered(t, 2)
-	gateway.stop(t)
-	if got := g.app.Received(t); len(got) != 2 {
-		t.Errorf("received %v", got)
-	}
+	g.checkQueueKept(t, rpms[1])
 }

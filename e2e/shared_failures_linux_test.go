@@ -36,17 +36,7 @@ func TestSharedQueueSurvivesCrashes(t *testing.T) {
 	failures := []failure{
 		{"gateway killed", 1, q.killGateway},
 		{"primary killed", 3, func(t *testing.T, rng *rand.Rand) {
-			old := c.Primary
-			if rng.IntN(2) == 0 { // with commits that no standby has
-				if err := c.Detach(); err != nil {
-					t.Fatal(err)
-				}
-				harness.Wait(t, "a commit waits for a standby", func() bool {
-					n, err := pgtest.Query[int](old, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-					return err == nil && n > 0
-				})
-			}
-			old.Crash()
+			old := crashPrimary(t, c, rng)
 			q.takeOver(t, c)
 			rejoin(t, c, old)
 		}},
@@ -59,6 +49,24 @@ func TestSharedQueueSurvivesCrashes(t *testing.T) {
 		}
 	}
 	q.finish(t)
+}
+
+// crashPrimary crashes the primary, in half the cases with commits that no standby has, and
+// returns it.
+func crashPrimary(t *testing.T, c *pgtest.Cluster, rng *rand.Rand) *pgtest.Server {
+	t.Helper()
+	primary := c.Primary
+	if rng.IntN(2) == 0 {
+		if err := c.Detach(); err != nil {
+			t.Fatal(err)
+		}
+		harness.Wait(t, "a commit waits for a standby", func() bool {
+			n, err := pgtest.Query[int](primary, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+			return err == nil && n > 0
+		})
+	}
+	primary.Crash()
+	return primary
 }
 
 func (q *sharedQueue) killGateway(t *testing.T, rng *rand.Rand) {

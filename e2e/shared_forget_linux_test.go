@@ -93,34 +93,17 @@ func (f *forgetting) round(t *testing.T, round int) {
 		f.gateways[i].Kill(t)
 		f.gateways[i].Start(t, f.sites[i])
 	} else {
-		f.killPrimary(t, rng)
+		old := crashPrimary(t, f.cluster, rng)
+		if err := f.cluster.Promote(); err != nil {
+			t.Fatal(err)
+		}
+		rejoin(t, f.cluster, old)
 	}
 	harness.WaitClosed(t, "something is acknowledged again", f.After(10+rng.IntN(50)))
 	stop()
 	running.Wait()
 	f.checkAttempts(t)
 	f.checkDatabase(t)
-}
-
-// killPrimary kills the primary, and has a standby take over: in half the cases with erasures
-// that no standby has.
-func (f *forgetting) killPrimary(t *testing.T, rng *rand.Rand) {
-	t.Helper()
-	old := f.cluster.Primary
-	if rng.IntN(2) == 0 {
-		if err := f.cluster.Detach(); err != nil {
-			t.Fatal(err)
-		}
-		harness.Wait(t, "a commit waits for a standby", func() bool {
-			n, err := pgtest.Query[int](old, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-			return err == nil && n > 0
-		})
-	}
-	old.Crash()
-	if err := f.cluster.Promote(); err != nil {
-		t.Fatal(err)
-	}
-	rejoin(t, f.cluster, old)
 }
 
 // send delivers, to the next gateway where one fails.

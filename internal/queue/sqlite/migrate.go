@@ -42,7 +42,7 @@ func (s *Store) migrate(version int64) error {
 	}
 	began := time.Now()
 	kept := fmt.Sprintf("%s.layout%d-%s", s.path, version, began.UTC().Format(keptTime))
-	stop := s.logProgress(s.path+migratingSuffix, progressEvery)
+	stop := s.logProgress(s.path + migratingSuffix)
 	err := s.copyMigrated(s.path+migratingSuffix, version)
 	stop()
 	if err == nil {
@@ -67,7 +67,7 @@ const progressEvery = 5 * time.Second
 
 // logProgress logs that the file is copied, and again and again how much of it is, until
 // stop is called.
-func (s *Store) logProgress(to string, every time.Duration) (stop func()) {
+func (s *Store) logProgress(to string) (stop func()) {
 	of, _ := size(s.path)
 	log := func(copied int64) {
 		s.logger().Info("copying the queue, to bring it to the layout of this version: Caddy starts once that is done",
@@ -77,7 +77,7 @@ func (s *Store) logProgress(to string, every time.Duration) (stop func()) {
 	done := make(chan struct{})
 	var logs sync.WaitGroup
 	logs.Go(func() {
-		ticker := time.NewTicker(every)
+		ticker := time.NewTicker(progressEvery)
 		defer ticker.Stop()
 		for {
 			select {

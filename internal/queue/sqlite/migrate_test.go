@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -310,18 +311,19 @@ func TestKeepWithoutLinks(t *testing.T) {
 // TestMigrationTellsHowFarItIs reads in the log what Caddy waits for.
 func TestMigrationTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
-	core, logs := observer.New(zap.InfoLevel)
 	path := filepath.Join(t.TempDir(), "queue.db")
-	s := &Store{path: path, logger: func() *zap.Logger { return zap.New(core) }}
 	write(t, path, make([]byte, 100))
 	write(t, path+migratingSuffix, make([]byte, 30))
-	stop := s.logProgress(path+migratingSuffix, time.Millisecond)
-	for len(logs.FilterField(zap.Int64("copied", 30)).All()) < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	stop()
-	all := logs.FilterMessageSnippet("copying the queue").FilterField(zap.Int64("bytes", 100)).All()
-	if first := all[0].ContextMap(); first["copied"] != int64(0) || len(all) != logs.Len() {
-		t.Errorf("it logs first %v, and %d other lines", first, logs.Len()-len(all))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		s := &Store{path: path, logger: func() *zap.Logger { return zap.New(core) }}
+		stop := s.logProgress(path + migratingSuffix)
+		time.Sleep(2*progressEvery + progressEvery/2)
+		stop()
+		time.Sleep(progressEvery)
+		all := logs.FilterMessageSnippet("copying the queue").FilterField(zap.Int64("bytes", 100)).All()
+		if copied := len(logs.FilterField(zap.Int64("copied", 30)).All()); len(all) != 3 || logs.Len() != 3 || copied != 2 || all[0].ContextMap()["copied"] != int64(0) {
+			t.Errorf("it logs %v", logs.All())
+		}
+	})
 }
