@@ -75,6 +75,8 @@ func (s *Service) check(ctx context.Context, a *Account, st *state) {
 func (c *checker) run(ctx context.Context) error {
 	t, err := c.token(ctx, c.a)
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // which is no fault of the token
 	case errors.Is(err, errNoToken), errors.Is(err, errUnreadable), err != nil && c.r.Failures >= 2:
 		c.r.Token = tokenState{Dead: err.Error()}
 		return nil
@@ -132,20 +134,33 @@ func (c *checker) use(u graph.Usage) {
 // own sees to it that a token that is new is the account's: another one would be renewed
 // and subscribed in its place. A token of Unified Login does not tell.
 func (c *checker) own(ctx context.Context) error {
-	if c.r.Token.Owned || c.a.login() == graph.UnifiedLogin {
-		return nil
+	if !c.r.Token.Owned && c.a.login() != graph.UnifiedLogin {
+		owner, err := c.client.Me(ctx)
+		if err != nil {
+			return err
+		}
+		if err := c.a.owns(owner); err != nil {
+			c.r.Token.Dead = err.Error()
+			return err
+		}
+		c.r.Token.Owned, c.r.Scoped = true, owner.Scoped
 	}
-	owner, err := c.client.Me(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.a.owns(owner); err != nil {
-		c.r.Token.Dead = err.Error()
-		return err
-	}
-	c.r.Token.Owned, c.r.Scoped = true, owner.Scoped
 	if c.a.login() == graph.FacebookLogin {
-		c.r.Linked, err = c.client.LinkedAccount(ctx, c.a.ID)
+		return c.link(ctx)
+	}
+	return nil
+}
+
+// link learns which Instagram account the Page is linked to now, under whose id events come.
+// What was known holds until there is an answer.
+func (c *checker) link(ctx context.Context) error {
+	linked, err := c.client.LinkedAccount(ctx, c.a.ID)
+	if refused, ok := errors.AsType[*graph.Error](err); ok && !refused.Passes() && !isDead(err) {
+		c.logger.Warn("Meta does not tell which Instagram account a Page is linked to", zap.String("account", c.a.ID), zap.Error(err))
+		return nil // the rest can be looked at all the same
+	}
+	if err == nil {
+		c.r.Linked = linked
 	}
 	return err
 }
@@ -204,7 +219,7 @@ func (c *checker) renew(ctx context.Context) error {
 		c.logger.Warn("an access token cannot be renewed: it works until it ends", zap.String("account", c.a.ID), zap.Time("ends", t.Expires), zap.Error(err))
 		return nil
 	}
-	c.r.use(c.a, renewed)
+	c.r.adopt(c.a, renewed)
 	t.Owned, t.Tried = true, c.now
 	c.client = c.connect(renewed.Token)
 	c.logger.Info("renewed an access token", zap.String("account", c.a.ID), zap.Time("ends", t.Expires))

@@ -22,6 +22,11 @@ func (r *record) setClock(a *Account, now time.Time) {
 			*past = now
 		}
 	}
+	for kind, told := range r.Told {
+		if told.Sub(now) > maxClockSkew {
+			r.Told[kind] = now
+		}
+	}
 	for i := range r.Subscription.Repairs {
 		if r.Subscription.Repairs[i].Sub(now) > maxClockSkew {
 			r.Subscription.Repairs[i] = now

@@ -21,7 +21,7 @@ func (s *Service) Deauthorized(ctx context.Context, user string, issued time.Tim
 		for _, a := range s.accounts {
 			r := st.of(a)
 			if user != "" && (user == a.ID || user == r.Scoped || user == r.Linked) && r.Token.Since.Sub(issued) <= maxClockSkew {
-				r.Deauthorized, found = time.Now().UTC(), true
+				r.Deauthorized, r.Revoked, found = time.Now().UTC(), r.Token.Fingerprint, true
 				r.checkSoon(r.Deauthorized)
 			}
 		}

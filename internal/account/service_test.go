@@ -1,7 +1,6 @@
 package account
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/graph"
@@ -318,15 +316,10 @@ func TestStateOfANewerVersion(t *testing.T) {
 	})
 }
 
-// broken is a storage that can be read and locked, but not written.
-type broken struct{ certmagic.Storage }
-
-func (broken) Store(context.Context, string, []byte) error { return errors.New("the disk is full") }
-
 func TestStorageFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		f.storage = broken{f.storage}
+		f.storage = &flaky{Storage: f.storage, fail: func(string) (bool, bool) { return true, false }}
 		g := f.start(true, f.account(nil))
 		defer end(g)
 		wait(6 * time.Hour)
@@ -357,8 +350,11 @@ func TestSilence(t *testing.T) {
 		if s := g.status(t); !s.Silent || s.ToDo == "" || len(f.meta.Requests()) == asked {
 			t.Errorf("%+v; %d requests", s, len(f.meta.Requests())-asked)
 		}
-		wait(2 * day)
+		wait(2*day + time.Hour)
 		equal(t, "told", f.told(), nil)
+		if f.reminders != 2 {
+			t.Errorf("told again %d times in two days", f.reminders)
+		}
 		g.event()
 		wait(2 * time.Minute)
 		equal(t, "told", f.told(), []string{"silence over: silent " + accountID})

@@ -57,11 +57,14 @@ type record struct {
 	Scoped string `json:"scoped,omitempty"`
 
 	// Deauthorized is when the owner took the app's rights away; zero once there is
-	// a new token.
+	// a new token. Revoked is the fingerprint of the one before.
 	Deauthorized time.Time `json:"deauthorized,omitzero"`
+	Revoked      string    `json:"revoked,omitempty"`
 
-	// Alarms has the reason of each alarm that is on, by its kind.
-	Alarms map[alert.Kind]string `json:"alarms,omitempty"`
+	// Alarms has the reason of each alarm that is on, by its kind, and Told when it was
+	// last told.
+	Alarms map[alert.Kind]string    `json:"alarms,omitempty"`
+	Told   map[alert.Kind]time.Time `json:"told,omitempty"`
 }
 
 // of returns the record of an account.
@@ -94,23 +97,28 @@ func (st *state) tidy(accounts []*Account, now time.Time) {
 }
 
 // alarm turns the alarm of a kind on, off if there is no reason, or to another reason. It
-// returns what there is to tell.
+// returns what there is to tell: an alarm that stays on is told of every day.
 func (r *record) alarm(a *Account, kind alert.Kind, reason, text string) []alert.Alert {
-	if r.Alarms[kind] == reason {
+	now := time.Now().UTC()
+	if r.Alarms[kind] == reason && (reason == "" || now.Sub(r.Told[kind]) < day) {
 		return nil
 	}
 	data := map[string]any{"account": a.ID, "login": string(a.login()), "reason": reason}
 	if reason == "" {
 		data["reason"] = r.Alarms[kind]
 		delete(r.Alarms, kind)
+		delete(r.Told, kind)
 		return []alert.Alert{{Kind: alert.Recovered, Of: kind, Cause: a.ID, Data: data,
 			Text: fmt.Sprintf("The account %s is well again: %s.", a.ID, over[kind])}}
 	}
 	if r.Alarms == nil {
 		r.Alarms = make(map[alert.Kind]string)
 	}
-	r.Alarms[kind] = reason
-	return []alert.Alert{{Kind: kind, Cause: a.ID, Text: text, Data: data}}
+	if r.Told == nil { // an older program kept none
+		r.Told = make(map[alert.Kind]time.Time)
+	}
+	r.Alarms[kind], r.Told[kind] = reason, now
+	return []alert.Alert{{Kind: kind, Cause: a.ID, Reason: reason, Text: text, Data: data}}
 }
 
 // over says what it means that an alarm is over.

@@ -83,11 +83,18 @@ func (c *checker) reconcile(ctx context.Context) error {
 	return c.repair(ctx, have, missing)
 }
 
-// repair subscribes to what is missing besides what holds, and reads back.
+// repair subscribes to what is missing besides what holds, and reads back. A repair that
+// cannot be remembered is none: it would be made again and again.
 func (c *checker) repair(ctx context.Context, have, missing []string) error {
 	sub := &c.r.Subscription
+	before := *sub
 	sub.Repairs = append(sub.Repairs, c.now)
 	sub.Total++
+	if err := c.save(ctx, c.st, c.held(), nil); err != nil {
+		*sub = before
+		sub.set(Missing, missing, "a repair cannot be remembered: Caddy's storage fails")
+		return err
+	}
 	c.logger.Warn("subscribing an account again", zap.String("account", c.a.ID), zap.Strings("missing", missing))
 	failure := c.client.Subscribe(ctx, c.a.ID, sortedUnion(have, c.a.Fields))
 	if failure != nil && !errors.Is(failure, graph.ErrUncertain) {

@@ -193,3 +193,104 @@ func TestUncertain(t *testing.T) {
 		}
 	})
 }
+
+// TestRepairsAreBoundedIfTheyAreForgotten has a storage that takes every other write, so that
+// what follows on a repair is lost.
+func TestRepairsAreBoundedIfTheyAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		storage := &flaky{Storage: f.storage}
+		f.storage = storage
+		g := f.start(true, f.account(func(a *Account) { a.Reconcile = Repair }))
+		defer end(g)
+		wait(time.Hour)
+		writes := 0
+		storage.failing(func(key string) (fails, half bool) {
+			writes += map[bool]int{key == stateKey: 1}[true]
+			return key == stateKey && writes%2 == 0, false
+		})
+		for range day / (5 * time.Minute) {
+			f.lose("comments")
+			wait(5 * time.Minute)
+		}
+		if n := f.asked("POST", "/subscribed_apps"); n > maxRepairs {
+			t.Errorf("repaired %d times in a day", n)
+		}
+		storage.failing(nil)
+		wait(day)
+		f.lose("comments")
+		wait(day)
+		if n := f.asked("POST", "/subscribed_apps"); n == 0 {
+			t.Error("not repaired once the storage is well")
+		}
+	})
+}
+
+// TestDeauthorizationOutlastsConfigs has the token of before go on working.
+func TestDeauthorizationOutlastsConfigs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		g := f.start(true, f.account(nil))
+		defer func() { end(g) }()
+		wait(time.Hour)
+		if found, err := g.Deauthorized(t.Context(), accountID, time.Now()); !found || err != nil {
+			t.Fatalf("found %t, %v", found, err)
+		}
+		f.meta.Change(func(s *graphtest.State) { s.Tokens[0].Subcode = 467 })
+		wait(7 * time.Hour)
+		f.meta.Change(func(s *graphtest.State) { s.Tokens[0].Subcode = 0 })
+		end(g)
+		g = f.start(false, f.account(func(a *Account) { a.Reconcile = Repair }))
+		f.lose()
+		wait(7 * time.Hour)
+		if n := f.asked("POST", "/subscribed_apps"); n != 0 || !strings.Contains(g.status(t).ToDo, "took the app's rights away") {
+			t.Errorf("repaired %d times; to do: %s", n, g.status(t).ToDo)
+		}
+		f.meta.Change(func(s *graphtest.State) {
+			s.Tokens = append(s.Tokens, &graphtest.Token{Value: "IGAA-s3cr3t-new", App: appID, Account: accountID})
+		})
+		f.writeToken("IGAA-s3cr3t-new")
+		wait(7 * time.Hour)
+		if got := f.subscribed(); len(got) != 2 {
+			t.Errorf("with a new token it is subscribed to %q", got)
+		}
+	})
+}
+
+// TestLinkIsKeptUntilThereIsAnAnswer has Meta fail once when it is asked for the Instagram
+// account of a Page.
+func TestLinkIsKeptUntilThereIsAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.writeToken(pageToken)
+		fails := graphtest.Fault{Path: "/" + pageID, Status: 500, Times: 1, Body: []byte(`{"error":{"message":"later","type":"OAuthException","code":2}}`)}
+		f.meta.Fail(fails)
+		g := f.start(true, f.account(func(a *Account) {
+			a.ID, a.Login, a.Fields, a.Silence = pageID, "facebook", []string{"messages"}, 0
+		}))
+		defer end(g)
+		hours := func(n int) {
+			for range n {
+				g.events.Came(time.Now(), accountID, "messages")
+				wait(time.Hour)
+			}
+		}
+		hours(24)
+		if last := g.status(t).LastEvent; time.Since(last) > 2*time.Hour {
+			t.Errorf("the last event of the linked account came at %s", last)
+		}
+		f.meta.Change(func(s *graphtest.State) {
+			s.Tokens = append(s.Tokens, &graphtest.Token{Value: "EAAB-s3cr3t-new", App: appID, Account: pageID, Facebook: true})
+		})
+		f.writeToken("EAAB-s3cr3t-new")
+		f.meta.Fail(fails)
+		hours(5 * 24)
+		equal(t, "told", f.told(), nil)
+		f.meta.Fail(graphtest.Fault{Path: "/" + pageID, Status: 400, Times: 1000, Body: []byte(`{"error":{"message":"no permission","type":"OAuthException","code":10}}`)})
+		hours(5 * 24)
+		equal(t, "told", f.told(), nil)
+		if s := g.status(t); s.Subscription != Complete || s.ToDo != "" {
+			t.Errorf("%+v", s)
+		}
+	})
+}

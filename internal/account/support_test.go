@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,14 +51,16 @@ type fixture struct {
 	limiter *rate.Limiter
 	every   time.Duration // rounds
 
-	mu       sync.Mutex
-	alerts   []alert.Alert
-	refusing bool
+	mu        sync.Mutex
+	alerts    []alert.Alert
+	lasting   map[string]string // what was told last of a kind, by account
+	reminders int               // how often that was told again
+	refusing  bool
 }
 
 func newFixture(t *testing.T) *fixture {
 	dir := t.TempDir()
-	f := &fixture{t: t, dir: dir, storage: &certmagic.FileStorage{Path: dir}, file: filepath.Join(t.TempDir(), "token"), limiter: rate.NewLimiter(1, 1), every: time.Minute}
+	f := &fixture{t: t, dir: dir, storage: &certmagic.FileStorage{Path: dir}, file: filepath.Join(t.TempDir(), "token"), limiter: rate.NewLimiter(1, 1), every: time.Minute, lasting: make(map[string]string)}
 	fields := []string{"comments", "messages", "mentions"}
 	f.meta = graphtest.New(graphtest.State{
 		Apps: []*graphtest.App{{ID: appID, Secret: appSecret, Callbacks: []*graphtest.Callback{
@@ -152,12 +155,19 @@ func (f *fixture) raise(a alert.Alert) {
 	f.alerts = append(f.alerts, a)
 }
 
-// told returns the alerts since the last call, as text.
+// told returns the alerts since the last call, as text. What was told before is counted.
 func (f *fixture) told() (all []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range f.alerts {
-		all = append(all, fmt.Sprintf("%s %s %s", cmp.Or(a.Of, a.Kind), map[bool]string{true: "over: "}[a.Kind == alert.Recovered]+fmt.Sprint(a.Data["reason"]), a.Cause))
+		kind := string(cmp.Or(a.Of, a.Kind)) + a.Cause
+		text := fmt.Sprintf("%s %s %s", cmp.Or(a.Of, a.Kind), map[bool]string{true: "over: "}[a.Kind == alert.Recovered]+fmt.Sprint(a.Data["reason"]), a.Cause)
+		if f.lasting[kind] == text {
+			f.reminders++
+			continue
+		}
+		f.lasting[kind] = text
+		all = append(all, text)
 	}
 	f.alerts = nil
 	return all
@@ -219,6 +229,34 @@ func (f *fixture) noSecret() {
 			}
 		}
 	}
+}
+
+// flaky is a storage that fails to write what it is told to, and may leave half of it.
+type flaky struct {
+	certmagic.Storage
+	mu   sync.Mutex
+	fail func(key string) (fails, half bool)
+}
+
+func (s *flaky) Store(ctx context.Context, key string, value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		if fails, half := s.fail(key); fails {
+			if half {
+				_ = s.Storage.Store(ctx, key, value[:len(value)/2])
+			}
+			return errors.New("the disk is full")
+		}
+	}
+	return s.Storage.Store(ctx, key, value)
+}
+
+// failing has these writes fail from now on.
+func (s *flaky) failing(fail func(key string) (fails, half bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
 }
 
 // end stops gateways, and waits for what the storage does behind them.

@@ -116,6 +116,9 @@ func newVault(s store, configured string) (*vault, error) {
 
 func tokenKey(id string) string { return "instagram/accounts/" + id + ".token" }
 
+// asideKey is beside it: where a new token is until it has its place.
+func asideKey(id string) string { return tokenKey(id) + ".new" }
+
 // errNoToken is why nothing is asked of an account whose token was not imported yet.
 var errNoToken = errors.New("there is no token yet: import one with 'caddy instagram token import'")
 
@@ -129,7 +132,7 @@ func (v *vault) load(ctx context.Context, id string) (stored, error) {
 	if err == nil {
 		return t, nil
 	}
-	if t, aside := v.open(ctx, id, tokenKey(id)+".new"); aside == nil {
+	if t, aside := v.open(ctx, id, asideKey(id)); aside == nil {
 		return t, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -164,21 +167,46 @@ func (v *vault) replace(ctx context.Context, id string, t stored) error {
 	if err != nil {
 		return err
 	}
+	if err := v.restore(ctx, id); err != nil {
+		return err
+	}
 	sealed := v.aead.Seal(nil, nil, text, []byte(id))
-	aside := tokenKey(id) + ".new"
-	for _, key := range []string{aside, tokenKey(id)} {
-		err := v.Store(ctx, key, sealed)
-		if err == nil {
-			var back []byte
-			if back, err = v.Load(ctx, key); err == nil && !bytes.Equal(back, sealed) {
-				err = errors.New("it does not read back")
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("storing the token of the account %s: %w", id, err)
+	for _, key := range []string{asideKey(id), tokenKey(id)} {
+		if err := v.put(ctx, id, key, sealed); err != nil {
+			return err
 		}
 	}
-	return v.Delete(ctx, aside)
+	return v.Delete(ctx, asideKey(id))
+}
+
+// restore brings the token that is beside its place to it, if it is all there is.
+func (v *vault) restore(ctx context.Context, id string) error {
+	if _, err := v.open(ctx, id, tokenKey(id)); err == nil {
+		return nil
+	}
+	if _, err := v.open(ctx, id, asideKey(id)); err != nil {
+		return nil // there is nothing to lose
+	}
+	sealed, err := v.Load(ctx, asideKey(id))
+	if err != nil {
+		return fmt.Errorf("loading the token of the account %s: %w", id, err)
+	}
+	return v.put(ctx, id, tokenKey(id), sealed)
+}
+
+// put stores an encrypted token, and reads it back.
+func (v *vault) put(ctx context.Context, id, key string, sealed []byte) error {
+	err := v.Store(ctx, key, sealed)
+	if err == nil {
+		var back []byte
+		if back, err = v.Load(ctx, key); err == nil && !bytes.Equal(back, sealed) {
+			err = errors.New("it does not read back")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("storing the token of the account %s: %w", id, err)
+	}
+	return nil
 }
 
 // token returns the token of an account, with what is known of its age. What can be read
@@ -205,9 +233,17 @@ func (r *record) use(a *Account, t stored) {
 	if r.Token.Fingerprint == fingerprint(t.Token) {
 		return
 	}
+	r.adopt(a, t)
+	if r.Revoked != r.Token.Fingerprint {
+		r.Deauthorized, r.Revoked = time.Time{}, ""
+	}
+}
+
+// adopt makes a token the one in use that was just read, or renewed. That one may be the same
+// text with a later end.
+func (r *record) adopt(a *Account, t stored) {
 	r.Token = tokenState{Fingerprint: fingerprint(t.Token), Since: t.Since, Expires: t.Expires, Exact: !t.Expires.IsZero()}
 	if t.Expires.IsZero() && !a.login().Debugs() {
 		r.Token.Expires = t.Since.Add(graph.TokenLife) // at the latest
 	}
-	r.Deauthorized = time.Time{}
 }

@@ -342,3 +342,57 @@ func TestWeakKeys(t *testing.T) {
 		t.Errorf("a key in the config: %v", err)
 	}
 }
+
+// TestRenewalThatReturnsTheSameToken has Meta only put off the end.
+func TestRenewalThatReturnsTheSameToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.every = 20 * time.Minute
+		f.meta.Change(func(s *graphtest.State) { s.Tokens[0].Lasting = true })
+		g := f.start(true, f.account(managed))
+		defer end(g)
+		synctest.Wait()
+		if err := g.Import(t.Context(), accountID, igToken); err != nil {
+			t.Fatal(err)
+		}
+		wait(80 * day)
+		equal(t, "told", f.told(), nil)
+		if n := f.asked("GET", "/refresh_access_token"); n < 80/7 || n > 80/7+1 {
+			t.Errorf("renewed %d times in 80 days", n)
+		}
+		if s := g.status(t); s.Token.State != tokenValid || s.ToDo != "" {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestStorageFailsInTwoRenewals has a storage leave half of a token in both of its places, one
+// after the other.
+func TestStorageFailsInTwoRenewals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.every = 20 * time.Minute
+		storage := &flaky{Storage: f.storage}
+		f.storage = storage
+		g := f.start(true, f.account(managed))
+		defer end(g)
+		synctest.Wait()
+		if err := g.Import(t.Context(), accountID, igToken); err != nil {
+			t.Fatal(err)
+		}
+		for _, place := range []string{tokenKey(accountID), asideKey(accountID)} {
+			before := f.asked("GET", "/refresh_access_token")
+			storage.failing(func(key string) (fails, half bool) { return key == place, true })
+			wait(9 * day)
+			if f.asked("GET", "/refresh_access_token") == before {
+				t.Error("it was not to be renewed")
+			}
+		}
+		storage.failing(nil)
+		wait(9 * day)
+		equal(t, "told", f.told(), nil)
+		if s := g.status(t); s.Token.State != tokenValid || s.ToDo != "" {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -24,7 +24,7 @@ const (
 	Answers      Kind = "answers"      // the answers to deliveries are failures to Meta
 )
 
-// kinds tells how often an alert comes again while its cause lasts, its title, and
+// kinds tells how often an alert comes again while its cause and reason last, its title, and
 // whether another process may have told of it that now is over: one before a restart, or
 // another gateway.
 var kinds = map[Kind]struct {
@@ -36,15 +36,20 @@ var kinds = map[Kind]struct {
 	Recovered:    {hour, "recovered", false},
 	DeadLetter:   {hour, "events are given up", false},
 	Oldest:       {6 * hour, "events wait for too long", false},
-	Token:        {24 * hour, "an access token needs attention", true},
-	Subscription: {24 * hour, "an account sends less than it should", true},
-	Silence:      {24 * hour, "an account is silent", true},
+	Token:        {almostDaily, "an access token needs attention", true},
+	Subscription: {almostDaily, "an account sends less than it should", true},
+	Silence:      {almostDaily, "an account is silent", true},
 	CA:           {7 * 24 * hour, "a CA certificate ends", false},
 	Answers:      {hour, "answers count as failures", false},
 }
 
-// hour is the time in which a cause is told of once.
-const hour = time.Hour
+const (
+	// hour is the time in which a cause is told of once.
+	hour = time.Hour
+
+	// almostDaily lets through what is raised every day, at about the same time.
+	almostDaily = 23 * hour
+)
 
 // Kinds returns the kinds, in alphabetical order.
 func Kinds() []Kind {
@@ -67,6 +72,10 @@ type Alert struct {
 	// Cause tells apart the causes of one kind, such as the id of an account or the
 	// name of a queue.
 	Cause string `json:"cause"`
+
+	// Reason tells apart why, where that can change while the cause lasts: another reason
+	// is told when the hour is over.
+	Reason string `json:"-"`
 
 	// Text is one or two sentences: what happened, and what to do.
 	Text string `json:"text"`

@@ -30,8 +30,10 @@ type entry struct {
 	firing   bool      // it was told, and is not over
 	urgent   bool      // it was told as such
 	followed bool      // it was left to another process
+	reason   string    // that was told
 	repeated int
-	later    *time.Timer // tells what came again too early, or nil
+	later    *time.Timer // tells what came too early, or nil
+	early    Alert       // that: the newest one
 }
 
 // window is an hour in which notices of a kind are counted.
@@ -42,7 +44,7 @@ type window struct {
 
 const (
 	// maxNotices is how many notices of a kind there are in an hour, besides the one
-	// that says so, and those of what is over.
+	// that says so, and those that such a notice is over.
 	maxNotices = 20
 
 	// maxCauses is how many causes are remembered.
@@ -73,7 +75,7 @@ func (c *Center) raise(a Alert, follow bool) {
 		e = new(entry)
 	}
 	wait := hour - now.Sub(e.at)
-	if e.firing {
+	if e.firing && e.reason == a.Reason {
 		wait = kinds[a.Kind].again - now.Sub(e.at)
 	}
 	if follow {
@@ -81,7 +83,7 @@ func (c *Center) raise(a Alert, follow bool) {
 		e.cancel()
 		if wait <= 0 {
 			c.remember(k, e)
-			*e = entry{at: now, firing: true, followed: true}
+			*e = entry{at: now, firing: true, followed: true, reason: a.Reason}
 		}
 		return
 	}
@@ -91,37 +93,46 @@ func (c *Center) raise(a Alert, follow bool) {
 	if wait > 0 && !(a.Urgent && !e.urgent) {
 		e.repeated++
 		count(a.Kind, repeated)
-		if !e.firing && e.later == nil {
-			e.later = time.AfterFunc(wait, func() { c.remind(k, e, a) })
+		e.early = a
+		if e.later == nil && (!e.firing || e.reason != a.Reason) {
+			e.later = time.AfterFunc(wait, func() { c.remind(k, e) })
 		}
 		return
 	}
-	if !c.admit(a.Kind, now) {
+	c.remember(k, e)
+	if !c.admit(a, now) {
 		return
 	}
-	c.remember(k, e)
 	c.send(Notice{Alert: a, Repeated: e.repeated})
 	e.cancel()
-	*e = entry{at: now, firing: true, urgent: a.Urgent}
+	*e = entry{at: now, firing: true, urgent: a.Urgent, reason: a.Reason}
 }
 
-// remind tells of what had recovered, came back within the hour, and has not ended since.
-func (c *Center) remind(k key, e *entry, a Alert) {
+// remind tells of what came too early, for it had recovered and came back, or has another
+// reason, and has not ended since.
+func (c *Center) remind(k key, e *entry) {
 	c.mu.Lock()
-	due := c.memory[k] == e && e.later != nil
+	due, early := c.memory[k] == e && e.later != nil, e.early
 	e.later = nil
+	if due {
+		e.repeated-- // as it was not left out
+	}
 	c.mu.Unlock()
 	if due {
-		c.Raise(a)
+		c.Raise(early)
 	}
 }
 
 // recover tells that a cause is over, if it was told of. The caller holds mu.
 func (c *Center) recover(a Alert, follow bool) {
-	e := c.memory[key{a.Of, a.Cause}]
+	k := key{a.Of, a.Cause}
+	e := c.memory[k]
 	if e == nil {
 		if kinds[a.Of].shared && !follow {
-			c.send(Notice{Alert: a})
+			c.remember(k, new(entry)) // so that it is told once
+			if c.admit(a, time.Now()) {
+				c.send(Notice{Alert: a})
+			}
 		}
 		return
 	}
@@ -149,7 +160,8 @@ func (c *Center) Sync(kind Kind, alerts []Alert, over string) {
 }
 
 // admit reports whether there may be another notice of a kind. The caller holds mu.
-func (c *Center) admit(kind Kind, now time.Time) bool {
+func (c *Center) admit(a Alert, now time.Time) bool {
+	kind := a.Kind
 	w := c.told[kind]
 	if w == nil || now.Sub(w.began) >= hour {
 		if c.told == nil {
@@ -163,7 +175,7 @@ func (c *Center) admit(kind Kind, now time.Time) bool {
 	case w.count <= maxNotices:
 		return true
 	case w.count == maxNotices+1:
-		c.send(Notice{Alert: Alert{Kind: kind, Urgent: true, Text: fmt.Sprintf(
+		c.send(Notice{Alert: Alert{Kind: kind, Of: a.Of, Urgent: true, Text: fmt.Sprintf(
 			"There are more than %d causes of this kind within an hour: the others are not told of one by one. Look into the log.", maxNotices)}})
 	}
 	count(kind, dropped)

@@ -125,8 +125,6 @@ func TestRecoveryIsToldOnce(t *testing.T) {
 	})
 }
 
-// TestReturnWithinTheHourIsToldLater has a cause come back after it was said to be over: it
-// must not stay unsaid, and neither may it flap.
 // TestEndOfWhatOthersToldOfIsTold has an account recover that another gateway, or this one
 // before a restart, has told of.
 func TestEndOfWhatOthersToldOfIsTold(t *testing.T) {
@@ -135,9 +133,71 @@ func TestEndOfWhatOthersToldOfIsTold(t *testing.T) {
 			c.Raise(recovered(kind, string(kind)))
 		}
 		in.expect(t, "recovered silence", "recovered subscription", "recovered token")
+		c.Raise(recovered(Token, "token")) // as its state could not be stored
+		in.expect(t)
+		c.Raise(Alert{Kind: Token, Cause: "token"})
+		in.expect(t, "token token")
+		for i := range 100 {
+			c.Raise(recovered(Silence, fmt.Sprint(i)))
+			synctest.Wait()
+		}
+		if n := len(in.told()); n != maxNotices-3+1 {
+			t.Errorf("told of %d ends", n)
+		}
 	})
 }
 
+// TestEndOfWhatWasLeftOutIsNot has more causes in an hour than are told of.
+func TestEndOfWhatWasLeftOutIsNot(t *testing.T) {
+	inHours(t, func(t *testing.T, c *Center, in *inbox) {
+		for i := range 2 * maxNotices {
+			c.Raise(Alert{Kind: Token, Cause: fmt.Sprint(i)})
+		}
+		in.told()
+		for i := range 2 * maxNotices {
+			c.Raise(recovered(Token, fmt.Sprint(i)))
+		}
+		if n := len(in.told()); n != maxNotices {
+			t.Errorf("told of %d ends, want %d", n, maxNotices)
+		}
+	})
+}
+
+// TestOtherReasonIsToldWhenTheHourIsOver has an access token that ends, and is dead before.
+func TestOtherReasonIsToldWhenTheHourIsOver(t *testing.T) {
+	inHours(t, func(t *testing.T, c *Center, in *inbox) {
+		ends, dead := Alert{Kind: Token, Cause: "a", Reason: "ends"}, Alert{Kind: Token, Cause: "a", Reason: "dead"}
+		c.Raise(ends)
+		in.expect(t, "token a")
+		time.Sleep(time.Minute)
+		c.Raise(dead)
+		time.Sleep(58 * time.Minute)
+		in.expect(t)
+		time.Sleep(time.Minute)
+		in.expect(t, "token a")
+		time.Sleep(2 * time.Hour)
+		c.Raise(ends)
+		in.expect(t, "token a")
+		c.Raise(dead)
+		c.Raise(ends) // again what was told
+		time.Sleep(2 * time.Hour)
+		in.expect(t)
+		c.Raise(dead)
+		in.expect(t, "token a +2")
+		for range 3 {
+			time.Sleep(24*time.Hour - time.Minute)
+			c.Raise(dead)
+			in.expect(t, "token a")
+		}
+		c.Raise(ends)
+		c.Raise(recovered(Token, "a"))
+		time.Sleep(2 * time.Hour)
+		in.expect(t, "recovered a +1")
+	})
+}
+
+// TestReturnWithinTheHourIsToldLater has a cause come back after it was said to be over: it
+// must not stay unsaid, and neither may it flap.
 func TestReturnWithinTheHourIsToldLater(t *testing.T) {
 	inHours(t, func(t *testing.T, c *Center, in *inbox) {
 		a := Alert{Kind: Refusing, Cause: "a"}
@@ -151,7 +211,7 @@ func TestReturnWithinTheHourIsToldLater(t *testing.T) {
 		time.Sleep(49 * time.Minute)
 		in.expect(t)
 		time.Sleep(time.Minute)
-		in.expect(t, "refusing a +1")
+		in.expect(t, "refusing a")
 		c.Raise(recovered(Refusing, "a"))
 		in.expect(t, "recovered a")
 		c.Raise(a)

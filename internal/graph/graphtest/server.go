@@ -74,6 +74,9 @@ type Token struct {
 	Issued  time.Time `json:"issued,omitzero"`
 	Expires time.Time `json:"expires,omitzero"`
 
+	// Lasting has a renewal return the same token, with a later end.
+	Lasting bool `json:"lasting,omitempty"`
+
 	// Subcode, if not 0, is why the token is dead: 460 or 467.
 	Subcode int `json:"subcode,omitempty"`
 

@@ -185,6 +185,10 @@ func (s *Server) refreshed(r *http.Request) response {
 		return instagram(refuse(100, 0, "The access token must be at least 24 hours old to be refreshed."))
 	}
 	s.refresh++
+	if t.Lasting {
+		t.Issued, t.Expires = time.Now(), time.Now().Add(graph.TokenLife)
+		return ok(map[string]any{"access_token": t.Value, "token_type": "bearer", "expires_in": int64(graph.TokenLife / time.Second)})
+	}
 	renewed := *t
 	renewed.Value = fmt.Sprintf("%s-renewed-%d", t.Value, s.refresh)
 	renewed.Issued = time.Now()
