@@ -160,7 +160,7 @@ func (c *consumer) giveBack(id int64) {
 	}
 	delete(c.leased, id)
 	if !l.open {
-		delete(c.busy, l.chain)
+		c.free(l)
 		return
 	}
 	at, _ := slices.BinarySearch(c.returned, id)
@@ -172,8 +172,16 @@ func (c *consumer) giveBack(id int64) {
 func (c *consumer) drop(id int64, l *lease) {
 	delete(c.leased, id)
 	delete(c.open, id)
-	delete(c.busy, l.chain)
+	c.free(l)
 	c.unreturn(id)
+}
+
+// free frees the chain of a lease, unless it is that of another one by now: of an event
+// whose settling was taken back.
+func (c *consumer) free(l *lease) {
+	if c.busy[l.chain] == l {
+		delete(c.busy, l.chain)
+	}
 }
 
 // rewind has the scan of the log look again from an event on.
