@@ -50,7 +50,8 @@ func TestImportOnlyHere(t *testing.T) {
 	t.Parallel()
 	for address, local := range map[string]bool{
 		"localhost:2019": true, "127.0.0.1:2019": true, "[::1]:2019": true, "unix//run/caddy.sock": true,
-		"10.0.0.5:2019": false, "caddy.example.com:2019": false, "0.0.0.0:2019": false,
+		"10.0.0.5:2019": false, "caddy.example.com:2019": false,
+		"0.0.0.0:2019": true, "[::]:2019": true, ":2019": true, // where Caddy listens; for a client, this machine
 	} {
 		if got := isLocal(address); got != local {
 			t.Errorf("%s: got %t", address, got)

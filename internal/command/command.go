@@ -60,7 +60,11 @@ object holds "error". Messages for people go to the standard error.
 	addCompletions(cmd)
 	refuseFlags(cmd, exitInput)
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := cmd.ValidateFlagGroups(); err != nil {
+		err := cmd.ValidateFlagGroups()
+		if err == nil {
+			err = refuseEmpty(cmd.Flags())
+		}
+		if err != nil {
 			return cmd.FlagErrorFunc()(cmd, err)
 		}
 		return nil
@@ -79,6 +83,17 @@ func refuseFlags(cmd *cobra.Command, status int) {
 		c.json = c.json || slices.Contains(os.Args, "--json") // behind the flag that is wrong
 		return exit(cmd, c.finish(nil, &failure{status, err}), err)
 	})
+}
+
+// refuseEmpty returns an error for a flag that was given without a value, as by a variable of
+// a script that is not set: without the flag, much more may be meant.
+func refuseEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if text := f.Value.String(); text == "" || text == "[]" {
+			err = fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name)
+		}
+	})
+	return err
 }
 
 // exitCodes is the part of a help text that tells the exit codes.

@@ -39,5 +39,5 @@ func TestQueueErrorsNameFlags(t *testing.T) {
 	b, _ := newQueue(t)
 	s := newQueueServer(t, admin.Store{Store: a, Name: "a.db"}, admin.Store{Store: b, Name: "b.db"})
 	s.run(t, "list").want(t, 1, "", "several stores are open: choose one with --store: a.db, b.db")
-	s.run(t, "retry", "--all", "--state", "", "--store", "a.db").want(t, 1, "", "--state is missing")
+	s.run(t, "retry", "--all", "--state", "", "--store", "a.db").want(t, 1, "", "--state is empty")
 }

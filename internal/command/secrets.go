@@ -79,8 +79,6 @@ func (s *secretSource) lookup(c *console) (graph.Secret, error) {
 		return s.parse("--"+s.argument, s.value)
 	case s.file != "":
 		return s.readFile(c)
-	case c.flags.Changed(s.flag):
-		return "", fmt.Errorf("--%s names no file", s.flag)
 	case os.Getenv(s.env) != "":
 		return s.parse(s.env, os.Getenv(s.env))
 	}

@@ -281,8 +281,6 @@ func (s *simulation) validate(c *console) error {
 		return errors.New("--rate must not be negative")
 	case !(s.run.Speedup > 0 && s.run.Speedup <= maxSpeedup):
 		return fmt.Errorf("--speedup must be more than 0, and %d at most", maxSpeedup)
-	case len(s.made.Fields) == 0:
-		return errors.New("--field names no field")
 	}
 	for _, field := range s.made.Fields {
 		if _, known := event.FieldByName(field); !known {

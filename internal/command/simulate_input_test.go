@@ -45,7 +45,7 @@ func TestSimulateRefusesFlags(t *testing.T) {
 		{"[file from-log] were all set", []string{"--to", to, "--file", "x", "--from-log", "x"}},
 		{"[batch test-button] were all set", []string{"--to", to, "--test-button", "--batch", "2"}},
 		{"--field: coments is not a field of Instagram's webhooks; the nearest are comments and ", []string{"--to", to, "--field", "coments"}},
-		{"--field names no field", []string{"--to", to, "--field", ""}},
+		{"--field is empty: give it a value, or leave it out", []string{"--to", to, "--field", ""}},
 		{"--count must not be negative", []string{"--to", to, "--count", "-1"}},
 		{"--batch must be 1 to 1000", []string{"--to", to, "--batch", "1001"}},
 		{"--concurrency must be 1 to 10000", []string{"--to", to, "--concurrency", "0"}},

@@ -69,14 +69,15 @@ func (t *tokenImport) hand(ctx context.Context, c *console, _ []string) (result,
 	return ifDone(&importedToken{Account: t.account}, t.call(ctx, http.MethodPost, path, strings.NewReader(string(token)), nil))
 }
 
-// isLocal reports whether an address of an admin API is on this machine.
+// isLocal reports whether an address of an admin API is on this machine. One that stands for
+// all addresses of a machine is, as that of a client.
 func isLocal(address string) bool {
 	parsed, err := caddy.ParseNetworkAddress(address)
 	if err != nil {
 		return false
 	}
 	ip := net.ParseIP(parsed.Host)
-	return parsed.IsUnixNetwork() || parsed.Host == "localhost" || ip != nil && ip.IsLoopback()
+	return parsed.IsUnixNetwork() || parsed.Host == "localhost" || parsed.Host == "" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified())
 }
 
 func (i *importedToken) text(c *console) {
