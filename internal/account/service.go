@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/live"
 	"github.com/caddy-instagram/webhooks/internal/metrics"
+	"github.com/caddy-instagram/webhooks/internal/running"
 )
 
 // Config is what is configured of all accounts.
@@ -65,12 +66,12 @@ type Service struct {
 }
 
 var (
-	running atomic.Pointer[Service]
-	begun   atomic.Bool // a service was started in this process
+	services running.Newest[*Service]
+	begun    atomic.Bool // a service was started in this process
 )
 
 // Running returns the service of the running config, or nil if it has no accounts.
-func Running() *Service { return running.Load() }
+func Running() *Service { return services.Get() }
 
 // New returns a service, without starting it. It resolves all secrets.
 func New(ctx caddy.Context, c Config) (*Service, error) {
@@ -110,7 +111,7 @@ func (s *Service) Start() error {
 		}
 	}
 	s.start()
-	running.Store(s)
+	services.Start(s)
 	return nil
 }
 
@@ -123,7 +124,7 @@ func (s *Service) start() {
 // Stop implements app.Service. It waits for a call under way no longer than that takes to
 // be cut short.
 func (s *Service) Stop() error {
-	running.CompareAndSwap(s, nil)
+	services.Stop(s)
 	s.asking.Lock() // no inquiry begins after this
 	s.cancel()
 	s.asking.Unlock()

@@ -25,7 +25,7 @@ func (a *App) WatchCAs(cas []*x509.Certificate) {
 func (a *App) startCAs() {
 	var ctx context.Context
 	ctx, a.stopCAs = context.WithCancel(context.Background())
-	cas.running.Store(a)
+	cas.apps.Start(a)
 	a.watching.Go(func() {
 		for {
 			alert.Shared.Sync(alert.CA, AboutCAs(a.cas, time.Now()), "The CA certificate is no longer in the trust_pool of client_cert.")
@@ -42,7 +42,7 @@ func (a *App) endCAs() {
 	if a.stopCAs != nil { // else the app did not start
 		a.stopCAs()
 		a.watching.Wait()
-		cas.running.CompareAndSwap(a, nil) // unless a new config runs
+		cas.apps.Stop(a)
 	}
 }
 

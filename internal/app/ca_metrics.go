@@ -3,13 +3,14 @@ package app
 import (
 	"crypto/x509"
 	"slices"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-instagram/webhooks/internal/running"
 )
 
 // caGauge shows when the first of the trusted CA certificates ends.
-type caGauge struct{ running atomic.Pointer[App] }
+type caGauge struct{ apps running.Newest[*App] }
 
 var (
 	cas      caGauge
@@ -22,7 +23,7 @@ func (*caGauge) Describe(ch chan<- *prometheus.Desc) { ch <- caExpiry }
 
 // Collect implements prometheus.Collector.
 func (g *caGauge) Collect(ch chan<- prometheus.Metric) {
-	a := g.running.Load()
+	a := g.apps.Get()
 	if a == nil || len(a.cas) == 0 {
 		return
 	}
