@@ -54,6 +54,31 @@ func TestLogFlood(t *testing.T) {
 	}
 }
 
+// TestErasedEventIsNoDeadLetter has a message unsent while the attempt to deliver it is under
+// way, which the application refuses.
+func TestErasedEventIsNoDeadLetter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := dispatch(t, func(w http.ResponseWriter, r *http.Request) {
+			sleep(r.Context(), time.Second)
+			w.WriteHeader(http.StatusGone)
+		})
+		message, unsent := record("a", 1), record("a", 2)
+		message.Message, unsent.Message, unsent.TakesBack = "mid", "mid", true
+		for _, r := range []Record{message, unsent} {
+			if _, err := tr.store.Accept(t.Context(), []Record{r}, Admission{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Hour)
+		tr.expect(map[State]int{Erased: 1, Dead: 1})
+		if dead := tr.logs.FilterMessage(msgDead).Len(); dead != 1 {
+			t.Errorf("%d events are said to be dead letters", dead)
+		}
+	})
+}
+
 // TestLogSecrets looks for what must not be in the log.
 func TestLogSecrets(t *testing.T) {
 	t.Parallel()

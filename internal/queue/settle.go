@@ -17,6 +17,9 @@ func (d *Dispatcher) settle(l lease, o Outcome, reason, cause string) {
 		err := d.store.Settle(d.settling, l.Event, o)
 		switch {
 		case err == nil:
+			if o.State == Dead && d.isErased(l.Event) {
+				return // it is no dead letter
+			}
 			d.logOutcome(l.Event, o, reason, cause)
 			return
 		case errors.Is(err, ErrNotFound) && l.isLost():
@@ -31,6 +34,12 @@ func (d *Dispatcher) settle(l lease, o Outcome, reason, cause string) {
 			return
 		}
 	}
+}
+
+// isErased reports whether an event was erased while its attempt was under way.
+func (d *Dispatcher) isErased(e *Event) bool {
+	erased, err := d.store.List(d.settling, Filter{ID: e.ID, Consumer: e.Consumer, State: Erased, Limit: 1})
+	return err == nil && len(erased) > 0
 }
 
 // abandonSettling releases an event whose outcome could not be stored: delivering it
