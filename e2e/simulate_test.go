@@ -126,7 +126,7 @@ func (c *command) end(t *testing.T, want int) (r result) {
 	return r
 }
 
-// TestSimulateAgainstFiles plays Meta against a Caddy that demands the client
+// TestSimulateAgainstFiles acts as Meta against a Caddy that demands the client
 // certificate and writes files: full batches, then all that can go wrong on the
 // way.
 func TestSimulateAgainstFiles(t *testing.T) {
@@ -267,7 +267,7 @@ handle /webhooks {
 	}
 }
 
-// TestSimulateBesideThePathIsNoSuccess plays Meta against a path, and a host, that
+// TestSimulateBesideThePathIsNoSuccess acts as Meta against a path, and a host, that
 // the config has no route for: Caddy answers with an empty 200, and nothing is kept.
 func TestSimulateBesideThePathIsNoSuccess(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -90,7 +91,24 @@ func (s *setup) run(_ context.Context, c *console, _ []string) (result, error) {
 		return nil, err
 	}
 	written := &setUp{Directory: dir, Callback: "https://" + s.Domain + "/webhooks", HasSecret: secret != ""}
-	return ifDone(written, s.write(dir, secret))
+	if err := s.write(dir, secret); err != nil {
+		return nil, err
+	}
+	noteHidden(c, dir)
+	return written, nil
+}
+
+// noteHidden notes that the unit cannot read what lies where systemd hides files from it.
+func noteHidden(c *console, dir string) {
+	program, err := os.Executable()
+	if err != nil {
+		return
+	}
+	for _, path := range []string{program, dir} {
+		if slices.ContainsFunc([]string{"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"}, func(hidden string) bool { return strings.HasPrefix(path+"/", hidden) }) {
+			c.note("Note: the unit cannot read %s: keep the program in /usr/local/bin and the files in a directory of /etc, by --dir", path)
+		}
+	}
 }
 
 // ask asks on a terminal for what the flags do not say.
@@ -240,5 +258,5 @@ func (s *setUp) text(c *console) {
 		filepath.Join(s.Directory, "caddy-instagram.service"), filepath.Join(s.Directory, "Caddyfile"), environment)
 	next("In the App Dashboard, under Webhooks, press Verify and save with\n     Callback URL  %s\n     Verify token  the value of IG_VERIFY_TOKEN in %s\n", s.Callback, environment)
 	next("Choose the fields there, and subscribe the account:\n     caddy instagram subscriptions set --account <id> --fields comments,messages --token-file <file>\n")
-	next("Look for mistakes:\n     caddy instagram check %s --config %s\n", s.Callback, filepath.Join(s.Directory, "Caddyfile"))
+	next("Look for mistakes, as root:\n     set -a; . %s; set +a\n     caddy instagram check %s --config %s\n", environment, s.Callback, filepath.Join(s.Directory, "Caddyfile"))
 }

@@ -40,9 +40,9 @@ line has anything that people wrote. A reload of the config ends nothing. Ctrl+C
 does.
 
 With --forward, a copy of each event of a queue whose attempt is shown is sent to a
-program on your desk, as the queue sends the event itself, but signed with the app
+program on your machine, as the queue sends the event itself, but signed with the app
 secret that is given here. The queue knows nothing of it: its consumers get the
-event as ever. On a terminal, j and k select one of the last events, r sends it to
+event as usual. On a terminal, j and k select one of the last events, r sends it to
 that program again, d shows it with its body, and q ends.
 
 With --json, each line is one JSON object.

@@ -54,7 +54,7 @@ func startCaddy(t *testing.T, path, format string) string {
 	return server.URL + "/webhooks"
 }
 
-// TestRunAgainstCaddy plays Meta against the handlers of this project, and finds every
+// TestRunAgainstCaddy acts as Meta against the handlers of this project, and finds every
 // acknowledged event in the file; and one less when a line is taken away.
 func TestRunAgainstCaddy(t *testing.T) {
 	t.Parallel()

@@ -1,4 +1,4 @@
-// Package simulate plays Meta against any receiver of webhooks: it sends the
+// Package simulate acts as Meta against any receiver of webhooks: it sends the
 // verification request and signed deliveries as Meta does, and keeps account of
 // what the receiver acknowledged.
 package simulate
