@@ -117,6 +117,13 @@ func grouped(first, second string) func(*Handler) {
 	}
 }
 
+// withVariables gives a handler a route that sets variables, an object of JSON.
+func withVariables(object string) func(*Handler) {
+	return func(h *Handler) {
+		h.Routes = caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{[]byte(`{"handler":"vars",` + object[1:])}}}
+	}
+}
+
 func TestSettingsOfTwoHandlers(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -131,6 +138,10 @@ func TestSettingsOfTwoHandlers(t *testing.T) {
 		{"groups with other numbers", grouped("group2", "group5"), grouped("group9", "group11"), true},
 		{"groups made one", grouped("group2", "group5"), grouped("group9", "group9"), false},
 		{"no group", grouped("group2", "group5"), grouped("group2", ""), false},
+		{"groups whose numbers are in another order", grouped("group2", "group5"), grouped("group7", "group3"), true},
+		{"members in another order", withVariables(`{"a":"1","b":"2"}`), withVariables(`{ "b": "2", "a": "1" }`), true},
+		{"a name that ends like a group", withVariables(`{"a,\"group":"group1"}`), withVariables(`{"a,\"group":"group2"}`), false},
+		{"text like a group", withVariables(`{"a":"{\"group\":\"group1\"}"}`), withVariables(`{"a":"{\"group\":\"group2\"}"}`), false},
 		{"groups that somebody named", grouped("a", "b"), grouped("c", "d"), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

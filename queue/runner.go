@@ -21,7 +21,7 @@ import (
 type runner struct {
 	handler  *Handler
 	opener   Opener
-	settings any // of the handler, as they were configured
+	settings string // of the handler, as they were configured
 	ctx      caddy.Context
 	services *app.App          // of the config
 	server   *caddyhttp.Server // that the handler is in, or an empty one
@@ -36,7 +36,7 @@ type runner struct {
 	stopExpiry context.CancelFunc
 }
 
-func newRunner(ctx caddy.Context, h *Handler, opener Opener, settings any) *runner {
+func newRunner(ctx caddy.Context, h *Handler, opener Opener, settings string) *runner {
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if server == nil {
 		server = new(caddyhttp.Server)
@@ -61,7 +61,7 @@ func register(services *app.App, q *runner) (*runner, error) {
 		if !ok || other.opener.Name() != q.opener.Name() {
 			continue
 		}
-		if !sameSettings(other.settings, q.settings) {
+		if other.settings != q.settings {
 			return nil, fmt.Errorf("two instagram_queue handlers with different settings use the store %s: give each a store of its own", q.opener.Name())
 		}
 		other.users++
