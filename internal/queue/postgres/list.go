@@ -63,50 +63,29 @@ type selection struct {
 
 const workTables = " FROM {work} w JOIN {event} e ON e.id = w.event JOIN {consumer} c ON c.id = w.consumer WHERE "
 
-func (q *selection) add(condition string, arg any) {
-	q.args = append(q.args, arg)
-	q.conditions = append(q.conditions, fmt.Sprintf(condition, len(q.args)))
+// add adds a condition, if it is wanted.
+func (q *selection) add(wanted bool, condition string, arg any) {
+	if wanted {
+		q.args = append(q.args, arg)
+		q.conditions = append(q.conditions, fmt.Sprintf(condition, len(q.args)))
+	}
 }
 
 func selectionOf(f *queue.Filter) *selection {
 	q := &selection{conditions: []string{"true"}}
-	if f.ID != 0 {
-		q.add("w.event = $%d", int64(f.ID))
-	}
-	if len(f.IDs) > 0 {
-		q.add("w.event = ANY($%d)", f.IDs)
-	}
-	if f.Consumer != "" {
-		q.add("c.name = $%d", f.Consumer)
-	}
-	if f.State != "" {
-		q.add("w.state = $%d", stateCodes[f.State])
-	}
-	if f.Field != "" {
-		q.add("e.field = $%d", text(f.Field))
-	}
-	if f.Account != "" {
-		q.add("e.account = $%d", text(f.Account))
-	}
-	if f.Conversation != "" {
-		q.add("e.conversation = $%d", text(f.Conversation))
-	}
-	if f.Error != "" {
-		q.add("starts_with(w.error, $%d)", text(f.Error))
-	}
-	if f.Failed {
-		q.add("w.error <> $%d", "")
-	}
-	if !f.Since.IsZero() {
-		// Times are stored to the microsecond, and one that was cut off counts as it was.
-		q.add("e.accepted >= $%d", f.Since.Add(time.Microsecond-1).UnixMicro())
-	}
-	if f.After != 0 {
-		q.add("w.event > $%d", int64(f.After))
-	}
-	if f.Before != 0 {
-		q.add("w.event < $%d", int64(f.Before))
-	}
+	q.add(f.ID != 0, "w.event = $%d", int64(f.ID))
+	q.add(len(f.IDs) > 0, "w.event = ANY($%d)", f.IDs)
+	q.add(f.Consumer != "", "c.name = $%d", f.Consumer)
+	q.add(f.State != "", "w.state = $%d", stateCodes[f.State])
+	q.add(f.Field != "", "e.field = $%d", text(f.Field))
+	q.add(f.Account != "", "e.account = $%d", text(f.Account))
+	q.add(f.Conversation != "", "e.conversation = $%d", text(f.Conversation))
+	q.add(f.Error != "", "starts_with(w.error, $%d)", text(f.Error))
+	q.add(f.Failed, "w.error <> $%d", "")
+	// Times are stored to the microsecond, and one that was cut off counts as it was.
+	q.add(!f.Since.IsZero(), "e.accepted >= $%d", f.Since.Add(time.Microsecond-1).UnixMicro())
+	q.add(f.After != 0, "w.event > $%d", int64(f.After))
+	q.add(f.Before != 0, "w.event < $%d", int64(f.Before))
 	return q
 }
 
@@ -199,7 +178,7 @@ func (s *Store) requeueStep(ctx context.Context, f queue.Filter, now, others int
 // requeueable returns the first of what a filter selects and can be requeued.
 func (s *Store) requeueable(ctx context.Context, f queue.Filter, now int64) (events []int64, consumers, states []int32, err error) {
 	q := selectionOf(&f)
-	q.add("e.erased IS NULL AND (w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
+	q.add(true, "e.erased IS NULL AND (w.state > 0 OR w.lease IS NULL AND w.due > $%d)", now)
 	rows, err := s.pool.Query(ctx, s.sql(q.sql("w.event, w.consumer, w.state", "ASC", perStep)), q.args...)
 	if err != nil {
 		return nil, nil, nil, err
