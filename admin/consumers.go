@@ -35,20 +35,8 @@ type Status struct {
 
 	// Gateways are those that share the store, by name, and Differences is what should be
 	// the same on all of them and is not, in words.
-	Gateways    []Gateway `json:"gateways,omitempty"`
-	Differences []string  `json:"differences,omitempty"`
-}
-
-// Gateway is a process that uses a store which several share.
-type Gateway struct {
-	Name string `json:"gateway"`
-	This bool   `json:"this"` // it is the one that is asked
-
-	Since time.Time `json:"since"` // when it opened the store
-	Seen  time.Time `json:"seen"`  // when the store last heard of it
-
-	Program string `json:"program"` // its version
-	Schema  int    `json:"schema"`  // the version of the store that it is made for
+	Gateways    []queue.Gateway `json:"gateways,omitempty"`
+	Differences []string        `json:"differences,omitempty"`
 }
 
 // Consumer is what a store holds for a consumer.
@@ -152,13 +140,11 @@ func (shown *Status) share(ctx context.Context, s Store) (configured []string) {
 		shown.Error = err.Error()
 	}
 	for i := range all {
-		g := &all[i]
-		shown.Gateways = append(shown.Gateways, Gateway{g.Name, g.This, g.Since.UTC(), g.Seen.UTC(), g.Program, g.Schema})
-		for _, c := range g.Recipients {
+		for _, c := range all[i].Recipients {
 			configured = append(configured, c.Name)
 		}
 	}
-	shown.Differences = queue.Differences(all)
+	shown.Gateways, shown.Differences = all, queue.Differences(all)
 	return configured
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/account"
 	"github.com/caddy-instagram/webhooks/internal/check"
 	"github.com/caddy-instagram/webhooks/internal/live"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // openAPI is the document of the admin API, as far as it is held against the code.
@@ -121,7 +122,7 @@ func TestOpenAPIHasAllMembers(t *testing.T) {
 	schemas := document.Components.Schemas
 	for name, of := range map[string]reflect.Type{
 		"Overview": reflect.TypeFor[admin.Overview](), "Status": reflect.TypeFor[admin.Status](), "Consumer": reflect.TypeFor[admin.Consumer](),
-		"Gateway": reflect.TypeFor[admin.Gateway](), "LastError": reflect.TypeFor[live.LastError](), "Minutes": reflect.TypeFor[live.Counts](),
+		"Gateway": reflect.TypeFor[queue.Gateway](), "LastError": reflect.TypeFor[live.LastError](), "Minutes": reflect.TypeFor[live.Counts](),
 		"ConsumerMinutes": reflect.TypeFor[live.ConsumerCounts](), "LastEvent": reflect.TypeFor[live.Account](),
 		"AppSecret": reflect.TypeFor[live.AppSecret](), "Expiry": reflect.TypeFor[admin.Expiry](), "Refusal": reflect.TypeFor[admin.Refusal](),
 		"Event": reflect.TypeFor[admin.Event](), "ListedEvent": reflect.TypeFor[admin.Listed](), "Attempt": reflect.TypeFor[admin.Attempt](),

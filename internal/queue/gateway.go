@@ -28,19 +28,19 @@ type Sharer interface {
 // ErrOutdated is returned by Accept if the Generation of the Admission is over.
 var ErrOutdated = errors.New("the gateways that share the queue have changed")
 
-// Gateway is a process that uses a shared store.
+// Gateway is a process that uses a shared store, also as the admin API shows it.
 type Gateway struct {
-	Name string // of the host; with a number if several have it
-	This bool   // it is the one that is asked
+	Name string `json:"gateway"` // of the host; with a number if several have it
+	This bool   `json:"this"`    // it is the one that is asked
 
-	Since time.Time // when it opened the store
-	Seen  time.Time // when the store last heard of it
+	Since time.Time `json:"since"` // when it opened the store, in UTC
+	Seen  time.Time `json:"seen"`  // when the store last heard of it, in UTC
 
-	Program string // its version
-	Schema  int    // the version of the store that it is made for
+	Program string `json:"program"` // its version
+	Schema  int    `json:"schema"`  // the version of the store that it is made for
 
-	Settings   map[string]string // in words, by name
-	Recipients []Recipient       // at a reload, one for each config
+	Settings   map[string]string `json:"-"` // in words, by name
+	Recipients []Recipient       `json:"-"` // at a reload, one for each config
 }
 
 // Recipient is a consumer of a Gateway, and what it wants.

@@ -100,7 +100,7 @@ func (s *Store) Gateways(ctx context.Context) ([]queue.Gateway, int64, error) {
 				return nil
 			}
 			g, err := s.gateway(*id, untext(*host), *said, names)
-			g.Seen = time.Now().Add(-time.Duration(*silent * float64(time.Second)))
+			g.Seen = time.Now().UTC().Add(-time.Duration(*silent * float64(time.Second)))
 			f.all = append(f.all, g)
 			return err
 		})
@@ -118,7 +118,7 @@ func (s *Store) gateway(id int32, host, said string, joined []string) (g queue.G
 	s.mu.Lock()
 	this := s.session != nil && s.session.id == id
 	s.mu.Unlock()
-	g = queue.Gateway{Name: host, This: this, Since: a.Since, Program: a.Program, Schema: a.Schema, Settings: a.Settings}
+	g = queue.Gateway{Name: host, This: this, Since: a.Since.UTC(), Program: a.Program, Schema: a.Schema, Settings: a.Settings}
 	g.Recipients = slices.DeleteFunc(a.Consumers, func(r queue.Recipient) bool { return !slices.Contains(joined, r.Name) })
 	return g, nil
 }
