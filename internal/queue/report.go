@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-instagram/webhooks/internal/alert"
 	"github.com/caddy-instagram/webhooks/internal/live"
@@ -57,18 +58,12 @@ func (d *Dispatcher) report(l lease, r result, o Outcome) {
 		if l.isLost() {
 			message = msgLost
 		}
-		if leftOut, ok := d.logLimit.Admit(logKind{message, ""}); ok {
-			d.logger.Warn(message, append(fields(e), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))...)
-		}
+		d.log(zap.WarnLevel, logKind{message, ""}, append(fields(e), zap.Int("attempt", e.Attempts+1))...)
 	}
 	if r.reason == "" || o.State == Dead && r.stack == nil {
 		return
 	}
-	leftOut, ok := d.logLimit.Admit(logKind{msgFailed, r.reason})
-	if !ok {
-		return
-	}
-	about := append(fields(e), zap.String("reason", r.reason), zap.Int("attempt", e.Attempts+1), zap.Int("left_out", leftOut))
+	level, about := zap.WarnLevel, append(fields(e), zap.String("reason", r.reason), zap.Int("attempt", e.Attempts+1))
 	if r.stack == nil {
 		about = append(about, zap.String("cause", r.cause))
 	}
@@ -79,10 +74,16 @@ func (d *Dispatcher) report(l lease, r result, o Outcome) {
 		about = append(about, zap.Time("next", o.Due))
 	}
 	if r.stack != nil {
-		d.logger.Error(msgFailed, append(about, zap.String("panic", r.cause), zap.ByteString("stack", r.stack))...)
-		return
+		level, about = zap.ErrorLevel, append(about, zap.String("panic", r.cause), zap.ByteString("stack", r.stack))
 	}
-	d.logger.Warn(msgFailed, about...)
+	d.log(level, logKind{msgFailed, r.reason}, about...)
+}
+
+// log logs a line, unless there was one of its kind within the last second.
+func (d *Dispatcher) log(level zapcore.Level, kind logKind, about ...zap.Field) {
+	if leftOut, ok := d.logLimit.Admit(kind); ok {
+		d.logger.Log(level, kind.message, append(about, zap.Int("left_out", leftOut))...)
+	}
 }
 
 // logOutcome counts and logs what has become of an event, once that is stored.
@@ -94,9 +95,7 @@ func (d *Dispatcher) logOutcome(e *Event, o Outcome, reason, cause string) {
 	case Dead:
 		d.alertDead(reason)
 		Count(ResultDead, d.policy.Consumer, e.Field, 1)
-		if leftOut, ok := d.logLimit.Admit(logKind{msgDead, reason}); ok {
-			d.logger.Error(msgDead, append(fields(e), zap.String("reason", reason), zap.String("cause", cause), zap.Int("attempts", e.Attempts+1), zap.Int("left_out", leftOut))...)
-		}
+		d.log(zap.ErrorLevel, logKind{msgDead, reason}, append(fields(e), zap.String("reason", reason), zap.String("cause", cause), zap.Int("attempts", e.Attempts+1))...)
 	}
 }
 
@@ -114,16 +113,12 @@ func (d *Dispatcher) alertDead(reason string) {
 
 // stuck logs that an attempt is over, but takes up room until its backend returns.
 func (d *Dispatcher) stuck(e *Event) {
-	if leftOut, ok := d.logLimit.Admit(logKind{msgStuck, ""}); ok {
-		d.logger.Warn(msgStuck, append(fields(e), zap.Int("concurrency", d.policy.Concurrency), zap.Int("left_out", leftOut))...)
-	}
+	d.log(zap.WarnLevel, logKind{msgStuck, ""}, append(fields(e), zap.Int("concurrency", d.policy.Concurrency))...)
 }
 
 // logStoreError logs an error of the Store.
 func (d *Dispatcher) logStoreError(doing string, err error) {
-	if leftOut, ok := d.logLimit.Admit(logKind{msgStore, doing}); ok {
-		d.logger.Error(msgStore, zap.String("while", doing), zap.Error(err), zap.Int("left_out", leftOut))
-	}
+	d.log(zap.ErrorLevel, logKind{msgStore, doing}, zap.String("while", doing), zap.Error(err))
 }
 
 // logSuppressed tells what was left out of the log.
