@@ -58,7 +58,7 @@ func TestGateways(t *testing.T) {
 		if fmt.Sprint(g.Recipients) != want || g.Settings["dedupe"] != "48h" || g.Settings["durable"] != "local" || g.Schema != version {
 			t.Errorf("%+v, want consumers %s", g, want)
 		}
-		if ago := time.Since(g.Seen); ago < 0 || ago > time.Minute || g.Since.After(g.Seen.Add(time.Minute)) || g.Program == "" {
+		if ago := time.Since(g.Seen); ago < 0 || ago > time.Minute || g.Since.After(g.Seen.Add(time.Minute)) || g.Since.Location() != time.UTC || g.Seen.Location() != time.UTC || g.Program == "" {
 			t.Errorf("%s is there since %v, was seen %s ago, and has the version %q", g.Name, g.Since, ago, g.Program)
 		}
 	}
