@@ -93,10 +93,7 @@ func (s *SQLite) Name() string { return s.path }
 
 // Open implements Opener.
 func (s *SQLite) Open(logger func() *zap.Logger) (queue.Store, error) {
-	if s.AcceptLoss {
-		return sqlite.OpenWithLoss(s.path, logger)
-	}
-	return sqlite.Open(s.path, logger)
+	return sqlite.OpenWith(s.path, logger, sqlite.Options{AcceptLoss: s.AcceptLoss})
 }
 
 // warnOfDefaultStore warns of a database in the default place that no queue of the

@@ -42,7 +42,7 @@ func TestCopyWithoutLog(t *testing.T) {
 	if _, err := Open(copied, zap.NewNop); !errors.Is(err, ErrUnclean) || !strings.Contains(err.Error(), copied+walSuffix) {
 		t.Fatalf("opened without the log: %v", err)
 	}
-	again, err := OpenWithLoss(copied, zap.NewNop)
+	again, err := OpenWith(copied, zap.NewNop, Options{AcceptLoss: true})
 	if err != nil {
 		t.Fatal(err)
 	}

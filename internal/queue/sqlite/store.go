@@ -76,15 +76,16 @@ func (s *Store) guarded(fn func() error) error {
 // another process has the file open. Each time it has something to log, it asks logger
 // where to.
 func Open(path string, logger func() *zap.Logger) (*Store, error) {
-	return open(path, logger, false)
+	return OpenWith(path, logger, Options{})
 }
 
-// OpenWithLoss is Open, but goes on with a file that Open refuses with ErrUnclean.
-func OpenWithLoss(path string, logger func() *zap.Logger) (*Store, error) {
-	return open(path, logger, true)
+// Options are those of OpenWith.
+type Options struct {
+	AcceptLoss bool // goes on with a file that Open refuses with ErrUnclean
 }
 
-func open(path string, logger func() *zap.Logger, acceptLoss bool) (*Store, error) {
+// OpenWith is Open with options.
+func OpenWith(path string, logger func() *zap.Logger, o Options) (*Store, error) {
 	// By whichever name the file is opened, it has one lock and one write-ahead log.
 	target, err := symlink.Follow(path)
 	if err != nil { // its disk may not be mounted
@@ -100,7 +101,7 @@ func open(path string, logger func() *zap.Logger, acceptLoss bool) (*Store, erro
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.group = commit.NewGroup(s.commit)
-	if err := s.openFirst(acceptLoss); err != nil {
+	if err := s.openFirst(o.AcceptLoss); err != nil {
 		return nil, err
 	}
 	go s.checkpoints()
