@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"math"
 	"net/http"
 	"net/url"
@@ -74,11 +75,11 @@ func (r *request) flag(name string) (bool, error) {
 	}
 }
 
-// number returns a parameter that is a whole number from 1 to most, or fallback.
-func (r *request) number(name string, fallback, most uint64) (uint64, error) {
+// number returns a parameter that is a whole number from 1 to most, or 0 if it is missing.
+func (r *request) number(name string, most uint64) (uint64, error) {
 	text := r.query.Get(name)
 	if text == "" {
-		return fallback, nil
+		return 0, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n == 0 || n > most {
@@ -126,18 +127,18 @@ func (r *request) filter() (f queue.Filter, err error) {
 	if f.Since, err = parseSince(r.query.Get("since"), time.Now()); err != nil {
 		return f, err
 	}
-	if f.After, err = r.number("after", 0, math.MaxUint64); err != nil {
+	if f.After, err = r.number("after", math.MaxUint64); err != nil {
 		return f, err
 	}
-	if f.Before, err = r.number("before", 0, math.MaxUint64); err != nil {
+	if f.Before, err = r.number("before", math.MaxUint64); err != nil {
 		return f, err
 	}
 	order := r.query.Get("order")
 	if f.OldestFirst = order == "oldest"; !f.OldestFirst && order != "" && order != "newest" {
 		return f, badRequest("the order %q is neither newest nor oldest", order)
 	}
-	limit, err := r.number("limit", defaultLimit, MaxLimit)
-	f.Limit = int(limit)
+	limit, err := r.number("limit", MaxLimit)
+	f.Limit = int(cmp.Or(limit, defaultLimit))
 	return f, err
 }
 

@@ -81,7 +81,7 @@ func (r *request) search(store Store) (*search, error) {
 		return nil, err
 	}
 	s := &search{store: store, filter: filter}
-	if s.prefix, err = r.number("id", 0, math.MaxUint64); err != nil {
+	if s.prefix, err = r.number("id", math.MaxUint64); err != nil {
 		return nil, err
 	}
 	if s.filter.Failed, err = r.flag("failed"); err != nil {

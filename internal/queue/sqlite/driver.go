@@ -291,8 +291,8 @@ func (c *conn) number(sql string, args ...any) (n int64, err error) {
 }
 
 // text returns the first column of the first row of a query.
-func (c *conn) text(sql string, args ...any) (text string, err error) {
-	_, err = c.first(func(s *sqlite3.Stmt) { text = s.ColumnText(0) }, sql, args...)
+func (c *conn) text(sql string) (text string, err error) {
+	_, err = c.first(func(s *sqlite3.Stmt) { text = s.ColumnText(0) }, sql)
 	return text, err
 }
 
