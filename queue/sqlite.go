@@ -100,7 +100,7 @@ func (s *SQLite) Open(logger func() *zap.Logger) (queue.Store, error) {
 // config uses.
 func warnOfDefaultStore(ctx caddy.Context, config *app.App) {
 	path := DefaultPath()
-	if _, err := os.Stat(path); err != nil || Uses(config, path) {
+	if _, err := os.Stat(path); err != nil || uses(config, path) {
 		return
 	}
 	ctx.Logger(new(SQLite)).Warn("a queue is in the default place, but no instagram_queue uses it: if events are pending in it, they are not delivered. Look at them with 'caddy instagram queue export --state pending --file', and remove the file if it is of no use",

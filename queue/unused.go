@@ -105,10 +105,10 @@ func (u *unusedStores) left(o *SharedStore) {
 	}
 }
 
-// Uses reports whether a queue of a config uses the store with this name, or the
+// uses reports whether a queue of a config uses the store with this name, or the
 // store was left by another config of this process, which is warned of or about
 // to be.
-func Uses(config *app.App, name string) bool {
+func uses(config *app.App, name string) bool {
 	for _, service := range config.Services() {
 		if q, ok := service.(*runner); ok && q.opener.Name() == name {
 			return true

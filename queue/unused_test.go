@@ -86,7 +86,7 @@ func TestStoreLeftByItsLastQueueIsKnown(t *testing.T) {
 		return c
 	}
 	first := run()
-	if !Uses(first.app(t), s.key) {
+	if !uses(first.app(t), s.key) {
 		t.Error("the store that a queue uses is not known")
 	}
 	s.hold(2)
@@ -99,7 +99,7 @@ func TestStoreLeftByItsLastQueueIsKnown(t *testing.T) {
 	if !unused.has(s.key) {
 		t.Error("a store with pending events is not warned of")
 	}
-	if other := newStubConfig(t); !Uses(other.app(t), s.key) {
+	if other := newStubConfig(t); !uses(other.app(t), s.key) {
 		t.Error("a store that is warned of would be warned of a second time")
 	}
 	third := run()
@@ -108,7 +108,7 @@ func TestStoreLeftByItsLastQueueIsKnown(t *testing.T) {
 	}
 	s.hold(0)
 	third.unload()
-	if other := newStubConfig(t); unused.has(s.key) || Uses(other.app(t), s.key) {
+	if other := newStubConfig(t); unused.has(s.key) || uses(other.app(t), s.key) {
 		t.Error("an empty store is warned of")
 	}
 }

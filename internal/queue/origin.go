@@ -43,8 +43,8 @@ func (o *Origin) String() string {
 	return o.Remote + "?" + values.Encode()
 }
 
-// ParseOrigin reads an Origin as it is stored.
-func ParseOrigin(text string) Origin {
+// parseOrigin reads an Origin as it is stored.
+func parseOrigin(text string) Origin {
 	remote, query, more := strings.Cut(text, "?")
 	o := Origin{Remote: remote}
 	if more {

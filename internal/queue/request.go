@@ -65,7 +65,7 @@ func NewRequest(ctx context.Context, e *Event) (*http.Request, error) {
 	}
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, loopbackAddr)
 	if e.Origin != "" {
-		o := ParseOrigin(e.Origin)
+		o := parseOrigin(e.Origin)
 		o.apply(r)
 		ctx = context.WithValue(ctx, originKey{}, &o)
 	}
