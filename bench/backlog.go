@@ -53,10 +53,8 @@ func (b *bench) backlog() (*backlog, error) {
 	}
 
 	start := time.Now()
-	for range pendingEvents / drainEvents {
-		if _, err := b.fill(s, newPool(b.samples, drainEvents/batch, batch)); err != nil {
-			return nil, err
-		}
+	if err := b.fillWith(s, pendingEvents); err != nil {
+		return nil, err
 	}
 	u, err := s.usage()
 	if err != nil {
@@ -72,7 +70,8 @@ func (b *bench) backlog() (*backlog, error) {
 		return nil, err
 	}
 	r.filled = note("filled", u)
-	if u, err = s.restedMemory(longRest); err != nil {
+	time.Sleep(longRest)
+	if u, err = s.usage(); err != nil {
 		return nil, err
 	}
 	note("after a long rest", u)
@@ -146,12 +145,6 @@ func (b *bench) backlog() (*backlog, error) {
 // longRest is enough for the garbage collector, which comes every two minutes
 // when there is nothing to do, and for what else comes now and then.
 const longRest = 3 * time.Minute
-
-// restedMemory returns what the server uses at the end of a rest.
-func (s *server) restedMemory(rest time.Duration) (usage, error) {
-	time.Sleep(rest)
-	return s.usage()
-}
 
 // settledMemory returns what the server uses once that no longer falls.
 func (s *server) settledMemory() (least usage, err error) {

@@ -18,12 +18,8 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/meta"
 )
 
-// What the certificates say: the name that the servers have, and the one that
-// Meta has as a client.
-const (
-	host       = "hooks.example.com"
-	clientName = meta.ClientCommonName
-)
+// host is the name that the servers have in their certificates.
+const host = "hooks.example.com"
 
 // certificates are those of the servers, and of the loader as a client. Each is
 // its own CA or has one that was made for it.
@@ -44,7 +40,7 @@ func makeCertificates(dir string) (*certificates, error) {
 		return nil, err
 	}
 	client, err := issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: clientName},
+		Subject:     pkix.Name{CommonName: meta.ClientCommonName},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, ca)
 	if err != nil {

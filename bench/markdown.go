@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,10 +17,7 @@ func (t *table) writeMarkdown(name string) error {
 		return err
 	}
 	_, err = f.WriteString(t.inMarkdown())
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 func (t *table) inMarkdown() string {
