@@ -12,7 +12,7 @@ import (
 
 // What the servers are configured with.
 const (
-	secret = "bench-app-secret"
+	secret = "be9c40123456789abcdef0123456789a"
 	token  = "bench-verify-token"
 )
 

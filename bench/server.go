@@ -84,7 +84,7 @@ func (b *bench) environment(s *server, behind *backend) []string {
 	}
 	var others strings.Builder
 	for i := range s.target.secrets {
-		fmt.Fprintf(&others, "app_secret other-app-secret-%d\n", i)
+		fmt.Fprintf(&others, "app_secret other%d other-app-secret-%[1]d\n", i)
 	}
 	_, port, _ := net.SplitHostPort(s.address) // it was made by JoinHostPort
 	_, admin, _ := net.SplitHostPort(s.admin)

@@ -14,7 +14,9 @@ import (
 func TestEmptyVariableIsNamed(t *testing.T) {
 	t.Setenv("VARIABLES_TEST_SET", "value")
 	t.Setenv("VARIABLES_TEST_NOTHING", "")
+	t.Setenv("VARIABLES_TEST_SPACE", " \t")
 	const unset, secret = "VARIABLES_TEST_UNSET", "0123456789abcdef0123456789abcdef"
+	t.Setenv("VARIABLES_TEST_SECRET", secret)
 	site := func(webhook, more string) string {
 		return ":8080 {\ninstagram_webhook {\n" + webhook + "\n}\n" + more + "\n}\n"
 	}
@@ -41,7 +43,13 @@ func TestEmptyVariableIsNamed(t *testing.T) {
 		"two of them":           {site("verify_token {$VARIABLES_TEST_UNSET}{$VARIABLES_TEST_NOTHING}\napp_secret "+secret, ""), unset + "} and {$VARIABLES_TEST_NOTHING"},
 		"all is set":            {site("verify_token {$VARIABLES_TEST_SET}\napp_secret instagram "+secret, "instagram_file {$VARIABLES_TEST_SET}.jsonl"), ""},
 		"default":               {site("verify_token {$VARIABLES_TEST_UNSET:t}\napp_secret "+secret, "instagram_file {$VARIABLES_TEST_UNSET:events}.jsonl"), ""},
-		"default of nothing":    {site("verify_token t{$VARIABLES_TEST_UNSET:}\napp_secret "+secret, ""), ""},
+		"default of nothing":    {site("verify_token t{$VARIABLES_TEST_UNSET:}\napp_secret "+secret, ""), unset},
+		"secret, no default":    {site("verify_token t\napp_secret meta {$VARIABLES_TEST_UNSET:}", ""), unset},
+		"only white space":      {site("verify_token t\napp_secret meta {$VARIABLES_TEST_SPACE}", ""), "VARIABLES_TEST_SPACE"},
+		"secret on a new line":  {site("verify_token t\napp_secret meta \\\n{$VARIABLES_TEST_UNSET}", ""), unset},
+		"path on a new line":    {site(complete, "instagram_file \\\r\n{$VARIABLES_TEST_UNSET}/events.jsonl"), unset},
+		"path after two lines":  {site(complete, "instagram_file \\\n\\\n{$VARIABLES_TEST_UNSET}/events.jsonl {\nformat meta\n}"), unset},
+		"all is set, new line":  {site("verify_token t\napp_secret meta \\\n{$VARIABLES_TEST_SECRET}", ""), ""},
 		"of Caddy's directives": {site(complete, "respond ok {$VARIABLES_TEST_UNSET}"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,5 +90,50 @@ func TestVariableOfAnotherFileIsNotNamed(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "VARIABLES_TEST_UNSET") {
 			t.Errorf("%q: got %v", other, err)
 		}
+	}
+}
+
+// TestNameOfASecretIsNotTheSecret: where the file cannot be read again, nobody knows that a variable was empty. What it
+// leaves of the line must not be taken for a secret, and not be repeated, as it may be one.
+func TestNameOfASecretIsNotTheSecret(t *testing.T) {
+	t.Setenv("VARIABLES_TEST_SPACE", "  ")
+	const secret = "0123456789abcdef0123456789abcdef"
+	webhook := func(line string) string {
+		return "instagram_webhook {\nverify_token t\n" + line + "\n}\nrespond 200\n"
+	}
+	for name, tc := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"variable":               {":8080 {\n" + webhook("app_secret meta {$VARIABLES_TEST_UNSET}") + "}", false},
+		"long name":              {":8080 {\n" + webhook("app_secret the.meta_app-of-the-mug-shop {$VARIABLES_TEST_UNSET}") + "}", false},
+		"white space":            {":8080 {\n" + webhook("app_secret meta {$VARIABLES_TEST_SPACE}") + "}", false},
+		"empty default":          {":8080 {\n" + webhook("app_secret meta {$VARIABLES_TEST_UNSET:}") + "}", false},
+		"line continuation":      {":8080 {\n" + webhook("app_secret meta \\\n{$VARIABLES_TEST_UNSET}") + "}", false},
+		"name from a snippet":    {"(ig) {\n" + webhook("app_secret {args[0]} {$VARIABLES_TEST_UNSET}") + "}\n:8080 {\nimport ig meta\n}", false},
+		"snippet's arguments":    {"(ig) {\n" + webhook("app_secret {args[:]}") + "}\n:8080 {\nimport ig meta {$VARIABLES_TEST_UNSET}\n}", false},
+		"block of a snippet":     {"(ig) {\n" + webhook("{block}") + "}\n:8080 {\nimport ig {\napp_secret meta {$VARIABLES_TEST_UNSET}\n}\n}", false},
+		"signed request":         {":8080 {\ninstagram_signed_request deauthorize {\napp_secret meta {$VARIABLES_TEST_UNSET}\n}\nrespond 200\n}", false},
+		"secret":                 {":8080 {\n" + webhook("app_secret "+secret) + "}", true},
+		"placeholder":            {":8080 {\n" + webhook("app_secret {env.META_APP_SECRET}") + "}", true},
+		"default":                {":8080 {\n" + webhook("app_secret meta {$VARIABLES_TEST_UNSET:"+secret+"}") + "}", true},
+		"another kind of secret": {":8080 {\n" + webhook("app_secret simulator a-secret-of-another-service") + "}", true},
+		"snippet with all":       {"(ig) {\n" + webhook("app_secret {args[:]}") + "}\n:8080 {\nimport ig meta " + secret + "\n}", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// None of these names a file: text/caddyfile that is posted has none, and "-" is the standard input.
+			for _, filename := range []string{"", "-", filepath.Join(t.TempDir(), "Caddyfile")} {
+				_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(tc.text), map[string]any{"filename": filename})
+				switch {
+				case tc.ok && err != nil:
+					t.Errorf("%q: %v", filename, err)
+				case tc.ok:
+				case err == nil || !strings.Contains(err.Error(), "may be a name whose secret is missing"):
+					t.Errorf("%q: got %v", filename, err)
+				case strings.Contains(err.Error(), "mug-shop"):
+					t.Errorf("%q: the error repeats what may be a secret: %v", filename, err)
+				}
+			}
+		})
 	}
 }

@@ -45,8 +45,8 @@ func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	return webhook, nil
 }
 
-// webhookOptions lists the options. The lines of tokens and secrets must be complete, or else the name of a secret
-// would become the secret.
+// webhookOptions lists the options. The lines of tokens and secrets must be complete, or else another value would be
+// the token or the secret.
 func webhookOptions(webhook *handler.Handler) *option.Table {
 	addToken := func(token string) error { return addVerifyToken(webhook, token) }
 	addSecret := func(args []string) error { return addAppSecret(&webhook.AppSecrets, args) }
@@ -83,6 +83,11 @@ func addAppSecret(secrets *[]appsecret.AppSecret, args []string) error {
 	}
 	if s.Secret == "" {
 		return errors.New("app_secret is empty")
+	}
+	if len(args) == 1 {
+		if err := appsecret.ValidateUnnamed(s.Secret); err != nil {
+			return err
+		}
 	}
 	for _, other := range *secrets {
 		if s.Name != "" && s.Name == other.Name {

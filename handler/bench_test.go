@@ -105,7 +105,7 @@ func withSecrets(n int) func(*Handler) {
 	return func(h *Handler) {
 		h.AppSecrets = nil
 		for i := range n - 1 {
-			h.AppSecrets = append(h.AppSecrets, AppSecret{Secret: fmt.Sprintf("other %d", i)})
+			h.AppSecrets = append(h.AppSecrets, AppSecret{Secret: fmt.Sprintf("other app secret %d", i)})
 		}
 		h.AppSecrets = append(h.AppSecrets, AppSecret{Secret: testSecret})
 	}

@@ -253,7 +253,7 @@ func TestClientCertProvisionErrors(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 			defer cancel()
-			h := &Handler{VerifyTokens: []string{"t"}, AppSecrets: []AppSecret{{Secret: "s"}}, ClientCert: tc.cert}
+			h := &Handler{VerifyTokens: []string{"t"}, AppSecrets: []AppSecret{{Secret: testSecret}}, ClientCert: tc.cert}
 			if err := h.Provision(ctx); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want an error with %q", err, tc.want)
 			}

@@ -105,13 +105,13 @@ func TestDeliveryHeaders(t *testing.T) {
 func TestDeliverySignatureForms(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(h *Handler) {
-		h.AppSecrets = []AppSecret{{Secret: "one"}, {Name: "two", Secret: "zwei"}, {Secret: testSecret}}
+		h.AppSecrets = []AppSecret{{Secret: "the first secret"}, {Name: "two", Secret: "the second secret"}, {Secret: testSecret}}
 	})
 	for _, tc := range []struct{ name, signature, secret string }{
-		{"first secret", sign("one", testBody), "secret1"},
-		{"second secret", sign("zwei", testBody), "two"},
+		{"first secret", sign("the first secret", testBody), "secret1"},
+		{"second secret", sign("the second secret", testBody), "two"},
 		{"third secret", sign(testSecret, testBody), "secret3"},
-		{"upper case", "sha256=" + strings.ToUpper(sign("one", testBody)[len("sha256="):]), "secret1"},
+		{"upper case", "sha256=" + strings.ToUpper(sign("the first secret", testBody)[len("sha256="):]), "secret1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

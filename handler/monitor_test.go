@@ -307,7 +307,9 @@ func TestErrorsOfOurHandlersDoNotFloodTheLog(t *testing.T) {
 // be seen: every series that is known is there at 0.
 func TestCountersExistFromTheStart(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(h *Handler) { h.AppSecrets = append(h.AppSecrets, AppSecret{Name: "meta", Secret: "x"}) })
+	f := newFixture(t, func(h *Handler) {
+		h.AppSecrets = append(h.AppSecrets, AppSecret{Name: "meta", Secret: "x" + testSecret})
+	})
 	registry := prometheus.NewRegistry()
 	if err := f.metrics.register(registry); err != nil {
 		t.Fatal(err)

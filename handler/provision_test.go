@@ -50,11 +50,13 @@ func TestProvisionErrors(t *testing.T) {
 		{"two line feeds", Handler{VerifyTokens: []string{write("two", "token\n\n")}, AppSecrets: secret}, "white space"},
 		{"empty secret", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{}}}, `app_secret "secret1": it is empty`},
 		{"unset secret", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "meta", Secret: "{env.HANDLER_TEST_UNSET}"}}}, `app_secret "meta"`},
-		{"same name", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "a", Secret: "1"}, {Name: "a", Secret: "2"}}}, `two app secrets have the name "a"`},
-		{"name of another's default", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "secret2", Secret: "1"}, {Secret: "2"}}}, `two app secrets have the name "secret2"`},
+		{"same name", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "a", Secret: testSecret}, {Name: "a", Secret: testSecret}}}, `two app secrets have the name "a"`},
+		{"name of another's default", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "secret2", Secret: testSecret}, {Secret: testSecret}}}, `two app secrets have the name "secret2"`},
 		{"name with space", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: "a b", Secret: "1"}}}, "the name of an app_secret must be"},
 		{"long name", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: strings.Repeat("a", 65), Secret: "1"}}}, "the name of an app_secret must be"},
 		{"secret as name", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Name: testSecret, Secret: "instagram"}}}, "looks like a secret"},
+		{"name in its place", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Secret: "half-a-secret"}}}, `app_secret "secret1": it is no app secret, as it has less than 16 characters`},
+		{"masked", Handler{VerifyTokens: token, AppSecrets: []AppSecret{{Secret: strings.Repeat("•", 15)}}}, "less than 16 characters"},
 		{"negative size", Handler{VerifyTokens: token, AppSecrets: secret, MaxSize: -1}, "max_size must not be negative"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -88,7 +90,7 @@ func here(t *testing.T) string {
 
 func TestProvisionResolvesPlaceholdersOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("from a file\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("a secret from a file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("HANDLER_TEST_TOKEN", "from {env.HOME}")
@@ -102,7 +104,7 @@ func TestProvisionResolvesPlaceholdersOnce(t *testing.T) {
 		t.Errorf("verification: got %d", a.Code)
 	}
 	r := newDelivery(testBody)
-	r.Header.Set(meta.HeaderSignature, sign("from a file", testBody))
+	r.Header.Set(meta.HeaderSignature, sign("a secret from a file", testBody))
 	if a := f.serve(t, r); a.Code != 200 {
 		t.Errorf("delivery: got %d", a.Code)
 	}
@@ -110,7 +112,7 @@ func TestProvisionResolvesPlaceholdersOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, resolved := range []string{"from a file", "from {env"} {
+	for _, resolved := range []string{"a secret from a file", "from {env"} {
 		if bytes.Contains(config, []byte(resolved)) {
 			t.Errorf("the config holds what a placeholder resolved to: %s", config)
 		}

@@ -62,7 +62,7 @@ func TestImplausibleSecretIsToldAtLoad(t *testing.T) {
 		"quotes":           {"{env.WARNINGS_TEST_QUOTES}", []string{"quotes", `which=app_secret "meta"`, "from={env.WARNINGS_TEST_QUOTES}"}},
 		"byte order mark":  {write("bom", "\uFEFF"+testSecret+"\r\n"), []string{"byte order mark", "from={file." + dir}},
 		"UTF-16":           {write("wide", "\xFF\xFE"+strings.Join(strings.Split(testSecret, ""), "\x00")+"\x00\r\x00\n\x00"), []string{"UTF-16"}},
-		"literal":          {"Xq7Zw", []string{"other characters"}},
+		"literal":          {"Xq7Zw-of-a-service", []string{"other characters"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &Handler{VerifyTokens: []string{testToken}, AppSecrets: []AppSecret{{Name: "meta", Secret: tc.secret}}}

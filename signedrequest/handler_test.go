@@ -350,6 +350,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		"kind is missing":                     {AppSecrets: secret},
 		`kind "x" is none of deauthorize and`: {Kind: "x", AppSecrets: secret},
 		"at least one app_secret":             {Kind: Deauthorize},
+		"less than 16 characters":             {Kind: Deauthorize, AppSecrets: []appsecret.AppSecret{{Secret: "meta"}}},
 		"it is empty":                         {Kind: Deauthorize, AppSecrets: []appsecret.AppSecret{{}}},
 		"deletion needs a status_url":         {Kind: Deletion, AppSecrets: secret},
 		"status_url is for deletion":          {Kind: Deauthorize, AppSecrets: secret, StatusURL: statusURL},

@@ -67,7 +67,7 @@ http://hooks.example.com {
 }
 `
 
-const secret = "guard-app-secret"
+const secret = "90a4d0123456789abcdef0123456789a"
 
 // many is how many requests a step has, and at the same time how many senders
 // there are where they send at the same time.

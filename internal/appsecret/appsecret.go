@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/caddy-instagram/webhooks/internal/placeholder"
 	"github.com/caddy-instagram/webhooks/internal/secretcheck"
@@ -25,8 +26,8 @@ type AppSecret struct {
 
 	// Secret is the app secret as the App Dashboard shows it. Placeholders are
 	// resolved when the config is loaded; use `{env.*}` or `{file.*}`, which
-	// keep it out of the config. A value other than 32 hexadecimal digits is
-	// warned of.
+	// keep it out of the config. A value of less than 16 characters is refused,
+	// and one other than 32 hexadecimal digits is warned of.
 	Secret string `json:"secret,omitempty"`
 }
 
@@ -42,6 +43,10 @@ type mac struct {
 	hash.Hash
 	sum [sha256.Size]byte
 }
+
+// minLength is how many characters an app secret has at least. With a shorter one, such as a
+// word that got into its place, deliveries could be forged.
+const minLength = 16
 
 // Resolve returns the secrets in order, at least one. It calls inspect, unless that is
 // nil, with the name, the configured and the resolved value of each.
@@ -67,6 +72,9 @@ func Resolve(configured []AppSecret, inspect func(name, configured, value string
 		if err != nil {
 			return nil, fmt.Errorf("app_secret %q: %w", name, err)
 		}
+		if utf8.RuneCountInString(key) < minLength {
+			return nil, fmt.Errorf("app_secret %q: it is no app secret, as it has less than %d characters: Meta's have 32", name, minLength)
+		}
 		if inspect != nil {
 			inspect(name, c.Secret, key)
 		}
@@ -89,6 +97,17 @@ func ValidateName(name string) error {
 		return errors.New("the name of an app_secret looks like a secret: the name comes first")
 	}
 	return nil
+}
+
+// ValidateUnnamed returns an error for the only argument of an app_secret in a Caddyfile if it
+// may be a name: Caddy drops an argument whose {$NAME} is empty, and what remains must not
+// become the key. Its errors never repeat the argument, which may be a secret after all.
+func ValidateUnnamed(arg string) error {
+	if ValidateName(arg) != nil { // a placeholder, or what may be a secret of Meta's
+		return nil
+	}
+	return errors.New("the only argument of app_secret may be a name whose secret is missing: write both, as in " +
+		"app_secret meta {env.META_APP_SECRET}. Only a secret of 32 hexadecimal digits, or a placeholder, can do without a name")
 }
 
 // Sign returns the HMAC-SHA256 of body under this secret.

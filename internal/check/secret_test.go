@@ -36,7 +36,7 @@ func TestSecretsThatCannotBeOnesAreNamed(t *testing.T) {
 // TestSecretsOfOtherSitesAreLookedAtToo has an implausible one in a webhook that
 // does not answer at the callback URL.
 func TestSecretsOfOtherSitesAreLookedAtToo(t *testing.T) {
-	c, dir := configured(t, strings.Replace(noClientCert, "app_secret "+otherSecret, "app_secret 1234567890", 1))
+	c, dir := configured(t, strings.Replace(noClientCert, "app_secret "+otherSecret, "app_secret other 1234567890123456", 1))
 	free(10<<30)(c, dir)
 	r := c.run()
 	r.expect(t, nil, []string{AppSecret})

@@ -45,16 +45,16 @@ func (l Line) Complete(d *caddyfile.Dispenser) error {
 // variable matches an environment variable that Caddy puts into the text, perhaps with a default.
 var variable = regexp.MustCompile(`\{\$([^{}:\n]+)(:[^{}\n]*)?\}`)
 
-// empty returns the names of the variables in the line that are empty. It returns none if the file cannot be read,
-// or is not what was parsed.
+// empty returns the names of the variables in the line that are empty: by an empty default too, or but for white space.
+// It returns none if the file cannot be read, or is not what was parsed.
 func (l Line) empty() (names []string) {
 	resolved := variable.ReplaceAllStringFunc(l.read(), func(reference string) string {
 		parts := variable.FindStringSubmatch(reference)
 		value, set := os.LookupEnv(parts[1])
-		if !set && parts[2] != "" {
-			return parts[2][1:]
+		if !set {
+			value = strings.TrimPrefix(parts[2], ":")
 		}
-		if value == "" && !slices.Contains(names, parts[1]) {
+		if strings.TrimSpace(value) == "" && !slices.Contains(names, parts[1]) {
 			names = append(names, parts[1])
 		}
 		return value
@@ -79,7 +79,7 @@ func (l Line) empty() (names []string) {
 // maxCaddyfile is the size of the largest Caddyfile that is read, in bytes.
 const maxCaddyfile = 4 << 20
 
-// read returns the text of the line in the file, or nothing.
+// read returns the text of the line in the file, with the lines that go on with it after a backslash, or nothing.
 func (l Line) read() string {
 	info, err := os.Stat(l.file)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxCaddyfile {
@@ -90,5 +90,9 @@ func (l Line) read() string {
 	if err != nil || l.number < 1 || l.number > len(lines) {
 		return ""
 	}
-	return lines[l.number-1]
+	last := l.number - 1
+	for last < len(lines)-1 && strings.HasSuffix(strings.TrimSuffix(lines[last], "\r"), `\`) {
+		last++
+	}
+	return strings.Join(lines[l.number-1:last+1], "\n")
 }

@@ -26,7 +26,7 @@ func startCaddy(t *testing.T, path, format string) string {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
-	webhook := &handler.Handler{VerifyTokens: []string{testToken}, AppSecrets: []handler.AppSecret{{Secret: testSecret}}}
+	webhook := &handler.Handler{VerifyTokens: []string{testToken}, AppSecrets: []handler.AppSecret{{Secret: gatewaySecret}}}
 	files := &file.Handler{Path: path, Format: format}
 	if err := errors.Join(webhook.Provision(ctx), webhook.Validate(), files.Provision(ctx), files.Validate()); err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestRunAgainstCaddy(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "events.jsonl")
-			c := &Client{URL: startCaddy(t, path, format), Secret: testSecret}
+			c := &Client{URL: startCaddy(t, path, format), Secret: gatewaySecret}
 			defer c.Close()
 
 			if o := c.Verify(t.Context(), testToken); !o.OK() {
@@ -120,7 +120,7 @@ func TestRunAgainstCaddy(t *testing.T) {
 func TestFullBatch(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "events.jsonl")
-	c := &Client{URL: startCaddy(t, path, "cloudevents"), Secret: testSecret}
+	c := &Client{URL: startCaddy(t, path, "cloudevents"), Secret: gatewaySecret}
 	defer c.Close()
 	var ledger Ledger
 	made := Sample{Seed: 1, Fields: []string{"comments", "messages"}, Batch: meta.MaxUpdates}

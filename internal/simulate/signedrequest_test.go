@@ -29,7 +29,7 @@ func callbacks(t *testing.T, kind string) (c *Client, server *httptest.Server, u
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
-	h := &signedrequest.Handler{Kind: kind, AppSecrets: []appsecret.AppSecret{{Secret: testSecret}}}
+	h := &signedrequest.Handler{Kind: kind, AppSecrets: []appsecret.AppSecret{{Secret: gatewaySecret}}}
 	users = new([]string)
 	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
@@ -51,7 +51,7 @@ func callbacks(t *testing.T, kind string) (c *Client, server *httptest.Server, u
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	c = &Client{URL: server.URL + "/deletion", Secret: testSecret, Roots: roots}
+	c = &Client{URL: server.URL + "/deletion", Secret: gatewaySecret, Roots: roots}
 	t.Cleanup(c.Close)
 	return c, server, users
 }

@@ -18,6 +18,9 @@ import (
 
 const testSecret = "the-app-secret"
 
+// gatewaySecret is one that a gateway takes.
+const gatewaySecret = "5ec4e70123456789abcdef0123456789"
+
 // request is a request as it came over the wire.
 type request struct {
 	connection int    // counted from 1
