@@ -198,7 +198,7 @@ func (e *endpoint) serve(s *Server, w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err)
 		return
 	}
-	if e.allow != "" && query.Get("dry_run") == "" {
+	if e.allow != "" && query.Get("dry_run") != "true" {
 		s.logger.Info("changed in the inspector", zap.String("by", sanitize.Text(user, maxUser)),
 			zap.String("what", r.Method+" "+r.URL.Path), zap.String("parameters", sanitize.Text(query.Encode(), maxParameters)))
 	}

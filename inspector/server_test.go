@@ -75,6 +75,7 @@ func TestEndpoints(t *testing.T) {
 		"POST /api/events/7/discard":                         {`"DELETE /instagram/queue/events/7?by=alice"`, true},
 		"POST /api/retry?state=dead&rate=10":                 {`{"events":17,"before":"18446744073709551615"}`, true},
 		"POST /api/discard?state=dead&dry_run=1":             {`{"events":17,"before":"18446744073709551615"}`, true},
+		"POST /api/retry?state=dead&dry_run=false":           {`{"events":17,"before":"18446744073709551615"}`, true},
 		"POST /api/pause?consumer=crm":                       {`"POST /instagram/queue/pause?consumer=crm"`, true},
 		"POST /api/check?url=x":                              {`"POST /instagram/check?url=x"`, false},
 		"POST /api/resume?consumer=crm":                      {`"POST /instagram/queue/resume?consumer=crm"`, true},
@@ -95,8 +96,8 @@ func TestEndpoints(t *testing.T) {
 			}
 		}
 	}
-	if n := all.logs.FilterField(zap.String("by", "alice")).Len(); n != 5 { // a dry run changes nothing
-		t.Errorf("%d changes are logged, want 5: %v", n, all.logs.All())
+	if n := all.logs.FilterField(zap.String("by", "alice")).Len(); n != 6 { // a dry run changes nothing
+		t.Errorf("%d changes are logged, want 6: %v", n, all.logs.All())
 	}
 	if n := none.logs.Len(); n != 0 {
 		t.Errorf("%d lines are logged of what was not allowed", n)
