@@ -72,8 +72,13 @@ func (w *walk) matchers(route *caddyhttp.Route, here flow) {
 	}
 }
 
-// signedRequest checks that no deliveries come to an instagram_signed_request, which takes forms only.
+// signedRequest checks that something takes the events of an instagram_signed_request, and that no deliveries come to it,
+// as it takes forms only.
 func (w *walk) signedRequest(here flow) {
+	if !here.taken {
+		w.find(here, false, "nothing behind instagram_signed_request takes its events, so Meta's requests are answered with "+
+			"503: put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond after it")
+	}
 	if here.delivery {
 		w.find(here, false, "instagram_signed_request stands where deliveries of instagram_webhook come, and answers 500 to "+
 			"all: give each of them a path of its own")

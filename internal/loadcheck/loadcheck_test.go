@@ -77,6 +77,7 @@ const (
 	proxied    = "handle_response or replace_status of reverse_proxy answers failures with success"
 	mayProxy   = "handle_response or replace_status of reverse_proxy may answer failures with success"
 	sharedPath = "instagram_signed_request stands where deliveries of instagram_webhook come"
+	untakenS   = "nothing behind instagram_signed_request takes its events"
 	failedQ    = "instagram_queue stands in an error route and cannot make a success of a failure"
 )
 
@@ -136,6 +137,9 @@ func TestMisplacedDirectivesAreToldAtLoad(t *testing.T) {
 		"both with paths":         {":1 {\n" + strings.Replace(webhook, " {", " /webhooks {", 1) + strings.Replace(signed, "request ", "request /gone ", 1) + queue + "}", nil},
 
 		// Nothing behind.
+		"signed request alone":  {"a.example {\nhandle /gone {\n" + signed + "}\n}", []string{untakenS + "|a.example /gone"}},
+		"signed request passed": {":1 {\nhandle /gone {\n" + signed + "request_header -Cookie\n}\nhandle {\nrespond 404\n}\n}", []string{untakenS + "|/gone"}},
+		"signed request taken":  {":1 {\nhandle /gone {\n" + signed + "respond 200\n}\n}", nil},
 		"webhook alone":         {"a.example {\nhandle /webhooks {\n" + webhook + "}\n}", []string{untaken + "|a.example /webhooks"}},
 		"only passing handlers": {":1 {\nhandle /webhooks {\n" + webhook + "request_header -Cookie\nencode\n}\nhandle {\nrespond 404\n}\n}", []string{untaken + "|/webhooks"}},
 		"after what answers":    {":1 {\nroute {\nreverse_proxy localhost:9000\n" + webhook + "}\n}", []string{untaken}},
