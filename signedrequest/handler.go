@@ -156,14 +156,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuse(w, r, refused)
 	}
 	request.code = h.codeOf(secret, request)
-	taken, err := h.handOn(r, next, request, secret)
-	if err != nil {
+	if err := h.handOn(r, next, request, secret); err != nil {
 		requests.WithLabelValues(h.Kind, "failed").Inc()
 		return err
-	}
-	if taken/100 != 2 {
-		requests.WithLabelValues(h.Kind, "failed").Inc()
-		return caddyhttp.Error(taken, errNotTaken)
 	}
 	requests.WithLabelValues(h.Kind, "accepted").Inc()
 	w.Header().Set("Cache-Control", "no-store")
@@ -185,12 +180,12 @@ var errMisplaced = errors.New("instagram_signed_request got a delivery of instag
 
 var errNotTaken = errors.New("no handler took the event: put instagram_queue, instagram_file, reverse_proxy, php_fastcgi or respond after instagram_signed_request")
 
-// handOn has the next handlers take the event, and returns the status of their answer,
-// which is for this handler alone.
-func (h *Handler) handOn(r *http.Request, next caddyhttp.Handler, request *signedRequest, secret *appsecret.Secret) (int, error) {
+// handOn has the next handlers take the event, and returns an error if they do not. Their
+// answer is for this handler alone.
+func (h *Handler) handOn(r *http.Request, next caddyhttp.Handler, request *signedRequest, secret *appsecret.Secret) error {
 	body, err := request.event(h.Kind)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	delivery := &event.Delivery{Body: body, Secret: secret.Name, Signer: secret}
 	defer delivery.End()
@@ -199,17 +194,20 @@ func (h *Handler) handOn(r *http.Request, next caddyhttp.Handler, request *signe
 	err = next.ServeHTTP(answer, r)
 	switch {
 	case delivery.Failure() != nil: // it counts even if something caught it
-		return 0, delivery.Failure()
+		return delivery.Failure()
 	case err != nil:
-		return 0, err
-	case answer.Status == 0 && delivery.Accepted():
-		return http.StatusOK, nil
+		return err
+	case answer.Status/100 == 2, answer.Status == 0 && delivery.Accepted():
+		return nil
 	case answer.Status == 0:
-		return http.StatusServiceUnavailable, nil
-	case answer.Status/100 != 2 && answer.Status < http.StatusBadRequest: // a redirect
-		return http.StatusBadGateway, nil
+		return caddyhttp.Error(http.StatusServiceUnavailable, errNotTaken)
 	}
-	return answer.Status, nil
+	status := answer.Status
+	if status < http.StatusBadRequest { // a redirect
+		status = http.StatusBadGateway
+	}
+	return caddyhttp.Error(status, fmt.Errorf("the application answered %d %s, so the event counts as not taken",
+		answer.Status, http.StatusText(answer.Status)))
 }
 
 // handOver makes r what the next handlers see: a delivery as instagram_webhook passes it on.

@@ -170,19 +170,21 @@ func TestRequestsBecomeEvents(t *testing.T) {
 func TestFailuresAreAnsweredAsSuch(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		next caddyhttp.HandlerFunc
-		want int
+		next   caddyhttp.HandlerFunc
+		want   int
+		reason string
 	}{
-		"nobody":   {func(http.ResponseWriter, *http.Request) error { return nil }, 503},
-		"error":    {func(http.ResponseWriter, *http.Request) error { return errors.New("no") }, 500},
-		"status":   {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(503, errors.New("full")) }, 503},
-		"500":      {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(500); return nil }, 500},
-		"redirect": {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(302); return nil }, 502},
+		"nobody":   {func(http.ResponseWriter, *http.Request) error { return nil }, 503, "no handler took the event"},
+		"error":    {func(http.ResponseWriter, *http.Request) error { return errors.New("no") }, 500, "no"},
+		"status":   {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(503, errors.New("full")) }, 503, "full"},
+		"500":      {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(500); return nil }, 500, "the application answered 500 Internal Server Error"},
+		"404":      {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(404); return nil }, 404, "the application answered 404 Not Found"},
+		"redirect": {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(302); return nil }, 502, "the application answered 302 Found"},
 		"caught": {func(w http.ResponseWriter, r *http.Request) error {
 			event.FromContext(r.Context()).Fail(caddyhttp.Error(503, errors.New("full")))
 			w.WriteHeader(http.StatusOK)
 			return nil
-		}, 503},
+		}, 503, "full"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,6 +192,10 @@ func TestFailuresAreAnsweredAsSuch(t *testing.T) {
 			text := signed(testSecret, payload(time.Now()))
 			if w, _, _ := f.serve(form(text), tc.next); w.Code != tc.want || w.Body.Len() > 0 {
 				t.Errorf("got %d %q, want %d", w.Code, w.Body, tc.want)
+			}
+			err := f.ServeHTTP(httptest.NewRecorder(), form(text), tc.next)
+			if err == nil || !strings.Contains(err.Error(), tc.reason) || strings.Contains(err.Error(), "put instagram_queue") != (name == "nobody") {
+				t.Errorf("got %v, want %q", err, tc.reason)
 			}
 			if w, _, _ := f.serve(form(text), accepts); w.Code != http.StatusOK {
 				t.Errorf("the request is refused when it comes again: %d", w.Code)
