@@ -138,7 +138,8 @@ func BenchmarkStored(b *testing.B) {
 				for i := range events {
 					e := &events[i]
 					text = e.AppendEnvelope(text)
-					_, _, _ = e.ID(), e.NotUnique(), e.Conversation()
+					_, _ = e.Identify()
+					_ = e.Conversation()
 				}
 				n += len(events)
 			}

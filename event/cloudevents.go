@@ -71,7 +71,7 @@ const (
 // not JSON in UTF-8 is written as data_base64.
 func (e *Event) AppendCloudEvent(dst []byte) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
-	dst = e.appendID(dst)
+	dst, _ = e.appendID(dst)
 	dst = append(dst, `","source":"`...)
 	dst = e.appendSource(dst)
 	dst = append(dst, `","type":"`...)

@@ -41,11 +41,19 @@ import (
 // replaced by "sha256:" and its hash. So an ID is plain ASCII without quotes or
 // spaces, safe in a header, shorter than 2000 bytes, and usually shorter than 300.
 func (e *Event) ID() string {
-	return string(e.appendID(make([]byte, 0, 320)))
+	id, _ := e.appendID(make([]byte, 0, 320))
+	return string(id)
 }
 
-// appendID appends the ID of the event.
-func (e *Event) appendID(dst []byte) []byte {
+// Identify returns what ID and NotUnique do, for the cost of ID.
+func (e *Event) Identify() (id string, notUnique bool) {
+	text, hashed := e.appendID(make([]byte, 0, 320))
+	return string(text), e.notUnique(hashed)
+}
+
+// appendID appends the ID of the event. hashed says that it is made of no ids of Meta's, but
+// of a hash of the item.
+func (e *Event) appendID(dst []byte) (id []byte, hashed bool) {
 	dst = appendPart(dst, e.Object)
 	dst = append(dst, '/')
 	dst = appendPart(dst, e.Account)
@@ -65,25 +73,87 @@ func (e *Event) appendID(dst []byte) []byte {
 			whole = whole && part != "" && (verbatim || !strings.ContainsRune(part, utf8.RuneError))
 		}
 		if whole && len(dst) > prefix {
-			return dst
+			return dst, false
 		}
 		dst = dst[:prefix]
 	}
-	return appendHash(append(dst, '/'), e.compactItem())
+	return appendHash(append(dst, '/'), e.compactItem()), true
 }
 
 // NotUnique reports whether events that happen at different times can have the
-// same ID: those that only name what changed, those of the Test button, and those
-// that are Unparsed. Do not drop such an event as a duplicate: it may be a new one.
+// same ID: those of the Test button, those that are Unparsed, and changes that have a
+// hash for an ID and whose value does not say when it came about. A template of
+// WhatsApp, for example, can be approved, paused and approved again. Do not drop such
+// an event as a duplicate: it may be a new one.
+//
+// A value says when it came about if it has a "timestamp" anywhere, or "issued_at", or
+// the "created_time" of what was created, as for a lead. So does that of a mention in a
+// caption, which has the id of the media.
 func (e *Event) NotUnique() bool {
+	if e.Kind != Change {
+		return e.notUnique(false)
+	}
+	_, notUnique := e.Identify()
+	return notUnique
+}
+
+// notUnique is NotUnique of an event whose ID is a hash of the item or not.
+func (e *Event) notUnique(hashed bool) bool {
 	if e.Test || e.Account == meta.TestAccount || e.Field == Unparsed {
 		return true
 	}
-	if e.Kind != Change {
-		return false
+	return hashed && e.Kind == Change && !e.happensOnce()
+}
+
+// happensOnce reports whether the value of a change cannot come about twice.
+func (e *Event) happensOnce() bool {
+	d := e.about()
+	switch {
+	case d.isWhatsAppItem():
+		return d.timestamp != ""
+	case e.Field == "mentions" && d.mediaID != "":
+		return true
 	}
-	value := e.about().value
-	return value == "" || value == "null"
+	s := newScanner(d.value)
+	return s.dated()
+}
+
+// dated reports whether the value of a change holds a time that is its own.
+func (s *scanner) dated() bool {
+	var created, verb string
+	dated := false
+	for _, name := range s.Members {
+		switch name {
+		case "issued_at":
+			dated = s.Scalar() != "" || dated
+		case "created_time":
+			created = s.Scalar()
+		case "verb":
+			verb = s.Scalar()
+		default:
+			dated = s.timed(name) || dated
+		}
+	}
+	// What is changed or removed later has the time at which it was created.
+	return dated || created != "" && (verb == "" || verb == "add")
+}
+
+// timed reports whether a member is a timestamp, or has one in it.
+func (s *scanner) timed(name string) bool {
+	found := false
+	switch {
+	case name == "timestamp":
+		return s.Scalar() != ""
+	case s.Peek() == '{':
+		for _, name := range s.Members {
+			found = s.timed(name) || found
+		}
+	case s.Peek() == '[':
+		for range s.Elements {
+			found = s.timed("") || found
+		}
+	}
+	return found
 }
 
 // maxParts is the most parts that an identity has.

@@ -186,22 +186,54 @@ func TestNotUnique(t *testing.T) {
 	in := func(entry string) string {
 		return `{"object":"instagram","entry":[{"id":"17841400000000001",` + entry + `}]}`
 	}
+	change := func(field, value string) string {
+		return in(`"changes":[{"field":"` + field + `","value":` + value + `}]`)
+	}
+	whatsApp := func(field, value string) string {
+		return strings.Replace(change(field, value), "instagram", "whatsapp_business_account", 1)
+	}
 	for body, want := range map[string]bool{
-		in(`"changes":[{"field":"comments","value":{"id":"1"}}]`): false,
-		in(`"changes":[{"field":"comments","value":{}}]`):         false,
-		in(`"field":"comments","value":{"id":"1"}`):               false,
-		in(`"messaging":[{"timestamp":1,"message":{"mid":"m"}}]`): false,
-		in(`"changes":[{"field":"comments"}]`):                    true,
-		in(`"changes":[{"field":"comments","value":null}]`):       true,
-		in(`"changed_fields":["comments"]`):                       true,
-		in(`"messaging":[{}]`):                                    true,
-		in(`"time":1`):                                            true,
-		"?":                                                       true,
-		`{"object":"instagram","entry":[{"id":"0","changes":[{"field":"x","value":1}]}]}`: true,
+		whatsApp("message_template_status_update", `{"event":"APPROVED","message_template_id":7,"reason":null}`):         true,
+		whatsApp("account_update", `{"event":"DISABLED_UPDATE"}`):                                                        true,
+		whatsApp("calls", `{"calls":[{"id":"wacid.1","event":"connect","timestamp":"1781093014"}]}`):                     false,
+		whatsApp("user_preferences", `{"user_preferences":[{"wa_id":"49","value":"stop","timestamp":1781093014}]}`):      false,
+		whatsApp("messages", `{"messages":[{"id":"wamid.1","from":"49"}]}`):                                              false,
+		whatsApp("messages", `{"statuses":[{"id":"wamid.1","status":"read","timestamp":"5"}]}`):                          false,
+		whatsApp("messages", `{"statuses":[{"id":"wamid.1","status":"read","timestamp":"5","recipient_type":"group"}]}`): false,
+		whatsApp("messages", `{"statuses":[{"id":"wamid.1","status":"read"}]}`):                                          true,
+		change("mentions", `{"media_id":"1"}`):                                                                           false,
+		change("mentions", `{}`):                                                                                         true,
+		change("story_insights", `{"media_id":"1","exits":5}`):                                                           false,
+		change("story_poll_response", `{"media_id":"1","choice":"B"}`):                                                   true,
+		change("follow", `{"timestamp":null,"a":[1,"timestamp",[{"b":{}}]]}`):                                            true,
+		change("follow", `{"a":[1,[{"b":{"timestamp":1}}]]}`):                                                            false,
+		change("follow", `["timestamp"]`):                                                                                true,
+		change("leadgen", `{"leadgen_id":"444","created_time":1781093004}`):                                              false,
+		change("feed", `{"post_id":"1_2","item":"reaction","verb":"add","created_time":1781093004}`):                     false,
+		change("feed", `{"post_id":"1_2","item":"status","created_time":1781093004,"verb":"edited"}`):                    true,
+		change("deletion", `{"user_id":"1","issued_at":1793523600}`):                                                     false,
+		in(`"field":"story_reactions","value":{"media_id":"1"}`):                                                         true,
+		in(`"messaging":[{"timestamp":1,"account_linking":{"status":"linked"}}]`):                                        false,
+		`{"target_id":"1","values":{"field":"replies","value":{"id":"2"}}}`:                                              false,
+		`{"target_id":"1","values":{"field":"unheard_of","value":{"id":"2"}}}`:                                           true,
+		in(`"changes":[{"field":"comments","value":{"id":"1"}}]`):                                                        false,
+		in(`"changes":[{"field":"comments","value":{}}]`):                                                                true,
+		in(`"field":"comments","value":{"id":"1"}`):                                                                      false,
+		in(`"messaging":[{"timestamp":1,"message":{"mid":"m"}}]`):                                                        false,
+		in(`"changes":[{"field":"comments"}]`):                                                                           true,
+		in(`"changes":[{"field":"comments","value":null}]`):                                                              true,
+		in(`"changed_fields":["comments"]`):                                                                              true,
+		in(`"messaging":[{}]`):                                                                                           true,
+		in(`"time":1`):                                                                                                   true,
+		"?":                                                                                                              true,
+		`{"object":"instagram","entry":[{"id":"0","changes":[{"field":"x","value":1}]}]}`:                                true,
 	} {
 		e := event.Split([]byte(body))[0]
 		if got := e.NotUnique(); got != want {
 			t.Errorf("%s: not unique is %t, want %t", body, got, want)
+		}
+		if id, notUnique := e.Identify(); id != e.ID() || notUnique != want {
+			t.Errorf("%s is identified as %s, not unique: %t", body, id, notUnique)
 		}
 	}
 }

@@ -272,6 +272,9 @@ func checkEvent(t *testing.T, ev *event.Event, envelope []byte) {
 	if len(id) > 2000 || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;<>`, r) }) {
 		t.Fatalf("id %q is not fit for a header", id)
 	}
+	if again, notUnique := ev.Identify(); again != id || notUnique != ev.NotUnique() {
+		t.Fatalf("id %q became %q, and not unique is %t: %q", id, again, notUnique, envelope)
+	}
 	if ev.Field == "" {
 		t.Fatalf("no field: %q", envelope)
 	}
@@ -284,7 +287,7 @@ func checkEvent(t *testing.T, ev *event.Event, envelope []byte) {
 	if same.ID() != id || same.Conversation() != ev.Conversation() || !bytes.Equal(same.Envelope(), envelope) ||
 		same.Object != ev.Object || same.Account != ev.Account || same.Field != ev.Field || same.Kind != ev.Kind ||
 		!same.Sent.Equal(ev.Sent) || !same.Time.Equal(ev.Time) || same.Sender != ev.Sender || same.Recipient != ev.Recipient ||
-		same.Test != ev.Test || same.Echo != ev.Echo || same.Unsent != ev.Unsent {
+		same.Test != ev.Test || same.Echo != ev.Echo || same.Unsent != ev.Unsent || same.NotUnique() != ev.NotUnique() {
 		t.Fatalf("another event after its envelope %q:\n got %+v\nwant %+v", envelope, same, ev)
 	}
 	checkCloudEvent(t, ev, envelope)

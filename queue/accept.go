@@ -143,9 +143,10 @@ func (h *Handler) records(r *http.Request, d *event.Delivery, to *recipients, te
 		}
 		start := len(*text)
 		*text = e.AppendEnvelope(*text)
+		id, notUnique := e.Identify()
 		records = append(records, queue.Record{
-			Identity:     e.ID(),
-			NotUnique:    e.NotUnique(),
+			Identity:     id,
+			NotUnique:    notUnique,
 			Conversation: e.Conversation(),
 			For:          set,
 			Account:      e.Account,

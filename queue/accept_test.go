@@ -94,6 +94,7 @@ func TestHandlerIdentities(t *testing.T) {
 		{stubMessage, false},
 		{stubButton, true},
 		{stubUnparsed, true},
+		{`{"object":"whatsapp_business_account","entry":[{"id":"178","changes":[{"field":"message_template_status_update","value":{"event":"APPROVED"}}]}]}`, true},
 	} {
 		var identities []string
 		for range 2 {
