@@ -3,6 +3,7 @@ package file
 
 import (
 	"cmp"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -253,12 +254,17 @@ func (h *Handler) targets(d *event.Delivery, wanted []*event.Event, text *[]byte
 
 // fileName returns the name of an event's file, made from its identity and the name
 // of the app secret: the event of another app is another one. No identity contains
-// the character between the two.
+// the character between the two. An event whose identity is not its own gets a random
+// suffix, as in a queue, so that the next one does not replace its file.
 func (h *Handler) fileName(d *event.Delivery, e *event.Event) string {
 	if h.Layout != layoutFiles {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(e.ID() + "\x00" + d.Secret))
+	id, notUnique := e.Identify()
+	if notUnique {
+		id += "/" + rand.Text()
+	}
+	sum := sha256.Sum256([]byte(id + "\x00" + d.Secret))
 	return safeName(e.Field) + "-" + hex.EncodeToString(sum[:16]) + ".json"
 }
 

@@ -2,6 +2,7 @@ package file
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,6 +159,29 @@ func TestFileOfAnotherApp(t *testing.T) {
 		}
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 			t.Errorf("%s: %d files, %v", format, len(entries), err)
+		}
+	}
+}
+
+// TestFileOfTheNextEvent holds that an event which looks like another one does not replace
+// its file, while the same event does.
+func TestFileOfTheNextEvent(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		entry string
+		files int
+	}{
+		"changed fields": {`"changed_fields":["photos"]`, 3},
+		"status":         {`"changes":[{"field":"message_template_status_update","value":{"event":"APPROVED"}}]`, 3},
+		"comment":        {`"changes":[{"field":"comments","value":{"id":"2"}}]`, 1},
+	} {
+		dir := filepath.Join(t.TempDir(), "events")
+		h := provisioned(t, dir, func(h *Handler) { h.Format, h.Layout = formatMeta, layoutFiles })
+		for when := range 3 {
+			deliver(t, h, &event.Delivery{Body: fmt.Appendf(nil, `{"object":"user","entry":[{"id":"1","time":%d,%s}]}`, 5+when, tc.entry)})
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != tc.files {
+			t.Errorf("%s: %d files, want %d: %v", name, len(entries), tc.files, entries)
 		}
 	}
 }
