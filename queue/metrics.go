@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -54,7 +53,7 @@ func (gauges) Collect(ch chan<- prometheus.Metric) {
 			refusing = float64(since.UnixMilli()) / 1000
 		}
 		show(refusingGauge, refusing)
-		all, err := store.Stats(context.Background())
+		all, err := store.stats()
 		if err != nil {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -77,6 +78,34 @@ func TestStoreOutlivesConfigs(t *testing.T) {
 		t.Error(err)
 	}
 	next.unload()
+	s.mustBe(t, 1, 1)
+}
+
+// TestStoreThatDoesNotAnswer is waited for neither by the start of a config, nor by its end,
+// nor by metrics, for longer than a few seconds.
+func TestStoreThatDoesNotAnswer(t *testing.T) { // metrics are of all stores: no other test runs
+	s := newStubStore(t)
+	s.silent = true
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		c := newStubConfig(t)
+		h := c.mustHandler(t, s)
+		h.queue.logger = zap.New(core)
+		for n, do := range []func(){
+			func() { c.start(t) },
+			func() { gauges{}.Collect(make(chan prometheus.Metric, 100)) },
+			c.unload,
+		} {
+			begun := time.Now()
+			do()
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("step %d takes %s", n, took)
+			}
+		}
+		if logs.FilterMessageSnippet("does not answer").Len() != 1 {
+			t.Errorf("logged %v", logs.All())
+		}
+	})
 	s.mustBe(t, 1, 1)
 }
 

@@ -125,6 +125,17 @@ func (o *SharedStore) Accept(ctx context.Context, records []queue.Record, admiss
 	return duplicates, err
 }
 
+// statsTimeout is how long others wait for what a store says of itself: the start of a config,
+// its end, and metrics.
+const statsTimeout = 3 * time.Second
+
+// stats is Stats with a timeout: a database may not answer.
+func (o *SharedStore) stats() ([]queue.Stats, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
+	defer cancel()
+	return o.Stats(ctx)
+}
+
 // RefusingSince returns when the store began to refuse all deliveries, or the
 // zero time while it accepts them.
 func (o *SharedStore) RefusingSince() time.Time { return o.refusing.Since() }

@@ -67,6 +67,8 @@ type stubStore struct {
 	openError error
 	free      int64
 
+	silent bool // Stats does not answer
+
 	mu             sync.Mutex
 	stats          []queue.Stats
 	records        []queue.Record
@@ -146,7 +148,11 @@ func (s *stubStore) Drop(context.Context, string) error                        {
 func (s *stubStore) Expire(context.Context, queue.Retention) (bool, error)     { return false, nil }
 func (s *stubStore) Free(context.Context) (int64, error)                       { return s.free, nil }
 
-func (s *stubStore) Stats(context.Context) ([]queue.Stats, error) {
+func (s *stubStore) Stats(ctx context.Context) ([]queue.Stats, error) {
+	if s.silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats, nil

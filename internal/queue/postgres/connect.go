@@ -133,10 +133,11 @@ func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (val
 }
 
 var (
-	errDSN      = errors.New("the dsn cannot be parsed: it looks like postgres://user:password@host/database")
-	errPatience = fmt.Errorf("no answer from the database within %s", patience)
-	errStandby  = errors.New("the database does not commit: is its synchronous standby away?")
-	errLost     = fmt.Errorf("%w: its lease was lost, and another gateway may have the event", queue.ErrNotFound)
+	errDSN        = errors.New("the dsn cannot be parsed: it looks like postgres://user:password@host/database")
+	errPatience   = fmt.Errorf("no answer from the database within %s", patience)
+	errUnprepared = errors.New("no answer from the database for seconds: is its synchronous standby away?")
+	errStandby    = errors.New("the database does not commit: is its synchronous standby away?")
+	errLost       = fmt.Errorf("%w: its lease was lost, and another gateway may have the event", queue.ErrNotFound)
 )
 
 // sanitize returns an error without what the DSN says. pgx puts users and hosts into its own.
@@ -172,7 +173,7 @@ func sanitize(err error) error {
 }
 
 func isOurs(err error) bool {
-	for _, own := range []error{queue.ErrNotFound, queue.ErrLeased, queue.ErrNoConsumer, errPatience, errStandby, context.Canceled} {
+	for _, own := range []error{queue.ErrNotFound, queue.ErrLeased, queue.ErrNoConsumer, errPatience, errUnprepared, errStandby, context.Canceled} {
 		if errors.Is(err, own) {
 			return true
 		}

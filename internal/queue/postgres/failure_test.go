@@ -272,6 +272,104 @@ func sendAndCancel(t *testing.T, server *pgtest.Server, cancel string, send func
 	}
 }
 
+// newWithoutStandby returns the options of a queue in a server of its own, which has the
+// consumer default, and whose commits wait for a standby that is away, until back is called.
+func newWithoutStandby(t *testing.T) (o Options, back func()) {
+	t.Helper()
+	o = newShared(t, 10*time.Second)
+	own, err := pgtest.Start("fsync=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(own.Stop)
+	o.DSN = own.DSN
+	first, err := Open(o, nop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if err := first.Join(t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}}); err != nil {
+		t.Fatal(err)
+	}
+	set := func(names string) {
+		for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + names + "'", "SELECT pg_reload_conf()"} {
+			if err := own.Execute(sql); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	set("nobody")
+	// The server takes note of the setting a little later.
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	go func() {
+		for ctx.Err() == nil {
+			_ = own.Execute("CREATE TEMPORARY TABLE something ()")
+		}
+	}()
+	for deadline := time.Now().Add(time.Minute); ; {
+		n, err := pgtest.Query[int](own, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("no commit waits for the standby: %v", err)
+		}
+		if n > 0 {
+			break
+		}
+	}
+	o.Local = false
+	return o, func() { set("") }
+}
+
+// TestReadWithoutStandby has a gateway start, and another one be reloaded with a new consumer,
+// while the standby is away: what only reads does not wait for it, and the consumers join
+// once it is back.
+func TestReadWithoutStandby(t *testing.T) {
+	t.Parallel()
+	pgtest.Need(t, absent)
+	o, back := newWithoutStandby(t)
+	local := o
+	local.Local = true
+	running := openShared(t, local)
+	running.Local = false // as if the standby had been there until now
+	stores := map[string]*Store{"started": open(t, o), "reloaded": running}
+	for name, s := range stores {
+		begun := time.Now()
+		if err := s.Join(t.Context(), []queue.Consumer{{Name: name}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		stats, err := s.Stats(ctx)
+		if err != nil || len(stats) != 1 {
+			t.Errorf("%s: stats %+v, %v", name, stats, err)
+		}
+		if _, _, err := s.Gateways(ctx); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(begun); took > 3*patience {
+			t.Errorf("%s: it takes %s", name, took)
+		}
+		if _, err := s.Accept(ctx, []queue.Record{record(name, "")}, queue.Admission{}); err == nil {
+			t.Errorf("%s: accepted without a standby", name)
+		}
+	}
+	back()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		// Each has its own consumer join: with no standby at all, nothing more is done here.
+		for name, s := range stores {
+			s.unsound.Store(nil)
+			_, _ = s.Accept(t.Context(), []queue.Record{record(name, "")}, queue.Admission{})
+		}
+		stats, err := running.Stats(t.Context())
+		if err == nil && len(stats) == 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the consumers have not joined, though the standby is back: %+v, %v", stats, err)
+		}
+	}
+}
+
 // TestProgress says that accepts are stuck only while none of those under way ends.
 func TestProgress(t *testing.T) {
 	t.Parallel()

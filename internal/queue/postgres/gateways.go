@@ -86,7 +86,7 @@ func (s *Store) Gateways(ctx context.Context) ([]queue.Gateway, int64, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
-	f, err := prepared(ctx, s, func(work context.Context) (f found, err error) {
+	f, err := read(ctx, s, func(work context.Context) (f found, err error) {
 		rows, err := s.pool.Query(work, s.sql(gatewaysSQL))
 		if err != nil {
 			return f, err

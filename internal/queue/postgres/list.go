@@ -108,7 +108,7 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Event, error)
 	columns += map[bool]string{true: ", e.body", false: ", NULL::bytea"}[f.Bodies]
 	columns += map[bool]string{true: ", w.history", false: ", NULL::text[]"}[f.History]
 	q := selectionOf(&f)
-	return prepared(ctx, s, func(work context.Context) ([]queue.Event, error) {
+	return read(ctx, s, func(work context.Context) ([]queue.Event, error) {
 		work, cancel := context.WithCancel(work)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)() // nothing is written
@@ -130,7 +130,10 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Event, error)
 
 // Last implements queue.Store.
 func (s *Store) Last(ctx context.Context) (uint64, error) {
-	id, err := number[int64](ctx, s, "SELECT coalesce(max(id), 0) FROM {event}")
+	id, err := read(ctx, s, func(work context.Context) (id int64, err error) {
+		err = s.pool.QueryRow(work, s.sql("SELECT coalesce(max(id), 0) FROM {event}")).Scan(&id)
+		return id, err
+	})
 	return uint64(id), err
 }
 

@@ -139,7 +139,7 @@ type counted struct {
 
 // Stats implements queue.Store. They may be some seconds old.
 func (s *Store) Stats(ctx context.Context) ([]queue.Stats, error) {
-	return prepared(ctx, s, s.count)
+	return read(ctx, s, s.count)
 }
 
 // count returns statistics, for as long as they may be old.

@@ -94,9 +94,11 @@ type Store struct {
 	warnings atomic.Int64            // of the database
 	progress progress                // of accepts
 
-	prepared  atomic.Bool
+	made      atomic.Bool  // the schema is there
+	prepared  atomic.Bool  // and consumers that could not join have joined
 	layout    atomic.Int64 // version of the schema
 	preparing sync.Mutex   // held to prepare the database and to begin a session
+	holding   progress     // of who holds preparing
 	failed    error        // the last preparation
 	failedAt  time.Time
 
@@ -209,7 +211,17 @@ func call[T any](ctx context.Context, s *Store, abandoned func(T), do func(conte
 	return value, err
 }
 
-// prepared is call for what needs the schema, and no session.
+// read is call for what only reads: while consumers wait for the standby to join, it does not.
+func read[T any](ctx context.Context, s *Store, do func(context.Context) (T, error)) (T, error) {
+	return call(ctx, s, nil, func(work context.Context) (value T, err error) {
+		if err := s.makeSchema(work); err != nil {
+			return value, err
+		}
+		return do(work)
+	})
+}
+
+// prepared is call for what needs the schema and all consumers, and no session.
 func prepared[T any](ctx context.Context, s *Store, do func(context.Context) (T, error)) (T, error) {
 	return call(ctx, s, nil, func(work context.Context) (value T, err error) {
 		if err := s.prepare(work); err != nil {

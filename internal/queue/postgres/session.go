@@ -46,8 +46,10 @@ func (s *Store) currentSession(ctx context.Context) (*session, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
-	s.preparing.Lock()
-	defer s.preparing.Unlock()
+	if err := s.beginPreparing(); err != nil {
+		return nil, err
+	}
+	defer s.endPreparing()
 	return s.begin(ctx)
 }
 
@@ -150,34 +152,78 @@ func (s *Store) keep() {
 		n.lose()
 	}
 	if layout != s.layout.Load() { // a newer gateway has changed it
+		s.made.Store(false)
 		s.prepared.Store(false)
 	}
 	_ = s.say(ctx, n) // else the next time
 }
 
-// prepare makes the schema, unless it is there, and has consumers join who could not. It
-// fails at once for a second after it has failed.
-func (s *Store) prepare(ctx context.Context) (err error) {
+// makeSchema makes the schema, unless it is there.
+func (s *Store) makeSchema(ctx context.Context) error {
+	return s.once(ctx, &s.made, func(ctx context.Context) error {
+		if err := s.migrate(ctx, version, migrations); err != nil {
+			return err
+		}
+		s.inspect()
+		s.made.Store(true)
+		return nil
+	})
+}
+
+// prepare makes the schema, and has consumers join who could not.
+func (s *Store) prepare(ctx context.Context) error {
 	if s.prepared.Load() {
 		return nil
 	}
-	s.preparing.Lock()
-	defer s.preparing.Unlock()
-	if s.prepared.Load() {
-		return nil
-	}
-	if s.failed != nil && time.Since(s.failedAt) < time.Second {
-		return s.failed
-	}
-	defer func() { s.failed, s.failedAt = err, time.Now() }()
-	if err := s.migrate(ctx, version, migrations); err != nil {
+	if err := s.makeSchema(ctx); err != nil {
 		return err
 	}
-	s.inspect()
+	return s.once(ctx, &s.prepared, s.joinWaiting)
+}
+
+// once does what has to be done before anything else, unless it is done. It fails at once for
+// a second after that has failed.
+func (s *Store) once(ctx context.Context, done *atomic.Bool, do func(context.Context) error) error {
+	if done.Load() {
+		return nil
+	}
+	if err := s.beginPreparing(); err != nil {
+		return err
+	}
+	defer s.endPreparing()
+	if done.Load() {
+		return nil
+	}
+	if s.failed == nil || time.Since(s.failedAt) >= time.Second {
+		s.failed = do(ctx)
+		s.failedAt = time.Now()
+	}
+	return s.failed
+}
+
+// beginPreparing locks preparing. While who has it gets no answer, such as to a commit that
+// waits for the standby, it fails at once.
+func (s *Store) beginPreparing() error {
+	if s.holding.stuck(patience / 2) {
+		return errUnprepared
+	}
+	s.preparing.Lock()
+	s.holding.begin()
+	return nil
+}
+
+func (s *Store) endPreparing() {
+	s.holding.end()
+	s.preparing.Unlock()
+}
+
+// joinWaiting has consumers join who could not. The caller holds preparing.
+func (s *Store) joinWaiting(ctx context.Context) error {
 	s.mu.Lock()
 	waiting := s.joining
 	s.mu.Unlock()
 	if len(waiting) > 0 {
+		s.inspect() // what they wait for may be found
 		// What others accept from then on is for them, too.
 		if _, err := s.begin(ctx); err != nil {
 			return err
