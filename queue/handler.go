@@ -116,7 +116,7 @@ type Handler struct {
 type Opener interface {
 	// Name tells the store from others, for operators to read: a path or an
 	// address. All modules of the process with the same name share one open
-	// store.
+	// store, unless they are Variants with other options.
 	Name() string
 
 	// Open opens the store. It is called after Provision, when the config

@@ -107,6 +107,9 @@ func (p *Postgres) Provision(caddy.Context) error {
 // Name implements Opener. It returns a name that has nothing secret of the DSN.
 func (p *Postgres) Name() string { return p.name }
 
+// Options implements Variant.
+func (p *Postgres) Options() any { return p.options }
+
 // Open implements Opener.
 func (p *Postgres) Open(logger func() *zap.Logger) (queue.Store, error) {
 	return postgres.Open(p.options, logger)
@@ -116,5 +119,5 @@ func (p *Postgres) Open(logger func() *zap.Logger) (queue.Store, error) {
 var (
 	_ caddy.Provisioner     = (*Postgres)(nil)
 	_ caddyfile.Unmarshaler = (*Postgres)(nil)
-	_ Opener                = (*Postgres)(nil)
+	_ Variant               = (*Postgres)(nil)
 )

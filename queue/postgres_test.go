@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-instagram/webhooks/internal/pgtest"
 )
 
 // TestPostgresName tells queues apart by server, database and schema, and says nothing of the DSN but the schema.
@@ -34,6 +36,60 @@ func TestPostgresName(t *testing.T) {
 	if names[same.Name()] != `{"dsn": "{env.IG_TEST_DSN}"}` {
 		t.Errorf("the same queue has the name %s for another user", same.Name())
 	}
+}
+
+// TestPostgresReload has the options of the newest config hold: where an event must be before
+// the answer is 200, and which user of the database it is stored by.
+func TestPostgresReload(t *testing.T) {
+	t.Parallel()
+	server, err := pgtest.Start()
+	pgtest.Need(t, err)
+	t.Cleanup(server.Stop)
+	if err := server.Execute("CREATE ROLE other SUPERUSER LOGIN"); err != nil {
+		t.Fatal(err)
+	}
+	unload := func() {}
+	for _, config := range []struct{ user, durable, refusal string }{
+		{"postgres", "replica", noStandbys},
+		{"postgres", "local", ""},
+		{"postgres", "replica", noStandbys},
+		{"other", "replica", noStandbys},
+		{"other", "local", ""},
+	} {
+		c := newStubConfig(t)
+		h := c.postgres(t, strings.Replace(server.DSN, "user=postgres", "user="+config.user, 1), config.durable)
+		c.start(t)
+		unload()
+		unload = c.unload
+		_, err := serveStub(h, stubDelivery(stubComment))
+		if config.refusal == "" && err != nil || config.refusal != "" && (err == nil || !strings.Contains(err.Error(), config.refusal)) {
+			t.Errorf("%v: %v", config, err)
+		}
+		n, err := pgtest.Query[int](server, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = '"+config.user+"'")
+		if err != nil || n < 2 && config.user == "postgres" || n == 0 { // one of postgres asks this
+			t.Errorf("%v: %d connections, %v", config, n, err)
+		}
+	}
+}
+
+const noStandbys = "synchronous_standby_names is empty"
+
+// postgres provisions a handler with a queue in a database.
+func (c *stubConfig) postgres(t *testing.T, dsn, durable string) *Handler {
+	t.Helper()
+	store, err := json.Marshal(map[string]string{"module": "postgres", "dsn": dsn, "durable": durable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(&Handler{StoreRaw: store, Consumer: Consumer{Routes: stubRoutes(`{"handler":"static_response"}`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, err := c.LoadModuleByID("http.handlers.instagram_queue", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module.(*Handler)
 }
 
 func mustPostgres(t *testing.T, config string) *Postgres {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -79,6 +80,66 @@ func TestStoreOutlivesConfigs(t *testing.T) {
 	}
 	next.unload()
 	s.mustBe(t, 1, 1)
+}
+
+// TestChangedOptionsTakeEffect opens a store anew for a config with other options, also beside
+// the one that the old config uses on.
+func TestChangedOptionsTakeEffect(t *testing.T) {
+	t.Parallel()
+	s := newStubStore(t)
+	s.hold(1)
+	changed := &stubStore{key: s.key, option: " changed", free: s.free}
+	stubStores.Store(s.key+changed.option, changed)
+	refuse := func([]queue.Record) ([]bool, error) { return nil, queue.ErrFull }
+	run := func(s *stubStore) (*stubConfig, *Handler) {
+		c := newStubConfig(t)
+		h := c.mustHandler(t, s)
+		c.start(t)
+		return c, h
+	}
+	accept := func(h *Handler, s *stubStore) {
+		t.Helper()
+		if _, err := serveStub(h, stubDelivery(stubComment)); err != nil || len(s.taken()) != 1 {
+			t.Errorf("not accepted with the options of the config: %v", err)
+		}
+	}
+	newest := func(h *Handler) {
+		t.Helper()
+		if i := slices.IndexFunc(Stores(), func(o *SharedStore) bool { return o.name == s.key }); Stores()[i] != h.queue.store {
+			t.Error("it is not the newest store that is shown")
+		}
+	}
+	old, oldHandler := run(s)
+
+	failed, h := run(changed)
+	newest(h)
+	failed.unload()
+	newest(oldHandler)
+	changed.mustBe(t, 1, 1)
+	accept(oldHandler, s)
+
+	s.accept = refuse
+	if _, err := serveStub(oldHandler, stubDelivery(stubComment)); err == nil {
+		t.Error("accepted")
+	}
+	_, h = run(changed)
+	newest(h)
+	store := h.queue.store
+	if since, want := store.RefusingSince(), oldHandler.queue.store.RefusingSince(); !since.Equal(want) || !errors.Is(store.Refusal(), queue.ErrFull) {
+		t.Errorf("refusing since %v, want %v: %v", since, want, store.Refusal())
+	}
+	accept(h, changed)
+	if since := store.RefusingSince(); !since.IsZero() {
+		t.Errorf("refusing since %v, but it accepts", since)
+	}
+	s.accept = nil
+	accept(oldHandler, s)
+	old.unload()
+	s.mustBe(t, 1, 1)
+	if unused.has(s.key) {
+		t.Error("a store is warned of that the new config uses")
+	}
+	accept(h, changed)
 }
 
 // TestStoreThatDoesNotAnswer is waited for neither by the start of a config, nor by its end,
@@ -205,7 +266,7 @@ func TestRefusalIsLoggedByTheNewestConfig(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
 		u = user{zap.New(core), logs}
 		var err error
-		if store, err = open(&stubModule{s.key}, u.logger); err != nil {
+		if store, err = open(&stubModule{Key: s.key}, u.logger); err != nil {
 			t.Fatal(err)
 		}
 		return u

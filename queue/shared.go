@@ -22,12 +22,36 @@ import (
 // at a reload, the new config takes over what the old one has open.
 var stores = caddy.NewUsagePool()
 
+// Variant is an Opener of a store that can be open more than once. A config that changes its
+// options, such as a password, opens it anew; the old config goes on with what it has open.
+type Variant interface {
+	Opener
+
+	// Options returns the options, to be compared.
+	Options() any
+}
+
+// storeKey tells apart what is open in stores.
+type storeKey struct {
+	name    string
+	options any // of a Variant
+}
+
+func keyOf(opener Opener) storeKey {
+	key := storeKey{name: opener.Name()}
+	if v, ok := opener.(Variant); ok {
+		key.options = v.Options()
+	}
+	return key
+}
+
 // SharedStore is a store that is open in this process. It knows since when the store
 // refuses deliveries.
 type SharedStore struct {
 	queue.Store
 	key      any // in stores
 	name     string
+	opened   time.Time
 	refusing outage.Outage
 
 	mu      sync.Mutex
@@ -42,9 +66,9 @@ type SharedStore struct {
 }
 
 func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
-	name := opener.Name()
-	value, loaded, err := stores.LoadOrNew(name, func() (_ caddy.Destructor, err error) {
-		o := &SharedStore{key: name, name: name, loggers: []*zap.Logger{logger}}
+	name, key := opener.Name(), keyOf(opener)
+	value, loaded, err := stores.LoadOrNew(key, func() (_ caddy.Destructor, err error) {
+		o := &SharedStore{key: key, name: name, opened: time.Now(), loggers: []*zap.Logger{logger}}
 		o.Store, err = opener.Open(o.log)
 		return o, err
 	})
@@ -60,22 +84,44 @@ func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.loggers = append(o.loggers, logger)
+	} else {
+		o.takeOver()
 	}
 	return o, nil
 }
 
-// Stores returns the stores that are open in this process, by name. Of two with one name,
-// as there are during a reload if one of them cannot be read, it returns the usable one.
-func Stores() []*SharedStore {
-	var all []*SharedStore
+// takeOver has the store refuse deliveries since the one with the same name does that the old
+// config uses, if there is one: Meta does not know of configs.
+func (o *SharedStore) takeOver() {
+	for _, old := range openStores() {
+		if since := old.RefusingSince(); old != o && old.name == o.name && !since.IsZero() {
+			reason := old.Refusal()
+			o.mu.Lock()
+			o.refusal = reason
+			o.mu.Unlock()
+			o.refusing.Continue(since, func(lasted time.Duration) { o.stillRefusing(lasted, reason) })
+		}
+	}
+}
+
+// openStores returns all stores that are open in this process.
+func openStores() (all []*SharedStore) {
 	stores.Range(func(_, value any) bool {
 		if o, ok := value.(*SharedStore); ok {
 			all = append(all, o)
 		}
 		return true
 	})
+	return all
+}
+
+// Stores returns the stores that are open in this process, by name. Of two with one name, as
+// there are during a reload if one of them cannot be read or has other options, it returns
+// the usable one, and of these the newest.
+func Stores() []*SharedStore {
+	all := openStores()
 	slices.SortFunc(all, func(a, b *SharedStore) int {
-		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.unusable(), b.unusable()))
+		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.unusable(), b.unusable()), b.opened.Compare(a.opened))
 	})
 	return slices.CompactFunc(all, func(a, b *SharedStore) bool { return a.name == b.name })
 }
@@ -159,11 +205,14 @@ func (o *SharedStore) refused(err error) {
 	o.mu.Unlock()
 	o.refusing.Fail(func() {
 		o.log().Error("refusing deliveries: they cannot be stored", zap.String("store", o.name), zap.Error(err))
-	}, func(lasted time.Duration) {
-		o.log().Error("still refusing deliveries: "+outage.Consequence,
-			zap.String("store", o.name), zap.Duration("for", lasted), zap.NamedError("first_error", err))
-		o.alertRefusing(lasted, err)
-	})
+	}, func(lasted time.Duration) { o.stillRefusing(lasted, err) })
+}
+
+// stillRefusing tells that the store has refused all deliveries for so long.
+func (o *SharedStore) stillRefusing(lasted time.Duration, err error) {
+	o.log().Error("still refusing deliveries: "+outage.Consequence,
+		zap.String("store", o.name), zap.Duration("for", lasted), zap.NamedError("first_error", err))
+	o.alertRefusing(lasted, err)
 }
 
 func (o *SharedStore) accepted() {

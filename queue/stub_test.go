@@ -24,9 +24,10 @@ func init() {
 	caddy.RegisterModule(new(stubModule))
 }
 
-// stubModule opens the store that is known under its name.
+// stubModule opens the store that is known under its name and option.
 type stubModule struct {
-	Key string `json:"key,omitempty"`
+	Key    string `json:"key,omitempty"`
+	Option string `json:"option,omitempty"`
 }
 
 func (*stubModule) CaddyModule() caddy.ModuleInfo {
@@ -38,8 +39,10 @@ func (*stubModule) CaddyModule() caddy.ModuleInfo {
 
 func (m *stubModule) Name() string { return m.Key }
 
+func (m *stubModule) Options() any { return m.Option }
+
 func (m *stubModule) Open(func() *zap.Logger) (queue.Store, error) {
-	value, ok := stubStores.Load(m.Key)
+	value, ok := stubStores.Load(m.Key + m.Option)
 	if !ok {
 		return nil, errors.New("no stub store has this key")
 	}
@@ -62,6 +65,7 @@ var stubStores sync.Map // of queue.Store by key
 // deliver.
 type stubStore struct {
 	key    string
+	option string
 	accept func([]queue.Record) ([]bool, error) // what Accept does besides; may be nil
 
 	openError error
@@ -169,7 +173,7 @@ func (s *stubStore) Requeue(context.Context, queue.Filter, time.Duration) (int, 
 
 // module returns the config of the store.
 func (s *stubStore) module() json.RawMessage {
-	config, err := json.Marshal(map[string]string{"module": "stub", "key": s.key})
+	config, err := json.Marshal(map[string]string{"module": "stub", "key": s.key, "option": s.option})
 	if err != nil {
 		panic(err)
 	}

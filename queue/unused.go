@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (u *unusedStores) has(name string) bool {
 // left warns of a store that is about to be closed with pending events. When the
 // process ends that is as it should be.
 func (u *unusedStores) left(o *SharedStore) {
-	if caddy.Exiting() {
+	if caddy.Exiting() || slices.ContainsFunc(Stores(), func(other *SharedStore) bool { return other.name == o.name && other.unusable() == 0 }) {
 		return
 	}
 	all, err := o.stats()

@@ -49,17 +49,30 @@ type Outage struct {
 // Fail records a failure. The first one calls began, and then lasts after 5 and
 // after 12 minutes without a success.
 func (o *Outage) Fail(began func(), lasts func(lasted time.Duration)) {
+	o.fail(time.Now(), began, lasts)
+}
+
+// Continue records that what began as another Outage goes on: it is not told of again, but
+// lasts is called as by that one.
+func (o *Outage) Continue(since time.Time, lasts func(lasted time.Duration)) {
+	o.fail(since, func() {}, lasts)
+}
+
+func (o *Outage) fail(since time.Time, began func(), lasts func(lasted time.Duration)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.stopped || !o.since.IsZero() {
 		return
 	}
-	since := time.Now()
 	o.since = since
 	o.on.Store(true)
 	began()
 	for _, lasted := range warnAfter {
-		o.warnings = append(o.warnings, time.AfterFunc(lasted, func() {
+		left := lasted - time.Since(since)
+		if left < 0 {
+			continue
+		}
+		o.warnings = append(o.warnings, time.AfterFunc(left, func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			if o.since.Equal(since) { // else this came too late to be stopped

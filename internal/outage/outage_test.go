@@ -64,6 +64,24 @@ func TestOutageIsToldBeforeMetaAlerts(t *testing.T) {
 	})
 }
 
+// TestOutageGoesOnElsewhere has another Outage take over between the warnings.
+func TestOutageGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, second := new(told), new(told)
+		first.fail()
+		time.Sleep(6 * time.Minute)
+		second.Continue(first.Since(), func(lasted time.Duration) { second.lasts = append(second.lasts, lasted) })
+		first.Stop()
+		time.Sleep(6 * time.Minute)
+		second.fail()
+		second.mustHave(t, 0, []time.Duration{12 * time.Minute}, nil)
+		second.succeed()
+		second.mustHave(t, 0, nil, []time.Duration{12 * time.Minute})
+		first.mustHave(t, 1, []time.Duration{5 * time.Minute}, nil)
+	})
+}
+
 // TestSuccessEndsAnOutage checks that failures with successes between them are
 // no outage, however many there are.
 func TestSuccessEndsAnOutage(t *testing.T) {
