@@ -176,6 +176,11 @@ func TestLocalWaitsForNoStandby(t *testing.T) {
 	}
 	accept(t, s, record("a", "1"))
 	a, valid := lease(t, s)
+	if _, err := s.Expire(t.Context(), queue.Retention{}); err != nil { // the identity
+		t.Error(err)
+	}
+	o.Schema += " of a gateway that starts"
+	accept(t, openShared(t, o), record("a", "1"))
 	select {
 	case <-valid.Done():
 		t.Error("the lease is lost")

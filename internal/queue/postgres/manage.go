@@ -127,8 +127,10 @@ func (s *Store) Expire(ctx context.Context, r queue.Retention) (more bool, err e
 	return more, err
 }
 
+const expireSQL = "SELECT {expire}($2, $3, $4, $5) FROM (SELECT set_config('synchronous_commit', $1, true)) AS c"
+
 func (s *Store) expire(ctx context.Context, delivered, dead, identities int64) (bool, error) {
-	return number[bool](ctx, s, "SELECT {expire}($1, $2, $3, $4)", delivered, dead, identities, int32(perStep))
+	return number[bool](ctx, s, expireSQL, s.durability(), delivered, dead, identities, int32(perStep))
 }
 
 // counted are statistics, which cost much.

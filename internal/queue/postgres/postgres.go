@@ -132,7 +132,7 @@ func Open(o Options, logger func() *zap.Logger) (*Store, error) {
 	s.accepts, s.settles = commit.NewConcurrentGroup(acceptsAtOnce, s.acceptAll), commit.NewGroup(s.settleAll)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.work, s.endWork = context.WithCancel(context.Background())
-	first, cancel := context.WithTimeout(s.life, patience)
+	first, cancel := context.WithTimeoutCause(s.life, patience, errPatience)
 	defer cancel()
 	_, err = call(first, s, nil, s.currentSession)
 	if errors.Is(err, queue.ErrVersion) {

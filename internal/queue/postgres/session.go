@@ -291,7 +291,7 @@ func (s *Store) script(ctx context.Context, sql string) error {
 	defer conn.Release()
 	name := pgx.Identifier{s.Schema}.Sanitize()
 	quoted := "'" + strings.ReplaceAll(name, "'", "''") + "'"
-	_, err = conn.Conn().PgConn().Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('instagram_queue '||"+quoted+"));"+
+	_, err = conn.Conn().PgConn().Exec(ctx, "SELECT set_config('synchronous_commit', '"+s.durability()+"', true), pg_advisory_xact_lock(hashtext('instagram_queue '||"+quoted+"));"+
 		"CREATE SCHEMA IF NOT EXISTS "+name+";SELECT set_config('search_path', "+quoted+", true);"+sql).ReadAll()
 	return err
 }
