@@ -28,22 +28,32 @@ func (h *Handler) accept(r *http.Request, d *event.Delivery) error {
 	}
 	for range maxLearning {
 		var generation int64
-		if generation, err = h.offer(r, d, store); !errors.Is(err, queue.ErrOutdated) {
+		generation, err = h.offer(r, d, store)
+		switch {
+		case errors.Is(err, queue.ErrOutdated):
+			if err := store.relearn(r.Context(), generation); err != nil {
+				return err
+			}
+		case errors.Is(err, queue.ErrNoConsumer):
+			if err := store.rejoin(r.Context(), generation, err); err != nil {
+				return err
+			}
+		default:
 			if err == nil && h.takesBack(d) {
 				store.yieldAll()
 			}
 			return err
 		}
-		if err := store.relearn(r.Context(), generation); err != nil {
-			return err
-		}
+	}
+	if errors.Is(err, queue.ErrNoConsumer) {
+		store.refused(err)
 	}
 	return err
 }
 
 // maxLearning is how often a delivery is offered to the store while others change who its
 // recipients are.
-const maxLearning = 3
+const maxLearning = 4
 
 // offer has the store accept the events for the recipients of this moment, and returns their
 // generation.

@@ -133,6 +133,27 @@ func TestReloadMissesNothing(t *testing.T) {
 	})
 }
 
+// TestDroppedConsumerJoinsAgain has somebody else drop a consumer that the config has: it gets
+// what is accepted afterwards, and nothing that it had before.
+func TestDroppedConsumerJoinsAgain(t *testing.T) {
+	t.Parallel()
+	withMemory(t, func(q *queueTest) {
+		crm, bot := newApplication(q.T, "crm"), newApplication(q.T, "bot")
+		h, c := q.runs(crm.consumer(), bot.consumer(func(c *Named) { c.From = "kept" }))
+		q.accept(h, message("5", 0))
+		bot.expect(q.T, "instagram/178/messages/5.0")
+		if err := h.queue.store.Store.Drop(q.Context(), "bot"); err != nil {
+			q.Fatal(err)
+		}
+		bot.expect(q.T)
+		q.accept(h, message("5", 1))
+		bot.expect(q.T, "instagram/178/messages/5.1")
+		crm.expect(q.T, "instagram/178/messages/5.0", "instagram/178/messages/5.1")
+		q.expectPending(map[string]int64{"crm": 0, "bot": 0})
+		c.unload()
+	})
+}
+
 func TestRate(t *testing.T) {
 	t.Parallel()
 	withMemory(t, func(q *queueTest) {

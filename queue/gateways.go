@@ -106,7 +106,12 @@ func (o *SharedStore) relearn(ctx context.Context, generation int64) error {
 	if o.recipients.generation != generation {
 		return nil
 	}
-	err := o.learn(ctx)
+	return o.unlearned(ctx, o.learn(ctx))
+}
+
+// unlearned returns the error with which the gateway did not learn who gets what: then it
+// refuses deliveries.
+func (o *SharedStore) unlearned(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil {
 		o.refused(err)
 	}

@@ -23,6 +23,7 @@ type sharedStub struct {
 	others     []queue.Gateway
 	generation int64
 	away       error
+	forgets    bool // who joins
 	settings   map[string]string
 	recipients []queue.Recipient
 }
@@ -47,6 +48,15 @@ func (s *sharedStub) Gateways(context.Context) ([]queue.Gateway, int64, error) {
 	return append([]queue.Gateway{this}, s.others...), s.generation, s.away
 }
 
+func (s *sharedStub) Join(ctx context.Context, consumers []queue.Consumer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.generation++; s.forgets {
+		return nil
+	}
+	return s.stubStore.Join(ctx, consumers)
+}
+
 func (s *sharedStub) Refuses() error { return nil }
 
 func (s *sharedStub) Accept(ctx context.Context, records []queue.Record, admission queue.Admission) ([]bool, error) {
@@ -55,6 +65,9 @@ func (s *sharedStub) Accept(ctx context.Context, records []queue.Record, admissi
 	s.mu.Unlock()
 	if outdated {
 		return nil, queue.ErrOutdated
+	}
+	if s.joined == nil {
+		return nil, queue.ErrNoConsumer
 	}
 	return s.stubStore.Accept(ctx, records, admission)
 }
@@ -113,6 +126,22 @@ func TestOtherGatewaysGetWhatIsAccepted(t *testing.T) {
 	}
 	if since := h.queue.store.RefusingSince(); !since.IsZero() || h.queue.store.Refusal() != nil {
 		t.Errorf("refusing since %v: %v", since, h.queue.store.Refusal())
+	}
+}
+
+// TestConsumerIsMissing has the consumers of the config join again when one is missing that
+// something is accepted for, and refuses deliveries if that does not help.
+func TestConsumerIsMissing(t *testing.T) {
+	t.Parallel()
+	s := newSharedStub(t)
+	h := startedHandler(t, s.stubStore)
+	for _, forgets := range []bool{false, true} {
+		s.forgets, s.joined = forgets, nil
+		s.change()
+		_, err := serveStub(h, stubDelivery(stubComment))
+		if refuses := !h.queue.store.RefusingSince().IsZero(); refuses != forgets || forgets != errors.Is(err, queue.ErrNoConsumer) {
+			t.Errorf("forgets %t: %v, refuses: %t", forgets, err, refuses)
+		}
 	}
 }
 

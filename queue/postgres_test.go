@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-instagram/webhooks/internal/pgtest"
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // TestPostgresName tells queues apart by server, database and schema, and says nothing of the DSN but the schema.
@@ -72,16 +73,41 @@ func TestPostgresReload(t *testing.T) {
 	}
 }
 
+// TestGatewayThatWasAway has another gateway drop a consumer while nobody hears of this one.
+func TestGatewayThatWasAway(t *testing.T) {
+	t.Parallel()
+	server, err := pgtest.Start()
+	pgtest.Need(t, err)
+	t.Cleanup(server.Stop)
+	c := newStubConfig(t)
+	h := c.postgres(t, server.DSN, "local", several("crm", "bot"))
+	c.start(t)
+	if err := server.Execute("SELECT instagram.leave('local', array_agg(id)), instagram.drop_consumer('local', 0, 'bot') FROM instagram.session"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := serveStub(h, stubDelivery(stubComment)); err != nil {
+		t.Error(err)
+	}
+	all, err := h.queue.store.List(t.Context(), queue.Filter{Consumer: "bot"})
+	if err != nil || len(all) != 1 {
+		t.Errorf("the consumer has %d events, want 1: %v", len(all), err)
+	}
+}
+
 const noStandbys = "synchronous_standby_names is empty"
 
 // postgres provisions a handler with a queue in a database.
-func (c *stubConfig) postgres(t *testing.T, dsn, durable string) *Handler {
+func (c *stubConfig) postgres(t *testing.T, dsn, durable string, adjust ...func(*Handler)) *Handler {
 	t.Helper()
 	store, err := json.Marshal(map[string]string{"module": "postgres", "dsn": dsn, "durable": durable})
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := json.Marshal(&Handler{StoreRaw: store, Consumer: Consumer{Routes: stubRoutes(`{"handler":"static_response"}`)}})
+	handler := &Handler{StoreRaw: store, Consumer: Consumer{Routes: stubRoutes(`{"handler":"static_response"}`)}}
+	for _, a := range adjust {
+		a(handler)
+	}
+	config, err := json.Marshal(handler)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-instagram/webhooks/event"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
@@ -115,10 +117,7 @@ func (s selector) matches(e queue.Record) (bool, error) {
 // meanwhile: it would be missed by those that begin with what the store keeps. Other
 // gateways are told before, for the same reason.
 func (o *SharedStore) join(ctx context.Context, q *runner) error {
-	var consumers []queue.Consumer
-	for i := range q.handler.Consumers {
-		consumers = append(consumers, q.handler.Consumers[i].joined())
-	}
+	consumers := q.joined()
 	o.joining.Lock()
 	defer o.joining.Unlock()
 	o.accepting.Lock()
@@ -132,6 +131,46 @@ func (o *SharedStore) join(ctx context.Context, q *runner) error {
 	o.running = running
 	_ = o.learn(ctx) // else the first delivery does
 	return nil
+}
+
+// joined returns the consumers as the store is to know them.
+func (q *runner) joined() (all []queue.Consumer) {
+	for i := range q.handler.Consumers {
+		all = append(all, q.handler.Consumers[i].joined())
+	}
+	return all
+}
+
+// rejoin has the consumers of the running configs join again, as one of them is missing, unless
+// somebody else has done so since a generation: another gateway may drop it while nobody hears
+// of this one, and a backup may not know it.
+func (o *SharedStore) rejoin(ctx context.Context, generation int64, missing error) error {
+	o.joining.Lock()
+	defer o.joining.Unlock()
+	o.accepting.Lock()
+	defer o.accepting.Unlock()
+	if o.recipients.generation != generation {
+		return nil
+	}
+	o.log().Warn("the queue has lost a consumer of the config, as it was dropped while this gateway was away, or a backup was restored: it gets what is accepted from now on",
+		zap.String("store", o.name), zap.Error(missing))
+	for _, q := range o.running {
+		consumers := q.joined()
+		for i := range consumers {
+			consumers[i].FromKept = false // it would get again what it had
+		}
+		if err := o.Join(ctx, consumers); err != nil {
+			return o.unlearned(ctx, err)
+		}
+	}
+	return o.unlearned(ctx, o.learn(ctx))
+}
+
+// generation returns that of the recipients.
+func (o *SharedStore) generation() int64 {
+	o.accepting.RLock()
+	defer o.accepting.RUnlock()
+	return o.recipients.generation
 }
 
 // leave ends what join began. Requests that the last queue still has go to its consumers.

@@ -164,11 +164,29 @@ func (o *SharedStore) Accept(ctx context.Context, records []queue.Record, admiss
 	switch {
 	case err == nil:
 		o.accepted()
-	case ctx.Err() == nil && !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrOutdated): // else it says nothing of the store
+	case ctx.Err() == nil && !isStale(err): // else it says nothing of the store
 		o.refused(err)
 		err = outage.Reported{Err: err}
 	}
 	return duplicates, err
+}
+
+// isStale reports whether an error is of what this gateway knows, and not of the store.
+func isStale(err error) bool {
+	return errors.Is(err, queue.ErrClosed) || errors.Is(err, queue.ErrOutdated) || errors.Is(err, queue.ErrNoConsumer)
+}
+
+// Lease leases events for a consumer that has joined. One that is no longer there joins again.
+func (o *SharedStore) Lease(ctx context.Context, consumer string, limit int) (events []*queue.Event, valid context.Context, err error) {
+	for range maxLearning {
+		if events, valid, err = o.Store.Lease(ctx, consumer, limit); !errors.Is(err, queue.ErrNoConsumer) || !slices.Contains(o.Consumers(), consumer) {
+			return events, valid, err
+		}
+		if err := o.rejoin(ctx, o.generation(), err); err != nil {
+			return nil, nil, err
+		}
+	}
+	return events, valid, err
 }
 
 // statsTimeout is how long others wait for what a store says of itself: the start of a config,
