@@ -208,16 +208,16 @@ const (
 // acceptPart stores deliveries in one transaction.
 func (s *Store) acceptPart(part []*acceptance) error {
 	c, limits := columnsOf(part), part[0].Admission
-	var has []queue.Stats
+	var has []waiting
+	var old bool
 	if limits.MaxEvents > 0 || limits.MaxBytes > 0 {
 		var err error
-		if has, err = s.count(s.work); err != nil {
+		if has, old, err = s.waitingFor(s.work, c.names); err != nil {
 			return err
 		}
-		for _, name := range c.names {
-			stats := queue.StatsOf(has, name)
-			c.roomEvents = append(c.roomEvents, room(limits.MaxEvents, stats.Pending))
-			c.roomBytes = append(c.roomBytes, room(limits.MaxBytes, stats.PendingBytes))
+		for _, w := range has {
+			c.roomEvents = append(c.roomEvents, room(limits.MaxEvents, w.events))
+			c.roomBytes = append(c.roomBytes, room(limits.MaxBytes, w.bytes))
 		}
 	}
 	var fresh []int32
@@ -233,6 +233,12 @@ func (s *Store) acceptPart(part []*acceptance) error {
 		}
 		return struct{}{}, s.queryRow(ctx, sql, args, []any{&fresh})
 	})
+	if code(err) == codeFull && old { // there may be room by now
+		if err := s.countBacklog(s.work); err != nil {
+			return err
+		}
+		return s.acceptPart(part)
+	}
 	if code(err) == codeFull && len(part) == 1 {
 		return c.full(err, &limits, has)
 	}
@@ -245,7 +251,9 @@ func (s *Store) acceptPart(part []*acceptance) error {
 	if err != nil {
 		return err
 	}
-	s.more(c, fresh)
+	if has != nil {
+		s.more(c, fresh)
+	}
 	for _, a := range part {
 		a.duplicates = slices.Clone(a.again)
 	}
@@ -260,24 +268,32 @@ func (s *Store) acceptPart(part []*acceptance) error {
 	return nil
 }
 
-// room returns how much may be added. No limit is no limit.
-func room(limit, has int64) int64 {
-	if limit == 0 {
-		return math.MaxInt64
+// more adds what was accepted to the backlog.
+func (s *Store) more(c *columns, fresh []int32) {
+	isFresh := make(map[int32]bool, len(fresh))
+	for _, i := range fresh {
+		isFresh[i] = true
 	}
-	return limit - has
+	added := make(map[string]waiting)
+	for n, i := range c.toEvent {
+		if isFresh[i] {
+			name := c.names[c.toName[n]-1]
+			added[name] = added[name].plus(waiting{1, int64(len(c.bodies[i-1]))})
+		}
+	}
+	s.backlog.add(added)
 }
 
 // full returns why a delivery is refused, from the error of the function.
-func (c *columns) full(err error, limits *queue.Admission, has []queue.Stats) error {
+func (c *columns) full(err error, limits *queue.Admission, has []waiting) error {
 	refusal := new(pgconn.PgError)
 	errors.As(err, &refusal)
 	var name int
 	var events, bytes int64
 	_, full := fmt.Sscan(refusal.Detail, &name, &events, &bytes)
 	if full == nil {
-		stats := queue.StatsOf(has, c.names[name-1])
-		full = limits.Pending(stats.Consumer, stats.Pending+events, stats.PendingBytes+bytes, stats.Pending, stats.PendingBytes)
+		w := has[name-1]
+		full = limits.Pending(c.names[name-1], w.events+events, w.bytes+bytes, w.events, w.bytes)
 	}
 	if full == nil {
 		full = queue.ErrFull

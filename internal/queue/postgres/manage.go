@@ -119,12 +119,10 @@ func (s *Store) Drop(ctx context.Context, consumer string) error {
 	return err
 }
 
-// Expire implements queue.Store.
+// Expire implements queue.Store. Nothing that it forgets waits for a consumer.
 func (s *Store) Expire(ctx context.Context, r queue.Retention) (more bool, err error) {
 	now := time.Now()
-	more, err = s.expire(ctx, now.Add(-r.Delivered).UnixMicro(), now.Add(-r.Dead).UnixMicro(), now.Add(-r.Dedupe).UnixMicro())
-	s.recount()
-	return more, err
+	return s.expire(ctx, now.Add(-r.Delivered).UnixMicro(), now.Add(-r.Dead).UnixMicro(), now.Add(-r.Dedupe).UnixMicro())
 }
 
 const expireSQL = "SELECT {expire}($2, $3, $4, $5) FROM (SELECT set_config('synchronous_commit', $1, true)) AS c"
@@ -144,8 +142,11 @@ func (s *Store) Stats(ctx context.Context) ([]queue.Stats, error) {
 	return read(ctx, s, s.count)
 }
 
-// count returns statistics, for as long as they may be old.
+// count returns statistics, for as long as they may be old. Who asks meanwhile waits for the
+// same.
 func (s *Store) count(ctx context.Context) ([]queue.Stats, error) {
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	s.mu.Lock()
 	last := s.counted
 	s.mu.Unlock()
@@ -177,25 +178,5 @@ func (s *Store) recount() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counted = counted{}
-}
-
-// more adds to the statistics what was accepted, so that limits hold until they are counted.
-func (s *Store) more(c *columns, fresh []int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.counted.all) == 0 {
-		return
-	}
-	isFresh := make(map[int32]bool, len(fresh))
-	for _, i := range fresh {
-		isFresh[i] = true
-	}
-	for n, i := range c.toEvent {
-		for at := range s.counted.all {
-			if stats := &s.counted.all[at]; isFresh[i] && stats.Consumer == c.names[c.toName[n]-1] {
-				stats.Pending++
-				stats.PendingBytes += int64(len(c.bodies[i-1]))
-			}
-		}
-	}
+	s.backlog.forget()
 }

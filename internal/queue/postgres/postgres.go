@@ -102,6 +102,9 @@ type Store struct {
 	failed    error        // the last preparation
 	failedAt  time.Time
 
+	counting sync.Mutex // held while statistics are counted
+	backlog  backlog
+
 	differences string // between gateways, that compare has logged
 
 	mu      sync.Mutex       // guards what follows
