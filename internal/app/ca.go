@@ -28,7 +28,7 @@ func (a *App) startCAs() {
 	cas.apps.Start(a)
 	a.watching.Go(func() {
 		for {
-			alert.Shared.Sync(alert.CA, AboutCAs(a.cas, time.Now()), "The CA certificate is no longer in the trust_pool of client_cert.")
+			a.tellOfCAs()
 			select {
 			case <-time.After(24 * time.Hour):
 			case <-ctx.Done():
@@ -38,11 +38,19 @@ func (a *App) startCAs() {
 	})
 }
 
+// tellOfCAs alerts of the certificates that end soon, and of others that this is over.
+func (a *App) tellOfCAs() {
+	alert.Shared.Sync(alert.CA, AboutCAs(a.cas, time.Now()), "The CA certificate is no longer in the trust_pool of client_cert.")
+}
+
 func (a *App) endCAs() {
 	if a.stopCAs != nil { // else the app did not start
 		a.stopCAs()
 		a.watching.Wait()
 		cas.apps.Stop(a)
+		if other := cas.apps.Get(); other != nil {
+			other.tellOfCAs() // as this one, if it was a reload that failed, has told of its own
+		}
 	}
 }
 
