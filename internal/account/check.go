@@ -155,14 +155,20 @@ func (c *checker) own(ctx context.Context) error {
 // What was known holds until there is an answer.
 func (c *checker) link(ctx context.Context) error {
 	linked, err := c.client.LinkedAccount(ctx, c.a.ID)
-	if refused, ok := errors.AsType[*graph.Error](err); ok && !refused.Passes() && !isDead(err) {
-		c.logger.Warn("Meta does not tell which Instagram account a Page is linked to", zap.String("account", c.a.ID), zap.Error(err))
-		return nil // the rest can be looked at all the same
+	refused, isRefusal := errors.AsType[*graph.Error](err)
+	switch {
+	case err == nil:
+		c.r.Linked, c.r.LinkError = linked, ""
+		return nil
+	case isDead(err), c.r.Linked == "" && !(isRefusal && !refused.Passes()):
+		return err
 	}
-	if err == nil {
-		c.r.Linked = linked
+	// The rest can be looked at all the same.
+	if c.r.LinkError != err.Error() {
+		c.r.LinkError = err.Error()
+		c.logger.Warn("it is not known which Instagram account a Page is linked to now", zap.String("account", c.a.ID), zap.Error(err))
 	}
-	return err
+	return nil
 }
 
 // ErrOtherAccount is wrapped by the error for a token that is of another account.

@@ -52,9 +52,10 @@ type record struct {
 	Subscription subscription `json:"subscription,omitzero"`
 
 	// Other ids of the account: that of a Page's Instagram account, and the one that
-	// the app alone knows.
-	Linked string `json:"linked,omitempty"`
-	Scoped string `json:"scoped,omitempty"`
+	// the app alone knows. LinkError is why the first could not be learned at the last check.
+	Linked    string `json:"linked,omitempty"`
+	LinkError string `json:"link_error,omitempty"`
+	Scoped    string `json:"scoped,omitempty"`
 
 	// Deauthorized is when the owner took the app's rights away; zero once there is
 	// a new token. Revoked is the fingerprint of the one before.
@@ -97,10 +98,13 @@ func (st *state) tidy(accounts []*Account, now time.Time) {
 }
 
 // alarm turns the alarm of a kind on, off if there is no reason, or to another reason. It
-// returns what there is to tell: an alarm that stays on is told of every day.
+// returns what there is to tell: an alarm that stays on is told of every day, and another
+// reason an hour after the last at the earliest. It is turned to that only then, whichever
+// gateway looks.
 func (r *record) alarm(a *Account, kind alert.Kind, reason, text string) []alert.Alert {
 	now := time.Now().UTC()
-	if r.Alarms[kind] == reason && (reason == "" || now.Sub(r.Told[kind]) < day) {
+	on, since := r.Alarms[kind], now.Sub(r.Told[kind])
+	if reason == on && (on == "" || since < day) || reason != "" && on != "" && reason != on && since < time.Hour {
 		return nil
 	}
 	data := map[string]any{"account": a.ID, "login": string(a.login()), "reason": reason}

@@ -169,7 +169,7 @@ func TestOthersApps(t *testing.T) {
 		end(g)
 		g = f.start(false, f.account(func(a *Account) { a.AppID = appID }))
 		defer end(g)
-		wait(time.Minute)
+		wait(time.Hour)
 		equal(t, "told", f.told(), []string{"subscription missing messages " + accountID})
 	})
 }
@@ -291,6 +291,9 @@ func TestLinkIsKeptUntilThereIsAnAnswer(t *testing.T) {
 		equal(t, "told", f.told(), nil)
 		if s := g.status(t); s.Subscription != Complete || s.ToDo != "" {
 			t.Errorf("%+v", s)
+		}
+		if n := f.logs.FilterMessageSnippet("a Page is linked to").Len(); n != 2 { // once for each reason
+			t.Errorf("%d lines in the log", n)
 		}
 	})
 }
