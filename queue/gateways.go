@@ -118,9 +118,21 @@ func (o *SharedStore) unlearned(ctx context.Context, err error) error {
 	return err
 }
 
-// isElsewhere reports whether another gateway has a consumer.
+// isElsewhere reports whether another gateway has a consumer. The old config of this one looks
+// like another if it has other options of the store.
 func (o *SharedStore) isElsewhere(consumer string) bool {
+	elsewhere := 0
 	o.accepting.RLock()
-	defer o.accepting.RUnlock()
-	return slices.Contains(recipientsOf(nil, o.others...).names, consumer)
+	for _, g := range o.others {
+		if slices.Contains(recipientsOf(nil, g).names, consumer) {
+			elsewhere++
+		}
+	}
+	o.accepting.RUnlock()
+	for _, old := range openStores() {
+		if old != o && old.name == o.name && slices.Contains(old.Consumers(), consumer) {
+			elsewhere--
+		}
+	}
+	return elsewhere > 0
 }

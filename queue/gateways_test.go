@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -172,5 +173,28 @@ func TestDescribed(t *testing.T) {
 	}
 	if len(got) > 0 {
 		t.Errorf("there is more: %q", got)
+	}
+}
+
+// TestOldConfigIsNoOtherGateway has a config with other options of the store leave out a
+// consumer that the old one has, which looks like another gateway.
+func TestOldConfigIsNoOtherGateway(t *testing.T) {
+	t.Parallel()
+	s := newStubStore(t)
+	old := &SharedStore{Store: s, name: s.key, running: []*runner{{handler: &Handler{Consumers: []Named{wants("bot")}}}}}
+	key := storeKey{s.key, "old"}
+	if _, _, err := stores.LoadOrNew(key, func() (caddy.Destructor, error) { return old, nil }); err != nil {
+		t.Fatal(err)
+	}
+	next := &SharedStore{Store: s, name: s.key}
+	bot := queue.Gateway{Recipients: []queue.Recipient{{Name: "bot"}}}
+	for gateways, elsewhere := range []bool{false, false, true} {
+		next.others = slices.Repeat([]queue.Gateway{bot}, gateways)
+		if got := next.isElsewhere("bot"); got != elsewhere {
+			t.Errorf("of %d gateways that have it, one is another: %t", gateways, got)
+		}
+	}
+	if _, err := stores.Delete(key); err != nil {
+		t.Error(err)
 	}
 }

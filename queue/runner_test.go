@@ -125,9 +125,17 @@ func TestChangedOptionsTakeEffect(t *testing.T) {
 	_, h = run(changed)
 	newest(h)
 	store := h.queue.store
+	if since := store.RefusingSince(); !since.IsZero() {
+		t.Errorf("refusing since %v, but it was not tried", since)
+	}
+	changed.accept = refuse
+	if _, err := serveStub(h, stubDelivery(stubComment)); err == nil {
+		t.Error("accepted")
+	}
 	if since, want := store.RefusingSince(), oldHandler.queue.store.RefusingSince(); !since.Equal(want) || !errors.Is(store.Refusal(), queue.ErrFull) {
 		t.Errorf("refusing since %v, want %v: %v", since, want, store.Refusal())
 	}
+	changed.accept = nil
 	accept(h, changed)
 	if since := store.RefusingSince(); !since.IsZero() {
 		t.Errorf("refusing since %v, but it accepts", since)

@@ -90,16 +90,12 @@ func open(opener Opener, logger *zap.Logger) (*SharedStore, error) {
 	return o, nil
 }
 
-// takeOver has the store refuse deliveries since the one with the same name does that the old
-// config uses, if there is one: Meta does not know of configs.
+// takeOver has the store continue, if it refuses deliveries, since when the one with the same
+// name does that the old config uses: Meta does not know of configs.
 func (o *SharedStore) takeOver() {
 	for _, old := range openStores() {
 		if since := old.RefusingSince(); old != o && old.name == o.name && !since.IsZero() {
-			reason := old.Refusal()
-			o.mu.Lock()
-			o.refusal = reason
-			o.mu.Unlock()
-			o.refusing.Continue(since, func(lasted time.Duration) { o.stillRefusing(lasted, reason) })
+			o.refusing.Continue(since)
 		}
 	}
 }
@@ -179,10 +175,11 @@ func isStale(err error) bool {
 // Lease leases events for a consumer that has joined. One that is no longer there joins again.
 func (o *SharedStore) Lease(ctx context.Context, consumer string, limit int) (events []*queue.Event, valid context.Context, err error) {
 	for range maxLearning {
+		generation := o.generation()
 		if events, valid, err = o.Store.Lease(ctx, consumer, limit); !errors.Is(err, queue.ErrNoConsumer) || !slices.Contains(o.Consumers(), consumer) {
 			return events, valid, err
 		}
-		if err := o.rejoin(ctx, o.generation(), err); err != nil {
+		if err := o.rejoin(ctx, generation, err); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -3,6 +3,7 @@
 package outage
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,35 +39,30 @@ func (r Reported) Unwrap() error { return r.Err }
 // The functions that it is given are called one at a time, in the order of what
 // they report, and must not use it.
 type Outage struct {
-	on atomic.Bool // whether since is set, so that most successes take no lock
+	on atomic.Bool // whether since or before is set, so that most successes take no lock
 
 	mu       sync.Mutex
 	since    time.Time // zero: there is none
+	before   time.Time // since when another Outage lasted that this one may continue
 	warnings []*time.Timer
 	stopped  bool
 }
 
-// Fail records a failure. The first one calls began, and then lasts after 5 and
-// after 12 minutes without a success.
+// Fail records a failure. The first one calls began, unless it continues another Outage,
+// and then lasts after 5 and after 12 minutes without a success.
 func (o *Outage) Fail(began func(), lasts func(lasted time.Duration)) {
-	o.fail(time.Now(), began, lasts)
-}
-
-// Continue records that what began as another Outage goes on: it is not told of again, but
-// lasts is called as by that one.
-func (o *Outage) Continue(since time.Time, lasts func(lasted time.Duration)) {
-	o.fail(since, func() {}, lasts)
-}
-
-func (o *Outage) fail(since time.Time, began func(), lasts func(lasted time.Duration)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.stopped || !o.since.IsZero() {
 		return
 	}
+	since := o.before
+	if since.IsZero() {
+		since = time.Now()
+		began()
+	}
 	o.since = since
 	o.on.Store(true)
-	began()
 	for _, lasted := range warnAfter {
 		left := lasted - time.Since(since)
 		if left < 0 {
@@ -82,6 +78,17 @@ func (o *Outage) fail(since time.Time, began func(), lasts func(lasted time.Dura
 	}
 }
 
+// Continue has the next failure continue another Outage, which began at a time, and the
+// next success end that.
+func (o *Outage) Continue(since time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.stopped && o.since.IsZero() {
+		o.before = since
+		o.on.Store(true)
+	}
+}
+
 // Recover records a success. If there was an outage, it calls ended with its
 // length.
 func (o *Outage) Recover(ended func(lasted time.Duration)) {
@@ -90,10 +97,11 @@ func (o *Outage) Recover(ended func(lasted time.Duration)) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.since.IsZero() {
+	since := cmp.Or(o.since, o.before)
+	if since.IsZero() {
 		return
 	}
-	ended(time.Since(o.since))
+	ended(time.Since(since))
 	o.end()
 }
 
@@ -117,6 +125,6 @@ func (o *Outage) end() {
 	for _, timer := range o.warnings {
 		timer.Stop()
 	}
-	o.since, o.warnings = time.Time{}, nil
+	o.since, o.before, o.warnings = time.Time{}, time.Time{}, nil
 	o.on.Store(false)
 }

@@ -71,14 +71,28 @@ func TestOutageGoesOnElsewhere(t *testing.T) {
 		first, second := new(told), new(told)
 		first.fail()
 		time.Sleep(6 * time.Minute)
-		second.Continue(first.Since(), func(lasted time.Duration) { second.lasts = append(second.lasts, lasted) })
+		second.Continue(first.Since())
 		first.Stop()
-		time.Sleep(6 * time.Minute)
+		if since := second.Since(); !since.IsZero() {
+			t.Errorf("it lasts since %s, and nothing has failed", since)
+		}
+		time.Sleep(time.Minute)
 		second.fail()
+		time.Sleep(5 * time.Minute)
 		second.mustHave(t, 0, []time.Duration{12 * time.Minute}, nil)
 		second.succeed()
 		second.mustHave(t, 0, nil, []time.Duration{12 * time.Minute})
 		first.mustHave(t, 1, []time.Duration{5 * time.Minute}, nil)
+
+		third := new(told) // what it continues ends with a success
+		third.Continue(time.Now().Add(-time.Minute))
+		time.Sleep(time.Hour)
+		third.succeed()
+		third.succeed()
+		third.mustHave(t, 0, nil, []time.Duration{61 * time.Minute})
+		third.fail()
+		third.mustHave(t, 1, nil, nil)
+		third.Stop()
 	})
 }
 

@@ -5,12 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
@@ -208,11 +205,11 @@ const (
 // acceptPart stores deliveries in one transaction.
 func (s *Store) acceptPart(part []*acceptance) error {
 	c, limits := columnsOf(part), part[0].Admission
-	var has []waiting
+	var has []amount
 	var old bool
 	if limits.MaxEvents > 0 || limits.MaxBytes > 0 {
 		var err error
-		if has, old, err = s.waitingFor(s.work, c.names); err != nil {
+		if has, old, err = s.backlogOf(s.work, c.names); err != nil {
 			return err
 		}
 		for _, w := range has {
@@ -266,37 +263,4 @@ func (s *Store) acceptPart(part []*acceptance) error {
 		}
 	}
 	return nil
-}
-
-// more adds what was accepted to the backlog.
-func (s *Store) more(c *columns, fresh []int32) {
-	isFresh := make(map[int32]bool, len(fresh))
-	for _, i := range fresh {
-		isFresh[i] = true
-	}
-	added := make(map[string]waiting)
-	for n, i := range c.toEvent {
-		if isFresh[i] {
-			name := c.names[c.toName[n]-1]
-			added[name] = added[name].plus(waiting{1, int64(len(c.bodies[i-1]))})
-		}
-	}
-	s.backlog.add(added)
-}
-
-// full returns why a delivery is refused, from the error of the function.
-func (c *columns) full(err error, limits *queue.Admission, has []waiting) error {
-	refusal := new(pgconn.PgError)
-	errors.As(err, &refusal)
-	var name int
-	var events, bytes int64
-	_, full := fmt.Sscan(refusal.Detail, &name, &events, &bytes)
-	if full == nil {
-		w := has[name-1]
-		full = limits.Pending(c.names[name-1], w.events+events, w.bytes+bytes, w.events, w.bytes)
-	}
-	if full == nil {
-		full = queue.ErrFull
-	}
-	return full
 }

@@ -135,7 +135,7 @@ func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (val
 var (
 	errDSN        = errors.New("the dsn cannot be parsed: it looks like postgres://user:password@host/database")
 	errPatience   = fmt.Errorf("no answer from the database within %s", patience)
-	errUnprepared = errors.New("no answer from the database for seconds: is its synchronous standby away?")
+	errUnprepared = errors.New("no answer from the database for seconds: is its synchronous standby away, or is its schema being changed?")
 	errStandby    = errors.New("the database does not commit: is its synchronous standby away?")
 	errLost       = fmt.Errorf("%w: its lease was lost, and another gateway may have the event", queue.ErrNotFound)
 )

@@ -43,7 +43,7 @@ func (s *Store) joinLater(consumers []queue.Consumer, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.joining = append(s.joining, consumers...)
-	s.prepared.Store(false)
+	s.joined.Store(false)
 }
 
 func (s *Store) join(ctx context.Context, consumers []queue.Consumer) error {
@@ -135,6 +135,7 @@ func (s *Store) expire(ctx context.Context, delivered, dead, identities int64) (
 type counted struct {
 	all   []queue.Stats
 	until time.Time
+	stale int // raised when they are no longer right
 }
 
 // Stats implements queue.Store. They may be some seconds old.
@@ -145,8 +146,8 @@ func (s *Store) Stats(ctx context.Context) ([]queue.Stats, error) {
 // count returns statistics, for as long as they may be old. Who asks meanwhile waits for the
 // same.
 func (s *Store) count(ctx context.Context) ([]queue.Stats, error) {
-	s.counting.Lock()
-	defer s.counting.Unlock()
+	s.countingStats.Lock()
+	defer s.countingStats.Unlock()
 	s.mu.Lock()
 	last := s.counted
 	s.mu.Unlock()
@@ -168,7 +169,9 @@ func (s *Store) count(ctx context.Context) ([]queue.Stats, error) {
 		ended := time.Now()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.counted = counted{append([]queue.Stats(nil), all...), ended.Add(max(s.stats, 20*ended.Sub(begun)))}
+		if s.counted.stale == last.stale {
+			s.counted = counted{append([]queue.Stats(nil), all...), ended.Add(max(s.stats, 20*ended.Sub(begun))), last.stale}
+		}
 	}
 	return all, err
 }
@@ -177,6 +180,6 @@ func (s *Store) count(ctx context.Context) ([]queue.Stats, error) {
 func (s *Store) recount() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counted = counted{}
+	s.counted = counted{stale: s.counted.stale + 1}
 	s.backlog.forget()
 }

@@ -94,16 +94,16 @@ type Store struct {
 	warnings atomic.Int64            // of the database
 	progress progress                // of accepts
 
-	made      atomic.Bool  // the schema is there
-	prepared  atomic.Bool  // and consumers that could not join have joined
-	layout    atomic.Int64 // version of the schema
-	preparing sync.Mutex   // held to prepare the database and to begin a session
-	holding   progress     // of who holds preparing
-	failed    error        // the last preparation
-	failedAt  time.Time
+	schemaReady atomic.Bool
+	joined      atomic.Bool  // the schema is there, and consumers that could not join have joined
+	layout      atomic.Int64 // version of the schema
+	preparing   sync.Mutex   // held to prepare the database and to begin a session
+	holding     progress     // of whoever holds preparing
+	failed      error        // the last preparation
+	failedAt    time.Time
 
-	counting sync.Mutex // held while statistics are counted
-	backlog  backlog
+	countingStats sync.Mutex // held while statistics are counted
+	backlog       backlog
 
 	differences string // between gateways, that compare has logged
 

@@ -2,11 +2,16 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
 // backlog is how much waits for each consumer, as far as this gateway knows: what was counted,
@@ -14,21 +19,23 @@ import (
 type backlog struct {
 	counting sync.Mutex // held while it is counted
 
-	mu    sync.Mutex         // guards what follows
-	waits map[string]waiting // by consumer; nil: it was never counted
-	added map[string]waiting // since the count under way began
-	until time.Time          // then it is counted again
-	ended time.Time          // when it was counted last
+	mu    sync.Mutex        // guards what follows
+	waits map[string]amount // by consumer; nil: it was never counted
+	added map[string]amount // since the count under way began
+	until time.Time         // then it is counted again
+	stale int               // raised when what was counted is no longer right
+	ended time.Time         // when it was counted last
 }
 
-type waiting struct{ events, bytes int64 }
+// amount is of events that wait.
+type amount struct{ events, bytes int64 }
 
-func (w waiting) plus(other waiting) waiting {
-	return waiting{w.events + other.events, w.bytes + other.bytes}
+func (a amount) plus(other amount) amount {
+	return amount{a.events + other.events, a.bytes + other.bytes}
 }
 
 // add adds what was accepted, so that limits hold until it is counted again.
-func (b *backlog) add(accepted map[string]waiting) {
+func (b *backlog) add(accepted map[string]amount) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, w := range accepted {
@@ -42,7 +49,7 @@ func (b *backlog) add(accepted map[string]waiting) {
 }
 
 // of returns what waits for consumers, and whether that is old.
-func (b *backlog) of(consumers []string) (all []waiting, old, known bool) {
+func (b *backlog) of(consumers []string) (all []amount, old, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, name := range consumers {
@@ -56,11 +63,12 @@ func (b *backlog) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.until = time.Time{}
+	b.stale++
 }
 
-// waitingFor returns how much waits for consumers, and whether that is old: then it is being
-// counted, for which nothing that is accepted waits.
-func (s *Store) waitingFor(ctx context.Context, consumers []string) (all []waiting, old bool, err error) {
+// backlogOf returns how much waits for consumers, and whether that is old: then it is being
+// counted, for which nothing that is accepted waits, except at the first time.
+func (s *Store) backlogOf(ctx context.Context, consumers []string) (all []amount, old bool, err error) {
 	all, old, known := s.backlog.of(consumers)
 	switch {
 	case !known || s.stats == 0:
@@ -104,30 +112,33 @@ const backlogSQL = `SELECT c.name, count(*), coalesce(sum(w.size), 0) FROM {cons
 func (s *Store) countBacklogLocked(ctx context.Context) error {
 	b, begun := &s.backlog, time.Now()
 	b.mu.Lock()
-	b.added = make(map[string]waiting)
+	b.added = make(map[string]amount)
+	stale := b.stale
 	b.mu.Unlock()
-	counted := make(map[string]waiting)
+	counted := make(map[string]amount)
 	rows, err := s.pool.Query(ctx, s.sql(backlogSQL))
-	if err != nil {
-		return err
+	if err == nil {
+		var name string
+		var n amount
+		_, err = pgx.ForEachRow(rows, []any{&name, &n.events, &n.bytes}, func() error {
+			counted[name] = n
+			return nil
+		})
 	}
-	var name string
-	var w waiting
-	_, err = pgx.ForEachRow(rows, []any{&name, &w.events, &w.bytes}, func() error {
-		counted[name] = w
-		return nil
-	})
-	if err != nil {
-		return err
-	}
+	ended := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for name, w := range b.added { // some of it may be counted, too: the next count corrects that
-		counted[name] = counted[name].plus(w)
+	if err == nil {
+		for name, n := range b.added { // some of it may be counted, too: the next count corrects that
+			counted[name] = counted[name].plus(n)
+		}
+		b.waits, b.ended = counted, ended
 	}
-	b.waits, b.added, b.ended = counted, nil, time.Now()
-	b.until = b.ended.Add(max(s.stats, 20*b.ended.Sub(begun)))
-	return nil
+	b.added = nil
+	if b.stale == stale {
+		b.until = ended.Add(max(s.stats, 20*ended.Sub(begun)))
+	}
+	return err
 }
 
 // room returns how much may be added. No limit is no limit.
@@ -136,4 +147,37 @@ func room(limit, has int64) int64 {
 		return math.MaxInt64
 	}
 	return limit - has
+}
+
+// more adds what was accepted to the backlog.
+func (s *Store) more(c *columns, fresh []int32) {
+	isFresh := make(map[int32]bool, len(fresh))
+	for _, i := range fresh {
+		isFresh[i] = true
+	}
+	added := make(map[string]amount)
+	for n, i := range c.toEvent {
+		if isFresh[i] {
+			name := c.names[c.toName[n]-1]
+			added[name] = added[name].plus(amount{1, int64(len(c.bodies[i-1]))})
+		}
+	}
+	s.backlog.add(added)
+}
+
+// full returns why a delivery is refused, from the error of the function.
+func (c *columns) full(err error, limits *queue.Admission, has []amount) error {
+	refusal := new(pgconn.PgError)
+	errors.As(err, &refusal)
+	var name int
+	var events, bytes int64
+	_, full := fmt.Sscan(refusal.Detail, &name, &events, &bytes)
+	if full == nil {
+		w := has[name-1]
+		full = limits.Pending(c.names[name-1], w.events+events, w.bytes+bytes, w.events, w.bytes)
+	}
+	if full == nil {
+		full = queue.ErrFull
+	}
+	return full
 }

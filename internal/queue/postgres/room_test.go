@@ -77,7 +77,7 @@ func TestBacklogIsWhatWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	has, _, err := s.waitingFor(t.Context(), []string{queue.DefaultConsumer})
+	has, _, err := s.backlogOf(t.Context(), []string{queue.DefaultConsumer})
 	if want := queue.StatsOf(stats, queue.DefaultConsumer); err != nil || has[0].events != want.Pending || has[0].bytes != want.PendingBytes ||
 		want.Pending != 16 || want.InFlight == 0 {
 		t.Errorf("%+v wait, %v, want %+v", has, err, want)
@@ -88,5 +88,44 @@ func TestBacklogIsWhatWaits(t *testing.T) {
 	}
 	if _, old, _ := s.backlog.of(nil); old || !s.counted.until.Equal(counted) {
 		t.Error("it is counted again, though nothing that waits was forgotten")
+	}
+}
+
+// TestBacklogThatChangesWhileItIsCounted counts it again at once: what was dropped or sent
+// again meanwhile is not in what was counted.
+func TestBacklogThatChangesWhileItIsCounted(t *testing.T) {
+	t.Parallel()
+	o := newShared(t, time.Minute)
+	o.stats = time.Hour
+	s := openShared(t, o)
+	accept(t, s, record("a", ""))
+	blocker, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blocker.Exec(t.Context(), s.sql("LOCK {work} IN ACCESS EXCLUSIVE MODE")); err != nil {
+		t.Fatal(err)
+	}
+	counted := make(chan error)
+	go func() {
+		s.backlog.counting.Lock()
+		defer s.backlog.counting.Unlock()
+		counted <- s.countBacklogLocked(t.Context())
+	}()
+	for begun := false; !begun; {
+		s.backlog.mu.Lock()
+		begun = s.backlog.added != nil
+		s.backlog.mu.Unlock()
+	}
+	s.changed()
+	s.recount()
+	if err := blocker.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-counted; err != nil {
+		t.Fatal(err)
+	}
+	if _, old, known := s.backlog.of(nil); !old || !known {
+		t.Errorf("old %t, known %t", old, known)
 	}
 }
