@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -34,6 +35,20 @@ func (a *adminClient) stored(ctx context.Context, store string, id uint64) (*adm
 		return nil, err
 	}
 	return found[0], nil
+}
+
+// sendable is stored for an event that is to be sent, which must still have its body.
+func (a *adminClient) sendable(ctx context.Context, store string, id uint64) (*admin.Event, error) {
+	e, err := a.stored(ctx, store, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !e.Erased.IsZero():
+		return nil, refused(rejection{fmt.Errorf("event %d was erased at %s: there is nothing to send", id, e.Erased.UTC().Format(time.RFC3339))})
+	case len(e.Bytes()) == 0:
+		return nil, refused(rejection{fmt.Errorf("event %d has no body any more: there is nothing to send", id)})
+	}
+	return e, nil
 }
 
 // forward sends a copy of a stored event as the queue sends the event itself, signed with

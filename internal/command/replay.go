@@ -28,7 +28,7 @@ Exit codes:
   0  every delivery was answered with 200, or the event with 2xx
   1  not so
   2  nothing was sent, or not all: wrong usage, a file or a queue that cannot be
-     read, an interrupt
+     read, an event that was erased, an interrupt
 `+outputCode, `  $ caddy instagram replay events.jsonl --to http://localhost:3000/webhooks --app-secret-file secret
   $ caddy instagram replay 1207 --to http://localhost:3000/webhooks --app-secret made-up`,
 		1, s.replay)
@@ -81,7 +81,7 @@ func (s *simulation) replayEvent(ctx context.Context, c *console, args []string)
 	}
 	defer client.Close()
 	client.Timeout = forwardTimeout
-	e, err := s.queue.stored(ctx, "", ids[0])
+	e, err := s.queue.sendable(ctx, "", ids[0])
 	if err != nil {
 		return nil, err
 	}

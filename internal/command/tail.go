@@ -248,7 +248,7 @@ func (t *tail) forwardAll(ctx context.Context) {
 // forwardOne forwards a copy of an event, and prints what became of it.
 func (t *tail) forwardOne(ctx context.Context, e *happened) {
 	result := &happened{Kind: forwarded, Event: live.Event{Store: e.Store, Field: e.Field, Account: e.Account, Consumer: e.Consumer, ID: e.ID}}
-	stored, err := t.stored(ctx, e.Store, e.ID)
+	stored, err := t.sendable(ctx, e.Store, e.ID)
 	if err == nil {
 		stored.Consumer = e.Consumer
 		o := forward(ctx, t.client, stored)
