@@ -113,19 +113,38 @@ func (c *consumerOf) left() bool { return c.InConfig != nil && !*c.InConfig }
 // opened checks that the running Caddy has open what the config names.
 func (r *run) opened(stores []admin.Status) {
 	load := fmt.Sprintf("Load this config: caddy reload%s", r.configFlags())
-	for _, named := range r.setup.stores {
-		if slices.ContainsFunc(stores, func(s admin.Status) bool { return s.Store == named.path }) {
+	named, unknown := r.namedStores()
+	for _, named := range named {
+		if slices.ContainsFunc(stores, func(s admin.Status) bool { return s.Store == named.name }) {
 			continue
 		}
 		advice := load
 		if named.depends {
-			advice = "If this command does not run as Caddy's user, in its directory and with its environment, on which this path depends, do that first. " + load
+			advice = "If this command does not run as Caddy's user, in its directory and with its environment, on which this name depends, do that first. " + load
 		}
-		r.fault(QueueAccepting, fmt.Sprintf("The running Caddy does not have the queue %s open, which the config names.", named.path), advice)
+		r.fault(QueueAccepting, fmt.Sprintf("The running Caddy does not have the queue %s open, which the config names.", named.name), advice)
 	}
-	if len(stores) == 0 && len(r.setup.stores) == 0 {
+	switch {
+	case len(stores) == 0 && len(named) == 0:
 		r.fault(QueueAccepting, fmt.Sprintf("The Caddy at %s has no queue open, though the config has one.", r.setup.admin), load)
+	case unknown > 0:
+		r.skip("whether the running Caddy has each queue of the config open cannot be told: the store of one cannot be loaded here", QueueAccepting)
 	}
+}
+
+// namedStores returns the stores that the config names, and how many it has whose name
+// cannot be known here.
+func (r *run) namedStores() (named []store, unknown int) {
+	named = slices.Clone(r.setup.stores)
+	for _, raw := range r.setup.notFiles {
+		switch s, err := loadStore(raw); { // the check of the config tells the error
+		case err != nil:
+			unknown++
+		case !slices.Contains(named, s):
+			named = append(named, s)
+		}
+	}
+	return named, unknown
 }
 
 // queueCommand returns a command that works on a store of the running Caddy.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/internal/queue"
+	"github.com/caddy-instagram/webhooks/internal/queue/postgres"
 )
 
 // stubQueue is the queue's admin API of a running Caddy. A store without consumers has
@@ -201,6 +202,46 @@ func TestQueueThatIsNotOpenIsNotFoundWell(t *testing.T) {
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("faults %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// TestQueueInADatabaseIsComparedByItsName asks a Caddy whose queue is well, but not in the
+// database of the config.
+func TestQueueInADatabaseIsComparedByItsName(t *testing.T) {
+	const dsn = "postgres://u:s3cr3t@db.example/hooks"
+	t.Setenv("IG_QUEUE_DSN", dsn)
+	name, err := postgres.Name(dsn, "instagram")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for title, test := range map[string]struct {
+		dsn  string
+		open []string
+		want Status
+		says string
+	}{
+		"open":              {"{env.IG_QUEUE_DSN}", []string{name}, OK, "Deliveries are accepted."},
+		"a file":            {"{env.IG_QUEUE_DSN}", []string{"/old/queue.db"}, Fault, "does not have the queue " + name + " open"},
+		"another database":  {"postgres://u:s3cr3t@db.example/other", []string{name}, Fault, "does not have the queue postgres:instagram@"},
+		"none":              {"{env.IG_QUEUE_DSN}", nil, Fault, "does not have the queue " + name + " open"},
+		"unknown":           {"{env.IG_NOT_SET}", []string{name}, Skipped, "cannot be told"},
+		"unknown, and none": {"{env.IG_NOT_SET}", nil, Fault, "has no queue open"},
+		"no dsn":            {"s3cr3t s3cr3t", []string{name}, Skipped, "cannot be told"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			config := strings.Replace(noClientCert, "admin off", "admin localhost:2345", 1)
+			c, dir := configured(t, strings.Replace(config, "store sqlite DIR/missing/deeper/queue.db", "store postgres {\n\t\t\t\tdsn \""+test.dsn+"\"\n\t\t\t}", 1))
+			free(10<<30)(c, dir)
+			c.NoDeliveries = true
+			stub := &stubQueue{t: t, stores: []admin.Status{}}
+			for _, store := range test.open {
+				stub.stores = append(stub.stores, admin.Status{Store: store, Counts: &admin.Counts{}})
+			}
+			c.Admin = stub.get
+			if f := c.run().find(t, QueueAccepting); f.Status != test.want || !strings.Contains(f.Text, test.says) {
+				t.Errorf("it says %+v", f)
 			}
 		})
 	}

@@ -39,9 +39,10 @@ type setup struct {
 
 	signed      []signedHandler
 	hasQueue    bool
-	stores      []store // those of the queues that are known, each once
-	several     bool    // queues are open in the running Caddy
-	admin       string  // where the admin API listens
+	stores      []store           // files of queues, each once
+	notFiles    []json.RawMessage // other stores of queues
+	several     bool              // queues are open in the running Caddy
+	admin       string            // where the admin API listens
 	adminOff    bool
 	secrets     []appSecret // those that are set, of all webhooks
 	queued      bool        // a queue takes the deliveries
@@ -80,7 +81,7 @@ type directory struct {
 
 // store is where a queue keeps its events.
 type store struct {
-	path    string // as the running Caddy names it
+	name    string // in the running Caddy: that of a file is its path
 	depends bool   // on who runs this command, where, and in which environment
 }
 
@@ -238,10 +239,11 @@ func (s *setup) note(object map[string]any, raw json.RawMessage, callback *url.U
 func (s *setup) noteQueue(h *queue.Handler) {
 	s.hasQueue = true
 	q := storeOf(h)
-	if q.path == "" {
+	if q.name == "" {
+		s.notFiles = append(s.notFiles, h.StoreRaw)
 		return
 	}
-	s.writes(directory{filepath.Dir(q.path), *cmp.Or(h.MinFreeSpace, new(int64(queue.DefaultMinFreeSpace)))})
+	s.writes(directory{filepath.Dir(q.name), *cmp.Or(h.MinFreeSpace, new(int64(queue.DefaultMinFreeSpace)))})
 	if !slices.Contains(s.stores, q) {
 		s.stores = append(s.stores, q)
 	}
@@ -288,7 +290,7 @@ func fileDirectory(h *file.Handler) string {
 	return absolute(fixed)
 }
 
-// storeOf returns the store of a queue. It has no path if it is not a file.
+// storeOf returns the store of a queue. It has no name if it is not a file.
 func storeOf(h *queue.Handler) store {
 	var config struct {
 		Name string `json:"module"`
@@ -302,6 +304,22 @@ func storeOf(h *queue.Handler) store {
 		path = queue.DefaultPath()
 	}
 	return store{absolute(path), path != config.Path || !filepath.IsAbs(path)}
+}
+
+// loadStore returns the store of a queue, which may be of any kind. It reads what the
+// options refer to, and connects to nothing.
+func loadStore(raw json.RawMessage) (store, error) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	module, err := ctx.LoadModule(&queue.Handler{StoreRaw: raw}, "StoreRaw")
+	if err != nil {
+		return store{}, err
+	}
+	opener, ok := module.(queue.Opener)
+	if !ok {
+		return store{}, errors.New("it is not the store of a queue")
+	}
+	return store{name: opener.Name(), depends: true}, nil // on PGHOST and the like, if on nothing else
 }
 
 func absolute(path string) string {
