@@ -124,7 +124,8 @@ func (f *follower) handlers(handlers []json.RawMessage, at progress) progress {
 			Upstreams []struct {
 				Dial string `json:"dial"`
 			} `json:"upstreams"`
-			Transport struct {
+			DynamicUpstreams json.RawMessage `json:"dynamic_upstreams"`
+			Transport        struct {
 				Protocol string            `json:"protocol"`
 				Env      map[string]string `json:"env"`
 			} `json:"transport"`
@@ -152,19 +153,29 @@ func (f *follower) handlers(handlers []json.RawMessage, at progress) progress {
 			at.rewritten = true
 		case "reverse_proxy":
 			if at.authentic && h.Transport.Protocol == "fastcgi" {
-				f.fastCGI++
+				var upstreams []string
 				for _, upstream := range h.Upstreams {
-					switch settings := h.Transport.Env["PHP_ADMIN_VALUE"]; {
-					case !hidesErrors(settings):
-						f.showsErrors = append(f.showsErrors, upstream.Dial)
-					case !buffersOutput(settings):
-						f.unbuffered = append(f.unbuffered, upstream.Dial)
-					}
+					upstreams = append(upstreams, upstream.Dial)
 				}
+				if h.DynamicUpstreams != nil {
+					upstreams = append(upstreams, "dynamic upstreams")
+				}
+				f.php(upstreams, h.Transport.Env["PHP_ADMIN_VALUE"])
 			}
 		}
 	}
 	return at
+}
+
+// php notes how PHP behind a FastCGI transport answers to an error.
+func (f *follower) php(upstreams []string, settings string) {
+	f.fastCGI++
+	switch {
+	case !hidesErrors(settings):
+		f.showsErrors = append(f.showsErrors, upstreams...)
+	case !buffersOutput(settings):
+		f.unbuffered = append(f.unbuffered, upstreams...)
+	}
 }
 
 // hidesErrors reports whether PHP is told not to show errors, so that nothing

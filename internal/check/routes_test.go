@@ -12,6 +12,7 @@ import (
 func TestPHPThatAnswers200ToFatalErrors(t *testing.T) {
 	const webhook = "instagram_webhook {\n\tverify_token verify-s3cr3t\n\tapp_secret " + secret + "\n}\n"
 	php := func(env string) string { return fmt.Sprintf("php_fastcgi unix//run/php.sock {\n%s\n}\n", env) }
+	dynamic := func(env string) string { return "php_fastcgi {\ndynamic a php.internal 9000\n" + env + "\n}\n" }
 	const (
 		hidden   = "env PHP_ADMIN_VALUE \"\n\tdisplay_errors=0\n\toutput_buffering=1M\n\""
 		shown    = "With display_errors=On, PHP at unix//run/php.sock answers 200"
@@ -46,6 +47,9 @@ func TestPHPThatAnswers200ToFatalErrors(t *testing.T) {
 		"a line that is none":       {"handle /webhooks {\n" + webhook + php(`env PHP_ADMIN_VALUE "display_errors=0\noutput_buffering=1M"`) + "}", Warning, shown},
 		"a buffer for the script":   {"handle /webhooks {\n" + webhook + php("env PHP_ADMIN_VALUE \"display_errors=0\"\nenv PHP_VALUE \"output_buffering=1M\"") + "}", Warning, late},
 		"a buffer in bytes":         {"handle /webhooks {\n" + webhook + php(fmt.Sprintf(buffered, "65536")) + "}", OK, ""},
+		"found at each request":     {"handle /webhooks {\n" + webhook + dynamic("") + "}", Warning, "PHP at dynamic upstreams answers 200"},
+		"found then, output":        {"handle /webhooks {\n" + webhook + dynamic(fmt.Sprintf(buffered, "0")) + "}", Warning, "PHP at dynamic upstreams answers 200 to a fatal error once"},
+		"found then, hidden":        {"handle /webhooks {\n" + webhook + dynamic(hidden) + "}", OK, ""},
 		"no PHP":                    {"handle /webhooks {\n" + webhook + "reverse_proxy localhost:9000\n}", Skipped, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
