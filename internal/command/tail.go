@@ -254,14 +254,13 @@ func (t *tail) forwardOne(ctx context.Context, e *happened) {
 		o := forward(ctx, t.client, stored)
 		result.Status, result.Took, err = o.Status, o.Latency.Seconds(), o.Err
 	}
-	if ctx.Err() != nil {
-		return
-	}
 	if err != nil {
 		result.Error = err.Error()
 	}
 	result.Time = time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.print(result)
+	if ctx.Err() == nil { // else the terminal is not ours any more
+		t.print(result)
+	}
 }

@@ -20,6 +20,7 @@ type keys struct {
 	screen *screen
 	events []*happened // the last ones of a queue
 	at     int         // index of the one that is selected
+	busy   *happened   // the one that is being sent or read; nil: none
 }
 
 // maxSelectable is how many events can be selected.
@@ -74,13 +75,11 @@ func (k *keys) read(ctx context.Context, in io.Reader) {
 			k.move(map[byte]int{'j': 1, 'k': -1}[typed[0]])
 			k.tail.mu.Unlock()
 		case 'r':
-			if e := k.selected(); e != nil && k.tail.client != nil {
-				k.tail.forwardOne(ctx, e)
+			if k.tail.client != nil {
+				k.start(ctx, k.tail.forwardOne)
 			}
 		case 'd':
-			if e := k.selected(); e != nil {
-				k.show(ctx, e)
-			}
+			k.start(ctx, k.show)
 		}
 	}
 }
@@ -116,9 +115,28 @@ func (k *keys) move(by int) {
 	k.screen.setLine(fmt.Sprintf("> %d %s  j k select  %sd show  q end", e.ID, visible(e.Field), again))
 }
 
-func (k *keys) selected() *happened {
+// start does something about the event that is selected, one at a time, while keys go on
+// being read: it may take as long as whoever is asked likes.
+func (k *keys) start(ctx context.Context, do func(context.Context, *happened)) {
 	k.tail.mu.Lock()
 	defer k.tail.mu.Unlock()
+	switch e := k.selected(); {
+	case e == nil:
+	case k.busy != nil:
+		k.tail.c.note("Event %d is not answered yet: press the key again later.", k.busy.ID)
+	default:
+		k.busy = e
+		go func() {
+			do(ctx, e)
+			k.tail.mu.Lock()
+			defer k.tail.mu.Unlock()
+			k.busy = nil
+		}()
+	}
+}
+
+// selected returns the event that is selected, or nil. The caller holds the mutex.
+func (k *keys) selected() *happened {
 	if len(k.events) == 0 {
 		return nil
 	}
@@ -130,7 +148,10 @@ func (k *keys) show(ctx context.Context, e *happened) {
 	stored, err := k.tail.stored(ctx, e.Store, e.ID)
 	k.tail.mu.Lock()
 	defer k.tail.mu.Unlock()
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return // the terminal is not ours any more
+	case err != nil:
 		k.tail.c.note("Event %d: %s", e.ID, err)
 		return
 	}

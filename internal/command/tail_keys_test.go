@@ -2,10 +2,14 @@ package command
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddy-instagram/webhooks/admin"
 	"github.com/caddy-instagram/webhooks/internal/live"
@@ -32,6 +36,9 @@ func TestKeys(t *testing.T) {
 		t.Helper()
 		out.Reset()
 		watch.keys.read(t.Context(), strings.NewReader(text))
+		for watch.keys.isBusy() {
+			time.Sleep(time.Millisecond)
+		}
 		return out.String()
 	}
 	if typed("jkdr") != "" {
@@ -58,6 +65,62 @@ func TestKeys(t *testing.T) {
 	}
 	if typed("\x03"); ended != 2 {
 		t.Errorf("Ctrl+C ended it %d times", ended)
+	}
+}
+
+func (k *keys) isBusy() bool {
+	k.tail.mu.Lock()
+	defer k.tail.mu.Unlock()
+	return k.busy != nil
+}
+
+// TestKeysWhileNobodyAnswers ends at once though the admin API and the program hang, and
+// asks neither twice.
+func TestKeysWhileNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	for key, asked := range map[string]string{"d": "an admin API", "r": "a program"} {
+		requests := make(chan string, 9)
+		hang := make(chan struct{})
+		hanging := func(name, answer string) *httptest.Server {
+			return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if name == asked {
+					requests <- name
+					<-hang
+				}
+				_, _ = io.WriteString(w, answer)
+			}))
+		}
+		api, desk := hanging("an admin API", `[{"id":1,"size":2,"body":{}}]`), hanging("a program", "")
+		ctx, end := context.WithCancel(t.Context())
+		c := &console{width: 80}
+		watch := &tail{c: c, client: &simulate.Client{URL: desk.URL, Secret: receiverSecret, Timeout: time.Hour}, pending: make(chan *happened, 1)}
+		watch.address = api.Listener.Addr().String()
+		var out bytes.Buffer
+		watch.keys = newKeys(watch, end, &out, 80)
+		watch.rows = newTailRows(c)
+		watch.happened(&happened{Kind: live.Attempt, Event: live.Event{ID: 1, Field: "comments"}})
+
+		in, typed := io.Pipe()
+		ended := make(chan struct{})
+		go func() { watch.keys.read(ctx, in); close(ended) }()
+		_, _ = io.WriteString(typed, key)
+		<-requests
+		_, _ = io.WriteString(typed, "rdq")
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("q does nothing while %s hangs", asked)
+		}
+		for watch.keys.isBusy() { // until the end is noticed, long before the answer
+			time.Sleep(time.Millisecond)
+		}
+		if text := out.String(); len(requests) > 0 || strings.Count(text, "Event 1 is not answered yet") != 2 || strings.Contains(text, "interrupted") || strings.Contains(text, "forwarded") {
+			t.Errorf("%s was asked %d times more, and is told of so: %q", asked, len(requests), text)
+		}
+		close(hang)
+		watch.client.Close()
+		api.Close()
+		desk.Close()
 	}
 }
 

@@ -1,9 +1,15 @@
 package command
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -55,4 +61,82 @@ func TestListsKnowTheWidthOfTheTerminal(t *testing.T) {
 	if width := newConsole(cmd).width; width != 0 {
 		t.Errorf("%d columns of a buffer", width)
 	}
+}
+
+// TestTailEndsAtOnceOnATerminal types Ctrl+C while the admin API keeps an event back, and
+// looks for the terminal as it was.
+func TestTailEndsAtOnceOnATerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	master, slave := openTerminal(t)
+	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, hang := make(chan bool, 1), make(chan bool)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/instagram/live" {
+			asked <- true
+			<-hang
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "id: 1\nevent: attempt\ndata: {\"id\":\"1\",\"field\":\"comments\",\"consumer\":\"default\"}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+		case <-hang:
+		}
+	}))
+	defer api.Close()
+	defer close(hang)
+
+	top := &cobra.Command{Use: "instagram"}
+	root(top)
+	top.SetIn(slave)
+	top.SetOut(slave)
+	top.SetErr(slave)
+	top.SetArgs([]string{"tail", "--address", api.Listener.Addr().String()})
+	ended := make(chan error, 1)
+	go func() { ended <- top.ExecuteContext(t.Context()) }()
+	screen := bufio.NewReader(master)
+	if _, err := screen.ReadString('>'); err != nil { // the event is selected
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, screen) }()
+	_, _ = io.WriteString(master, "d")
+	<-asked
+	_, _ = io.WriteString(master, "\x03")
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Ctrl+C does nothing")
+	}
+	if after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err != nil || *after != *before {
+		t.Errorf("%v: the terminal is %+v, and was %+v", err, after, before)
+	}
+}
+
+// openTerminal returns both ends of a terminal.
+func openTerminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
 }
