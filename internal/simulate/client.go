@@ -76,8 +76,8 @@ type Outcome struct {
 
 	// Err says why there was no answer: it wraps context.DeadlineExceeded for
 	// none in time, or an error of the network, or says what is wrong with the
-	// URL. It wraps ErrChallenge where a verification request was answered
-	// wrongly.
+	// URL. An answer of 200 before all was sent counts as none. It wraps
+	// ErrChallenge where a verification request was answered wrongly.
 	Err error
 }
 

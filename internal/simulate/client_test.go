@@ -137,6 +137,40 @@ func TestAnswerBeforeAllIsSent(t *testing.T) {
 	}
 }
 
+// TestAcceptedBeforeItWasRead answers 200 to a body that is larger than what fits into any
+// buffer. It counts once all of it was read, before the answer or after it.
+func TestAcceptedBeforeItWasRead(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		after func(io.ReadCloser)
+		ok    bool
+	}{
+		"closed":     {func(rest io.ReadCloser) { rest.Close() }, false},
+		"kept open":  {func(io.ReadCloser) {}, false},
+		"half read":  {func(rest io.ReadCloser) { io.ReadFull(rest, make([]byte, 500)); rest.Close() }, false},
+		"read later": {func(rest io.ReadCloser) { io.Copy(io.Discard, rest) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := &Client{URL: "http://receiver.example/", Secret: testSecret, Timeout: 200 * time.Millisecond}
+			c.Dial = func(context.Context, string, string) (net.Conn, error) {
+				here, there := net.Pipe() // has no buffer at all
+				go func() {
+					io.ReadFull(there, make([]byte, 10))
+					io.WriteString(there, answerStatus(http.StatusOK))
+					tc.after(there)
+				}()
+				return here, nil
+			}
+			defer c.Close()
+			o := c.Deliver(t.Context(), make([]byte, 1000))
+			if o.OK() != tc.ok || !tc.ok && (o.Label() != "connection" || o.Err == nil || o.Err.Error() != "the receiver answered before it had read the delivery") {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	for name, answer := range map[string]string{
 		"no answer":      "",

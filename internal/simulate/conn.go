@@ -23,6 +23,10 @@ const (
 	maxError  = 500      // bytes of an error, which may repeat what came in place of an answer
 )
 
+// errEarly is the error of an answer of 200 to a request that could not be sent to its end:
+// the receiver cannot have what it says it has.
+var errEarly = errors.New("the receiver answered before it had read the delivery")
+
 // conn is one connection to the receiver.
 type conn struct {
 	net.Conn
@@ -58,6 +62,8 @@ func (c *Client) Send(ctx context.Context, request []byte) Outcome {
 	case err == nil:
 	case ctx.Err() != nil:
 		o.Err = ctx.Err()
+	case errors.Is(err, errEarly):
+		o.Err = err
 	case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 		o.Err = fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
 	default:
@@ -156,7 +162,9 @@ func (c *Client) exchange(ctx context.Context, connection *conn, request []byte)
 	}()
 	o, whole, err := connection.read()
 	if err == nil && o.Status == http.StatusOK {
-		whole = <-sent == nil && whole
+		if unsent := <-sent; unsent != nil {
+			o, err = Outcome{}, errEarly
+		}
 	} else {
 		select {
 		case unsent := <-sent:
