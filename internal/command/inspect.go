@@ -38,6 +38,8 @@ consumers. It is the page of the directive instagram_inspector.
 
 The printed URL can be used once: it lets one browser in, and nobody else on this
 machine. Through 'ssh -L 8000:127.0.0.1:8000' it works with '--listen 127.0.0.1:8000'.
+With --open it is for a moment among the arguments of a process: where others have an
+account on this machine, open the URL yourself, as they could see it and be first.
 
 Text, names and links of people are masked until they are revealed, which the log of
 Caddy tells.
@@ -189,7 +191,8 @@ func (d *door) use(token string) bool {
 
 func isEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// openBrowser opens a page in the browser of the user.
+// openBrowser opens a page in the browser of the user. Its URL is an argument, which other
+// users can see: browsers in a sandbox cannot read a file that would lead them there.
 func openBrowser(page string) error {
 	args := []string{"xdg-open"}
 	switch runtime.GOOS {
