@@ -91,6 +91,39 @@ func TestPackage(t *testing.T) {
 	g.checkQueueKept(t, debs[1])
 }
 
+// TestPackageWithoutSecrets upgrades packages whose file of secrets the operator has given
+// to root alone, and then deleted, because the secrets come from elsewhere.
+func TestPackageWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	const environment = packageEtc + "/environment"
+	t.Run("deb", func(t *testing.T) {
+		t.Parallel()
+		debs := builtPackages(t, "*_linux_amd64.deb")
+		g := &packaged{root: harness.NewRoot(t), manager: dpkg}
+		g.install(t, debs[0])
+		g.root.Run(t, "chown", "root:root", environment)
+		g.root.Run(t, "chmod", "600", environment)
+		g.install(t, debs[len(debs)-1])
+		g.checkOwner(t, environment, "600 root:root")
+		g.root.Run(t, "rm", environment)
+		g.install(t, debs[0])
+		g.install(t, debs[len(debs)-1])
+		if _, err := os.Stat(g.root.Path(environment)); err == nil {
+			t.Error("an upgrade makes the file again")
+		}
+	})
+	t.Run("rpm", func(t *testing.T) { // which does make it again
+		t.Parallel()
+		rpms := builtPackages(t, "*_linux_amd64.rpm")
+		tool(t, "rpm", "rpm")
+		g := &packaged{root: harness.NewRoot(t), manager: rpm}
+		g.install(t, rpms[0])
+		g.root.Run(t, "rm", environment)
+		g.install(t, rpms[len(rpms)-1])
+		g.checkOwner(t, environment, "640 root:"+packageName)
+	})
+}
+
 // manager is a program that installs packages: by these words, and others list the files of
 // a package. It puts a new config beside that of the operator, with an ending.
 type manager struct {
@@ -159,9 +192,7 @@ func (g *packaged) checkFiles(t *testing.T) {
 		packageEtc + "/environment": "640 root:caddy-instagram",
 		packageData:                 "750 caddy-instagram:caddy-instagram",
 	} {
-		if got := strings.TrimSpace(g.root.Run(t, "stat", "--format=%a %U:%G", path)); got != want {
-			t.Errorf("%s is %s, want %s", path, got, want)
-		}
+		g.checkOwner(t, path, want)
 	}
 	if user := g.root.Run(t, "getent", "passwd", packageName); !strings.Contains(user, ":"+packageData+":/usr/sbin/nologin") {
 		t.Errorf("the user is %s", user)
@@ -171,6 +202,14 @@ func (g *packaged) checkFiles(t *testing.T) {
 		if !own.MatchString(strings.TrimSpace(line)) {
 			t.Errorf("the package has %s", line)
 		}
+	}
+}
+
+// checkOwner checks the mode, the user and the group of a file.
+func (g *packaged) checkOwner(t *testing.T, path, want string) {
+	t.Helper()
+	if got := strings.TrimSpace(g.root.Run(t, "stat", "--format=%a %U:%G", path)); got != want {
+		t.Errorf("%s is %s, want %s", path, got, want)
 	}
 }
 

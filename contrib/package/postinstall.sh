@@ -7,9 +7,12 @@ getent passwd caddy-instagram >/dev/null ||
 	useradd --system --gid caddy-instagram --home-dir /var/lib/caddy-instagram --no-create-home \
 		--shell /usr/sbin/nologin --comment "Instagram webhooks for Caddy" caddy-instagram
 
-# The secrets: root writes them, and only the gateway reads them.
-chown root:caddy-instagram /etc/caddy-instagram/environment
-chmod 0640 /etc/caddy-instagram/environment
+# The secrets: root writes them, and only the gateway reads them. The file is packed as
+# root's, because the group may be new. What an operator has changed or deleted stays so.
+environment=/etc/caddy-instagram/environment
+if [ -f "$environment" ] && [ "$(stat -c '%a %U:%G' "$environment")" = "640 root:root" ]; then
+	chgrp caddy-instagram "$environment"
+fi
 
 # The queue and the certificates. An upgrade leaves them as they are.
 [ -d /var/lib/caddy-instagram ] ||
