@@ -160,6 +160,8 @@ func (g *packaged) checkUpgraded(t *testing.T, config string) {
 	if g.config(t) != config {
 		t.Error("the upgrade has changed the config")
 	}
+	// As docs/install.md has an operator do it.
+	g.root.Run(t, "runuser", "-u", packageName, "--", packageName, "validate", "--config", packageEtc+"/Caddyfile", "--envfile", packageEtc+"/environment")
 	if beside := g.read(t, packageEtc+"/Caddyfile"+g.manager.ending); !strings.Contains(beside, "# Of the next version.") {
 		t.Errorf("beside the config is\n%s", beside)
 	}
