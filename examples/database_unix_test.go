@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/pgtest"
@@ -91,7 +92,7 @@ func (d *database) start(t *testing.T, primary *database) {
 	d.cmd = exec.Command("sh", "-c", string(script), "database.sh", "-k", d.dir, "-c", "port="+d.port)
 	d.cmd.Dir = d.dir
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true}
-	d.cmd.Env = append(os.Environ(), "PATH="+programs(t)+":"+os.Getenv("PATH"), "PGDATA="+filepath.Join(d.dir, "data"),
+	d.cmd.Env = append(os.Environ(), "PATH="+d.slowCopy(t)+":"+programs(t)+":"+os.Getenv("PATH"), "PGDATA="+filepath.Join(d.dir, "data"),
 		"NAME="+d.name, "PRIMARY="+host, "PGPORT="+primary.port, "GATEWAY_PASSWORD=sesame", "REPLICATION_PASSWORD=opensesame")
 	var output strings.Builder
 	d.cmd.Stdout, d.cmd.Stderr = &output, &output
@@ -108,12 +109,73 @@ func (d *database) start(t *testing.T, primary *database) {
 	})
 }
 
+// slowCopy returns a directory with a pg_basebackup that takes some seconds.
+func (d *database) slowCopy(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(d.dir, "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "#!/bin/sh\nexec " + filepath.Join(programs(t), "pg_basebackup") + " --max-rate=16M \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "pg_basebackup"), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// checkCopy waits until a standby has copied the primary, which must count nothing as a
+// synchronous standby until then.
+func checkCopy(t *testing.T, primary, standby *database) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), fmt.Sprintf("host=%s port=%s user=postgres", primary.dir, primary.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for copying, deadline := false, time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		var streams, synchronous int
+		err := conn.QueryRow(t.Context(), "SELECT count(*) FILTER (WHERE state = 'streaming'), count(*) FILTER (WHERE sync_state <> 'async') FROM pg_stat_replication").Scan(&streams, &synchronous)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(standby.dir, "data")); err == nil {
+			if !copying {
+				t.Error("the copy was not seen")
+			}
+			return
+		}
+		copying = copying || streams > 0
+		if synchronous > 0 {
+			t.Fatal("the primary counts a copy under way as its standby")
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the standby has made no copy")
+		}
+	}
+}
+
+// waitServer waits until a server can be used.
+func (d *database) waitServer(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		err := exec.Command(filepath.Join(programs(t), "pg_isready"), "--quiet", "--host="+d.dir, "--port="+d.port).Run()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", d.name, err)
+		}
+	}
+}
+
 // TestDatabaseScript starts a primary and a standby as the example does, and has the standby
 // take over.
 func TestDatabaseScript(t *testing.T) {
 	db1, db2 := newDatabase(t, "db1"), newDatabase(t, "db2")
 	db1.start(t, db1)
+	db1.waitServer(t)
 	db2.start(t, db1)
+	checkCopy(t, db1, db2)
 	dsn := fmt.Sprintf("postgres://gateway:sesame@127.0.0.1:%s,127.0.0.1:%s/instagram?target_session_attrs=read-write", db1.port, db2.port)
 	store, err := postgres.Open(postgres.Options{DSN: dsn, Schema: "instagram"}, zap.NewNop)
 	if err != nil {

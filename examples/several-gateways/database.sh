@@ -24,10 +24,12 @@ make() {
 	pg_ctl --pgdata="$new" --wait stop
 }
 
+# It does not give NAME as its application_name: the primary would count it as the
+# synchronous standby while it copies, and events would be on one disk only.
 copy() {
 	export PGPASSWORD="$REPLICATION_PASSWORD"
 	pg_basebackup --pgdata="$new" --write-recovery-conf --checkpoint=fast \
-		--dbname="host=$PRIMARY user=replication application_name=$NAME"
+		--dbname="host=$PRIMARY user=replication"
 }
 
 if [ ! -d "$PGDATA" ]; then
@@ -43,9 +45,11 @@ if [ ! -d "$PGDATA" ]; then
 	mv "$new" "$PGDATA"
 fi
 
-# Either server can be the primary, so both name both. A standby that was away gets what
-# it missed from the last GB of the log; after more than that, remove its data.
+# The cluster_name is what a standby tells the primary as its name. Either server can be the
+# primary, so both name both. A standby that was away gets what it missed from the last GB of
+# the log; after more than that, remove its data.
 exec postgres -c listen_addresses='*' \
+	-c cluster_name="$NAME" \
 	-c synchronous_standby_names='ANY 1 (db1, db2)' \
 	-c wal_keep_size=1GB \
 	"$@"
