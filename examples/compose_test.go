@@ -57,6 +57,7 @@ func checkComposition(t *testing.T, dir string) {
 	if err := yaml.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatal(err)
 	}
+	built := make(map[string]string) // the services that build an image, by its name
 	pinned := regexp.MustCompile(`:v?\d+\.\d+`)
 	for name, service := range c.Services {
 		if service.Build == "" && !pinned.MatchString(service.Image) {
@@ -64,6 +65,10 @@ func checkComposition(t *testing.T, dir string) {
 		}
 		if service.Build != "" {
 			readFile(t, dir, service.Build, "Dockerfile")
+			if other := built[service.Image]; service.Image != "" && other != "" {
+				t.Errorf("%s and %s build the image %s: Docker makes it for one, and fails for the other", name, other, service.Image)
+			}
+			built[service.Image] = name
 		}
 		if strings.HasPrefix(name, "gateway") && (service.Build == "" || !service.ReadOnly) {
 			t.Errorf("%s is %+v", name, service)
