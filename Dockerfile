@@ -26,6 +26,7 @@ USER 65532:65532
 WORKDIR /data
 VOLUME /data /config
 EXPOSE 80 443 443/udp
-# It asks the admin API, and fails if that does not answer or a queue cannot be read.
-HEALTHCHECK --start-period=10s --interval=10s --timeout=5s CMD ["caddy", "instagram", "queue", "status", "--json"]
+# It asks the admin API, and fails if that does not answer or a queue cannot be read. After an
+# upgrade, a start may take as long as the queue takes to be copied; the first success ends it.
+HEALTHCHECK --start-period=15m --interval=10s --timeout=5s CMD ["caddy", "instagram", "queue", "status", "--json"]
 CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
