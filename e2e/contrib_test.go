@@ -190,3 +190,35 @@ func TestFail2banFindsForgers(t *testing.T) {
 		t.Errorf("%v\n%s", err, output)
 	}
 }
+
+// TestFail2banLoadsJail has fail2ban load the jail beside those that it comes with. If there
+// is nothing to read for one jail, it loads none.
+func TestFail2banLoadsJail(t *testing.T) {
+	t.Parallel()
+	program, dir := tool(t, "fail2ban-client", "fail2ban"), t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("/etc/fail2ban")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "jail.d")); err != nil { // sshd need not be here
+		t.Fatal(err)
+	}
+	for to, from := range map[string]string{"filter.d": "caddy-instagram.conf", "jail.d": "jail.conf"} {
+		text, err := os.ReadFile(filepath.Join(contrib, "fail2ban", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, to), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, to, "caddy-instagram.conf"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if output, err := exec.Command(program, "-c", dir, "--test").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+	output, err := exec.Command(program, "-c", dir, "--dump").CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "['set', 'caddy-instagram', 'addjournalmatch', '_SYSTEMD_UNIT=caddy-instagram.service']") {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
