@@ -91,7 +91,7 @@ func TestForgetInFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := eachLine(f, codecOf(path), func(_ int, line []byte) error {
+		if err := eachLine(t.Context(), f, codecOf(path), func(_ int, line []byte) error {
 			left = append(left, strings.TrimSuffix(string(line), "\n"))
 			return nil
 		}); err != nil {
@@ -200,10 +200,4 @@ func TestForgetInFileThatIsWritten(t *testing.T) {
 	if n := bytes.Count(all, []byte("words of "+forgotten)); n > 0 {
 		t.Errorf("%d lines are left in %q", n, files)
 	}
-}
-
-func isAt(f *os.File, path string) bool {
-	here, err := f.Stat()
-	there, thereErr := os.Stat(path)
-	return err == nil && thereErr == nil && os.SameFile(here, there)
 }
