@@ -94,12 +94,27 @@ func (f *fileErasure) add(path string) error {
 		return err
 	}
 	for _, entry := range entries {
-		f.known[filepath.Join(filepath.Dir(path), entry.Name())] = true
+		name := filepath.Join(filepath.Dir(path), entry.Name())
+		if err := leftover(name, path); err != nil {
+			return err
+		}
+		f.known[name] = true
 	}
 	if !slices.Contains(f.paths, path) {
 		f.paths = append(f.paths, path)
 	}
 	return nil
+}
+
+// leftover returns an error if the file called name is what an interrupted run has left of the
+// one at path, or of any.
+func leftover(name, path string) error {
+	of, found := strings.CutSuffix(name, forgettingSuffix)
+	if !found || of != path && name != path {
+		return nil
+	}
+	return fmt.Errorf("an earlier run was interrupted, unless it is still at work: lines are in %s. Rename that to %s, and run this again",
+		name, besides(of))
 }
 
 // addRolled adds the files into which those given were rolled, or compressed, since the last
