@@ -56,6 +56,9 @@ type Roll struct {
 	Compression string `json:"compression,omitempty"`
 }
 
+// days returns KeepFor in days.
+func (r *Roll) days() int { return int(math.Ceil(time.Duration(r.KeepFor).Hours() / 24)) }
+
 func (r *Roll) isZero() bool { return reflect.ValueOf(r).Elem().IsZero() }
 
 func (r *Roll) validate() error {
@@ -108,11 +111,14 @@ func (r *Roll) due(size, more int64, lastWrite, now time.Time) string {
 // as asked for. The file must be closed and all of it on disk.
 func (h *Handler) roll(path, reason string) error {
 	r := &h.Roll
-	days := math.Ceil(time.Duration(r.KeepFor).Hours() / 24)
+	outdated, err := r.outdated(path, time.Now())
+	if err != nil {
+		return err
+	}
 	roller := &timberjack.Logger{
 		Filename:    path,
 		MaxBackups:  r.Keep,
-		MaxAge:      int(days),
+		MaxAge:      r.days(),
 		LocalTime:   r.LocalTime,
 		Compression: "none", // it deletes the original before the copy is on disk
 		FileMode:    h.mode(),
@@ -120,6 +126,11 @@ func (h *Handler) roll(path, reason string) error {
 	// Closing waits until old files are deleted.
 	if err := errors.Join(roller.RotateWithReason(reason), roller.Close()); err != nil {
 		return err
+	}
+	for _, name := range outdated {
+		if err := os.Remove(name); err != nil {
+			h.logger.Error("deleting a piece of a file", zap.String("path", name), zap.Error(err))
+		}
 	}
 	if c, ok := compressors[r.Compression]; ok {
 		go func() {

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/caddy-instagram/webhooks/internal/piece"
 )
 
 // TestForgetThatFails takes the new file away, so that it cannot take its place: the lines are
@@ -71,7 +74,7 @@ func TestForgetAfterAnInterruption(t *testing.T) {
 			t.Fatalf("%q: %+v, %v", given, r, err)
 		}
 	}
-	move(t, path+forgettingSuffix, besides(path))
+	move(t, path+forgettingSuffix, piece.Name(path, time.Now()))
 	if r, err := forget(t.Context(), filesIn(t, dir)...); err != nil || r.Count != 1 || holders(t, dir) != nil {
 		t.Errorf("%+v, %v, %q", r, err, holders(t, dir))
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-instagram/webhooks/internal/piece"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
@@ -114,7 +115,7 @@ func leftover(name, path string) error {
 		return nil
 	}
 	return fmt.Errorf("an earlier run was interrupted, unless it is still at work: lines are in %s. Rename that to %s, and run this again",
-		name, besides(of))
+		name, piece.Name(of, time.Now()))
 }
 
 // addRolled adds the files into which those given were rolled, or compressed, since the last

@@ -10,9 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"github.com/caddy-instagram/webhooks/internal/piece"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
@@ -128,19 +128,13 @@ func (w *rewriting) replace(aside string, before os.FileInfo, n int) error {
 func putBack(aside, path string) (now string, err error) {
 	err = os.Link(aside, path)
 	if now = path; errors.Is(err, fs.ErrExist) {
-		now = besides(path)
+		now = piece.Name(path, time.Now())
 		err = os.Link(aside, now)
 	}
 	if err != nil {
 		return aside, &failure{exitPartial, fmt.Errorf("its lines are in %s: %w", aside, err)}
 	}
 	return now, os.Remove(aside)
-}
-
-// besides returns the name of a file with lines of the one at path.
-func besides(path string) string {
-	ext := filepath.Ext(path)
-	return strings.TrimSuffix(path, ext) + "-" + time.Now().UTC().Format("2006-01-02T15-04-05.000") + "-forget" + ext
 }
 
 // isBeingCompressed reports whether a gateway is writing the compressed form of a file.

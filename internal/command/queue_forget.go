@@ -58,8 +58,8 @@ instagram_file, the log and your application.
 With --files, not the queue is looked through, but files that instagram_file has
 written, compressed or not. --dry-run lists the lines; without it, each of them is
 replaced by one that tells only that it was erased. A running gateway can go on to
-write: then the lines so far are in a file with the time in its name, as if it had
-been rolled.
+write: then the lines so far are in a file beside it, with the time in its name. Files
+into which those given are rolled meanwhile are looked through as well.
 
 The log of Caddy tells who has erased, how many, and why: see --reason.
 `+queueExitCodes, `  $ caddy instagram queue forget --user 17841400000000123 --dry-run
