@@ -133,6 +133,28 @@ func TestForgetByAccountAndMessage(t *testing.T) {
 	}
 }
 
+// TestForgetInTornLines looks for somebody in lines that a crash has cut off.
+func TestForgetInTornLines(t *testing.T) {
+	t.Parallel()
+	message := []byte(`{"object":"instagram","entry":[{"id":"178","time":1,"messaging":[{"sender":{"id":"5"},"recipient":{"id":"178"},"timestamp":1,"message":{"mid":"m1","text":"x"}}]}]}`)
+	e := event.Split(message)[0]
+	for _, whole := range [][]byte{e.AppendCloudEvent(nil), message} {
+		text := append(whole[:len(whole)-4:len(whole)-4], '\n')
+		for subject, want := range map[queue.Subject]bool{
+			{Account: "178"}: true, {User: "5"}: true, {Message: "m1"}: true,
+			{Account: "17"}: false, {User: "17"}: false, {Message: "m"}: false,
+		} {
+			if holds(text, &subject) != want {
+				t.Errorf("%+v in %s: %t", subject, text, !want)
+			}
+		}
+		left := withoutData(text, &queue.Erasure{Subject: queue.Subject{Account: "178"}})
+		if bytes.Contains(left, []byte("178")) {
+			t.Errorf("%s is left", left)
+		}
+	}
+}
+
 // TestForgetInFileThatIsWritten rewrites a file again and again to which somebody appends as
 // instagram_file does: no line is lost.
 func TestForgetInFileThatIsWritten(t *testing.T) {

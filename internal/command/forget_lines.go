@@ -13,18 +13,20 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/caddy-instagram/webhooks/event"
+	"github.com/caddy-instagram/webhooks/internal/jsonscan"
 	"github.com/caddy-instagram/webhooks/internal/queue"
 	"github.com/caddy-instagram/webhooks/internal/simulate"
 )
 
-// holds reports whether a line of an event file holds somebody.
+// holds reports whether a line of an event file holds somebody. What is no event, such as a
+// line that a crash has cut off, does if it has the id as a word.
 func holds(text []byte, s *queue.Subject) bool {
 	if s.User != "" && s.Holds(&queue.Record{Body: text}) {
 		return true
 	}
 	body := simulate.Body(text)
 	if body == nil {
-		return false
+		return jsonscan.HasScalar(string(text), s.ID())
 	}
 	for _, ev := range event.Split(body) {
 		if s.Holds(&queue.Record{Account: ev.Account, Body: body}) {

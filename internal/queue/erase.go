@@ -43,8 +43,8 @@ func (s *Subject) holdsMessage(body []byte) bool {
 	return false
 }
 
-// id returns the id of the subject.
-func (s *Subject) id() string { return s.User + s.Account + s.Message }
+// ID returns the id of the subject.
+func (s *Subject) ID() string { return s.User + s.Account + s.Message }
 
 // Erasure is what is to be erased.
 type Erasure struct {
@@ -71,7 +71,7 @@ const erased = "erased"
 // person or an account that was erased, and what it shares with others.
 func (e *Erasure) Left(r Record) Record {
 	r.Body, r.Signature, r.Conversation = nil, [32]byte{}, ""
-	id := e.id()
+	id := e.ID()
 	if e.User == "" && e.Account == "" {
 		return r // the id of a message is of no use without Meta
 	}
