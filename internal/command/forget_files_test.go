@@ -133,6 +133,27 @@ func TestForgetByAccountAndMessage(t *testing.T) {
 	}
 }
 
+// TestForgetWhatIsLeftOfALine erases a line of an account and of who wrote to it, one after the
+// other.
+func TestForgetWhatIsLeftOfALine(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"object":"instagram","entry":[{"id":"178","time":1,"messaging":[{"sender":{"id":"5"},"recipient":{"id":"178"},"timestamp":1,"referral":{"ref":"ad","source":"ADS"}}]}]}`)
+	e := event.Split(body)[0]
+	account, user := queue.Subject{Account: "178"}, queue.Subject{User: "5"}
+	byUser := withoutData(e.AppendCloudEvent(nil), &queue.Erasure{Subject: user})
+	if !bytes.Contains(byUser, []byte(`"id":"instagram/178/messaging_referral/erased/1/ad"`)) || holds(byUser, &user) || !holds(byUser, &account) {
+		t.Errorf("first the user: %s", byUser)
+	}
+	byAccount := withoutData(e.AppendCloudEvent(nil), &queue.Erasure{Subject: account})
+	if !bytes.Contains(byAccount, []byte(`"id":"instagram/erased/messaging_referral/erased","source":"/instagram/erased"`)) || holds(byAccount, &user) || holds(byAccount, &account) {
+		t.Errorf("first the account: %s", byAccount)
+	}
+	before := []byte(`{"id":"instagram/erased/messaging_referral/5/1/ad","source":"/instagram/erased","erased":"2026-11-30T12:00:00Z"}`)
+	if !holds(before, &user) || holds(before, &queue.Subject{User: "1/ad"}) || holds(before, &queue.Subject{Message: "5"}) {
+		t.Errorf("by an earlier version: %s", before)
+	}
+}
+
 // TestForgetInTornLines looks for somebody in lines that a crash has cut off.
 func TestForgetInTornLines(t *testing.T) {
 	t.Parallel()

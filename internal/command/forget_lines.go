@@ -26,7 +26,9 @@ func holds(text []byte, s *queue.Subject) bool {
 	}
 	body := simulate.Body(text)
 	if body == nil {
-		return jsonscan.HasScalar(string(text), s.ID())
+		left := leftOf(text)
+		return jsonscan.HasScalar(string(text), s.ID()) ||
+			left.Erased != "" && (s.Holds(&queue.Record{Identity: left.ID}) || s.Holds(&queue.Record{Identity: left.Source}))
 	}
 	for _, ev := range event.Split(body) {
 		if s.Holds(&queue.Record{Account: ev.Account, Body: body}) {
@@ -36,20 +38,28 @@ func holds(text []byte, s *queue.Subject) bool {
 	return false
 }
 
-// withoutData returns what is left of a line: the attributes of a CloudEvent, or the object
-// of a delivery.
-func withoutData(text []byte, e *queue.Erasure) []byte {
-	var left struct {
-		SpecVersion string `json:"specversion,omitempty"`
-		ID          string `json:"id,omitempty"`
-		Source      string `json:"source,omitempty"`
-		Type        string `json:"type,omitempty"`
-		Time        string `json:"time,omitempty"`
-		Object      string `json:"object,omitempty"`
-		Erased      string `json:"erased"`
-		Because     string `json:"erasedbecause,omitempty"`
-	}
+// erasedText is what is left of a line: the attributes of a CloudEvent, or the object of a
+// delivery.
+type erasedText struct {
+	SpecVersion string `json:"specversion,omitempty"`
+	ID          string `json:"id,omitempty"`
+	Source      string `json:"source,omitempty"`
+	Type        string `json:"type,omitempty"`
+	Time        string `json:"time,omitempty"`
+	Object      string `json:"object,omitempty"`
+	Erased      string `json:"erased"`
+	Because     string `json:"erasedbecause,omitempty"`
+}
+
+// leftOf returns what is left of a line that is erased.
+func leftOf(text []byte) (left erasedText) {
 	_ = json.Unmarshal(text, &left) // what cannot be read is left out
+	return left
+}
+
+// withoutData returns what replaces a line.
+func withoutData(text []byte, e *queue.Erasure) []byte {
+	left := leftOf(text)
 	left.ID = e.Left(queue.Record{Identity: left.ID}).Identity
 	left.Source = e.Left(queue.Record{Identity: left.Source}).Identity
 	left.Erased, left.Because = e.At.UTC().Format(time.RFC3339), e.Because

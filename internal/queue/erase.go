@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +17,12 @@ type Subject struct {
 }
 
 // Holds reports whether an event is about the subject. An id is a whole string or number of
-// the body: one that another contains is another's.
+// the body: one that another contains is another's. Of an event that was erased, its identity
+// tells whom it still names.
 func (s *Subject) Holds(r *Record) bool {
+	if len(r.Body) == 0 && s.Message == "" && slices.Contains(strings.Split(r.Identity, "/"), s.ID()) {
+		return true
+	}
 	switch {
 	case s.User != "":
 		return r.Account == s.User || jsonscan.HasScalar(string(r.Body), s.User)
@@ -68,7 +73,9 @@ const BecauseTakenBack = "taken back by who wrote it"
 const erased = "erased"
 
 // Left returns what is left of an event: its identity and its account, without the id of a
-// person or an account that was erased, and what it shares with others.
+// person or an account that was erased, and what it shares with others. With an account go
+// all parts of the identity after the field: some are people who wrote to it. A duplicate is
+// recognised by a hash that is kept elsewhere.
 func (e *Erasure) Left(r Record) Record {
 	r.Body, r.Signature, r.Conversation = nil, [32]byte{}, ""
 	id := e.ID()
@@ -78,7 +85,11 @@ func (e *Erasure) Left(r Record) Record {
 	if r.Account == id {
 		r.Account = erased
 	}
+	const account, field = 1, 2 // the parts of an identity, after the object
 	parts := strings.Split(r.Identity, "/")
+	if len(parts) > field+1 && (e.Account != "" || parts[account] == id) {
+		parts = append(parts[:field+1], erased)
+	}
 	for i := range parts {
 		if parts[i] == id {
 			parts[i] = erased

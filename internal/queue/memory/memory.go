@@ -306,7 +306,7 @@ func (s *Store) Erase(ctx context.Context, erasure queue.Erasure) (n int, err er
 	defer s.mu.Unlock()
 	var last uint64
 	for _, e := range s.events {
-		if !e.ErasedAt.IsZero() || !erasure.Holds(&e.Record) {
+		if !erasure.Holds(&e.Record) {
 			continue
 		}
 		if e.ID != last {

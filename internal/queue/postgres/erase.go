@@ -43,7 +43,7 @@ type holding struct {
 // findHolding returns those of some events that an erasure selects.
 func (s *Store) findHolding(ctx context.Context, e *queue.Erasure, after, last int64) (holding, error) {
 	return call(ctx, s, nil, func(work context.Context) (found holding, err error) {
-		const sql = "SELECT id, identity, account, body FROM {event} WHERE id > $1 AND id <= $2 AND erased IS NULL ORDER BY id LIMIT $3"
+		const sql = "SELECT id, identity, account, body FROM {event} WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3"
 		rows, err := s.pool.Query(work, s.sql(sql), after, last, perStep)
 		if err != nil {
 			return found, err
@@ -67,12 +67,22 @@ func (s *Store) findHolding(ctx context.Context, e *queue.Erasure, after, last i
 	})
 }
 
-// eraseEach erases events in one transaction.
+// eraseLeft erases what is left of events that were erased before: the function erase leaves
+// these as they are.
+const eraseLeft = `UPDATE {event} e SET identity = t.identity, account = t.account, erased = $2, because = $3
+	FROM unnest($4::bigint[], $5::text[], $6::text[]) AS t (id, identity, account), set_config('synchronous_commit', $1, true)
+	WHERE e.id = t.id AND e.erased IS NOT NULL`
+
+// eraseEach erases events. What is left of those erased before comes first.
 func (s *Store) eraseEach(ctx context.Context, e *queue.Erasure, found *holding) error {
-	_, err := call(ctx, s, nil, func(work context.Context) (_ struct{}, err error) {
-		_, err = s.pool.Exec(work, s.sql("SELECT {erase}($1, $2, $3, $4, $5, $6)"), s.durability(), queue.Micros(e.At), text(e.Because),
-			found.ids, found.identities, found.accounts)
-		return struct{}{}, err
+	_, err := call(ctx, s, nil, func(work context.Context) (struct{}, error) {
+		for _, sql := range []string{eraseLeft, "SELECT {erase}($1, $2, $3, $4, $5, $6)"} {
+			if _, err := s.pool.Exec(work, s.sql(sql), s.durability(), queue.Micros(e.At), text(e.Because),
+				found.ids, found.identities, found.accounts); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
 	})
 	if err == nil && e.Erased != nil {
 		e.Erased()

@@ -44,7 +44,7 @@ func (s *Store) Erase(ctx context.Context, e queue.Erasure) (total int, err erro
 	return total, err
 }
 
-const selectBodies = `SELECT id, identity, account, body FROM event WHERE id > ? AND id <= ? AND signature <> x'' ORDER BY id LIMIT ?`
+const selectBodies = `SELECT id, identity, account, body FROM event WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`
 
 // findHolding returns those of some events that an erasure selects, and how far it has
 // looked.

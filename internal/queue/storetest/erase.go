@@ -88,6 +88,34 @@ func erasesAllStates(t *testing.T, s *store) {
 	}
 }
 
+// erasesWhatIsLeft erases an account, and people who wrote to it, one after the other: what the
+// first erasure leaves of an event, the next one finds.
+func erasesWhatIsLeft(t *testing.T, s *store) {
+	const account, user = "17841400000000001", "5550001"
+	accept := func(key string) {
+		s.accept(person("instagram/"+account+"/messaging_referral/"+user+"/"+key+"/ad", key, user, "words"))
+	}
+	expect := func(want string) {
+		t.Helper()
+		for _, e := range s.list(queue.Filter{}) {
+			if e.Identity != want || e.ErasedAt.IsZero() {
+				t.Errorf("left is %s", describe(&e))
+			}
+		}
+		s.check()
+	}
+	accept("1")
+	s.erase(1, queue.Subject{User: user})
+	s.erase(0, queue.Subject{User: user})
+	expect("instagram/" + account + "/messaging_referral/erased/1/ad")
+	accept("2")
+	s.erase(2, queue.Subject{Account: account})
+	s.erase(0, queue.Subject{Account: account})
+	s.erase(0, queue.Subject{User: user})
+	expect("instagram/erased/messaging_referral/erased")
+	s.expectLease()
+}
+
 // erasedIsNotRequeued requeues what was erased: nothing is delivered.
 func erasedIsNotRequeued(t *testing.T, s *store) {
 	s.accept(person("a", "1", "77", "one"), person("b", "", "77", "two"), person("c", "2", "77", "three"))

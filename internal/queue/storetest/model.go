@@ -195,7 +195,7 @@ func (m *model) discard(consumer string, id uint64) error {
 func (m *model) erase(erasure queue.Erasure) (n int) {
 	var last uint64
 	for _, e := range m.events {
-		if !e.ErasedAt.IsZero() || !erasure.Holds(&e.Record) {
+		if !erasure.Holds(&e.Record) {
 			continue
 		}
 		if e.ID != last {

@@ -58,6 +58,7 @@ var bubbleTests = map[string]func(*testing.T, *store){
 	"drop while used":                dropWhileUsed,
 	"drop and join":                  dropAndJoin,
 	"erase all states":               erasesAllStates,
+	"erase what is left":             erasesWhatIsLeft,
 	"erase requeues nothing":         erasedIsNotRequeued,
 	"erase keeps order":              orderOverErasures,
 	"erase in flight":                erasedInFlight,
