@@ -191,7 +191,7 @@ type result interface {
 // run returns the RunE of a command that takes up to maxArgs arguments.
 func run(maxArgs int, do action) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := signal.NotifyContext(cmd.Context(), endSignals()...)
 		defer stop()
 		c := newConsole(cmd)
 		var found result
@@ -202,6 +202,16 @@ func run(maxArgs int, do action) func(*cobra.Command, []string) error {
 		}
 		return exit(cmd, c.finish(found, err), err)
 	}
+}
+
+// endSignals returns the signals that interrupt a command: also that of a terminal that is
+// closed, unless nohup has the command outlive it.
+func endSignals() []os.Signal {
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // newCommand returns a sub-command that takes up to maxArgs arguments.

@@ -60,6 +60,60 @@ func TestForgetThatFails(t *testing.T) {
 	}
 }
 
+// TestForgetThatCannotBegin leaves a file where it is for which no new one can be made.
+func TestForgetThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := strings.Repeat("x", 255-len(forgettingSuffix+".jsonl")) + ".jsonl" // it could be moved
+	path := filepath.Join(dir, name)
+	write(t, path, theirs+others)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = forget(t.Context(), path)
+	after, statErr := os.Stat(path)
+	if err == nil || statusOf(err) != exitRefused || statErr != nil || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("%v, %v", err, statErr)
+	}
+}
+
+// TestForgetAfterACopy refuses a file, compressed or not, beside which is a copy of it.
+func TestForgetAfterACopy(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"events.jsonl", "events.jsonl.gz"} {
+		dir := filepath.Join(t.TempDir(), "x"+forgettingSuffix+"-1")
+		if err := os.Mkdir(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		write(t, path, theirs+others)
+		if codecOf(path) != nil {
+			compressFile(t, path)
+			move(t, path+".gz", path)
+		}
+		var left []string // of a run that is killed while it copies
+		_, _ = forget(&between{t.Context(), 20, func() {
+			for _, name := range filesIn(t, dir) {
+				if name != path {
+					left = append(left, name)
+				}
+			}
+		}}, path)
+		for _, name := range left {
+			write(t, name, theirs)
+		}
+		if matched, err := filepath.Glob(filepath.Join(dir, "*.jsonl*")); err != nil || len(left) != 1 || len(matched) != 2 {
+			t.Fatalf("left are %q; the pattern finds %q, %v", left, matched, err)
+		}
+		for _, given := range [][]string{{path}, left, filesIn(t, dir)} {
+			if r, err := forget(t.Context(), given...); err == nil || statusOf(err) != exitRefused || !strings.Contains(err.Error(), left[0]+" is a copy") {
+				t.Errorf("%q: %+v, %v", given, r, err)
+			}
+		}
+	}
+}
+
 // TestForgetAfterAnInterruption refuses a file of which lines are elsewhere, even if nobody is
 // found in it.
 func TestForgetAfterAnInterruption(t *testing.T) {

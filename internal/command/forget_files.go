@@ -110,12 +110,18 @@ func (f *fileErasure) add(path string) error {
 // leftover returns an error if the file called name is what an interrupted run has left of the
 // one at path, or of any.
 func leftover(name, path string) error {
-	of, found := strings.CutSuffix(name, forgettingSuffix)
-	if !found || of != path && name != path {
+	base, rest, found := strings.Cut(filepath.Base(name), forgettingSuffix)
+	of := filepath.Join(filepath.Dir(name), base)
+	switch {
+	case !found || of != path && name != path:
 		return nil
+	case rest == "":
+		return fmt.Errorf("an earlier run was interrupted, unless it is still at work: lines are in %s. Rename that to %s, and run this again",
+			name, piece.Name(of, time.Now()))
+	case strings.HasPrefix(rest, "-"):
+		return fmt.Errorf("an earlier run was interrupted, unless it is still at work: %s is a copy that it made. Remove that, and run this again", name)
 	}
-	return fmt.Errorf("an earlier run was interrupted, unless it is still at work: lines are in %s. Rename that to %s, and run this again",
-		name, piece.Name(of, time.Now()))
+	return nil
 }
 
 // addRolled adds the files into which those given were rolled, or compressed, since the last

@@ -80,8 +80,8 @@ func eachLine(ctx context.Context, f io.Reader, c *codec, visit func(n int, text
 	}
 	in := bufio.NewReaderSize(f, 64<<10)
 	for n := 1; ; n++ {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
 		}
 		text, err := in.ReadBytes('\n')
 		if len(text) > 0 {

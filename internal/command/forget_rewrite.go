@@ -17,8 +17,12 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/syncdir"
 )
 
-// forgettingSuffix is that of a file whose lines are being erased.
-const forgettingSuffix = ".forgetting"
+// forgettingSuffix is that of a file that is moved away while its new form takes its place, and
+// copySuffix that of the new form. The paths of both are found by the pattern `*.jsonl*`.
+const (
+	forgettingSuffix = ".forgetting"
+	copySuffix       = forgettingSuffix + "-*"
+)
 
 // errMoved is the error for a file that is not at its path any more. Nothing was erased.
 var errMoved = errors.New("it was moved away")
@@ -36,7 +40,7 @@ type rewriting struct {
 // closed rewrites a file that nobody writes to, and returns what it is called now.
 func (w *rewriting) closed(ctx context.Context) (now string, err error) {
 	now = w.file.Name()
-	if w.to, err = replaceFile(now); err != nil {
+	if w.to, err = replaceFileBy(now, "", copySuffix); err != nil {
 		return now, err
 	}
 	defer w.to.discard()
@@ -63,7 +67,7 @@ func (w *rewriting) open(ctx context.Context) (now string, err error) {
 	if isBeingCompressed(path) {
 		return path, errors.New("it is being compressed: try again in a while")
 	}
-	if w.to, err = replaceFile(path); err != nil {
+	if w.to, err = replaceFileBy(path, "", copySuffix); err != nil {
 		return path, err
 	}
 	defer w.to.discard()

@@ -15,9 +15,15 @@ type replacement struct {
 	target string
 }
 
-// replaceFile creates a file that can take the place of the named one, with the same
+// replaceFile creates a hidden file that can take the place of the named one, with the same
 // mode and owner. It follows symbolic links.
 func replaceFile(name string) (*replacement, error) {
+	return replaceFileBy(name, ".", ".*")
+}
+
+// replaceFileBy is replaceFile with what stands before and behind the name in that of the new
+// file, as for os.CreateTemp.
+func replaceFileBy(name, before, behind string) (*replacement, error) {
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return nil, err
@@ -30,7 +36,7 @@ func replaceFile(name string) (*replacement, error) {
 		return nil, fmt.Errorf("%s cannot be replaced: it is not a regular file", name)
 	}
 	// Only this user may read it until it has the right owner.
-	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
+	f, err := os.CreateTemp(filepath.Dir(target), before+filepath.Base(target)+behind)
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be replaced: %w", name, err)
 	}
