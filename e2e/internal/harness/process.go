@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -56,6 +57,9 @@ func startFor(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	}
 	t.Cleanup(func() {
 		p.Stop()
+		if _, stacks, hung := strings.Cut(p.Output(), "SIGQUIT: quit"); hung {
+			t.Errorf("%s hung:%s", name, stacks[:min(len(stacks), maxStacks)])
+		}
 		if report := p.crashReport(); report != "" {
 			t.Errorf("%s: %s", name, report)
 		}
@@ -66,12 +70,18 @@ func startFor(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Stop asks the program to end, kills it if it hangs, and waits for its end.
+// maxStacks bounds what is told of a program that hung, in bytes.
+const maxStacks = 100_000
+
+// Stop asks the program to end, kills it if it hangs, and waits for its end. One in Go then
+// writes what its goroutines do.
 func (p *Process) Stop() {
 	if runtime.GOOS == "windows" || p.cmd.Process.Signal(os.Interrupt) != nil {
 		_ = p.cmd.Process.Kill()
 	}
-	kill := time.AfterFunc(Timeout, func() { _ = p.cmd.Process.Kill() })
+	quit := time.AfterFunc(Timeout, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })
+	defer quit.Stop()
+	kill := time.AfterFunc(Timeout+10*time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
 	<-p.exited
 }
