@@ -57,7 +57,7 @@ func startFor(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	}
 	t.Cleanup(func() {
 		p.Stop()
-		if _, stacks, hung := strings.Cut(p.Output(), "SIGQUIT: quit"); hung {
+		if _, stacks, hung := strings.Cut(p.Output(), "SIGABRT: abort"); hung {
 			t.Errorf("%s hung:%s", name, stacks[:min(len(stacks), maxStacks)])
 		}
 		if report := p.crashReport(); report != "" {
@@ -79,7 +79,7 @@ func (p *Process) Stop() {
 	if runtime.GOOS == "windows" || p.cmd.Process.Signal(os.Interrupt) != nil {
 		_ = p.cmd.Process.Kill()
 	}
-	quit := time.AfterFunc(Timeout, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })
+	quit := time.AfterFunc(Timeout, func() { _ = p.cmd.Process.Signal(syscall.SIGABRT) })
 	defer quit.Stop()
 	kill := time.AfterFunc(Timeout+10*time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
