@@ -3,7 +3,6 @@ package file
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/caddy-instagram/webhooks/internal/piece"
@@ -19,9 +18,13 @@ func (r *Roll) outdated(path string, now time.Time) (paths []string, err error) 
 	if err != nil {
 		return nil, err
 	}
+	zone := time.UTC
+	if r.LocalTime {
+		zone = time.Local
+	}
 	rolled := make(map[time.Time]bool)
 	for _, entry := range entries {
-		if at, ok := r.rolledAt(entry.Name(), path); ok {
+		if at, ok := rolledAt(entry.Name(), path, zone); ok {
 			rolled[at] = true
 		}
 	}
@@ -43,19 +46,4 @@ func (r *Roll) outdated(path string, now time.Time) (paths []string, err error) 
 		}
 	}
 	return paths, nil
-}
-
-// rolledAt returns when the file at path was rolled into the one of this name.
-func (r *Roll) rolledAt(name, path string) (at time.Time, ok bool) {
-	base := filepath.Base(path)
-	rest, ok := strings.CutPrefix(name, strings.TrimSuffix(base, filepath.Ext(base))+"-")
-	if !ok || len(rest) < len(rolledLayout) || !strings.Contains(rest, filepath.Ext(base)) {
-		return at, false
-	}
-	zone := time.UTC
-	if r.LocalTime {
-		zone = time.Local
-	}
-	at, err := time.ParseInLocation(rolledLayout, rest[:len(rolledLayout)], zone)
-	return at, err == nil
 }

@@ -169,6 +169,18 @@ var compressors = map[string]compressor{
 // rolledLayout is the time in the name of a rolled file.
 const rolledLayout = "2006-01-02T15-04-05.000"
 
+// rolledAt returns when the file at path was rolled into the one of this name, which may be
+// compressed since.
+func rolledAt(name, path string, zone *time.Location) (at time.Time, ok bool) {
+	ext := filepath.Ext(path)
+	rest, ok := strings.CutPrefix(name, strings.TrimSuffix(filepath.Base(path), ext)+"-")
+	if !ok || len(rest) < len(rolledLayout) || !strings.Contains(rest, ext) {
+		return at, false
+	}
+	at, err := time.ParseInLocation(rolledLayout, rest[:len(rolledLayout)], zone)
+	return at, err == nil
+}
+
 // compressRolled compresses the rolled files of path that are not compressed
 // yet, those that a crash left behind too.
 func (c compressor) compressRolled(path string) error {
@@ -176,19 +188,14 @@ func (c compressor) compressRolled(path string) error {
 		return nil
 	}
 	defer compressing.Delete(path)
-	ext := filepath.Ext(path)
-	prefix := strings.TrimSuffix(filepath.Base(path), ext) + "-"
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, entry := range entries {
-		rest, ok := strings.CutPrefix(entry.Name(), prefix)
-		if !ok || !entry.Type().IsRegular() || filepath.Ext(rest) != ext || len(rest) < len(rolledLayout) {
-			continue
-		}
-		if _, err := time.Parse(rolledLayout, rest[:len(rolledLayout)]); err != nil {
+		_, ok := rolledAt(entry.Name(), path, time.UTC)
+		if !ok || !entry.Type().IsRegular() || filepath.Ext(entry.Name()) != filepath.Ext(path) {
 			continue
 		}
 		err := c.compress(filepath.Join(filepath.Dir(path), entry.Name()))
