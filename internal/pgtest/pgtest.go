@@ -66,7 +66,8 @@ func New(settings ...string) (*Server, error) {
 	s := &Server{Dir: dir, Data: filepath.Join(dir, "data"), DSN: "host=" + dir + " user=postgres dbname=postgres"}
 	s.bin, s.as = filepath.Dir(found[len(found)-1]), func(*exec.Cmd) {}
 	s.Inside = func(run func() error) error { return run() }
-	s.args = []string{"-k", s.Dir, "-c", "listen_addresses=", "-c", "max_connections=500", "-c", "shared_buffers=64MB"}
+	s.args = []string{"-k", s.Dir, "-c", "listen_addresses="}
+	s.Set("max_connections=500", "shared_buffers=64MB", "dynamic_shared_memory_type=mmap") // in Dir: a killed server leaves it
 	s.Set(settings...)
 	if os.Getuid() == 0 {
 		owner, err := user.Lookup("postgres")
