@@ -115,3 +115,18 @@ func TestQueueDeliversToPHP(t *testing.T) {
 		t.Errorf("%d attempts failed, want 3", failed)
 	}
 }
+
+// TestSignatureInPHPNeedsSecret has the sample that checks signatures miss its secret: it must
+// not take what anybody can sign with an empty one.
+func TestSignatureInPHPNeedsSecret(t *testing.T) {
+	t.Parallel()
+	prepended := "php_admin_value[auto_prepend_file] = " + absolute(t, receivers, "php", "signature.php")
+	php := harness.StartPHP(t, prepended, "php_admin_flag[display_errors] = on")
+	caddy := harness.NewCaddy(t)
+	caddy.Serve(t, "%s", php.FastCGI("vars.php"))
+	client := caddy.Client(t, harness.HTTP1)
+	req := harness.NewDelivery(t, harness.HTTP1, client.URL, "", harness.Samples(t)[0].Body)
+	if answer := client.Do(t, req); answer.Status != 500 {
+		t.Errorf("a request that is signed with an empty secret is answered with %d, want 500", answer.Status)
+	}
+}

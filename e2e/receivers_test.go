@@ -88,11 +88,23 @@ func testReceiver(t *testing.T, db database, r receiver) {
 	}
 	check("after a failure of the database")
 
-	if n := retryDelivered(t, caddy); n != 2*events {
-		t.Errorf("%d events are delivered again, want %d", n, 2*events)
+	// Connections end, those of a pool that wait for work, and then those that do some.
+	db.disconnect(t)
+	again := func() {
+		t.Helper()
+		if n := retryDelivered(t, caddy); n != 2*events {
+			t.Errorf("%d events are delivered again, want %d", n, 2*events)
+		}
 	}
+	again()
 	waitTaken(t, caddy)
-	check("after all events came again")
+	db.lock(t, r.handled, func() {
+		again()
+		harness.Wait(t, "the receiver waits for its table", func() bool { return db.count(t, "pg_locks WHERE NOT granted AND relation = '"+r.handled+"'::regclass") > 0 })
+		db.disconnect(t)
+	})
+	waitTaken(t, caddy)
+	check("after all events came again, and the database ended all connections")
 
 	past := caddy.Base("past.localhost") + "/webhooks"
 	client := harness.NewClient(t, harness.HTTP1, past, caddy.Addr, nil, nil)
@@ -211,6 +223,23 @@ func (d database) execute(t *testing.T, sql string) {
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// disconnect ends all connections.
+func (d database) disconnect(t *testing.T) {
+	t.Helper()
+	d.execute(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+}
+
+// lock runs something while nobody can use a table.
+func (d database) lock(t *testing.T, table string, run func()) {
+	t.Helper()
+	conn := d.connect(t)
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE "+table); err != nil {
+		t.Fatal(err)
+	}
+	run()
 }
 
 func (d database) count(t *testing.T, table string) (n int) {

@@ -3,6 +3,8 @@ import express from 'express';
 import pg from 'pg';
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+pool.on('error', console.error); // without these, Node ends when a connection does
+pool.on('connect', (db) => db.on('error', console.error));
 const app = express();
 
 app.post('/webhooks', express.raw({ type: () => true, limit: '8mb' }), async (req, res) => {
