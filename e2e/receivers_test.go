@@ -100,7 +100,9 @@ func testReceiver(t *testing.T, db database, r receiver) {
 	waitTaken(t, caddy)
 	db.lock(t, r.handled, func() {
 		again()
-		harness.Wait(t, "the receiver waits for its table", func() bool { return db.count(t, "pg_locks WHERE NOT granted AND relation = '"+r.handled+"'::regclass") > 0 })
+		harness.Wait(t, "the receiver waits for its table", func() bool {
+			return db.count(t, "pg_locks WHERE NOT granted AND relation = '"+r.handled+"'::regclass") > 0
+		})
 		db.disconnect(t)
 	})
 	waitTaken(t, caddy)

@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -194,6 +195,20 @@ func TestEventsOfCaddyAreDocumented(t *testing.T) {
 	}
 	for _, name := range missing(docs, code) {
 		t.Errorf("docs/configuration/alerts.md has the event %s, and the code does not", name)
+	}
+}
+
+// TestArchitectureNamesPackages finds each package of internal in the table of packages.
+func TestArchitectureNamesPackages(t *testing.T) {
+	text := readFile(t, "..", "docs", "architecture.md")
+	dirs, err := filepath.Glob("../internal/*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("there are no packages: %v", err)
+	}
+	for _, dir := range dirs {
+		if name := "`internal/" + filepath.Base(dir) + "`"; !strings.Contains(text, name) {
+			t.Errorf("docs/architecture.md does not say what %s holds", name)
+		}
 	}
 }
 

@@ -12,9 +12,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -47,7 +49,7 @@ Exit codes:
 	f.StringVar(&s.Domain, "domain", "", "The `name` that Meta reaches this machine by, such as hooks.example.com")
 	f.StringVar(&s.To, "to", "", "Who gets the events: `php|http|file`")
 	f.StringVar(&s.Target, "target", "", "The directory of index.php, the address of the application, or the file: a `place`")
-	f.StringVar(&s.dir, "dir", ".", "The `directory` to write to")
+	f.StringVar(&s.dir, "dir", ".", "The `directory` to write to, which is made if it is missing")
 	return cmd
 }
 
@@ -62,12 +64,16 @@ type setup struct {
 var kinds = map[string]struct{ what, standard string }{
 	"php":  {"the directory of index.php", "/srv/webhooks"},
 	"http": {"the address of the application", "localhost:9000"},
-	"file": {"the file for the events", "/var/lib/caddy-instagram/events.jsonl"},
+	"file": {"the file for the events", stateDir + "/events.jsonl"},
 }
+
+// stateDir is the only directory that the user of the unit may write to, and where the unit
+// has Caddy keep its data.
+const stateDir = "/var/lib/caddy-instagram"
 
 var (
 	domainPattern  = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
-	addressPattern = regexp.MustCompile(`^(https?://)?(\[[0-9a-fA-F:]+\]|[a-zA-Z0-9.-]+)(:[0-9]{1,5})?$`)
+	addressPattern = regexp.MustCompile(`^(https?://)?(?:(?:\[[0-9a-fA-F:]+\]|[0-9.-]*[a-zA-Z][a-zA-Z0-9.-]*|[0-9]+(?:\.[0-9]+){3})(?::([0-9]+))?|:([0-9]+))$`)
 	pathPattern    = regexp.MustCompile(`^/[\pL\pN/_.+@,=-]+$`)
 )
 
@@ -90,21 +96,21 @@ func (s *setup) run(_ context.Context, c *console, _ []string) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	written := &setUp{Directory: dir, Callback: "https://" + s.Domain + "/webhooks", HasSecret: secret != ""}
-	if err := s.write(dir, secret); err != nil {
+	program, err := os.Executable()
+	if err != nil {
 		return nil, err
 	}
-	noteHidden(c, dir)
+	written := &setUp{Program: program, Directory: dir, Callback: "https://" + s.Domain + "/webhooks", HasSecret: secret != ""}
+	if err := s.write(program, dir, secret); err != nil {
+		return nil, err
+	}
+	noteHidden(c, program, dir)
 	return written, nil
 }
 
 // noteHidden notes that the unit cannot read what lies where systemd hides files from it.
-func noteHidden(c *console, dir string) {
-	program, err := os.Executable()
-	if err != nil {
-		return
-	}
-	for _, path := range []string{program, dir} {
+func noteHidden(c *console, paths ...string) {
+	for _, path := range paths {
 		if slices.ContainsFunc([]string{"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"}, func(hidden string) bool { return strings.HasPrefix(path+"/", hidden) }) {
 			c.note("Note: the unit cannot read %s: keep the program in /usr/local/bin and the files in a directory of /etc, by --dir", path)
 		}
@@ -149,26 +155,44 @@ func (s *setup) validate() error {
 	if s.Target == "" {
 		s.Target = kind.standard
 	}
-	pattern, like := pathPattern, "an absolute path"
-	if s.To == "http" {
-		pattern, like = addressPattern, "like localhost:9000 or https://app.example.com"
+	fits, like := pathPattern.MatchString, "an absolute path"
+	switch s.To {
+	case "http":
+		fits, like = isAddress, "like localhost:9000 or https://app.example.com"
+	case "file":
+		fits, like = isStateFile, "a file in "+stateDir+", where the unit may write"
 	}
 	switch {
 	case !domainPattern.MatchString(s.Domain):
 		return errors.New("--domain must be the name that Meta reaches this machine by, such as hooks.example.com")
 	case !known:
 		return errors.New("--to must be php, http or file")
-	case !pattern.MatchString(s.Target):
+	case !fits(s.Target):
 		return fmt.Errorf("--target must be %s: %s", like, kind.what)
 	}
 	return nil
+}
+
+// isAddress reports whether an address is one for reverse_proxy, which takes 9000 for a host.
+func isAddress(address string) bool {
+	parts := addressPattern.FindStringSubmatch(address)
+	if parts == nil {
+		return false
+	}
+	port := parts[2] + parts[3]
+	number, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && number > 0
+}
+
+func isStateFile(path string) bool {
+	return pathPattern.MatchString(path) && filepath.ToSlash(filepath.Dir(path)) == stateDir
 }
 
 //go:embed init.Caddyfile
 var caddyfileTemplate string
 
 // write writes the files, or none of them.
-func (s *setup) write(dir string, secret graph.Secret) (err error) {
+func (s *setup) write(program, dir string, secret graph.Secret) (err error) {
 	var config bytes.Buffer
 	if err := template.Must(template.New("").Parse(caddyfileTemplate)).Execute(&config, s); err != nil {
 		return err
@@ -176,9 +200,16 @@ func (s *setup) write(dir string, secret graph.Secret) (err error) {
 	var token [32]byte
 	_, _ = rand.Read(token[:]) // it never fails
 	environment := fmt.Sprintf("IG_VERIFY_TOKEN=%s\nIG_APP_SECRET=%s\n", hex.EncodeToString(token[:]), string(secret))
-	unit, err := s.unit(dir)
+	unit, err := s.unit(program, dir)
 	if err != nil {
 		return err
+	}
+	if os.Mkdir(dir, 0o755) == nil {
+		defer func() {
+			if err != nil {
+				_ = os.Remove(dir)
+			}
+		}()
 	}
 	for _, file := range []struct {
 		name, content string
@@ -215,29 +246,33 @@ func create(path, content string, mode fs.FileMode) error {
 }
 
 // unit returns the systemd unit of the packages for this program and directory.
-func (s *setup) unit(dir string) (string, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
+func (s *setup) unit(program, dir string) (string, error) {
 	if strings.ContainsAny(program+dir, " \t\"'\\$%") {
 		return "", errors.New("systemd would take the path of this program or of --dir apart: give it one without spaces, quotes, $, % and \\")
 	}
 	unit := strings.NewReplacer("/usr/bin/caddy-instagram", program, "/etc/caddy-instagram", dir,
 		"\nGroup=caddy-instagram\n", "\n# The user exists as long as the service runs.\nDynamicUser=true\n").Replace(contrib.Unit)
 	var more string
-	switch {
-	case s.To == "php":
-		more = "# Of the socket of PHP-FPM.\nSupplementaryGroups=www-data\n"
-	case s.To == "file" && filepath.Dir(s.Target) != "/var/lib/caddy-instagram":
-		more = "ReadWritePaths=" + filepath.Dir(s.Target) + "\n"
+	if s.To == "php" {
+		more = "# The group that may use the socket of PHP-FPM, which must exist.\n" + phpGroup() + "\n"
 	}
 	return strings.Replace(unit, "\n[Install]", more+"\n[Install]", 1), nil
+}
+
+// phpGroup returns the setting for the group of Debian's PHP-FPM, as a comment where there is
+// none: with it, systemd would not start the unit.
+func phpGroup() string {
+	const group = "www-data"
+	if _, err := user.LookupGroup(group); err != nil {
+		return "#SupplementaryGroups=" + group
+	}
+	return "SupplementaryGroups=" + group
 }
 
 // setUp is the result of init.
 type setUp struct {
 	outcome
+	Program   string `json:"program"`
 	Directory string `json:"directory"`
 	Callback  string `json:"callback_url"`
 	HasSecret bool   `json:"has_app_secret"`
@@ -249,14 +284,14 @@ func (s *setUp) text(c *console) {
 		step++
 		c.printf("\n%d. "+format, append([]any{step}, args...)...)
 	}
-	environment := filepath.Join(s.Directory, "environment")
+	environment, config := filepath.Join(s.Directory, "environment"), filepath.Join(s.Directory, "Caddyfile")
 	c.printf("Wrote Caddyfile, environment and caddy-instagram.service to %s.\n", s.Directory)
 	if !s.HasSecret {
 		next("Put the app secret into %s, as IG_APP_SECRET.\n   It stands in the App Dashboard: with Instagram Login under Instagram › API setup,\n   with Facebook Login under App settings › Basic.\n", environment)
 	}
-	next("Start the gateway, as root:\n     systemctl enable --now %s\n   or, without systemd:\n     caddy run --config %s --envfile %s\n",
-		filepath.Join(s.Directory, "caddy-instagram.service"), filepath.Join(s.Directory, "Caddyfile"), environment)
-	next("In the App Dashboard, under Webhooks, press Verify and save with\n     Callback URL  %s\n     Verify token  the value of IG_VERIFY_TOKEN in %s\n", s.Callback, environment)
-	next("Choose the fields there, and subscribe the account:\n     caddy instagram subscriptions set --account <id> --fields comments,messages --token-file <file>\n")
-	next("Look for mistakes, as root:\n     set -a; . %s; set +a\n     caddy instagram check %s --config %s\n", environment, s.Callback, filepath.Join(s.Directory, "Caddyfile"))
+	next("Start the gateway, as root:\n     systemctl enable --now %s\n   or, without systemd:\n     %s run --config %s --envfile %s\n",
+		filepath.Join(s.Directory, "caddy-instagram.service"), s.Program, config, environment)
+	next("In the App Dashboard, with Instagram Login under Instagram › API setup › Configure webhooks,\n   with Facebook Login under Webhooks, press Verify and save with\n     Callback URL  %s\n     Verify token  the value of IG_VERIFY_TOKEN in %s\n", s.Callback, environment)
+	next("Choose the fields there, and subscribe the account:\n     %s instagram subscriptions set --account <id> --fields comments,messages --token-file <file>\n", s.Program)
+	next("Look for mistakes, as root, without XDG_DATA_HOME if Caddy runs without systemd:\n     set -a; . %s; XDG_DATA_HOME=%s; set +a\n     %s instagram check %s --config %s\n", environment, stateDir, s.Program, s.Callback, config)
 }
