@@ -278,7 +278,7 @@ func TestSharedQueueSurvivesDatabaseAway(t *testing.T) {
 			g.Stop()
 			g.Start(t, g.site)
 			g.Deliver(t, harness.Messages("away.0"), http.StatusServiceUnavailable)
-			waitRefused(t, q.Ledger, 1+rng.IntN(500))
+			waitRefused(t, q.Ledger, 1+rng.IntN(2500)) // mostly so long that all sessions expire
 			q.back(t, c.Primary)
 		}},
 	}

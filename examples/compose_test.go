@@ -1,12 +1,15 @@
 package examples_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -128,5 +131,30 @@ func TestDatabasesOfSeveralGateways(t *testing.T) {
 		if s := c.Services[name]; s.Environment["NAME"] != name || s.Environment["PGDATA"] == "" || s.Hostname != name || !slices.Contains(s.Entrypoint, "/database.sh") {
 			t.Errorf("%s is %+v", name, s)
 		}
+	}
+}
+
+// TestBalancerLeavesOutRefusingGateway has one of two gateways answer 503, as one does that
+// alone cannot reach the database: it gets a delivery now and then, to see whether it is well.
+func TestBalancerLeavesOutRefusingGateway(t *testing.T) {
+	text := readFile(t, "several-gateways", "balancer.Caddyfile")
+	for name, answer := range map[string]int{"gateway1:8080": http.StatusOK, "gateway2:8080": http.StatusServiceUnavailable} {
+		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/health" {
+				w.WriteHeader(answer)
+			}
+		}))
+		t.Cleanup(gateway.Close)
+		text = strings.Replace(text, name, gateway.Listener.Addr().String(), 1)
+	}
+	enterServer(t)
+	address, host := serve(t, adapt(t, "balancer", text))
+	began, answers := time.Now(), make(map[int]int)
+	for range 100 {
+		answers[status(t, http.MethodPost, address, host, "/webhooks")]++
+	}
+	atMost := 1 + int(time.Since(began)/(5*time.Second)) // its fail_duration
+	if answers[http.StatusOK] == 0 || answers[http.StatusServiceUnavailable] == 0 || answers[http.StatusServiceUnavailable] > atMost {
+		t.Errorf("the answers are %v, want some of 200, and 1 to %d of 503", answers, atMost)
 	}
 }

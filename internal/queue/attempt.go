@@ -58,6 +58,9 @@ func (d *Dispatcher) attempt(l lease) (res result, abandoned bool) {
 	if err != nil {
 		return brokenOff(err.Error()), false
 	}
+	if l.isLost() { // while this waited for its turn to run
+		return result{cut: true}, false
+	}
 	var ended atomic.Bool
 	abandon := func() {
 		if ended.CompareAndSwap(false, true) {

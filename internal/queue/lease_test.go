@@ -298,3 +298,19 @@ func compareByNumber(a, b string) int {
 	}
 	return strings.Compare(a, b)
 }
+
+// TestAttemptOfLostLease has a lease be lost between the decision to deliver an event and the
+// attempt, as in a process that was stopped: the backend does not get what another one has.
+func TestAttemptOfLostLease(t *testing.T) {
+	t.Parallel()
+	valid, lose := context.WithCancel(t.Context())
+	lose()
+	d := &Dispatcher{policy: Policy{Timeout: time.Minute}, backend: func(http.ResponseWriter, *http.Request) error {
+		t.Error("the event is delivered")
+		return nil
+	}}
+	r, abandoned := d.attempt(lease{&Event{}, &term{valid: valid, attempting: t.Context()}})
+	if !r.cut || abandoned {
+		t.Errorf("the attempt is %+v, want one that was cut short", r)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,8 @@ func (s *Store) connect() (*pgxpool.Pool, error) {
 	// So is a gateway, by the server: what it was doing may hold locks that others wait for.
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `SELECT set_config('tcp_keepalives_idle', '2', false), set_config('tcp_keepalives_interval', '1', false),
-			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '5000', false)`)
+			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '5000', false),
+			set_config('default_transaction_isolation', 'read committed', false), set_config('client_min_messages', 'warning', false)`)
 		return err
 	}
 	return pgxpool.NewWithConfig(context.Background(), config)
@@ -119,6 +121,20 @@ func code(err error) string {
 	return ""
 }
 
+// lasts reports whether an error is not one that passes by itself: the config is wrong, or the
+// user lacks a permission.
+func lasts(err error) bool {
+	if errors.Is(err, queue.ErrVersion) || errors.Is(err, queue.ErrClosed) {
+		return true
+	}
+	switch c := code(err); c {
+	case codeNoSession, codeOutdated, codeNoStandbys, codeMigrated:
+		return false
+	default:
+		return len(c) == 5 && slices.Contains([]string{"IQ", "28", "3D", "3F", "42"}, c[:2])
+	}
+}
+
 // retry does something again that was undone because others did the like at the same time.
 func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (value T, err error) {
 	for range 5 {
@@ -156,8 +172,15 @@ func sanitize(err error) error {
 			return noStandbys
 		case codeTooMany:
 			return fmt.Errorf("more than %d consumers", queue.MaxConsumers)
-		case "28P01", "28000", "3D000": // these name user and database
+		// What the database says to these may name user and database.
+		case "28P01", "28000", "3D000":
 			return fmt.Errorf("the database refuses the user of the dsn (SQLSTATE %s)", server.Code)
+		case "42501":
+			return fmt.Errorf("the user of the dsn lacks a permission (SQLSTATE %s)", server.Code)
+		case "53300":
+			return fmt.Errorf("the database has no connection left (SQLSTATE %s)", server.Code)
+		case "55000":
+			return fmt.Errorf("the database takes no connections, or cannot do this now (SQLSTATE %s)", server.Code)
 		}
 		return fmt.Errorf("the database says: %s (SQLSTATE %s)", server.Message, server.Code)
 	case errors.As(err, &dns):

@@ -402,3 +402,68 @@ func TestProgress(t *testing.T) {
 		stuck(false)
 	})
 }
+
+// newUser makes a user who owns nothing yet, and returns the options for a queue of theirs.
+func newUser(t *testing.T, settings string) (o Options, name string) {
+	t.Helper()
+	o = newShared(t, 10*time.Second)
+	name = strings.ReplaceAll(o.Schema, " ", "_") + "_user"
+	execute(t, "CREATE ROLE "+name+" LOGIN IN ROLE pg_monitor; "+fmt.Sprintf(settings+"%.0[1]s", name))
+	o.DSN = strings.Replace(o.DSN, "user=postgres", "user="+name, 1)
+	return o, name
+}
+
+func execute(t *testing.T, sql string) {
+	t.Helper()
+	if err := server.Execute(sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSettingsOfUser refuses deliveries if what the user has by default breaks promises.
+func TestSettingsOfUser(t *testing.T) {
+	t.Parallel()
+	for setting, want := range map[string]string{
+		"default_transaction_isolation = 'repeatable read'": "default_transaction_isolation",
+		"client_min_messages = error":                       "client_min_messages",
+		"client_min_messages = notice":                      "",
+	} {
+		o, _ := newUser(t, "GRANT CREATE ON DATABASE postgres TO %[1]s; ALTER ROLE %[1]s SET "+setting)
+		s := openShared(t, o)
+		_, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", setting, err, want)
+		}
+	}
+}
+
+// TestDatabaseAnswersErrors begins while the database answers, but cannot be used: that is
+// told without names, and passes.
+func TestDatabaseAnswersErrors(t *testing.T) {
+	t.Parallel()
+	o, user := newUser(t, "GRANT CREATE ON DATABASE postgres TO %[1]s; ALTER ROLE %[1]s CONNECTION LIMIT 0")
+	s := openShared(t, o)
+	if _, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{}); err == nil ||
+		strings.Contains(err.Error(), user) || !strings.Contains(err.Error(), "no connection left") {
+		t.Errorf("refused because of %v", err)
+	}
+	execute(t, "ALTER ROLE "+user+" CONNECTION LIMIT 20")
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if _, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{}); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("refused though the database can be used: %v", err)
+		}
+	}
+}
+
+// TestUserLacksPermission fails at once: this does not pass by itself.
+func TestUserLacksPermission(t *testing.T) {
+	t.Parallel()
+	o, user := newUser(t, "")
+	s := open(t, o)
+	err := s.Join(t.Context(), []queue.Consumer{{Name: queue.DefaultConsumer}})
+	if err == nil || strings.Contains(err.Error(), user) || !strings.Contains(err.Error(), "lacks a permission") {
+		t.Errorf("joined without a schema: %v", err)
+	}
+}

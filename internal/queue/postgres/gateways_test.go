@@ -143,6 +143,28 @@ func TestLostLease(t *testing.T) {
 	}
 }
 
+// TestLeaseIsLostWithoutTimer has the time of a session be over in a process that was stopped,
+// so that no timer has run: who asks finds out, and everybody else is told.
+func TestLeaseIsLostWithoutTimer(t *testing.T) {
+	t.Parallel()
+	s := openShared(t, newShared(t, time.Hour))
+	accept(t, s, record("a", "1"))
+	_, valid := lease(t, s)
+	if valid.Err() != nil {
+		t.Fatal("the lease is lost")
+	}
+	now := time.Now()
+	s.session.valid.until.Store(&now)
+	if valid.Err() == nil {
+		t.Error("the lease is valid after its time")
+	}
+	select {
+	case <-valid.Done():
+	default:
+		t.Error("who waits for the end of the lease is not told")
+	}
+}
+
 // TestLeaseIsKept has a gateway take longer for an event than a session lasts.
 func TestLeaseIsKept(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,10 @@ func (u unsound) Error() string { return "the database could lose what it has ac
 // that setting.
 const noStandbys unsound = "synchronous_standby_names is empty: name a standby there, or say 'durable local' if the disk of one server is enough"
 
+// What the user of the dsn has by default is what connections have that a pooler shares.
 const settings = `SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
+	(SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation'),
+	(SELECT reset_val IN ('error', 'fatal', 'panic') FROM pg_settings WHERE name = 'client_min_messages'),
 	pg_is_in_recovery(), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'),
 	count(*) FILTER (WHERE sync_state IS NULL) FROM pg_stat_replication`
 
@@ -60,10 +63,10 @@ func (p *progress) stuck(while time.Duration) bool {
 func (s *Store) inspect() {
 	ctx, cancel := context.WithTimeout(s.work, patience)
 	defer cancel()
-	var fsync, fullPages, standbys string
-	var recovering bool
+	var fsync, fullPages, standbys, isolation string
+	var silent, recovering bool
 	var streaming, hidden int // of the latter the user may not see the state
-	err := s.pool.QueryRow(ctx, settings).Scan(&fsync, &fullPages, &standbys, &recovering, &streaming, &hidden)
+	err := s.pool.QueryRow(ctx, settings).Scan(&fsync, &fullPages, &standbys, &isolation, &silent, &recovering, &streaming, &hidden)
 	if err != nil {
 		return // the next call finds out
 	}
@@ -75,6 +78,10 @@ func (s *Store) inspect() {
 		found = "fsync is off"
 	case fullPages != "on" && !s.unsafe:
 		found = "full_page_writes is off"
+	case isolation != "read committed": // the functions could not see what others commit while they wait
+		found = "the default_transaction_isolation of its user must be 'read committed'"
+	case silent: // see OnNotice
+		found = "the client_min_messages of its user hides warnings"
 	case s.Local:
 	case standbys == "":
 		found = noStandbys

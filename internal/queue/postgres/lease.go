@@ -127,7 +127,7 @@ func (s *Store) lease(ctx context.Context, t *turn, consumer string, limit int) 
 	})
 	switch code(err) {
 	case codeNoSession:
-		got.lose()
+		got.valid.lose()
 	case codeNoConsumer, codeUnique, codeSerialization, codeDeadlock: // nothing is leased
 	default:
 		if err != nil {

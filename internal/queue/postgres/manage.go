@@ -8,26 +8,26 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/queue"
 )
 
-// Join implements queue.Store. While the database or its standby is away, it succeeds: they
-// join once that is there, before anything is accepted.
+// Join implements queue.Store. While the database or its standby is away, or cannot be used
+// for another reason that may pass, it succeeds: they join once that is there, before anything
+// is accepted.
 func (s *Store) Join(ctx context.Context, consumers []queue.Consumer) error {
 	patient, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
 	_, err := call(patient, s, nil, func(work context.Context) (_ struct{}, err error) {
-		if _, err := s.currentSession(work); err != nil {
-			if server := new(pgconn.PgError); errors.As(err, &server) {
-				return struct{}{}, err
-			}
-			s.joinLater(consumers, err)
-			return struct{}{}, nil
+		if _, err = s.currentSession(work); err == nil {
+			err = s.join(work, consumers)
 		}
-		return struct{}{}, s.join(work, consumers)
+		if err == nil || lasts(err) {
+			return struct{}{}, err
+		}
+		s.joinLater(consumers, err)
+		return struct{}{}, nil
 	})
 	if errors.Is(err, errPatience) {
 		s.joinLater(consumers, err)

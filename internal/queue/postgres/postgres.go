@@ -162,7 +162,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	if session != nil {
-		session.lose()
+		session.valid.lose()
 		ctx, cancel := context.WithTimeout(s.work, 2*time.Second)
 		defer cancel()
 		_, err := s.pool.Exec(ctx, s.sql("SELECT {leave}($1, $2)"), s.durability(), []int32{session.id})

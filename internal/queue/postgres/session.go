@@ -12,14 +12,36 @@ import (
 // not heard of the gateway for the expiry; its context ends before.
 type session struct {
 	id      int32
-	valid   context.Context
-	lose    context.CancelFunc
-	timer   *time.Timer // loses it
+	valid   *validity
+	timer   *time.Timer // ends valid
 	numbers atomic.Uint32
 	said    atomic.Pointer[string] // what the database knows of the gateway
 
 	mu      sync.Mutex
 	unknown []int64 // leases that may have been given, but whose answers did not come
+}
+
+// validity is the context of a session. It ends by a timer, and for who asks for Err also if
+// that had no chance to run yet, as in a process that was stopped for a while.
+type validity struct {
+	context.Context
+	lose  context.CancelFunc
+	until atomic.Pointer[time.Time]
+}
+
+func (v *validity) Err() error {
+	if !time.Now().Before(*v.until.Load()) {
+		v.lose()
+	}
+	return v.Context.Err()
+}
+
+// extend has the session be valid for so long since it was begun or the database was told
+// that this gateway is alive.
+func (n *session) extend(since time.Time, valid time.Duration) {
+	until := since.Add(valid)
+	n.valid.until.Store(&until)
+	n.timer.Reset(time.Until(until))
 }
 
 // held is a lease.
@@ -62,8 +84,10 @@ func (s *Store) begin(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	n.said.Store(&about)
-	n.valid, n.lose = context.WithCancel(s.life)
-	n.timer = time.AfterFunc(s.valid()-time.Since(begun), n.lose)
+	n.valid = new(validity)
+	n.valid.Context, n.valid.lose = context.WithCancel(s.life)
+	n.timer = time.AfterFunc(s.valid(), n.valid.lose)
+	n.extend(begun, s.valid())
 	context.AfterFunc(n.valid, func() { s.forget(n) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,9 +164,9 @@ func (s *Store) keep() {
 	case err != nil:
 		return
 	case alive:
-		n.timer.Reset(s.valid() - time.Since(begun))
+		n.extend(begun, s.valid())
 	default:
-		n.lose()
+		n.valid.lose()
 	}
 	if layout != s.layout.Load() { // a newer gateway has changed it
 		s.schemaReady.Store(false)
