@@ -203,19 +203,17 @@ func (c *checker) settle(err error) {
 	if err != nil {
 		r.Failures++
 		backoff := firstBackoff
-		switch {
-		case isRefusal && refused.Throttled():
+		if isRefusal && refused.Throttled() {
 			backoff = throttledBackoff
-		case isRefusal && !refused.Passes():
-			backoff = maxBackoff
 		}
 		backoff = min(backoff<<min(r.Failures-1, 20), maxBackoff)
-		next = c.now.Add(time.Minute + rand.N(backoff))
-		if isRefusal && !refused.Passes() {
-			next = c.now.Add(maxBackoff)
-		}
-		if isRefusal && refused.RetryAfter > 0 {
+		switch {
+		case isRefusal && !refused.Passes():
+			// Asking sooner than usual does not help.
+		case isRefusal && refused.RetryAfter > 0:
 			next = c.now.Add(refused.RetryAfter + rand.N(backoff))
+		default:
+			next = c.now.Add(time.Minute + rand.N(backoff))
 		}
 		if isRefusal && refused.Throttled() {
 			r.NotBefore = next

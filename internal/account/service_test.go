@@ -178,6 +178,25 @@ func TestLimitsAreObeyed(t *testing.T) {
 	}
 }
 
+// TestRefusalsAreSpread has Meta refuse in a way that does not pass: the next check is at a
+// random time, as any other.
+func TestRefusalsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.meta.Fail(graphtest.Fault{Path: "/subscribed_apps", Status: 400, Times: 1000,
+			Body: []byte(`{"error":{"message":"(#10) no permission","type":"OAuthException","code":10}}`)})
+		g := f.start(true, f.account(nil))
+		defer end(g)
+		for range 5 {
+			wait(7 * time.Hour)
+			s := g.status(t)
+			if pause := s.NextCheck.Sub(s.LastCheck); pause == checkInterval || (pause-checkInterval).Abs() > checkInterval/10 {
+				t.Errorf("the next check comes after %s", pause)
+			}
+		}
+	})
+}
+
 func TestRefusingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
