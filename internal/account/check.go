@@ -181,8 +181,14 @@ func (c *checker) renew(ctx context.Context) error {
 	return nil
 }
 
-// deadToken is the code of Meta's error for a token that is dead.
-const deadToken = 190
+// Codes of Meta's errors.
+const (
+	// appThrottled says that the app has made too many calls, for whichever account. The
+	// other codes for too many calls are about an account, a Page or a user.
+	appThrottled = 4
+
+	deadToken = 190
+)
 
 func isDead(err error) bool {
 	refused, ok := errors.AsType[*graph.Error](err)
@@ -217,6 +223,9 @@ func (c *checker) settle(err error) {
 		}
 		if isRefusal && refused.Throttled() {
 			r.NotBefore = next
+		}
+		if isRefusal && refused.Code == appThrottled && c.st.NotBefore.Before(next) {
+			c.st.NotBefore = next
 		}
 		c.logFailure(err)
 		r.Error = err.Error()

@@ -178,6 +178,32 @@ func TestLimitsAreObeyed(t *testing.T) {
 	}
 }
 
+// TestThrottled has Meta throttle the first of two accounts.
+func TestThrottled(t *testing.T) {
+	for code, all := range map[int]bool{4: true, 17: false, 32: false, 613: false, 80002: false} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Setenv("ACCOUNT_TEST_PAGE_TOKEN", pageToken)
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				f.meta.Fail(graphtest.Fault{Path: accountID + "/subscribed_apps", Status: 400,
+					Body: fmt.Appendf(nil, `{"error":{"message":"too many calls","type":"OAuthException","code":%d}}`, code)})
+				g := f.start(true, f.account(nil), f.account(func(a *Account) {
+					a.ID, a.Login, a.Token, a.Fields = pageID, "facebook", "{env.ACCOUNT_TEST_PAGE_TOKEN}", []string{"messages"}
+				}))
+				defer end(g)
+				wait(time.Minute)
+				if n := f.asked("GET", pageID+"/subscribed_apps"); (n == 0) != all {
+					t.Errorf("asked %d times about the other account", n)
+				}
+				wait(time.Hour)
+				if n := f.asked("GET", pageID+"/subscribed_apps"); n != 1 {
+					t.Errorf("asked %d times about the other account within an hour", n)
+				}
+			})
+		})
+	}
+}
+
 // TestRefusalsAreSpread has Meta refuse in a way that does not pass: the next check is at a
 // random time, as any other.
 func TestRefusalsAreSpread(t *testing.T) {

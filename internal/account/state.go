@@ -26,8 +26,8 @@ type state struct {
 	// Version is that of the layout.
 	Version int `json:"version,omitempty"`
 
-	// NotBefore is when Meta may be asked again, after most of the calls of the app
-	// were used up.
+	// NotBefore is when Meta may be asked again, after the calls of the app were used up,
+	// or most of them.
 	NotBefore time.Time          `json:"not_before,omitzero"`
 	Lease     lease              `json:"lease,omitzero"`
 	Accounts  map[string]*record `json:"accounts"`
