@@ -189,6 +189,14 @@ func (a *Account) client(token graph.Secret) *graph.Client {
 	}
 }
 
+// access returns the options that may decide whether a token works.
+func (a *Account) access() *Account {
+	return &Account{
+		ID: a.ID, Login: a.Login, Token: a.Token, AppID: a.AppID, AppSecret: a.AppSecret,
+		APIVersion: a.APIVersion, GraphURL: a.GraphURL,
+	}
+}
+
 // hash returns a text that changes with the config of the account.
 func (a *Account) hash() string {
 	text, _ := json.Marshal(a) // it has only texts and numbers

@@ -52,10 +52,12 @@ func (s *Service) meet(a *Account, r *record, now time.Time) {
 	}
 	if hash := a.hash(); r.Config != hash {
 		r.Config, r.NextCheck = hash, now
+	}
+	if hash := a.access().hash(); r.Access != hash {
+		r.Access = hash
 		if r.Token.Dead != "" {
 			r.Token.Fingerprint = "" // it is tried once more
 		}
-		r.Subscription.Repairs = nil
 	}
 	if s.restarted {
 		r.checkSoon(now)

@@ -36,6 +36,7 @@ type state struct {
 // record is what is known of an account.
 type record struct {
 	Config string    `json:"config,omitempty"` // hash
+	Access string    `json:"access,omitempty"` // hash of the options that a token may depend on
 	Since  time.Time `json:"since"`            // when it was first looked after
 	Seen   time.Time `json:"seen,omitzero"`    // the last day on which a config had it
 

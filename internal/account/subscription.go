@@ -50,7 +50,7 @@ func (s *subscription) set(state string, missing []string, because string) {
 func (c *checker) reconcile(ctx context.Context) error {
 	sub := &c.r.Subscription
 	if c.a.mode() == Off {
-		*sub = subscription{Total: sub.Total}
+		sub.set("", nil, "")
 		return nil
 	}
 	have, err := c.subscribed(ctx)

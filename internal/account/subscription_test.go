@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
 )
 
@@ -154,6 +156,28 @@ func TestFlapping(t *testing.T) {
 		wait(2 * day)
 		if s := g.status(t); s.Subscription != Complete {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestRepairsAreCountedAcrossConfigs changes an option each hour, and switches reconcile off in
+// between.
+func TestRepairsAreCountedAcrossConfigs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		for i := range 20 {
+			f.lose("mentions")
+			g := f.start(false, f.account(func(a *Account) {
+				a.Reconcile, a.Silence = Repair, caddy.Duration(time.Duration(1000+i)*day)
+				if i%5 == 4 {
+					a.Reconcile = Off
+				}
+			}))
+			wait(59 * time.Minute)
+			end(g)
+		}
+		if n := f.asked("POST", "/subscribed_apps"); n != maxRepairs {
+			t.Errorf("repaired %d times in a day", n)
 		}
 	})
 }

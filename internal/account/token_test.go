@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-instagram/webhooks/internal/graph"
@@ -118,10 +119,24 @@ func TestDeadTokenIsAskedForNothing(t *testing.T) {
 			t.Errorf("asked %d times with a dead token", n)
 		}
 		end(g)
-		g = f.start(false, f.account(func(a *Account) { a.Fields = []string{"comments"} }))
+		g = f.start(false, f.account(func(a *Account) {
+			a.Fields, a.Reconcile, a.Silence = []string{"comments"}, Repair, caddy.Duration(999*day)
+		}))
 		wait(2 * time.Minute)
-		if n := len(f.meta.Requests()) - asked; n != 1 {
-			t.Errorf("another config asked %d times with a dead token", n)
+		if n := len(f.meta.Requests()) - asked; n != 0 {
+			t.Errorf("options that no token depends on asked %d times with a dead one", n)
+		}
+		for _, change := range []func(*Account){
+			func(a *Account) { a.AppID = appID },
+			func(a *Account) { a.APIVersion = "v25.0" },
+		} {
+			end(g)
+			asked = len(f.meta.Requests())
+			g = f.start(false, f.account(change))
+			wait(2 * time.Minute)
+			if n := len(f.meta.Requests()) - asked; n != 1 {
+				t.Errorf("another config asked %d times with a dead token", n)
+			}
 		}
 		equal(t, "told", f.told(), nil)
 		f.writeToken("IGAA-s3cr3t-new")
