@@ -61,8 +61,8 @@ type Account struct {
 	// learned from the pauses between its events, at least 6 hours.
 	Silence caddy.Duration `json:"silence,omitempty"`
 
-	// AppID is the id of your app. It is needed if several apps are subscribed to the
-	// account and the token does not tell which is yours.
+	// AppID is the id of your app. It is recommended with Instagram Login, whose tokens do
+	// not tell it, and needed if several apps are subscribed to the account.
 	AppID string `json:"app_id,omitempty"`
 
 	// AppSecret is the secret of that app, as a placeholder. It proves calls with the

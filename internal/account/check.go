@@ -55,6 +55,9 @@ type checker struct {
 	client *graph.Client
 	now    time.Time
 	usedUp bool // a limit of Meta's is nearly reached
+
+	// complete has the apps that were subscribed to all fields when it was last looked at.
+	complete map[string]bool
 }
 
 // check asks Meta about an account that is due. The lock must be held.

@@ -22,6 +22,9 @@ func (c *checker) own(ctx context.Context) error {
 			c.r.Token.Dead = err.Error()
 			return err
 		}
+		if c.r.Scoped != owner.Scoped { // the token is another app's
+			c.r.Subscription.App, c.r.Subscription.Only = "", ""
+		}
 		c.r.Token.Owned, c.r.Scoped = true, owner.Scoped
 	}
 	if c.a.login() == graph.FacebookLogin {

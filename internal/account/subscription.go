@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,8 @@ type subscription struct {
 	// Because is why nothing is repaired, or why it is not known what holds.
 	Because string `json:"because,omitempty"`
 
-	App     string      `json:"app,omitempty"`     // of the token, if that tells
+	App     string      `json:"app,omitempty"`     // ours, as the token or a repair told
+	Only    string      `json:"only,omitempty"`    // the app that was the only one at first
 	Repairs []time.Time `json:"repairs,omitempty"` // of the last day
 	Total   uint64      `json:"total,omitempty"`   // of repairs
 }
@@ -138,21 +140,42 @@ func (c *checker) subscribed(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	app := c.a.AppID
-	if app == "" {
-		app = c.r.Subscription.App
-	}
+	c.recognize(all)
+	app := cmp.Or(c.a.AppID, c.r.Subscription.App)
 	if app == "" && len(all) > 1 {
 		return nil, errWhichApp
 	}
+	app = cmp.Or(app, c.r.Subscription.Only)
 	var fields []string
 	for _, s := range all {
-		if app == "" || s.App == app {
+		if s.App == app {
 			fields = append(fields, s.Fields...)
 		}
 	}
 	slices.Sort(fields)
 	return fields, nil
+}
+
+// recognize learns which app is ours, where neither the config nor the token tells: the one
+// that a repair has just completed. Until then it is taken to be the first that was the only
+// one. Another one that is alone later has taken its place.
+func (c *checker) recognize(all []graph.Subscription) {
+	sub := &c.r.Subscription
+	if len(all) == 1 && sub.Only == "" {
+		sub.Only = all[0].App
+	}
+	complete := make(map[string]bool)
+	var completed []string
+	for _, s := range all {
+		complete[s.App] = len(c.a.missing(s.Fields)) == 0
+		if complete[s.App] && !c.complete[s.App] {
+			completed = append(completed, s.App)
+		}
+	}
+	if c.complete != nil && len(completed) == 1 && sub.App == "" {
+		sub.App = completed[0]
+	}
+	c.complete = complete
 }
 
 // reservation returns why a subscription is not to be repaired now, or "".

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-instagram/webhooks/internal/graph"
 	"github.com/caddy-instagram/webhooks/internal/graph/graphtest"
 )
 
@@ -196,6 +198,84 @@ func TestOthersApps(t *testing.T) {
 		wait(time.Hour)
 		equal(t, "told", f.told(), []string{"subscription missing messages " + accountID})
 	})
+}
+
+// TestOtherAppInOurPlace has another app take the place of ours, whose id the config does not
+// tell.
+func TestOtherAppInOurPlace(t *testing.T) {
+	const otherApp = "999"
+	other := func(f *fixture, fields ...string) {
+		f.meta.Change(func(s *graphtest.State) {
+			s.Accounts[0].Subscribed = map[string][]string{otherApp: fields}
+		})
+	}
+	for name, test := range map[string]struct {
+		change func(*Account)
+		before func(*fixture)
+		then   []func(*fixture) // every 7 hours
+		has    []string         // ours, after
+		told   []string
+	}{
+		"is reported": {
+			then: []func(*fixture){func(f *fixture) { other(f, "comments", "messages") }},
+			told: []string{"subscription missing comments,messages " + accountID},
+		},
+		"is repaired": {
+			change: repair,
+			then:   slices.Repeat([]func(*fixture){func(f *fixture) { other(f, "comments", "messages") }}, 2),
+			has:    []string{"comments", "messages"},
+		},
+		"was there before ours": {
+			change: repair,
+			before: func(f *fixture) { other(f, "mentions") },
+			then: []func(*fixture){
+				func(*fixture) {},
+				func(f *fixture) { other(f, "comments", "messages") },
+			},
+			has: []string{"comments", "messages"},
+		},
+		"a repair does nothing": {
+			change: repair,
+			then: []func(*fixture){func(f *fixture) {
+				other(f, "comments", "messages")
+				f.meta.Fail(graphtest.Fault{Method: "POST", Path: "/subscribed_apps", Ignored: true, Times: 100})
+			}},
+			told: []string{"subscription missing comments,messages " + accountID},
+		},
+		"the token is the other app's": {
+			change: repair,
+			then: []func(*fixture){func(f *fixture) {
+				other(f, "comments", "messages")
+				f.meta.Change(func(s *graphtest.State) {
+					s.Apps = append(s.Apps, &graphtest.App{ID: otherApp})
+					s.Tokens = append(s.Tokens, &graphtest.Token{Value: "IGAA-s3cr3t-new", App: otherApp, Account: accountID,
+						Issued: time.Now(), Expires: time.Now().Add(graph.TokenLife)})
+				})
+				f.writeToken("IGAA-s3cr3t-new")
+			}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				if test.before != nil {
+					test.before(f)
+				}
+				g := f.start(true, f.account(test.change))
+				defer end(g)
+				wait(time.Minute)
+				for _, then := range test.then {
+					then(f)
+					wait(7 * time.Hour)
+				}
+				equal(t, "told", f.told(), test.told)
+				equal(t, "subscribed", f.subscribed(), test.has)
+				if s := g.status(t); (s.Subscription == Complete) != (test.told == nil) {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
 }
 
 func TestUncertain(t *testing.T) {

@@ -107,9 +107,10 @@ func (s *Server) me(r *http.Request) response {
 		return refused
 	}
 	account := s.state.account(t.Account)
+	app := slices.IndexFunc(s.state.Apps, func(a *App) bool { return a.ID == t.App })
 	known := map[graph.Login]map[string]any{
 		// The id is another one for each app.
-		graph.InstagramLogin: {"user_id": account.ID, "username": account.Name, "id": "2" + account.ID[1:]},
+		graph.InstagramLogin: {"user_id": account.ID, "username": account.Name, "id": fmt.Sprint(2+max(0, app)) + account.ID[1:]},
 		graph.FacebookLogin:  {"id": account.ID, "name": account.Name},
 		// It is nobody's account.
 		graph.UnifiedLogin: {"id": "122" + account.ID[3:], "name": "System user of " + account.Name},
