@@ -172,6 +172,41 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
+// TestAccountIsNotRepairedWhileFilesRefuse has an account that is checked while its events
+// cannot be written to a file, and once they can be.
+func TestAccountIsNotRepairedWhileFilesRefuse(t *testing.T) {
+	t.Parallel()
+	meta := newGraph()
+	server := httptest.NewServer(meta)
+	defer server.Close()
+	c := harness.NewCaddy(t, "IG_TOKEN_KEY="+tokenKey)
+	c.Options = watched(server.URL, "")
+	obstacle := c.Out("events/comments.jsonl")
+	if err := os.MkdirAll(obstacle, 0o700); err != nil { // a directory where the file is to be
+		t.Fatal(err)
+	}
+	c.Start(t, c.Site("handle /webhooks {\n%s\ninstagram_file %q\n}", harness.Webhook, c.Out("events/{instagram.field}.jsonl")))
+	comment := []byte(`{"object":"instagram","entry":[{"id":"` + watchedAccount + `","time":1,"changes":[{"field":"comments","value":{"id":"1"}}]}]}`)
+	check := func() { // each import has the account checked at once
+		t.Helper()
+		if out, err := importToken(t, c, watchedToken); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	c.Deliver(t, comment, http.StatusServiceUnavailable)
+	check()
+	harness.Wait(t, "the account to be checked", func() bool { return accountOf(t, c).Subscription != "" })
+	if a := accountOf(t, c); a.Subscription != "missing" || !strings.Contains(a.ToDo, "refuses deliveries") {
+		t.Errorf("while deliveries are refused: %+v", a)
+	}
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	c.Deliver(t, comment, http.StatusOK)
+	check()
+	harness.Wait(t, "the account to be subscribed again", func() bool { return accountOf(t, c).Subscription == "complete" })
+}
+
 // TestAccountsOfTwoGateways kills the one of two gateways with one storage that has just
 // begun to look after the account.
 func TestAccountsOfTwoGateways(t *testing.T) {

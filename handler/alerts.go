@@ -21,6 +21,9 @@ type failure struct {
 	reported bool   // by the alerts of that handler
 }
 
+// refused reports whether this gateway could not store the delivery.
+func (f *failure) refused() bool { return f.kind != "" }
+
 func isReported(err error) bool {
 	_, reported := errors.AsType[outage.Reported](err)
 	return reported
@@ -47,7 +50,7 @@ func (m *monitor) alert(lasted time.Duration) {
 		Kind: alert.Answers, Cause: f.callback, Urgent: lasted >= outage.LastWarning,
 		Data: map[string]any{"callback": f.callback, "seconds": lasted.Seconds(), "failed": m.failed.Load()},
 	}
-	if f.kind != "" {
+	if f.refused() {
 		a.Kind = alert.Refusing
 	}
 	a.Text = fmt.Sprintf("All deliveries to %s have failed for %s. The last one: %s. %s.", f.callback, lasted, f.problem, outage.Consequence)

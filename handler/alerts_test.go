@@ -19,6 +19,26 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
 
+// TestLastDeliveryTellsWhetherAllAreRefused has deliveries fail in several ways, one after the
+// other.
+func TestLastDeliveryTellsWhetherAllAreRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if f.monitor.Refusing() {
+		t.Error("deliveries are refused, and none has come")
+	}
+	full := returns(caddyhttp.Error(503, throttle.Error{Kind: "instagram_file", Err: errors.New("full")}))
+	for i, step := range []struct {
+		next caddyhttp.HandlerFunc
+		want bool
+	}{{answersWith(500), false}, {full, true}, {full, true}, {answers200, false}, {full, true}, {answersWith(500), false}} {
+		f.serveTo(t, newDelivery(testBody), step.next)
+		if got := f.monitor.Refusing(); got != step.want {
+			t.Errorf("after delivery %d: refusing %t, want %t", i+1, got, step.want)
+		}
+	}
+}
+
 // TestFailuresThatLastAreAlerted has deliveries fail for 20 minutes, a config that is loaded
 // anew in between, and a success in the end.
 func TestFailuresThatLastAreAlerted(t *testing.T) {

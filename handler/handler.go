@@ -127,7 +127,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.secrets, err = provisionSecrets(h.AppSecrets, &warnings); err != nil {
 		return err
 	}
-	config.AddWebhook()
 	h.accounts = config.HasAccounts()
 	if h.ClientCert != nil {
 		if err := h.ClientCert.provision(ctx); err != nil {
@@ -144,6 +143,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.countWith(shared)
 	h.publishTo(live.Shared)
 	h.logTo(ctx.Logger(), ctx.Logger(new(caddyhttp.App)))
+	config.AddWebhook(h.monitor)
 	return nil
 }
 

@@ -68,6 +68,12 @@ func (m *monitor) observe(x *exchange) {
 		zap.Int("left_out", leftOut))
 }
 
+// Refusing reports whether the last delivery was refused, as it could not be stored. It
+// implements app.Refuser.
+func (m *monitor) Refusing() bool {
+	return !m.failing.Since().IsZero() && m.last.Load().refused()
+}
+
 // recovered logs the end of an outage, if its beginning was logged.
 func (m *monitor) recovered(lasted time.Duration) {
 	if lasted >= outage.FirstWarning {

@@ -124,7 +124,7 @@ func (q *runner) Stop() error {
 }
 
 // Refusing reports whether the store refuses deliveries just now. While it opens, that is
-// not known.
+// not known. It implements app.Refuser.
 func (q *runner) Refusing() bool {
 	select {
 	case <-q.ready:

@@ -26,13 +26,9 @@ func (a *App) provisionAccounts(ctx caddy.Context) error {
 // their events come. It is false for a nil App.
 func (a *App) HasAccounts() bool { return a != nil && len(a.Accounts) > 0 }
 
-// A refuser is a service that knows whether it refuses deliveries.
-type refuser interface{ Refusing() bool }
+// A Refuser knows whether deliveries are refused just now, as they cannot be stored: a webhook
+// from the last one that came, and the store of a queue even before the first.
+type Refuser interface{ Refusing() bool }
 
-// refusing reports whether a service refuses deliveries just now.
-func (a *App) refusing() bool {
-	return slices.ContainsFunc(a.services, func(s Service) bool {
-		r, ok := s.(refuser)
-		return ok && r.Refusing()
-	})
-}
+// refusing reports whether deliveries are refused just now.
+func (a *App) refusing() bool { return slices.ContainsFunc(a.refusers, Refuser.Refusing) }

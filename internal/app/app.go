@@ -41,6 +41,7 @@ type App struct {
 
 	ctx       caddy.Context
 	services  []Service
+	refusers  []Refuser
 	receivers []*alert.Receiver
 	cas       []*x509.Certificate
 	stopCAs   context.CancelFunc
@@ -131,11 +132,12 @@ func (a *App) Once(text string) bool {
 	return first
 }
 
-// AddWebhook counts an instagram_webhook of the config. It must be called in
+// AddWebhook adds an instagram_webhook of the config. It must be called in
 // Provision, and does nothing for a nil App.
-func (a *App) AddWebhook() {
+func (a *App) AddWebhook(w Refuser) {
 	if a != nil {
 		a.webhooks++
+		a.refusers = append(a.refusers, w)
 	}
 }
 
@@ -154,8 +156,13 @@ func (a *App) examine() {
 	}
 }
 
-// Register adds a service. It must be called in Provision.
-func (a *App) Register(s Service) { a.services = append(a.services, s) }
+// Register adds a service, which may be a Refuser too. It must be called in Provision.
+func (a *App) Register(s Service) {
+	a.services = append(a.services, s)
+	if r, ok := s.(Refuser); ok {
+		a.refusers = append(a.refusers, r)
+	}
+}
 
 // Services returns the services that were registered, in order.
 func (a *App) Services() []Service { return a.services }
