@@ -71,9 +71,8 @@ func importToken(t *testing.T, c *harness.Caddy, token string) (string, error) {
 	return string(out), err
 }
 
-// endLease has the lease of a gateway that was killed end now instead of 45 seconds after it
-// last said something. Until then no other one writes to the state.
-func endLease(t *testing.T, state string) {
+// changeState changes the state of the accounts in Caddy's storage.
+func changeState(t *testing.T, state string, change func(kept map[string]any)) {
 	t.Helper()
 	text, err := os.ReadFile(state)
 	if err != nil {
@@ -83,11 +82,7 @@ func endLease(t *testing.T, state string) {
 	if err := json.Unmarshal(text, &kept); err != nil {
 		t.Fatal(err)
 	}
-	lease, held := kept["lease"].(map[string]any)
-	if !held || lease["by"] == nil {
-		t.Fatalf("nobody has a lease: %s", text)
-	}
-	lease["until"] = time.Now().UTC()
+	change(kept)
 	if text, err = json.Marshal(kept); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +90,19 @@ func endLease(t *testing.T, state string) {
 	if err := errors.Join(os.WriteFile(whole, text, 0o600), os.Rename(whole, state)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// endLease has the lease of a gateway that was killed end now instead of 45 seconds after it
+// last said something. Until then no other one writes to the state.
+func endLease(t *testing.T, state string) {
+	t.Helper()
+	changeState(t, state, func(kept map[string]any) {
+		lease, held := kept["lease"].(map[string]any)
+		if !held || lease["by"] == nil {
+			t.Fatalf("nobody has a lease: %v", kept)
+		}
+		lease["until"] = time.Now().UTC()
+	})
 }
 
 func TestAccounts(t *testing.T) {
@@ -238,8 +246,7 @@ func TestAccountsOfTwoGateways(t *testing.T) {
 	gateways := map[string]*harness.Caddy{}
 	for _, name := range []string{"a", "b"} {
 		c := harness.NewCaddy(t, "ACCOUNT_TOKEN="+watchedToken)
-		c.Options = fmt.Sprintf("storage file_system %s\n%s", storage, strings.NewReplacer(
-			"token managed", "token {env.ACCOUNT_TOKEN}", "token_key {env.IG_TOKEN_KEY}", "").Replace(watched(server.URL+"/"+name, "")))
+		c.Options = fmt.Sprintf("storage file_system %s\n%s", storage, withTokenInEnv(watched(server.URL+"/"+name, "")))
 		c.Start(t, c.Site("respond ok"))
 		gateways[name] = c
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,16 +39,22 @@ handle {
 }`, harness.Webhook, harness.Secret, content)
 }
 
-// postSigned sends what Meta posts to a callback, and returns the answer to it.
+// postSigned sends what Meta posts to a callback, and returns the answer of 200 to it.
 func postSigned(t *testing.T, c *harness.Caddy, path, user string) simulate.Outcome {
 	t.Helper()
-	client := &simulate.Client{URL: strings.TrimSuffix(c.URL, "/webhooks") + path, Secret: harness.Secret, Timeout: harness.Timeout}
-	defer client.Close()
-	o := client.Send(t.Context(), client.SignedRequest(simulate.SignedRequest{User: user, Issued: time.Now()}))
+	o := sendSigned(t, c, path, user)
 	if !o.OK() {
 		t.Fatalf("%s: %+v", path, o)
 	}
 	return o
+}
+
+// sendSigned sends what Meta posts to a callback, and returns what became of it.
+func sendSigned(t *testing.T, c *harness.Caddy, path, user string) simulate.Outcome {
+	t.Helper()
+	client := &simulate.Client{URL: strings.TrimSuffix(c.URL, "/webhooks") + path, Secret: harness.Secret, Timeout: harness.Timeout}
+	defer client.Close()
+	return client.Send(t.Context(), client.SignedRequest(simulate.SignedRequest{User: user, Issued: time.Now()}))
 }
 
 // TestDeletion follows a request for deletion through a whole gateway: the form of Meta's,
@@ -142,7 +149,7 @@ func TestDeauthorizedAccountIsNotRepaired(t *testing.T) {
 	server := httptest.NewServer(meta)
 	defer server.Close()
 	c := harness.NewCaddy(t, "ACCOUNT_TOKEN="+watchedToken)
-	options := strings.NewReplacer("token managed", "token {env.ACCOUNT_TOKEN}", "token_key {env.IG_TOKEN_KEY}", "").Replace(watched(server.URL, ""))
+	options := withTokenInEnv(watched(server.URL, ""))
 	c.Options = options
 	site := signedSite(c, "respond ok")
 	c.Start(t, site)
@@ -169,4 +176,45 @@ func TestDeauthorizedAccountIsNotRepaired(t *testing.T) {
 	if a := accountOf(t, c); repairs() != 1 || !strings.Contains(a.ToDo, "took the app's rights away") {
 		t.Errorf("repaired %d times: %+v", repairs(), a)
 	}
+}
+
+// withTokenInEnv has the account of these options take its token from the environment.
+func withTokenInEnv(options string) string {
+	return strings.NewReplacer("token managed", "token {env.ACCOUNT_TOKEN}", "token_key {env.IG_TOKEN_KEY}", "").Replace(options)
+}
+
+// TestDeauthorizationSurvivesACrash kills a gateway after it has answered, while another one
+// keeps the state of the accounts to itself. Before, the storage fails.
+func TestDeauthorizationSurvivesACrash(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(newGraph())
+	defer server.Close()
+	c := harness.NewCaddy(t, "ACCOUNT_TOKEN="+watchedToken)
+	c.Options = withTokenInEnv(watched(server.URL, ""))
+	site := signedSite(c, "respond ok")
+	c.Start(t, site)
+	harness.Wait(t, "the account to be subscribed again", func() bool { return accountOf(t, c).Subscription == "complete" })
+	state := c.Out("data/caddy/instagram/accounts/state.json")
+	harness.Wait(t, "the work on the account to end", func() bool {
+		text, err := os.ReadFile(state)
+		return err == nil && !strings.Contains(string(text), `"lease":{"by"`)
+	})
+	obstacle := filepath.Join(filepath.Dir(state), "deauthorized") // a file where a directory is to be
+	if err := os.WriteFile(obstacle, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := sendSigned(t, c, "/meta/deauthorize", watchedAccount); o.Status != http.StatusServiceUnavailable {
+		t.Errorf("what cannot be noted is answered with %+v", o)
+	}
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	changeState(t, state, func(kept map[string]any) {
+		kept["lease"] = map[string]any{"by": "another", "until": time.Now().Add(time.Minute).UTC()}
+	})
+	postSigned(t, c, "/meta/deauthorize", watchedAccount)
+	c.Kill(t)
+	endLease(t, state)
+	c.Start(t, site)
+	harness.Wait(t, "the deauthorization to be noted", func() bool { return !accountOf(t, c).Deauthorized.IsZero() })
 }

@@ -44,9 +44,10 @@ func init() {
 // in, not a person who wrote to it. The body is signed with the app secret that the request
 // was signed with.
 //
-// Meta is answered once they have taken the event: 200, and for a deletion the address of
-// a page that says how it stands, with a code that nobody can guess. If they fail, so does
-// the answer. The same request again is the same event, with the same code.
+// Meta is answered once they have taken the event and a deauthorization is noted, if the
+// account is looked after: 200, and for a deletion the address of a page that says how it
+// stands, with a code that nobody can guess. If they fail, so does the answer. The same
+// request again is the same event, with the same code.
 //
 // The page is served by this handler too: the path of StatusURL must lead to it. It says
 // when a request came, and nothing about anybody. Nothing is stored for it: the code
@@ -156,14 +157,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuse(w, r, refused)
 	}
 	request.code = h.codeOf(secret, request)
-	if err := h.handOn(r, next, request, secret); err != nil {
+	err := h.handOn(r, next, request, secret)
+	if err == nil && h.Kind == Deauthorize {
+		err = h.noteDeauthorization(r, request)
+	}
+	if err != nil {
 		requests.WithLabelValues(h.Kind, "failed").Inc()
 		return err
 	}
 	requests.WithLabelValues(h.Kind, "accepted").Inc()
 	w.Header().Set("Cache-Control", "no-store")
 	if h.Kind == Deauthorize {
-		h.config.Deauthorized(string(request.UserID), time.Unix(request.IssuedAt, 0))
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
@@ -172,6 +176,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		"url":               strings.Replace(h.StatusURL, CodeMark, request.code, 1),
 		"confirmation_code": request.code,
 	})
+}
+
+// noteDeauthorization returns an error if the request cannot be noted for the account: after
+// an answer of 200 Meta would never tell of it again.
+func (h *Handler) noteDeauthorization(r *http.Request, request *signedRequest) error {
+	err := h.config.Deauthorized(r.Context(), string(request.UserID), time.Unix(request.IssuedAt, 0))
+	if err != nil {
+		err = caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("noting that an account removed the app: %w", err))
+	}
+	return err
 }
 
 // errMisplaced is why a delivery that instagram_webhook has passed on goes no further: it is

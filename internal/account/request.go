@@ -11,25 +11,6 @@ import (
 	"github.com/caddy-instagram/webhooks/internal/graph"
 )
 
-// Deauthorized records that the owner of an account took the app's rights away: until
-// there is a new token, its subscription is not repaired. user is the account, or the id
-// that the app alone knows it by, and issued is when that was. It reports whether there is
-// such an account with a token from before that, and may wait for other gateways for more
-// than a minute.
-func (s *Service) Deauthorized(ctx context.Context, user string, issued time.Time) (found bool, err error) {
-	err = s.whenFree(ctx, func(st *state) []alert.Alert {
-		for _, a := range s.accounts {
-			r := st.of(a)
-			if user != "" && (user == a.ID || user == r.Scoped || user == r.Linked) && r.Token.Since.Sub(issued) <= maxClockSkew {
-				r.Deauthorized, r.Revoked, found = time.Now().UTC(), r.Token.Fingerprint, true
-				r.checkSoon(r.Deauthorized)
-			}
-		}
-		return nil
-	})
-	return found, err
-}
-
 // ErrNotManaged is wrapped by the error for an account whose token cannot be imported.
 var ErrNotManaged = errors.New("the config has no account with this id and 'token managed'")
 

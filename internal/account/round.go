@@ -69,7 +69,15 @@ func (s *Service) round(ctx context.Context) (more bool, err error) {
 	}
 	refusing := s.refusing()
 	recovered := s.refused && !refusing
-	note := func(st *state) []alert.Alert { return s.note(ctx, st, recovered, false) }
+	deauthorized, err := s.store.deauthorizations(ctx)
+	if err != nil {
+		return false, err
+	}
+	note := func(st *state) []alert.Alert {
+		alerts := s.note(ctx, st, recovered, false)
+		st.deauthorize(deauthorized)
+		return alerts
+	}
 	before := st.encode()
 	note(st)
 	switch changed := !bytes.Equal(before, st.encode()); {
@@ -86,6 +94,7 @@ func (s *Service) round(ctx context.Context) (more bool, err error) {
 	}
 	s.refused, s.met = refusing, true
 	s.known.Store(st)
+	s.store.dropNoted(ctx, deauthorized, st)
 	return s.due(st) != nil, nil
 }
 

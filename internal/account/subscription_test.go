@@ -361,6 +361,63 @@ func TestDeauthorizationOutlastsConfigs(t *testing.T) {
 	})
 }
 
+// TestDeauthorizationWaitsForTheState has another gateway keep the state to itself, and the
+// process end before that is over. The request comes again and again.
+func TestDeauthorizationWaitsForTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		g := f.start(true, f.account(repair))
+		wait(time.Hour)
+		st, err := g.load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Lease = lease{By: "another", Until: time.Now().Add(maxLease).UTC()}
+		if err := g.store.save(t.Context(), st); err != nil {
+			t.Fatal(err)
+		}
+		issued := time.Now()
+		for range 100 {
+			if found, err := g.Deauthorized(t.Context(), accountID, issued); !found || err != nil {
+				t.Fatalf("found %t, %v", found, err)
+			}
+		}
+		_ = g.Stop()
+		if kept, err := g.store.deauthorizations(t.Context()); len(kept) != 1 || err != nil {
+			t.Errorf("kept %v, %v", kept, err)
+		}
+		f.lose("mentions")
+		g = f.start(true, f.account(repair))
+		defer func() { end(g) }()
+		wait(time.Hour)
+		if s := g.status(t); s.Deauthorized.IsZero() || s.Subscription != Missing || f.asked("POST", "/subscribed_apps") != 0 {
+			t.Errorf("%+v", s)
+		}
+		if _, err := g.Deauthorized(t.Context(), accountID, issued); err != nil { // what is noted is not kept again
+			t.Error(err)
+		}
+		if kept, err := g.store.deauthorizations(t.Context()); len(kept) != 0 || err != nil {
+			t.Errorf("kept after it was noted: %v, %v", kept, err)
+		}
+	})
+}
+
+// TestDeauthorizationThatCannotBeStored has it fail, so that Meta is told.
+func TestDeauthorizationThatCannotBeStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		storage := &flaky{Storage: f.storage}
+		f.storage = storage
+		g := f.start(true, f.account(nil))
+		defer end(g)
+		wait(time.Hour)
+		storage.failing(func(string) (bool, bool) { return true, false })
+		if _, err := g.Deauthorized(t.Context(), accountID, time.Now()); err == nil {
+			t.Error("it was promised to be noted")
+		}
+	})
+}
+
 // TestLinkIsKeptUntilThereIsAnAnswer has Meta fail once when it is asked for the Instagram
 // account of a Page.
 func TestLinkIsKeptUntilThereIsAnAnswer(t *testing.T) {

@@ -49,7 +49,6 @@ type App struct {
 	started   int
 	examined  bool
 	webhooks  int
-	removals  removals
 
 	mu     sync.Mutex
 	warned map[string]bool
