@@ -15,6 +15,7 @@ import (
 
 // failure is what an alert tells of a delivery that failed.
 type failure struct {
+	at       time.Time
 	callback string
 	problem  string
 	kind     string // of the handler of this plugin that failed, or ""

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-instagram/webhooks/internal/alert"
+	"github.com/caddy-instagram/webhooks/internal/meta"
 	"github.com/caddy-instagram/webhooks/internal/outage"
 	"github.com/caddy-instagram/webhooks/internal/throttle"
 )
@@ -23,7 +24,10 @@ import (
 // other.
 func TestLastDeliveryTellsWhetherAllAreRefused(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	synctest.Test(t, func(t *testing.T) { testRefusing(t, newFixture(t)) })
+}
+
+func testRefusing(t *testing.T, f *fixture) {
 	if f.monitor.Refusing() {
 		t.Error("deliveries are refused, and none has come")
 	}
@@ -36,6 +40,11 @@ func TestLastDeliveryTellsWhetherAllAreRefused(t *testing.T) {
 		if got := f.monitor.Refusing(); got != step.want {
 			t.Errorf("after delivery %d: refusing %t, want %t", i+1, got, step.want)
 		}
+	}
+	f.serveTo(t, newDelivery(testBody), full)
+	time.Sleep(meta.UnsubscribeAfter)
+	if f.monitor.Refusing() {
+		t.Error("deliveries are refused, and none has come for an hour")
 	}
 }
 

@@ -43,7 +43,7 @@ func (m *monitor) observe(x *exchange) {
 	}
 	m.failed.Add(1)
 	problem := x.problem(duration)
-	m.last.Store(&failure{x.callback(), problem, ownKind(x.failure), isReported(x.failure)})
+	m.last.Store(&failure{time.Now(), x.callback(), problem, ownKind(x.failure), isReported(x.failure)})
 	m.failing.Fail(func() { m.failed.Store(1) }, func(lasted time.Duration) {
 		m.logger.Error("deliveries still fail: "+outage.Consequence,
 			zap.Duration("for", lasted), zap.Int64("failed", m.failed.Load()), zap.String("first_failure", problem))
@@ -68,10 +68,15 @@ func (m *monitor) observe(x *exchange) {
 		zap.Int("left_out", leftOut))
 }
 
-// Refusing reports whether the last delivery was refused, as it could not be stored. It
-// implements app.Refuser.
+// Refusing reports whether the last delivery was refused, as it could not be stored. If none
+// has come for as long as Meta needs to end a subscription, none may come before it is made
+// again. It implements app.Refuser.
 func (m *monitor) Refusing() bool {
-	return !m.failing.Since().IsZero() && m.last.Load().refused()
+	if m.failing.Since().IsZero() {
+		return false
+	}
+	last := m.last.Load()
+	return last.refused() && time.Since(last.at) < meta.UnsubscribeAfter
 }
 
 // recovered logs the end of an outage, if its beginning was logged.
