@@ -55,7 +55,7 @@ func (c *checker) reconcile(ctx context.Context) error {
 		sub.set("", nil, "")
 		return nil
 	}
-	have, err := c.subscribed(ctx)
+	have, kept, err := c.subscribed(ctx)
 	if err != nil {
 		return c.uncertain(err)
 	}
@@ -82,12 +82,12 @@ func (c *checker) reconcile(ctx context.Context) error {
 		sub.set(Flapping, missing, fmt.Sprintf("it was repaired %d times within a day: something ends it each time", maxRepairs))
 		return nil
 	}
-	return c.repair(ctx, have, missing)
+	return c.repair(ctx, kept, missing)
 }
 
-// repair subscribes to what is missing besides what holds, and reads back. A repair that
+// repair subscribes to what is missing besides what is to be kept, and reads back. A repair that
 // cannot be remembered is none: it would be made again and again.
-func (c *checker) repair(ctx context.Context, have, missing []string) error {
+func (c *checker) repair(ctx context.Context, kept, missing []string) error {
 	sub := &c.r.Subscription
 	before := *sub
 	sub.Repairs = append(sub.Repairs, c.now)
@@ -98,12 +98,12 @@ func (c *checker) repair(ctx context.Context, have, missing []string) error {
 		return err
 	}
 	c.logger.Warn("subscribing an account again", zap.String("account", c.a.ID), zap.Strings("missing", missing))
-	failure := c.client.Subscribe(ctx, c.a.ID, sortedUnion(have, c.a.Fields))
+	failure := c.client.Subscribe(ctx, c.a.ID, sortedUnion(kept, c.a.Fields))
 	if failure != nil && !errors.Is(failure, graph.ErrUncertain) {
 		sub.set(Missing, missing, "repairing it failed: "+failure.Error())
 		return failure
 	}
-	have, err := c.subscribed(ctx)
+	have, _, err := c.subscribed(ctx)
 	if err != nil {
 		return c.uncertain(errors.Join(failure, err))
 	}
@@ -134,26 +134,29 @@ func (c *checker) uncertain(err error) error {
 
 var errWhichApp = errors.New("several apps are subscribed to the account: say with 'app <id>' which is yours")
 
-// subscribed returns the fields that the app has.
-func (c *checker) subscribed(ctx context.Context) ([]string, error) {
+// subscribed returns the fields that the app has, and those that a repair must keep: the same,
+// or those of every app that may be ours.
+func (c *checker) subscribed(ctx context.Context) (have, kept []string, err error) {
 	all, err := c.client.Subscriptions(ctx, c.a.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c.recognize(all)
-	app := cmp.Or(c.a.AppID, c.r.Subscription.App)
-	if app == "" && len(all) > 1 {
-		return nil, errWhichApp
+	known := cmp.Or(c.a.AppID, c.r.Subscription.App)
+	if known == "" && len(all) > 1 {
+		return nil, nil, errWhichApp
 	}
-	app = cmp.Or(app, c.r.Subscription.Only)
-	var fields []string
+	app := cmp.Or(known, c.r.Subscription.Only)
 	for _, s := range all {
 		if s.App == app {
-			fields = append(fields, s.Fields...)
+			have = append(have, s.Fields...)
+		}
+		if s.App == app || known == "" {
+			kept = append(kept, s.Fields...)
 		}
 	}
-	slices.Sort(fields)
-	return fields, nil
+	slices.Sort(have)
+	return have, kept, nil
 }
 
 // recognize learns which app is ours, where neither the config nor the token tells: the one

@@ -234,6 +234,17 @@ func TestOtherAppInOurPlace(t *testing.T) {
 			},
 			has: []string{"comments", "messages"},
 		},
+		"was there before ours, which has more": {
+			change: repair,
+			before: func(f *fixture) { other(f, "comments", "messages") },
+			then: []func(*fixture){func(f *fixture) {
+				f.meta.Change(func(s *graphtest.State) {
+					s.Accounts[0].Subscribed = map[string][]string{appID: {"comments", "mentions", "messages"}}
+				})
+			}},
+			has:  []string{"comments", "mentions", "messages"},
+			told: []string{"subscription missing comments,messages " + accountID},
+		},
 		"a repair does nothing": {
 			change: repair,
 			then: []func(*fixture){func(f *fixture) {
