@@ -69,15 +69,18 @@ func TestDatabaseIsAway(t *testing.T) {
 		t.Errorf("the reason is not in what is said:\n%s", said)
 	}
 	forward(t, address)
-	for deadline := time.Now().Add(time.Minute); ; {
-		_, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{Consumers: []string{"crm"}, Dedupe: time.Hour})
-		if err == nil {
-			break
+	acceptSoon(t, s, queue.Admission{Consumers: []string{"crm"}, Dedupe: time.Hour})
+}
+
+// acceptSoon returns when an event is accepted, now that the database can be used.
+func acceptSoon(t *testing.T, s *Store, a queue.Admission) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if _, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, a); err == nil {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("refused though the database can be used: %v", err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("refused though the database is there: %v", err)
-		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -408,7 +411,8 @@ func newUser(t *testing.T, settings string) (o Options, name string) {
 	t.Helper()
 	o = newShared(t, 10*time.Second)
 	name = strings.ReplaceAll(o.Schema, " ", "_") + "_user"
-	execute(t, "CREATE ROLE "+name+" LOGIN IN ROLE pg_monitor; "+fmt.Sprintf(settings+"%.0[1]s", name))
+	// GRANT fails if somebody else does the like at the same time.
+	execute(t, "SELECT pg_advisory_xact_lock(1); CREATE ROLE "+name+" LOGIN IN ROLE pg_monitor; "+fmt.Sprintf(settings+"%.0[1]s", name))
 	o.DSN = strings.Replace(o.DSN, "user=postgres", "user="+name, 1)
 	return o, name
 }
@@ -448,13 +452,7 @@ func TestDatabaseAnswersErrors(t *testing.T) {
 		t.Errorf("refused because of %v", err)
 	}
 	execute(t, "ALTER ROLE "+user+" CONNECTION LIMIT 20")
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if _, err := s.Accept(t.Context(), []queue.Record{record("a", "")}, queue.Admission{}); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("refused though the database can be used: %v", err)
-		}
-	}
+	acceptSoon(t, s, queue.Admission{})
 }
 
 // TestUserLacksPermission fails at once: this does not pass by itself.
