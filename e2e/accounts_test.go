@@ -36,6 +36,15 @@ func newGraph() *graphtest.Server {
 	})
 }
 
+// startGraph starts that, and returns its URL.
+func startGraph(t *testing.T) (meta *graphtest.Server, url string) {
+	t.Helper()
+	meta = newGraph()
+	server := httptest.NewServer(meta)
+	t.Cleanup(server.Close)
+	return meta, server.URL
+}
+
 // watched are the global options for the account.
 func watched(graphURL, more string) string {
 	return fmt.Sprintf(`metrics
@@ -107,11 +116,9 @@ func endLease(t *testing.T, state string) {
 
 func TestAccounts(t *testing.T) {
 	t.Parallel()
-	meta := newGraph()
-	server := httptest.NewServer(meta)
-	defer server.Close()
+	meta, url := startGraph(t)
 	c := harness.NewCaddy(t, "IG_TOKEN_KEY="+tokenKey)
-	c.Options = watched(server.URL, "")
+	c.Options = watched(url, "")
 	site := c.Site("handle /webhooks {\n%s\nrespond ok\n}", harness.Webhook)
 
 	if out, err := c.Run("validate", "--config", c.Config(t, site)); err != nil {
@@ -184,11 +191,9 @@ func TestAccounts(t *testing.T) {
 // cannot be written to a file, and once they can be.
 func TestAccountIsNotRepairedWhileFilesRefuse(t *testing.T) {
 	t.Parallel()
-	meta := newGraph()
-	server := httptest.NewServer(meta)
-	defer server.Close()
+	_, url := startGraph(t)
 	c := harness.NewCaddy(t, "IG_TOKEN_KEY="+tokenKey)
-	c.Options = watched(server.URL, "")
+	c.Options = watched(url, "")
 	obstacle := c.Out("events/comments.jsonl")
 	if err := os.MkdirAll(obstacle, 0o700); err != nil { // a directory where the file is to be
 		t.Fatal(err)

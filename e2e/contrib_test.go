@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -49,10 +48,9 @@ func TestAlertRules(t *testing.T) {
 func TestQueriesFindMetrics(t *testing.T) {
 	t.Parallel()
 	prometheus := tool(t, "prometheus", "prometheus")
-	graph := httptest.NewServer(newGraph())
-	defer graph.Close()
+	_, graph := startGraph(t)
 	caddy := harness.NewCaddy(t, "IG_TOKEN_KEY="+tokenKey)
-	caddy.Options = watched(graph.URL, "")
+	caddy.Options = watched(graph, "")
 	ca := caddy.Write(t, "ca.pem", string(testpki.PEM(testpki.NewCA(t, "Example CA"))))
 	secured := strings.Replace(harness.Webhook, "{", fmt.Sprintf("{\nclient_cert {\ntrust_pool file %q\n}", ca), 1)
 	caddy.Start(t, caddy.Site("%s\ninstagram_file %q\ninstagram_queue {\n%s\nrespond 200\n}",

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -179,12 +178,11 @@ func TestOpenAPIAnswers(t *testing.T) {
 // takes and another gives up.
 func startForOpenAPI(t *testing.T) *harness.Caddy {
 	t.Helper()
-	meta := httptest.NewServer(newGraph())
-	t.Cleanup(meta.Close)
+	_, meta := startGraph(t)
 	app := harness.StartApp(t)
 	fails := harness.StartApp(t, harness.Rule{Status: http.StatusGone})
 	c := harness.NewCaddy(t, "IG_TOKEN_KEY="+tokenKey)
-	c.Options = watched(meta.URL, "")
+	c.Options = watched(meta, "")
 	c.ServeQueue(t, harness.QuickRetry+fmt.Sprintf("to crm {\nreverse_proxy %s\n}\nto bot {\nreverse_proxy %s\n}", app.Addr, fails.Addr))
 	c.Deliver(t, harness.Messages("c.0", "c.1"), 200)
 	c.Deliver(t, []byte("\xff is not JSON"), 200)

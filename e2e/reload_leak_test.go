@@ -17,8 +17,7 @@ import (
 // and a signed request callback. Goroutines and open files must not become more.
 func TestReloadsLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
-	meta := httptest.NewServer(newGraph())
-	defer meta.Close()
+	_, meta := startGraph(t)
 	var told atomic.Int64
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -44,7 +43,7 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 			only dead_letter
 			reverse_proxy %s
 		}
-	}`, watchedAccount, meta.URL, 24+n%7, receiver.URL, strings.TrimPrefix(receiver.URL, "http://"))
+	}`, watchedAccount, meta, 24+n%7, receiver.URL, strings.TrimPrefix(receiver.URL, "http://"))
 		return signedSite(c, fmt.Sprintf("instagram_file {$HOME}/events.jsonl\ninstagram_queue {\nstore sqlite %q\n%s reverse_proxy %s\n}", c.Queue, harness.QuickRetry, app.Addr))
 	}
 	c.Start(t, config(0))

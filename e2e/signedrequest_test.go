@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,11 +144,9 @@ func TestDeletion(t *testing.T) {
 // lost with it.
 func TestDeauthorizedAccountIsNotRepaired(t *testing.T) {
 	t.Parallel()
-	meta := newGraph()
-	server := httptest.NewServer(meta)
-	defer server.Close()
+	meta, url := startGraph(t)
 	c := harness.NewCaddy(t, "ACCOUNT_TOKEN="+watchedToken)
-	options := withTokenInEnv(watched(server.URL, ""))
+	options := withTokenInEnv(watched(url, ""))
 	c.Options = options
 	site := signedSite(c, "respond ok")
 	c.Start(t, site)
@@ -187,10 +184,9 @@ func withTokenInEnv(options string) string {
 // keeps the state of the accounts to itself. Before, the storage fails.
 func TestDeauthorizationSurvivesACrash(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(newGraph())
-	defer server.Close()
+	_, url := startGraph(t)
 	c := harness.NewCaddy(t, "ACCOUNT_TOKEN="+watchedToken)
-	c.Options = withTokenInEnv(watched(server.URL, ""))
+	c.Options = withTokenInEnv(watched(url, ""))
 	site := signedSite(c, "respond ok")
 	c.Start(t, site)
 	harness.Wait(t, "the account to be subscribed again", func() bool { return accountOf(t, c).Subscription == "complete" })
